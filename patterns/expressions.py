@@ -20,7 +20,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from agenticaiframework.actors import AgenticError
 
@@ -410,7 +410,8 @@ def _until(text: str, decisive: bool, operands: tuple[_Evaluate, ...]) -> _Evalu
 def _constant(value: Any) -> _Evaluate:
     # A list is made anew each time: the caller may keep what it gets, and expressions are shared.
     if isinstance(value, list):
-        items = tuple(_constant(item) for item in cast("list[Any]", value))
+        listed: list[Any] = value
+        items = tuple(_constant(item) for item in listed)
         return lambda scope: [item(scope) for item in items]
     return lambda scope: value
 
