@@ -1,0 +1,108 @@
+"""Blocking work under virtual time: run inline, with `time.sleep` moving the virtual clock."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from asyncio import events
+from collections.abc import Callable
+from typing import Any, Protocol
+
+
+class _Clock(Protocol):
+    def block(self, duration_s: float) -> None: ...
+
+
+class _Here(threading.local):
+    """Of each thread: the simulated loop that runs in it, and the inline work under way."""
+
+    clock: _Clock | None = None
+    inline_slept_s: float | None = None
+
+
+_here = _Here()
+_lock = threading.Lock()
+_installed = 0
+_real_sleep = time.sleep
+
+
+def _sleep(secs: float) -> None:
+    """`time.sleep` while some loop simulates: virtual in its thread, real in every other."""
+    clock = _here.clock
+    if clock is None:
+        _real_sleep(secs)
+    elif secs < 0:
+        raise ValueError("sleep length must be non-negative")
+    elif _here.inline_slept_s is not None:
+        _here.inline_slept_s += secs
+    else:
+        clock.block(secs)
+
+
+class virtual_sleep:  # noqa: N801 - used as a context manager
+    """Makes `time.sleep` in this thread move *clock* instead of waiting."""
+
+    __slots__ = ("_clock",)
+
+    def __init__(self, clock: _Clock) -> None:
+        self._clock = clock
+
+    def __enter__(self) -> None:
+        global _installed, _real_sleep
+        _here.clock = self._clock
+        with _lock:
+            if _installed == 0:
+                _real_sleep = time.sleep
+                time.sleep = _sleep
+            _installed += 1
+
+    def __exit__(self, *exc: object) -> None:
+        global _installed
+        _here.clock = None
+        with _lock:
+            _installed -= 1
+            if _installed == 0 and time.sleep is _sleep:
+                time.sleep = _real_sleep
+
+
+def run_blocking(
+    loop: asyncio.AbstractEventLoop,
+    future: asyncio.Future[Any],
+    func: Callable[..., Any],
+    args: tuple[Any, ...],
+) -> None:
+    """Run *func* as a thread would, and give *future* its outcome once its sleeps are over.
+
+    Its effects happen at once, its end comes after the virtual seconds that it slept. So the loop
+    is not blocked, as it would not be by a real thread.
+    """
+    if future.cancelled():
+        return
+    events._set_running_loop(None)
+    _here.inline_slept_s = 0.0
+    error: BaseException | None = None
+    result: Any = None
+    try:
+        result = func(*args)
+    except StopIteration as stop:
+        error = RuntimeError(f"{func!r} raised StopIteration")
+        error.__cause__ = stop
+    except BaseException as raised:
+        error = raised
+    finally:
+        slept_s, _here.inline_slept_s = _here.inline_slept_s, None
+        events._set_running_loop(loop)
+    if slept_s:
+        loop.call_later(slept_s, _resolve, future, result, error)
+    else:
+        _resolve(future, result, error)
+
+
+def _resolve(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+    if future.done():
+        return
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(result)

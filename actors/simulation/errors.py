@@ -1,0 +1,52 @@
+"""What can go wrong in a simulated run, as errors that say what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agenticaiframework.actors.errors import AgenticError
+
+
+class SimulationError(AgenticError, RuntimeError):
+    """Something a simulated run cannot do, or that went wrong in it."""
+
+
+class RealIORefused(SimulationError):
+    """Code under simulation reached for the real world."""
+
+    def __init__(self, operation: str, instead: str) -> None:
+        super().__init__(
+            f"{operation} reaches outside the simulation, whose runs must be repeatable. {instead}"
+        )
+        self.operation = operation
+
+
+class SimulationStalled(SimulationError):
+    """Nothing is runnable, no timer is set, and what was awaited is still not done.
+
+    A real loop would wait for ever here.
+    """
+
+    def __init__(self, now_s: float, waiting: Sequence[str]) -> None:
+        shown = "".join(f"\n  - {line}" for line in waiting[:20])
+        more = f"\n  ... and {len(waiting) - 20} more" if len(waiting) > 20 else ""
+        super().__init__(
+            f"Nothing can happen any more at t={now_s:g} s: no callback is ready and no timer is "
+            f"set. Still waiting:{shown or ' nothing that the loop knows of'}{more}\n"
+            "Give the wait a timeout, or let something answer it."
+        )
+        self.now_s = now_s
+        self.waiting = tuple(waiting)
+
+
+class SimulationLivelock(SimulationError):
+    """Callbacks kept running without the clock ever moving."""
+
+    def __init__(self, now_s: float, steps: int, last: str) -> None:
+        super().__init__(
+            f"{steps} callbacks ran at t={now_s:g} s and more are ready; the last was {last}. "
+            "Code that spins until time passes needs SimLoop(tick_s=1e-6), "
+            "a long burst needs SimLoop(max_steps=...)."
+        )
+        self.now_s = now_s
+        self.steps = steps

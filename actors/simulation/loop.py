@@ -1,0 +1,573 @@
+"""An asyncio event loop whose time is virtual and whose order is chosen by a seed.
+
+Ready callbacks run until none is left, then the clock jumps to the earliest timer; nothing ever
+sleeps. Without a seed callbacks run in the order in which they became ready, as on a real loop.
+With one, a chooser picks among what asyncio leaves open: which task takes its next step, which of
+several due timers fires first, which piece of blocking work ends first. What asyncio promises is
+kept: callbacks of `call_soon` run in the order of their calls, and steps of one task in sequence.
+
+Subclassing `asyncio.BaseEventLoop` was tried on paper and dropped: it makes a selector-shaped loop
+whose one interesting method would be replaced anyway, and costs a lock and a weak set per loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import heapq
+import itertools
+import logging
+import sys
+import threading
+import weakref
+from asyncio import events
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
+from typing import Any, TypeVar
+
+from .blocking import run_blocking, virtual_sleep
+from .choosers import Chooser, RandomChooser
+from .errors import SimulationLivelock, SimulationStalled
+from .refusals import NoRealIO
+
+T = TypeVar("T")
+
+_log = logging.getLogger("asyncio")
+
+Handler = Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object]
+
+
+class SimTask(asyncio.Task[Any]):
+    """A task with a hash that is the same in every run.
+
+    asyncio keeps tasks in sets (a TaskGroup, `asyncio.wait`, cancelling what is left at the end),
+    and a hash made from the address would let the memory layout decide the order.
+    """
+
+    __slots__ = ("_serial",)
+
+    def __new__(cls, coro: object, *, loop: SimLoop, **kwargs: object) -> SimTask:
+        task: SimTask = super().__new__(cls, coro)
+        # Here and not in __init__, where asyncio already puts the task into a set.
+        task._serial = next(loop._task_serials)
+        return task
+
+    def __hash__(self) -> int:
+        return self._serial
+
+
+class _CallbackLane:
+    """The callbacks of `call_soon`: one candidate for the chooser, first in first out."""
+
+    __slots__ = ("queue",)
+
+    def __init__(self) -> None:
+        self.queue: deque[asyncio.Handle] = deque()
+
+    def __repr__(self) -> str:
+        return "callbacks"
+
+
+class SimLoop(NoRealIO, asyncio.AbstractEventLoop):
+    """An event loop in virtual time, for `asyncio.Runner(loop_factory=SimLoop)` and for tests.
+
+    seed: `None` runs callbacks in the order in which they became ready; a number lets
+        `random.Random(seed)` choose.
+    chooser: decides instead of a seed.
+    start_s: what the clock shows at first.
+    tick_s: how far each callback moves the clock; 0 because then deadlines are exact.
+    max_steps: callbacks allowed without the clock moving, before `SimulationLivelock`.
+
+    Everything runs in the thread that runs the loop; `call_soon_threadsafe` may be called from
+    any. Blocking work (`run_in_executor`, `asyncio.to_thread`) runs inline as a step of its own.
+    """
+
+    #: Schedulers of blocking work look at this: they must not start threads here.
+    simulated = True
+    slow_callback_duration = 0.1
+
+    def __init__(
+        self,
+        *,
+        seed: int | None = None,
+        chooser: Chooser | None = None,
+        start_s: float = 0.0,
+        tick_s: float = 0.0,
+        max_steps: int = 1_000_000,
+    ) -> None:
+        if seed is not None and chooser is not None:
+            raise ValueError("Give SimLoop a seed or a chooser, not both: SimLoop(seed=1)")
+        self.seed = seed
+        self.chooser: Chooser | None = RandomChooser(seed) if seed is not None else chooser
+        self.max_steps = max_steps
+        #: Contexts given to the exception handler so far: exceptions that nobody awaited.
+        self.unhandled: list[dict[str, Any]] = []
+        self._now = start_s
+        self._tick_s = tick_s
+        self._ready: deque[asyncio.Handle] = deque()
+        self._lanes: list[asyncio.Handle | _CallbackLane] = []
+        self._callbacks = _CallbackLane()
+        self._foreign: deque[asyncio.Handle] = deque()
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._timer_serials = itertools.count()
+        self._cancelled_timers = 0
+        self._task_serials = itertools.count(1)
+        self._task_factory: Any = None
+        self._exception_handler: Handler | None = None
+        self._asyncgens: dict[int, weakref.ref[AsyncGenerator[Any, Any]]] = {}
+        self._asyncgens_closed = False
+        self._running = False
+        self._stopping = False
+        self._closed = False
+        self._debug = False
+        self._thread_id = 0
+        self._steps_here = 0
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "running" if self._running else "idle"
+        return f"<SimLoop t={self._now:g} seed={self.seed} {state}>"
+
+    # -- time -------------------------------------------------------------------------------
+
+    def time(self) -> float:
+        """Return the virtual time in seconds."""
+        return self._now
+
+    def advance_to(self, when_s: float) -> None:
+        """Move the clock to *when_s*, if it is not past that; nothing runs.
+
+        Timers that became due fire at the next `settle` or run, late.
+        """
+        self._now = max(self._now, when_s)
+
+    def block(self, duration_s: float) -> None:
+        """Let *duration_s* pass while nothing else runs, as a handler does that blocks."""
+        self._now += max(duration_s, 0.0)
+
+    def next_timer(self) -> float | None:
+        """Return when the earliest pending timer is due, or None."""
+        self._drop_cancelled_timers()
+        return self._timers[0][0] if self._timers else None
+
+    # -- scheduling -------------------------------------------------------------------------
+
+    def call_soon(
+        self,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.Handle:
+        if self._debug:
+            self._check_call(callback, "call_soon")
+        elif self._closed:
+            raise RuntimeError("Event loop is closed")
+        handle = asyncio.Handle(callback, args, self, context)
+        if self.chooser is None:
+            self._ready.append(handle)
+        elif isinstance(getattr(callback, "__self__", None), asyncio.Task):
+            self._lanes.append(handle)
+        else:
+            self._queue_callback(handle)
+        return handle
+
+    def call_soon_threadsafe(
+        self,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.Handle:
+        self._check_closed()
+        if not self._running or threading.get_ident() == self._thread_id:
+            return self.call_soon(callback, *args, context=context)
+        handle = asyncio.Handle(callback, args, self, context)
+        self._foreign.append(handle)
+        return handle
+
+    def call_later(
+        self,
+        delay: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.TimerHandle:
+        return self.call_at(self._now + delay, callback, *args, context=context)
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.TimerHandle:
+        if self._debug:
+            self._check_call(callback, "call_at")
+        elif self._closed:
+            raise RuntimeError("Event loop is closed")
+        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        heapq.heappush(self._timers, (when, next(self._timer_serials), timer))
+        timer._scheduled = True  # type: ignore[attr-defined]
+        return timer
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        # Timeouts are cancelled far more often than they fire: without this the heap would
+        # hold the timers of every request ever made until their time comes.
+        self._cancelled_timers += 1
+        if self._cancelled_timers > 64 and self._cancelled_timers * 2 > len(self._timers):
+            self._timers = [entry for entry in self._timers if not entry[2].cancelled()]
+            heapq.heapify(self._timers)
+            self._cancelled_timers = 0
+
+    def _queue_callback(self, handle: asyncio.Handle) -> None:
+        lane = self._callbacks
+        if not lane.queue:
+            self._lanes.append(lane)
+        lane.queue.append(handle)
+
+    # -- tasks, futures, blocking work ------------------------------------------------------
+
+    def create_future(self) -> asyncio.Future[Any]:
+        return asyncio.Future(loop=self)
+
+    def create_task(
+        self, coro: Generator[Any, None, T] | Coroutine[Any, Any, T], **kwargs: Any
+    ) -> asyncio.Task[T]:
+        self._check_closed()
+        if self._task_factory is not None:
+            task: asyncio.Task[T] = self._task_factory(self, coro, **kwargs)
+            return task
+        made = SimTask(coro, loop=self, **kwargs)  # type: ignore[arg-type]
+        if kwargs.get("name") is None:
+            # asyncio numbers unnamed tasks through the whole process, which would give the
+            # second run of a seed other names than the first.
+            made.set_name(f"Task-{made._serial}")
+        return made
+
+    def set_task_factory(self, factory: Any) -> None:
+        if factory is not None and not callable(factory):
+            raise TypeError("task factory must be a callable or None")
+        self._task_factory = factory
+
+    def get_task_factory(self) -> Any:
+        return self._task_factory
+
+    def run_in_executor(
+        self, executor: Any, func: Callable[..., T], *args: Any
+    ) -> asyncio.Future[T]:
+        """Run *func* inline as a step of its own; `time.sleep` in it delays only its result.
+
+        *executor* is ignored: a pool's threads or processes would bring real time back.
+        """
+        self._check_closed()
+        future: asyncio.Future[T] = self.create_future()
+        # A thread has a context and no running loop; inline work must not see more.
+        handle = asyncio.Handle(
+            run_blocking, (self, future, func, args), self, contextvars.Context()
+        )
+        (self._ready if self.chooser is None else self._lanes).append(handle)
+        return future
+
+    def set_default_executor(self, executor: Any) -> None:
+        """Ignore *executor*: blocking work runs inline."""
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Do nothing: no thread was started."""
+
+    # -- running ----------------------------------------------------------------------------
+
+    def run_forever(self) -> None:
+        """Run until `stop`; raise `SimulationStalled` when nothing can happen any more."""
+        with self._as_running_loop():
+            self._run(stall=True)
+
+    def run_until_complete(self, future: Generator[Any, None, T] | Awaitable[T]) -> T:
+        self._check_closed()
+        self._check_not_running()
+        is_new = not asyncio.isfuture(future)
+        waited: asyncio.Future[T] = asyncio.ensure_future(future, loop=self)  # type: ignore[arg-type]
+        waited.add_done_callback(self._stop_when_done)
+        try:
+            self.run_forever()
+        except BaseException:
+            if is_new and waited.done() and not waited.cancelled():
+                waited.exception()  # the one raised now is the one to see
+            raise
+        finally:
+            waited.remove_done_callback(self._stop_when_done)
+        if not waited.done():
+            raise RuntimeError("Event loop stopped before Future completed.")
+        return waited.result()
+
+    def settle(self, *, until: float | None = None) -> None:
+        """Run until nothing is runnable and no timer is left (or none due before *until*).
+
+        For driving a system step by step from outside; the clock stops at the last timer fired.
+        """
+        with self._as_running_loop():
+            self._run(until=float("inf") if until is None else until)
+
+    def settle_ready(self) -> None:
+        """Run until nothing is runnable; no timer fires and the clock stands still."""
+        with self._as_running_loop():
+            self._run(until=float("-inf"))
+
+    def stop(self) -> None:
+        self._stopping = True
+
+    def _stop_when_done(self, future: asyncio.Future[Any]) -> None:
+        if not future.cancelled():
+            error = future.exception()
+            if isinstance(error, (SystemExit, KeyboardInterrupt)):
+                return  # it is on its way up through the run already
+        self._stopping = True
+
+    def _run(self, *, stall: bool = False, until: float = float("inf")) -> None:
+        self._steps_here = 0
+        try:
+            while True:
+                if self._foreign:
+                    self._take_foreign()
+                if self.chooser is None:
+                    self._run_batch()
+                    idle = not self._ready
+                else:
+                    self._run_chosen_batch(self.chooser)
+                    idle = not self._lanes
+                if self._stopping:
+                    return
+                if idle and self._foreign:
+                    continue
+                if self._timers and (idle or self._timers[0][0] <= self._now <= until):
+                    if self._fire_timers(until):
+                        continue
+                if idle:
+                    if stall:
+                        raise SimulationStalled(self._now, self._waiting())
+                    return
+                if self._steps_here > self.max_steps:
+                    raise SimulationLivelock(self._now, self._steps_here, self._next_ready())
+        finally:
+            self._stopping = False
+
+    def _run_batch(self) -> None:
+        """Run what is ready now; what that makes ready waits for the next batch, as ever."""
+        ready = self._ready
+        popleft = ready.popleft
+        count = len(ready)
+        self._steps_here += count
+        if self._tick_s:
+            self._now += self._tick_s * count
+        for _ in range(count):
+            handle = popleft()
+            if not handle._cancelled:
+                handle._run()
+
+    def _run_chosen_batch(self, chooser: Chooser) -> None:
+        lanes = self._lanes
+        callbacks = self._callbacks
+        count = len(lanes)
+        self._steps_here += count
+        if self._tick_s:
+            self._now += self._tick_s * count
+        for _ in range(count):
+            if not lanes:
+                return
+            chosen = lanes.pop(chooser.choose(lanes) if len(lanes) > 1 else 0)
+            if chosen is callbacks:
+                handle = callbacks.queue.popleft()
+                if callbacks.queue:
+                    lanes.append(callbacks)
+            else:
+                handle = chosen  # type: ignore[assignment]
+            if not handle._cancelled:
+                handle._run()
+
+    def _fire_timers(self, until: float) -> bool:
+        """Jump to the earliest timer and make all that are due then ready."""
+        self._drop_cancelled_timers()
+        timers = self._timers
+        if not timers or timers[0][0] > until:
+            return False
+        if timers[0][0] > self._now:
+            self._now = timers[0][0]
+            self._steps_here = 0
+        ready = self._ready if self.chooser is None else self._lanes
+        while timers and timers[0][0] <= self._now:
+            timer = heapq.heappop(timers)[2]
+            timer._scheduled = False  # type: ignore[attr-defined]
+            if not timer.cancelled():
+                ready.append(timer)
+        return True
+
+    def _drop_cancelled_timers(self) -> None:
+        timers = self._timers
+        while timers and timers[0][2].cancelled():
+            heapq.heappop(timers)
+            self._cancelled_timers -= 1
+
+    def _take_foreign(self) -> None:
+        while self._foreign:
+            handle = self._foreign.popleft()
+            if self.chooser is None:
+                self._ready.append(handle)
+            else:
+                self._queue_callback(handle)
+
+    def _as_running_loop(self) -> _Running:
+        self._check_closed()
+        self._check_not_running()
+        return _Running(self)
+
+    # -- state ------------------------------------------------------------------------------
+
+    def is_running(self) -> bool:
+        return self._running
+
+    def is_closed(self) -> bool:
+        return self._closed
+
+    def close(self) -> None:
+        if self._running:
+            raise RuntimeError("Cannot close a running event loop")
+        self._closed = True
+        self._ready.clear()
+        self._lanes.clear()
+        self._callbacks.queue.clear()
+        self._foreign.clear()
+        self._timers.clear()
+
+    def get_debug(self) -> bool:
+        return self._debug
+
+    def set_debug(self, enabled: bool) -> None:
+        self._debug = enabled
+
+    def _check_closed(self) -> None:
+        if self._closed:
+            raise RuntimeError("Event loop is closed")
+
+    def _check_not_running(self) -> None:
+        if self._running:
+            raise RuntimeError("This event loop is already running")
+        if events._get_running_loop() is not None:
+            raise RuntimeError("Cannot run the event loop while another loop is running")
+
+    def _check_call(self, callback: object, method: str) -> None:
+        self._check_closed()
+        if self._running and threading.get_ident() != self._thread_id:
+            raise RuntimeError(
+                "Non-thread-safe operation invoked on an event loop other than the current one"
+            )
+        if asyncio.iscoroutine(callback) or asyncio.iscoroutinefunction(callback):
+            raise TypeError(f"coroutines cannot be used with {method}()")
+        if not callable(callback):
+            raise TypeError(f"a callable object was expected by {method}(), got {callback!r}")
+
+    def _next_ready(self) -> str:
+        waiting = self._ready if self.chooser is None else self._lanes
+        return repr(waiting[0]) if waiting else "unknown"
+
+    def _waiting(self) -> list[str]:
+        tasks = [task for task in asyncio.all_tasks(self) if not task.done()]
+        return [describe_task(task) for task in sorted(tasks, key=hash)]
+
+    # -- errors -----------------------------------------------------------------------------
+
+    def get_exception_handler(self) -> Handler | None:
+        return self._exception_handler
+
+    def set_exception_handler(self, handler: Handler | None) -> None:
+        if handler is not None and not callable(handler):
+            raise TypeError(f"A callable object or None is expected, got {handler!r}")
+        self._exception_handler = handler
+
+    def default_exception_handler(self, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        lines = [context.get("message") or "Unhandled exception in event loop"]
+        lines += [
+            f"{key}: {context[key]!r}" for key in sorted(context) if key not in ("message",)
+        ]
+        _log.error(
+            "\n".join(lines),
+            exc_info=(type(error), error, error.__traceback__) if error is not None else None,
+        )
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        self.unhandled.append(context)
+        if self._exception_handler is None:
+            self.default_exception_handler(context)
+            return
+        try:
+            self._exception_handler(self, context)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self.default_exception_handler(
+                {
+                    "message": "Unhandled error in exception handler",
+                    "exception": error,
+                    "context": context,
+                }
+            )
+
+    # -- async generators -------------------------------------------------------------------
+
+    def _asyncgen_begins(self, agen: AsyncGenerator[Any, Any]) -> None:
+        self._asyncgens[id(agen)] = weakref.ref(agen)
+
+    def _asyncgen_ends(self, agen: AsyncGenerator[Any, Any]) -> None:
+        self._asyncgens.pop(id(agen), None)
+        if not self._closed:
+            self.call_soon_threadsafe(self.create_task, agen.aclose())
+
+    async def shutdown_asyncgens(self) -> None:
+        self._asyncgens_closed = True
+        open_ones = [agen for ref in self._asyncgens.values() if (agen := ref()) is not None]
+        self._asyncgens.clear()
+        # One after the other in the order of their first use: repeatable, unlike a set's.
+        for agen in open_ones:
+            try:
+                await agen.aclose()
+            except Exception as error:
+                self.call_exception_handler(
+                    {
+                        "message": f"an error occurred during closing of {agen!r}",
+                        "exception": error,
+                        "asyncgen": agen,
+                    }
+                )
+
+
+class _Running:
+    """Makes a loop the running one of this thread; a class because generators cost more."""
+
+    __slots__ = ("_hooks", "_loop", "_sleep")
+
+    def __init__(self, loop: SimLoop) -> None:
+        self._loop = loop
+
+    def __enter__(self) -> None:
+        loop = self._loop
+        loop._running = True
+        loop._thread_id = threading.get_ident()
+        self._hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(firstiter=loop._asyncgen_begins, finalizer=loop._asyncgen_ends)
+        events._set_running_loop(loop)
+        self._sleep = virtual_sleep(loop)
+        self._sleep.__enter__()
+
+    def __exit__(self, *exc: object) -> None:
+        self._sleep.__exit__()
+        events._set_running_loop(None)
+        sys.set_asyncgen_hooks(*self._hooks)
+        self._loop._running = False
+        self._loop._thread_id = 0
+
+
+def describe_task(task: asyncio.Task[Any]) -> str:
+    """Return who *task* is and the line at which it waits."""
+    frames = task.get_stack(limit=1)
+    where = ""
+    if frames:
+        code = frames[0].f_code
+        where = f" at {code.co_filename}:{frames[0].f_lineno} in {code.co_qualname}"
+    return f"{task.get_name()}{where}"
