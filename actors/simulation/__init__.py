@@ -2,8 +2,9 @@
 
 from .choosers import Chooser, RandomChooser
 from .errors import RealIORefused, SimulationError, SimulationLivelock, SimulationStalled
-from .loop import SimLoop, SimTask
+from .loop import SimLoop
 from .run import run_sim
+from .tasks import SimTask
 
 __all__ = [
     "Chooser",

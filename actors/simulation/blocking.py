@@ -7,7 +7,7 @@ import threading
 import time
 from asyncio import events
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, SupportsIndex
 
 
 class _Clock(Protocol):
@@ -27,12 +27,14 @@ _installed = 0
 _real_sleep = time.sleep
 
 
-def _sleep(secs: float) -> None:
+def _sleep(secs: float | SupportsIndex, /) -> None:
     """`time.sleep` while some loop simulates: virtual in its thread, real in every other."""
     clock = _here.clock
     if clock is None:
         _real_sleep(secs)
-    elif secs < 0:
+        return
+    secs = float(secs)
+    if secs < 0:
         raise ValueError("sleep length must be non-negative")
     elif _here.inline_slept_s is not None:
         _here.inline_slept_s += secs
@@ -40,7 +42,7 @@ def _sleep(secs: float) -> None:
         clock.block(secs)
 
 
-class virtual_sleep:  # noqa: N801 - used as a context manager
+class VirtualSleep:
     """Makes `time.sleep` in this thread move *clock* instead of waiting."""
 
     __slots__ = ("_clock",)
@@ -48,7 +50,7 @@ class virtual_sleep:  # noqa: N801 - used as a context manager
     def __init__(self, clock: _Clock) -> None:
         self._clock = clock
 
-    def __enter__(self) -> None:
+    def begin(self) -> None:
         global _installed, _real_sleep
         _here.clock = self._clock
         with _lock:
@@ -57,7 +59,7 @@ class virtual_sleep:  # noqa: N801 - used as a context manager
                 time.sleep = _sleep
             _installed += 1
 
-    def __exit__(self, *exc: object) -> None:
+    def end(self) -> None:
         global _installed
         _here.clock = None
         with _lock:

@@ -15,45 +15,25 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import heapq
+import inspect
 import itertools
-import logging
 import sys
 import threading
-import weakref
 from asyncio import events
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple, Unpack, cast
 
-from .blocking import run_blocking, virtual_sleep
+from .asyncgens import OpenAsyncGenerators
+from .blocking import VirtualSleep, run_blocking
 from .choosers import Chooser, RandomChooser
 from .errors import SimulationLivelock, SimulationStalled
 from .refusals import NoRealIO
+from .reporting import ReportsErrors
+from .tasks import SimTask, describe_task
 
 T = TypeVar("T")
-
-_log = logging.getLogger("asyncio")
-
-Handler = Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object]
-
-
-class SimTask(asyncio.Task[Any]):
-    """A task with a hash that is the same in every run.
-
-    asyncio keeps tasks in sets (a TaskGroup, `asyncio.wait`, cancelling what is left at the end),
-    and a hash made from the address would let the memory layout decide the order.
-    """
-
-    __slots__ = ("_serial",)
-
-    def __new__(cls, coro: object, *, loop: SimLoop, **kwargs: object) -> SimTask:
-        task: SimTask = super().__new__(cls, coro)
-        # Here and not in __init__, where asyncio already puts the task into a set.
-        task._serial = next(loop._task_serials)
-        return task
-
-    def __hash__(self) -> int:
-        return self._serial
+Ts = TypeVarTuple("Ts")
 
 
 class _CallbackLane:
@@ -68,7 +48,7 @@ class _CallbackLane:
         return "callbacks"
 
 
-class SimLoop(NoRealIO, asyncio.AbstractEventLoop):
+class SimLoop(NoRealIO, ReportsErrors):
     """An event loop in virtual time, for `asyncio.Runner(loop_factory=SimLoop)` and for tests.
 
     seed: `None` runs callbacks in the order in which they became ready; a number lets
@@ -100,8 +80,7 @@ class SimLoop(NoRealIO, asyncio.AbstractEventLoop):
         self.seed = seed
         self.chooser: Chooser | None = RandomChooser(seed) if seed is not None else chooser
         self.max_steps = max_steps
-        #: Contexts given to the exception handler so far: exceptions that nobody awaited.
-        self.unhandled: list[dict[str, Any]] = []
+        super().__init__()
         self._now = start_s
         self._tick_s = tick_s
         self._ready: deque[asyncio.Handle] = deque()
@@ -111,11 +90,11 @@ class SimLoop(NoRealIO, asyncio.AbstractEventLoop):
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._timer_serials = itertools.count()
         self._cancelled_timers = 0
-        self._task_serials = itertools.count(1)
+        #: Numbers the tasks of this loop, so that their names and hashes repeat.
+        self.next_task_serial = itertools.count(1).__next__
         self._task_factory: Any = None
-        self._exception_handler: Handler | None = None
-        self._asyncgens: dict[int, weakref.ref[AsyncGenerator[Any, Any]]] = {}
-        self._asyncgens_closed = False
+        self._asyncgens = OpenAsyncGenerators()
+        self._sleeps = VirtualSleep(self)
         self._running = False
         self._stopping = False
         self._closed = False
@@ -153,8 +132,8 @@ class SimLoop(NoRealIO, asyncio.AbstractEventLoop):
 
     def call_soon(
         self,
-        callback: Callable[..., object],
-        *args: Any,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: *Ts,
         context: contextvars.Context | None = None,
     ) -> asyncio.Handle:
         if self._debug:
@@ -172,8 +151,8 @@ class SimLoop(NoRealIO, asyncio.AbstractEventLoop):
 
     def call_soon_threadsafe(
         self,
-        callback: Callable[..., object],
-        *args: Any,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: *Ts,
         context: contextvars.Context | None = None,
     ) -> asyncio.Handle:
         self._check_closed()
@@ -186,8 +165,8 @@ class SimLoop(NoRealIO, asyncio.AbstractEventLoop):
     def call_later(
         self,
         delay: float,
-        callback: Callable[..., object],
-        *args: Any,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: *Ts,
         context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
         return self.call_at(self._now + delay, callback, *args, context=context)
@@ -195,8 +174,8 @@ class SimLoop(NoRealIO, asyncio.AbstractEventLoop):
     def call_at(
         self,
         when: float,
-        callback: Callable[..., object],
-        *args: Any,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: *Ts,
         context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
         if self._debug:
@@ -209,6 +188,8 @@ class SimLoop(NoRealIO, asyncio.AbstractEventLoop):
         return timer
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        if not handle._scheduled:  # type: ignore[attr-defined]
+            return  # it is ready already, and no longer in the heap
         # Timeouts are cancelled far more often than they fire: without this the heap would
         # hold the timers of every request ever made until their time comes.
         self._cancelled_timers += 1
@@ -239,7 +220,7 @@ class SimLoop(NoRealIO, asyncio.AbstractEventLoop):
         if kwargs.get("name") is None:
             # asyncio numbers unnamed tasks through the whole process, which would give the
             # second run of a seed other names than the first.
-            made.set_name(f"Task-{made._serial}")
+            made.set_name(f"Task-{made.serial}")
         return made
 
     def set_task_factory(self, factory: Any) -> None:
@@ -251,7 +232,7 @@ class SimLoop(NoRealIO, asyncio.AbstractEventLoop):
         return self._task_factory
 
     def run_in_executor(
-        self, executor: Any, func: Callable[..., T], *args: Any
+        self, executor: Any, func: Callable[[Unpack[Ts]], T], *args: *Ts
     ) -> asyncio.Future[T]:
         """Run *func* inline as a step of its own; `time.sleep` in it delays only its result.
 
@@ -276,14 +257,14 @@ class SimLoop(NoRealIO, asyncio.AbstractEventLoop):
 
     def run_forever(self) -> None:
         """Run until `stop`; raise `SimulationStalled` when nothing can happen any more."""
-        with self._as_running_loop():
-            self._run(stall=True)
+        self._run(stall=True)
 
     def run_until_complete(self, future: Generator[Any, None, T] | Awaitable[T]) -> T:
         self._check_closed()
         self._check_not_running()
         is_new = not asyncio.isfuture(future)
-        waited: asyncio.Future[T] = asyncio.ensure_future(future, loop=self)  # type: ignore[arg-type]
+        made = asyncio.ensure_future(cast("Awaitable[T]", future), loop=self)
+        waited = cast("asyncio.Future[T]", made)
         waited.add_done_callback(self._stop_when_done)
         try:
             self.run_forever()
@@ -302,13 +283,11 @@ class SimLoop(NoRealIO, asyncio.AbstractEventLoop):
 
         For driving a system step by step from outside; the clock stops at the last timer fired.
         """
-        with self._as_running_loop():
-            self._run(until=float("inf") if until is None else until)
+        self._run(until=float("inf") if until is None else until)
 
     def settle_ready(self) -> None:
         """Run until nothing is runnable; no timer fires and the clock stands still."""
-        with self._as_running_loop():
-            self._run(until=float("-inf"))
+        self._run(until=float("-inf"))
 
     def stop(self) -> None:
         self._stopping = True
@@ -321,32 +300,43 @@ class SimLoop(NoRealIO, asyncio.AbstractEventLoop):
         self._stopping = True
 
     def _run(self, *, stall: bool = False, until: float = float("inf")) -> None:
+        self._check_closed()
+        self._check_not_running()
+        self._running = True
+        self._thread_id = threading.get_ident()
         self._steps_here = 0
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(firstiter=self._asyncgens.add, finalizer=self._asyncgen_ends)
+        events._set_running_loop(self)
+        self._sleeps.begin()
         try:
-            while True:
-                if self._foreign:
-                    self._take_foreign()
-                if self.chooser is None:
-                    self._run_batch()
-                    idle = not self._ready
-                else:
-                    self._run_chosen_batch(self.chooser)
-                    idle = not self._lanes
-                if self._stopping:
-                    return
-                if idle and self._foreign:
-                    continue
-                if self._timers and (idle or self._timers[0][0] <= self._now <= until):
-                    if self._fire_timers(until):
-                        continue
-                if idle:
-                    if stall:
-                        raise SimulationStalled(self._now, self._waiting())
-                    return
+            while self._run_once(until):
                 if self._steps_here > self.max_steps:
                     raise SimulationLivelock(self._now, self._steps_here, self._next_ready())
+            if stall and not self._stopping:
+                raise SimulationStalled(self._now, self._waiting())
         finally:
-            self._stopping = False
+            self._sleeps.end()
+            events._set_running_loop(None)
+            sys.set_asyncgen_hooks(*hooks)
+            self._running = self._stopping = False
+            self._thread_id = 0
+
+    def _run_once(self, until: float) -> bool:
+        """Run one batch and fire what is due; return whether there is more to do."""
+        if self._foreign:
+            self._take_foreign()
+        if self.chooser is None:
+            self._run_batch()
+            idle = not self._ready
+        else:
+            self._run_chosen_batch(self.chooser)
+            idle = not self._lanes
+        if self._stopping:
+            return False
+        if self._timers and (idle or self._timers[0][0] <= self._now <= until):
+            idle = not self._fire_timers(until) and idle
+        return not idle or bool(self._foreign)
 
     def _run_batch(self) -> None:
         """Run what is ready now; what that makes ready waits for the next batch, as ever."""
@@ -371,13 +361,11 @@ class SimLoop(NoRealIO, asyncio.AbstractEventLoop):
         for _ in range(count):
             if not lanes:
                 return
-            chosen = lanes.pop(chooser.choose(lanes) if len(lanes) > 1 else 0)
-            if chosen is callbacks:
+            handle = lanes.pop(chooser.choose(lanes) if len(lanes) > 1 else 0)
+            if isinstance(handle, _CallbackLane):
                 handle = callbacks.queue.popleft()
                 if callbacks.queue:
                     lanes.append(callbacks)
-            else:
-                handle = chosen  # type: ignore[assignment]
             if not handle._cancelled:
                 handle._run()
 
@@ -411,11 +399,6 @@ class SimLoop(NoRealIO, asyncio.AbstractEventLoop):
                 self._ready.append(handle)
             else:
                 self._queue_callback(handle)
-
-    def _as_running_loop(self) -> _Running:
-        self._check_closed()
-        self._check_not_running()
-        return _Running(self)
 
     # -- state ------------------------------------------------------------------------------
 
@@ -457,7 +440,7 @@ class SimLoop(NoRealIO, asyncio.AbstractEventLoop):
             raise RuntimeError(
                 "Non-thread-safe operation invoked on an event loop other than the current one"
             )
-        if asyncio.iscoroutine(callback) or asyncio.iscoroutinefunction(callback):
+        if asyncio.iscoroutine(callback) or inspect.iscoroutinefunction(callback):
             raise TypeError(f"coroutines cannot be used with {method}()")
         if not callable(callback):
             raise TypeError(f"a callable object was expected by {method}(), got {callback!r}")
@@ -470,61 +453,15 @@ class SimLoop(NoRealIO, asyncio.AbstractEventLoop):
         tasks = [task for task in asyncio.all_tasks(self) if not task.done()]
         return [describe_task(task) for task in sorted(tasks, key=hash)]
 
-    # -- errors -----------------------------------------------------------------------------
-
-    def get_exception_handler(self) -> Handler | None:
-        return self._exception_handler
-
-    def set_exception_handler(self, handler: Handler | None) -> None:
-        if handler is not None and not callable(handler):
-            raise TypeError(f"A callable object or None is expected, got {handler!r}")
-        self._exception_handler = handler
-
-    def default_exception_handler(self, context: dict[str, Any]) -> None:
-        error = context.get("exception")
-        lines = [context.get("message") or "Unhandled exception in event loop"]
-        lines += [
-            f"{key}: {context[key]!r}" for key in sorted(context) if key not in ("message",)
-        ]
-        _log.error(
-            "\n".join(lines),
-            exc_info=(type(error), error, error.__traceback__) if error is not None else None,
-        )
-
-    def call_exception_handler(self, context: dict[str, Any]) -> None:
-        self.unhandled.append(context)
-        if self._exception_handler is None:
-            self.default_exception_handler(context)
-            return
-        try:
-            self._exception_handler(self, context)
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            self.default_exception_handler(
-                {
-                    "message": "Unhandled error in exception handler",
-                    "exception": error,
-                    "context": context,
-                }
-            )
-
     # -- async generators -------------------------------------------------------------------
 
-    def _asyncgen_begins(self, agen: AsyncGenerator[Any, Any]) -> None:
-        self._asyncgens[id(agen)] = weakref.ref(agen)
-
     def _asyncgen_ends(self, agen: AsyncGenerator[Any, Any]) -> None:
-        self._asyncgens.pop(id(agen), None)
+        self._asyncgens.discard(agen)
         if not self._closed:
             self.call_soon_threadsafe(self.create_task, agen.aclose())
 
     async def shutdown_asyncgens(self) -> None:
-        self._asyncgens_closed = True
-        open_ones = [agen for ref in self._asyncgens.values() if (agen := ref()) is not None]
-        self._asyncgens.clear()
-        # One after the other in the order of their first use: repeatable, unlike a set's.
-        for agen in open_ones:
+        for agen in self._asyncgens.take():
             try:
                 await agen.aclose()
             except Exception as error:
@@ -535,39 +472,3 @@ class SimLoop(NoRealIO, asyncio.AbstractEventLoop):
                         "asyncgen": agen,
                     }
                 )
-
-
-class _Running:
-    """Makes a loop the running one of this thread; a class because generators cost more."""
-
-    __slots__ = ("_hooks", "_loop", "_sleep")
-
-    def __init__(self, loop: SimLoop) -> None:
-        self._loop = loop
-
-    def __enter__(self) -> None:
-        loop = self._loop
-        loop._running = True
-        loop._thread_id = threading.get_ident()
-        self._hooks = sys.get_asyncgen_hooks()
-        sys.set_asyncgen_hooks(firstiter=loop._asyncgen_begins, finalizer=loop._asyncgen_ends)
-        events._set_running_loop(loop)
-        self._sleep = virtual_sleep(loop)
-        self._sleep.__enter__()
-
-    def __exit__(self, *exc: object) -> None:
-        self._sleep.__exit__()
-        events._set_running_loop(None)
-        sys.set_asyncgen_hooks(*self._hooks)
-        self._loop._running = False
-        self._loop._thread_id = 0
-
-
-def describe_task(task: asyncio.Task[Any]) -> str:
-    """Return who *task* is and the line at which it waits."""
-    frames = task.get_stack(limit=1)
-    where = ""
-    if frames:
-        code = frames[0].f_code
-        where = f" at {code.co_filename}:{frames[0].f_lineno} in {code.co_qualname}"
-    return f"{task.get_name()}{where}"

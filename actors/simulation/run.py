@@ -32,8 +32,7 @@ def run_sim(
     finally:
         try:
             cancel_leftovers(loop)
-            if loop._asyncgens:
-                loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.run_until_complete(loop.shutdown_asyncgens())
         finally:
             loop.close()
 
