@@ -24,12 +24,13 @@ from .errors import AgenticError
 class ModelRequest:
     """One question to a model: who asks which model what, under which instructions.
 
-    *payload* is what the agent was sent, untouched. *output* is a JSON schema that the answer has
-    to fit, for runners that can make a model keep to one; None leaves the answer free.
+    *model* is a name, or a model object of the library that will run it. *payload* is what the
+    agent was sent, untouched. *output* is a JSON schema that the answer has to fit, for runners
+    that can make a model keep to one; None leaves the answer free.
     """
 
     agent: str
-    model: str
+    model: object
     instructions: str | None
     payload: Any
     output: Mapping[str, Any] | None = None
@@ -37,13 +38,13 @@ class ModelRequest:
 
 ModelAnswer: TypeAlias = str | Mapping[str, Any]
 ModelRunner: TypeAlias = Callable[[ModelRequest], Awaitable[ModelAnswer]]
-ModelRunnerFactory: TypeAlias = Callable[[str], ModelRunner]
+ModelRunnerFactory: TypeAlias = Callable[[object], ModelRunner]
 
 
 class ModelUnavailable(AgenticError):
     """No runner is installed for a model's name."""
 
-    def __init__(self, agent: str, model: str) -> None:
+    def __init__(self, agent: str, model: object) -> None:
         super().__init__(
             f"Agent {agent!r} asks for the model {model!r}, but nothing here runs models. "
             "Import agenticaiframework (which installs its providers), or call "
@@ -80,7 +81,7 @@ def override_model_runner(runner: ModelRunner) -> Callable[[], None]:
     return remove
 
 
-def resolve_model_runner(agent: str, model: str) -> ModelRunner:
+def resolve_model_runner(agent: str, model: object) -> ModelRunner:
     """Return the runner that answers *agent*'s model now.
 
     Raises `ModelUnavailable` without a factory, and what the factory raises for a name that it
@@ -99,7 +100,9 @@ async def run_model(request: ModelRequest) -> ModelAnswer:
     return read_answer(answer)
 
 
-_FENCED = re.compile(r"\A```[ \t]*(?:json|JSON)?[ \t]*\r?\n(?P<body>.*?)\r?\n?[ \t]*```\Z", re.DOTALL)
+_FENCED = re.compile(
+    r"\A```[ \t]*(?:json|JSON)?[ \t]*\r?\n(?P<body>.*?)\r?\n?[ \t]*```\Z", re.DOTALL
+)
 
 
 def read_answer(answer: ModelAnswer) -> ModelAnswer:

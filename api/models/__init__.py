@@ -1,0 +1,15 @@
+"""Model providers: what answers an agent that was made with ``model=``."""
+
+from .local import close_local_models
+from .names import UnknownModel
+from .providers import install, model_runner
+from .weights import LocalModelUnavailable, check_local_model
+
+__all__ = [
+    "LocalModelUnavailable",
+    "UnknownModel",
+    "check_local_model",
+    "close_local_models",
+    "install",
+    "model_runner",
+]

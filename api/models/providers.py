@@ -1,0 +1,23 @@
+"""Which runner answers a model agent, by its model."""
+
+from __future__ import annotations
+
+from agenticaiframework.actors.models import ModelRunner, set_model_runner_factory
+
+from .names import read_model_name
+
+
+def model_runner(model: object) -> ModelRunner:
+    """Return the runner for *model*; raises `UnknownModel` for a name that nobody claims."""
+    if isinstance(model, str) and read_model_name(model).provider == "scripted":
+        from .scripted import run_scripted
+
+        return run_scripted
+    from .pydantic_ai import pydantic_ai_runner
+
+    return pydantic_ai_runner(model)
+
+
+def install() -> None:
+    """Let model agents of this process be answered by the providers of this package."""
+    set_model_runner_factory(model_runner)

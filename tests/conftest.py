@@ -1,0 +1,73 @@
+"""What every test gets: hypothesis profiles, and a check that it leaves nothing running."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+try:
+    import hypothesis
+except ImportError:  # without the extra `testing` those tests are skipped
+    pass
+else:
+    for _name, _derandomize in (("ci", True), ("dev", False)):
+        hypothesis.settings.register_profile(
+            _name, deadline=None, derandomize=_derandomize, print_blob=True
+        )
+    hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+# A thread that was told to end may still be on its way out when the test is over.
+_GRACE_S = 5.0
+
+
+@pytest.fixture(autouse=True)
+def leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fail the test that leaves a thread, an asyncio task or a live actor behind."""
+    tasks: list[str] = []
+    cancel_all = asyncio.runners._cancel_all_tasks  # type: ignore[attr-defined]
+
+    def cancel_and_tell(loop: asyncio.AbstractEventLoop) -> None:
+        # The run's own task is done by now; those that are not were forgotten by the test.
+        tasks.extend(repr(task) for task in asyncio.all_tasks(loop))
+        cancel_all(loop)
+
+    monkeypatch.setattr(asyncio.runners, "_cancel_all_tasks", cancel_and_tell)
+    threads = set(threading.enumerate())
+    actors = set(_live_actors())
+    yield
+    left = {
+        "threads": [repr(t) for t in _wait_for_end_of_threads(threads)],
+        "asyncio tasks": tasks,
+        "actors": _stop_actors(actors),
+    }
+    said = [f"{kind}: {', '.join(names)}" for kind, names in left.items() if names]
+    if said:
+        pytest.fail("The test left behind " + "; ".join(said), pytrace=False)
+
+
+def _wait_for_end_of_threads(known: set[threading.Thread]) -> list[threading.Thread]:
+    deadline = time.monotonic() + _GRACE_S
+    for thread in threading.enumerate():
+        if thread not in known:
+            thread.join(max(0.0, deadline - time.monotonic()))
+    return [t for t in threading.enumerate() if t not in known]
+
+
+def _live_actors() -> list[Any]:
+    import pykka
+
+    return [ref for ref in pykka.ActorRegistry.get_all() if ref.is_alive()]
+
+
+def _stop_actors(known: set[Any]) -> list[str]:
+    """Stop what is left, so that one forgetful test fails alone, and return what it was."""
+    left = [ref for ref in _live_actors() if ref not in known]
+    for ref in left:
+        ref.stop(block=False)
+    return [str(ref) for ref in left]

@@ -1,0 +1,62 @@
+"""Importing the package costs little and brings no optional dependency along."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+EXTRAS = {
+    "cyclopts",
+    "hypothesis",
+    "openai",
+    "opentelemetry",
+    "pebble",
+    "prometheus_client",
+    "psycopg",
+    "pydantic_ai",
+    "ray",
+    "rich",
+    "starlette",
+    "uvicorn",
+    "xllamacpp",
+    "yaml",
+}
+
+PROGRAM = """
+import json, sys, time
+before = time.perf_counter()
+import {module}
+took = time.perf_counter() - before
+print(json.dumps({{"took_s": took, "modules": sorted({{m.split(".")[0] for m in sys.modules}})}}))
+"""
+
+
+def imported(module: str) -> dict[str, object]:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(module=module)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    said: dict[str, object] = json.loads(done.stdout)
+    return said
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["agenticaiframework", "agenticaiframework.orchestration", "agenticaiframework.actors"],
+)
+def test_importing_brings_no_extra_along(module: str) -> None:
+    modules = imported(module)["modules"]
+    assert isinstance(modules, list)
+    assert not EXTRAS & set(modules)
+
+
+def test_the_core_imports_in_a_third_of_a_second() -> None:
+    # The best of several, because other work on the machine can only make it slower.
+    fastest = min(float(str(imported("agenticaiframework")["took_s"])) for _ in range(5))
+    assert fastest < 0.35

@@ -1,0 +1,77 @@
+"""What gets installed: one name at the top of site-packages, typed, with every sub-package."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LAYERS = {"api": "", "actors": "actors/", "supervision": "supervision/", "patterns": "patterns/"}
+
+in_a_checkout = pytest.mark.skipif(
+    not (ROOT / "setup.py").exists(), reason="the tests run outside a checkout"
+)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The names in a wheel built from a copy of the checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    copy = folder / "source"
+    copy.mkdir()
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, copy)
+    for layer in LAYERS:
+        shutil.copytree(ROOT / layer, copy / layer, ignore=shutil.ignore_patterns("__pycache__"))
+    program = "import sys; from setuptools import build_meta as b; b.build_wheel(sys.argv[1])"
+    subprocess.run(
+        [sys.executable, "-c", program, str(folder)],
+        cwd=copy,
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    (path,) = folder.glob("*.whl")
+    with zipfile.ZipFile(path) as archive:
+        return archive.namelist()
+
+
+@in_a_checkout
+def test_the_wheel_has_one_name_at_its_top(wheel: list[str]) -> None:
+    top = {name.split("/")[0] for name in wheel}
+    assert {name for name in top if not name.endswith(".dist-info")} == {"agenticaiframework"}
+
+
+@in_a_checkout
+def test_the_wheel_is_typed(wheel: list[str]) -> None:
+    assert "agenticaiframework/py.typed" in wheel
+
+
+@in_a_checkout
+def test_the_wheel_has_every_module_of_every_layer(wheel: list[str]) -> None:
+    wanted = {
+        f"agenticaiframework/{prefix}{path.relative_to(ROOT / layer).as_posix()}"
+        for layer, prefix in LAYERS.items()
+        for path in (ROOT / layer).rglob("*.py")
+    }
+    assert {name for name in wheel if name.endswith(".py")} == wanted
+
+
+def test_the_installed_distribution_owns_one_name() -> None:
+    files = metadata.distribution("agenticaiframework").files or []
+    top = {file.parts[0] for file in files if not file.parts[0].startswith("..")}
+    if any(name.startswith("__editable__") for name in top):
+        pytest.skip("an editable installation only points to the checkout")
+    assert {name for name in top if not name.endswith(".dist-info")} <= {"agenticaiframework"}
+
+
+def test_the_distribution_needs_three_packages() -> None:
+    requirements = metadata.requires("agenticaiframework") or []
+    core = {r.split(">")[0] for r in requirements if "extra ==" not in r}
+    assert core == {"pykka", "pydantic", "loguru"}
