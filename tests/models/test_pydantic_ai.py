@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("pydantic_ai")
+
+from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart
+from pydantic_ai.models.function import AgentInfo, FunctionModel
+from pydantic_ai.models.test import TestModel
+
+from agenticaiframework.actors.models import ModelRequest, run_model
+from agenticaiframework.models import UnknownModel
+
+sys.path.insert(0, str(Path(__file__).parent))
+from chat_server import chat_server
+
+CATEGORY = {
+    "type": "object",
+    "properties": {"category": {"type": "string", "enum": ["health", "other"]}},
+    "required": ["category"],
+}
+
+
+def ask(
+    model: object, payload: Any = "hello", output: Any = None, instructions: str = "Help"
+) -> Any:
+    return asyncio.run(run_model(ModelRequest("Helper", model, instructions, payload, output)))
+
+
+def test_a_model_object_of_pydantic_ai_answers() -> None:
+    assert ask(TestModel(custom_output_text="done")) == "done"
+
+
+def test_the_model_sees_instructions_and_payload() -> None:
+    seen: list[ModelMessage] = []
+
+    def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        seen.extend(messages)
+        return ModelResponse(parts=[TextPart('{"category": "health"}')])
+
+    assert ask(FunctionModel(answer), {"request": "AI"}) == {"category": "health"}
+    assert "Help" in str(seen)
+    assert "Request: AI" in str(seen)
+
+
+def test_a_model_that_raises_raises_in_the_agent() -> None:
+    def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        raise RuntimeError("out of tokens")
+
+    with pytest.raises(RuntimeError, match="out of tokens"):
+        ask(FunctionModel(answer))
+
+
+def test_the_name_test_is_pydantic_ais_test_model() -> None:
+    assert ask("test", output=CATEGORY) == {"category": "health"}
+
+
+def test_something_else_is_no_model() -> None:
+    with pytest.raises(UnknownModel, match="openai:gpt-4o-mini"):
+        ask(3.5)
+
+
+@pytest.mark.parametrize("name", ["gpt-4o-mini", "openai:gpt-4o-mini"])
+def test_a_hosted_model_is_reached_in_the_chat_format(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with chat_server(lambda body: "from the server") as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        monkeypatch.setenv("OPENAI_API_KEY", "sesame")
+        assert ask(name, {"topic": "AI"}) == "from the server"
+    (body,) = server.seen
+    assert body["model"] == "gpt-4o-mini"
+    assert [m["role"] for m in body["messages"]] == ["system", "user"]
+    assert body["messages"][1]["content"] == "Topic: AI"
+    assert server.keys == ["Bearer sesame"]
+
+
+def test_several_loops_in_turn_use_one_hosted_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    with chat_server(lambda body: body["messages"][-1]["content"]) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        monkeypatch.setenv("OPENAI_API_KEY", "sesame")
+        assert [ask("gpt-4", f"n{i}") for i in range(3)] == ["n0", "n1", "n2"]
+
+
+def test_a_server_that_refuses_raises_in_the_agent(monkeypatch: pytest.MonkeyPatch) -> None:
+    with chat_server(lambda body: 401) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        monkeypatch.setenv("OPENAI_API_KEY", "wrong")
+        with pytest.raises(Exception, match="401"):
+            ask("gpt-4")
+
+
+def test_one_text_field_is_put_round_the_text() -> None:
+    output = {"type": "object", "properties": {"draft": {"type": "string"}}}
+    assert ask(TestModel(custom_output_text=" words \n"), output=output) == {"draft": "words"}
+
+
+def test_without_the_library_the_error_names_the_extra() -> None:
+    program = """
+import asyncio, sys
+sys.modules["pydantic_ai"] = None
+import agenticaiframework
+from agenticaiframework.actors import MissingExtra
+from agenticaiframework.actors.models import ModelRequest, run_model
+try:
+    asyncio.run(run_model(ModelRequest("Writer", "gpt-4", None, "x")))
+except MissingExtra as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert "'Writer'" in done.stdout
+    assert 'pip install "agenticaiframework[llm]"' in done.stdout
