@@ -166,7 +166,7 @@ LINT = (
     ("ruff", "check", "."),
     ("ruff", "format", "--check", "."),
     ("mypy",),
-    ("pyright",),
+    ("pyright", "--pythonpath", str(PYTHON)),
 )
 
 

@@ -6,7 +6,7 @@ pydantic-ai is imported by the first request, not before: it takes a second and 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +71,7 @@ async def _answer(
 @asynccontextmanager
 async def _opened(
     model: object, name: ModelName | None
-) -> AsyncIterator[tuple[Model, ModelSettings]]:
+) -> AsyncGenerator[tuple[Model, ModelSettings], None]:
     """Give the model object for one request, and close its connections afterwards.
 
     One request, one client: a client kept for later belongs to the event loop that made it, and

@@ -5,6 +5,7 @@ standard output, ``{"address": ...}`` or ``{"error": ...}``, and ends when stand
 that happens whatever way the parent ends, so no server is ever left behind.
 """
 
+import importlib
 import json
 import os
 import sys
@@ -31,8 +32,7 @@ def main() -> None:
 
 def start(settings: dict[str, Any]) -> Any:
     """Load the model and return the running server."""
-    import xllamacpp
-
+    xllamacpp: Any = importlib.import_module("xllamacpp")
     params = xllamacpp.CommonParams()
     params.model.path = settings["path"]
     params.model_alias = {settings["name"]}
