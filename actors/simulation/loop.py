@@ -26,6 +26,7 @@ from typing import Any, TypeVar, TypeVarTuple, Unpack, cast
 
 from .asyncgens import OpenAsyncGenerators
 from .blocking import VirtualSleep, run_blocking
+from .candidates import CallbackLane, Candidate
 from .choosers import Chooser, RandomChooser
 from .errors import SimulationLivelock, SimulationStalled
 from .refusals import NoRealIO
@@ -34,18 +35,6 @@ from .tasks import SimTask, describe_task
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
-
-
-class _CallbackLane:
-    """The callbacks of `call_soon`: one candidate for the chooser, first in first out."""
-
-    __slots__ = ("queue",)
-
-    def __init__(self) -> None:
-        self.queue: deque[asyncio.Handle] = deque()
-
-    def __repr__(self) -> str:
-        return "callbacks"
 
 
 class SimLoop(NoRealIO, ReportsErrors):
@@ -80,12 +69,14 @@ class SimLoop(NoRealIO, ReportsErrors):
         self.seed = seed
         self.chooser: Chooser | None = RandomChooser(seed) if seed is not None else chooser
         self.max_steps = max_steps
+        # An explorer wants to see every step, others only those where there is a choice.
+        self._ask_from = 1 if getattr(self.chooser, "every_step", False) else 2
         super().__init__()
         self._now = start_s
         self._tick_s = tick_s
-        self._ready: deque[asyncio.Handle] = deque()
-        self._lanes: list[asyncio.Handle | _CallbackLane] = []
-        self._callbacks = _CallbackLane()
+        self._ready: deque[Candidate] = deque()
+        self._lanes: list[Candidate] = []
+        self._callbacks = CallbackLane(self._lanes)
         self._foreign: deque[asyncio.Handle] = deque()
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._timer_serials = itertools.count()
@@ -146,7 +137,7 @@ class SimLoop(NoRealIO, ReportsErrors):
         elif isinstance(getattr(callback, "__self__", None), asyncio.Task):
             self._lanes.append(handle)
         else:
-            self._queue_callback(handle)
+            self._callbacks.add(handle)
         return handle
 
     def call_soon_threadsafe(
@@ -198,11 +189,9 @@ class SimLoop(NoRealIO, ReportsErrors):
             heapq.heapify(self._timers)
             self._cancelled_timers = 0
 
-    def _queue_callback(self, handle: asyncio.Handle) -> None:
-        lane = self._callbacks
-        if not lane.queue:
-            self._lanes.append(lane)
-        lane.queue.append(handle)
+    def add_candidate(self, candidate: Candidate) -> None:
+        """Let the chooser choose *candidate* too; without a chooser it runs in its turn."""
+        (self._ready if self.chooser is None else self._lanes).append(candidate)
 
     # -- tasks, futures, blocking work ------------------------------------------------------
 
@@ -244,7 +233,7 @@ class SimLoop(NoRealIO, ReportsErrors):
         handle = asyncio.Handle(
             run_blocking, (self, future, func, args), self, contextvars.Context()
         )
-        (self._ready if self.chooser is None else self._lanes).append(handle)
+        self.add_candidate(handle)
         return future
 
     def set_default_executor(self, executor: Any) -> None:
@@ -353,7 +342,7 @@ class SimLoop(NoRealIO, ReportsErrors):
 
     def _run_chosen_batch(self, chooser: Chooser) -> None:
         lanes = self._lanes
-        callbacks = self._callbacks
+        ask_from = self._ask_from
         count = len(lanes)
         self._steps_here += count
         if self._tick_s:
@@ -361,13 +350,9 @@ class SimLoop(NoRealIO, ReportsErrors):
         for _ in range(count):
             if not lanes:
                 return
-            handle = lanes.pop(chooser.choose(lanes) if len(lanes) > 1 else 0)
-            if isinstance(handle, _CallbackLane):
-                handle = callbacks.queue.popleft()
-                if callbacks.queue:
-                    lanes.append(callbacks)
-            if not handle._cancelled:
-                handle._run()
+            candidate = lanes.pop(chooser.choose(lanes) if len(lanes) >= ask_from else 0)
+            if not candidate._cancelled:
+                candidate._run()
 
     def _fire_timers(self, until: float) -> bool:
         """Jump to the earliest timer and make all that are due then ready."""
@@ -378,12 +363,12 @@ class SimLoop(NoRealIO, ReportsErrors):
         if timers[0][0] > self._now:
             self._now = timers[0][0]
             self._steps_here = 0
-        ready = self._ready if self.chooser is None else self._lanes
+        add = (self._ready if self.chooser is None else self._lanes).append
         while timers and timers[0][0] <= self._now:
             timer = heapq.heappop(timers)[2]
             timer._scheduled = False  # type: ignore[attr-defined]
             if not timer.cancelled():
-                ready.append(timer)
+                add(timer)
         return True
 
     def _drop_cancelled_timers(self) -> None:
@@ -398,7 +383,7 @@ class SimLoop(NoRealIO, ReportsErrors):
             if self.chooser is None:
                 self._ready.append(handle)
             else:
-                self._queue_callback(handle)
+                self._callbacks.add(handle)
 
     # -- state ------------------------------------------------------------------------------
 

@@ -1,0 +1,153 @@
+"""What a simulated loop chooses among, and who is behind each candidate.
+
+A candidate is one step that could run now. The steps of one runner (a task, an actor) are never
+candidates at the same time, so a runner's own order is kept whatever is chosen; plain callbacks of
+`call_soon` stand in one lane, because asyncio promises their order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from .loop import SimLoop
+
+
+class Candidate(Protocol):
+    """One step that could run now: an asyncio handle, an actor's turn, the lane of callbacks."""
+
+    _cancelled: bool
+
+    def _run(self) -> object: ...
+
+
+class CallbackLane:
+    """The callbacks of `call_soon`: together one candidate, first in first out."""
+
+    __slots__ = ("lanes", "queue")
+
+    _cancelled = False
+
+    def __init__(self, lanes: list[Candidate]) -> None:
+        self.lanes = lanes
+        self.queue: deque[asyncio.Handle] = deque()
+
+    def add(self, handle: asyncio.Handle) -> None:
+        """Put *handle* last."""
+        if not self.queue:
+            self.lanes.append(self)
+        self.queue.append(handle)
+
+    def _run(self) -> None:
+        """Run the first callback; what is left of the lane goes to the end of the candidates."""
+        handle = self.queue.popleft()
+        if self.queue:
+            self.lanes.append(self)
+        if not handle._cancelled:
+            handle._run()
+
+    def __repr__(self) -> str:
+        return "callbacks"
+
+
+class _Driver(Protocol):
+    """The part of a system's scheduler that is needed here."""
+
+    awake: bool
+
+    def run(self) -> None: ...
+
+
+class ActorLanes:
+    """A ready queue for `ActorSystem(ready_queue=...)` that makes each actor's turn a candidate.
+
+    The system's scheduler drains its ready queue; this one seems empty to it, except while the loop
+    lets the chosen actor have its turn of one message. So actors, tasks and callbacks are chosen
+    among each other, and not actors only among actors.
+    """
+
+    __slots__ = ("_driver", "_granted", "_loop")
+
+    #: Messages a turn: one, so that any other runner may come between two messages.
+    batch = 1
+
+    def __init__(self, loop: SimLoop) -> None:
+        self._loop = loop
+        self._driver: _Driver | None = None
+        self._granted: Any = None
+
+    def attach(self, driver: _Driver) -> None:
+        """Take the scheduler that drains this queue."""
+        self._driver = driver
+
+    def append(self, actor: Any, /) -> None:
+        """Make the turn of *actor* a candidate."""
+        self._loop.add_candidate(ActorTurn(actor, self))
+
+    def popleft(self) -> Any:
+        """Return the actor whose turn it is."""
+        actor, self._granted = self._granted, None
+        return actor
+
+    def clear(self) -> None:
+        """Forget the turn under way."""
+        self._granted = None
+
+    def __len__(self) -> int:
+        return self._granted is not None
+
+    def grant(self, actor: Any) -> None:
+        """Let *actor* have its turn now."""
+        driver = self._driver
+        if driver is None:
+            raise RuntimeError("ActorLanes.attach(scheduler) comes before the first actor")
+        self._granted = actor
+        driver.run()
+        # Kept awake, or the scheduler would ask the loop for a run of its own at every message.
+        driver.awake = True
+
+
+class ActorTurn:
+    """The next turn of one actor."""
+
+    __slots__ = ("actor", "lanes")
+
+    _cancelled = False
+
+    def __init__(self, actor: Any, lanes: ActorLanes) -> None:
+        self.actor = actor
+        self.lanes = lanes
+
+    def _run(self) -> None:
+        self.lanes.grant(self.actor)
+
+    def __repr__(self) -> str:
+        return f"turn of {label_of(self.actor)}"
+
+
+def owner_of(candidate: object) -> object:
+    """Return the runner behind *candidate*: an actor, a task, or for the rest the step itself."""
+    if candidate.__class__ is ActorTurn:
+        return candidate.actor
+    if isinstance(candidate, asyncio.Handle):
+        callback: Any = getattr(candidate, "_callback", None)
+        task: asyncio.Task[Any] | None = getattr(callback, "__self__", None)
+        if isinstance(task, asyncio.Task):
+            return task
+    return candidate
+
+
+def label_of(owner: object) -> str:
+    """Return a short text for a runner, the same in every run."""
+    ref = getattr(owner, "actor_ref", None)
+    if ref is not None:
+        return str(getattr(ref, "label", ref))
+    if isinstance(owner, asyncio.Task):
+        return owner.get_name()
+    if isinstance(owner, asyncio.TimerHandle):
+        return f"timer t={owner.when():g}"
+    if isinstance(owner, CallbackLane):
+        return "callbacks"
+    return "blocking work"

@@ -1,0 +1,79 @@
+"""What happened in a run, in order, and the hash that two equal runs share."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+
+class Event(NamedTuple):
+    """One thing that happened.
+
+    kind: ``spawn`` (who started whom), ``send`` (who sent what to whom), ``handle`` (who takes what
+        up), ``reply`` (who answered whom; only in detailed traces), ``end`` (who ended, what is the
+        reason), ``dead`` (what was for whom and came too late), ``fault`` (what hit whom), ``note``.
+    """
+
+    time_s: float
+    kind: str
+    who: str
+    whom: str = ""
+    what: str = ""
+
+    def __str__(self) -> str:
+        arrow = f" -> {self.whom}" if self.whom else ""
+        what = f": {self.what}" if self.what else ""
+        return f"{self.time_s:>10g}  {self.kind:<6} {self.who}{arrow}{what}"
+
+
+class Trace:
+    """The events of one run. Owned by the run's thread.
+
+    keep: how many of the last events stay readable; all count for the hash.
+    """
+
+    __slots__ = ("_clock", "_digest", "_events", "_keep", "_seen", "add_event")
+
+    _CHUNK = 16_384
+
+    def __init__(self, clock: Callable[[], float], *, keep: int = 100_000) -> None:
+        self._clock = clock
+        self._keep = keep
+        self._digest = hashlib.blake2b(digest_size=16)
+        self._events: list[tuple[float, str, str, str, str]] = []
+        self._seen = 0
+        #: Adds a finished tuple without a look at the clock; for whoever has it already.
+        self.add_event = self._events.append
+
+    def add(self, kind: str, who: str, whom: str = "", what: str = "") -> None:
+        """Add an event that happens now."""
+        self.add_event((self._clock(), kind, who, whom, what))
+        if len(self._events) - self._seen > self._CHUNK:
+            self.compact()
+
+    def compact(self) -> None:
+        """Hash what is new, and forget what is older than what was to be kept."""
+        events = self._events
+        new = events[self._seen :]
+        # repr of floats and text is the same on every platform and version that is supported.
+        self._digest.update("".join(map(repr, new)).encode())
+        surplus = len(events) - self._keep
+        if surplus > self._CHUNK:
+            del events[:surplus]
+        self._seen = len(events)
+
+    def hash(self) -> str:
+        """Return the hash of everything that happened so far."""
+        self.compact()
+        return self._digest.hexdigest()
+
+    def __iter__(self) -> Iterator[Event]:
+        return (Event(*event) for event in self._events)
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def text(self) -> str:
+        """Return the events, one a line."""
+        return "\n".join(map(str, self))
