@@ -36,7 +36,7 @@ MAX_DIGITS: Final = 40
 _Evaluate = Callable[[Mapping[str, Any]], Any]
 
 
-class ExpressionError(AgenticError):
+class ExpressionError(AgenticError, ValueError):
     """An expression cannot be read, or cannot be evaluated over the values it was given.
 
     ``text`` is the whole expression, ``position`` the character (from 0) where it goes wrong.
@@ -82,7 +82,10 @@ MISSING: Final = Missing()
 
 
 def look_up(value: Any, key: str | int) -> Any:
-    """Return a mapping's value or a list's item, or ``MISSING``; never an attribute."""
+    """Return a mapping's value or a list's item, or ``MISSING``; never an attribute.
+
+    Where a mapping is needed, a text stands for ``{"result": text}``: so do plain answers of models.
+    """
     if isinstance(value, Mapping):
         found: Any = value.get(key, MISSING)
         if found is MISSING:
@@ -95,6 +98,8 @@ def look_up(value: Any, key: str | int) -> Any:
                 return MISSING
             key = int(key)
         return value[key] if -len(value) <= key < len(value) else MISSING
+    if key == "result" and isinstance(value, str):
+        return value
     return MISSING
 
 

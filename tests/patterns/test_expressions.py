@@ -57,6 +57,7 @@ SCOPE: dict[str, Any] = {
         ("skipped == null", True),
         ("skipped.anything.deep == none", True),
         ("text.anything", None),
+        ("text.result", "plain"),
         ("nowhere > 3", False),
         ("nowhere <= 3", False),
         ("true", True),
