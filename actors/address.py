@@ -1,0 +1,207 @@
+"""Addresses: where messages for a name go, whichever incarnation of its actor lives.
+
+A ref names one incarnation and dies with it. An `Address` stays: supervised children and agents
+have one per system. Between two incarnations it keeps what is sent, in order, and hands it to the
+next; the mailbox that a crashed incarnation leaves comes back here too. What crashed an incarnation
+is never sent again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from threading import get_ident
+from typing import TYPE_CHECKING, Any
+
+from .errors import ActorDied, MailboxFull
+from .request import Request
+
+if TYPE_CHECKING:
+    from .ref import ActorRef
+    from .system import ActorSystem
+
+
+class Address:
+    """The lasting address of what is restarted under one name.
+
+    Owned by the loop's thread of *system*; `tell` and `request` are safe from any thread. *capacity*
+    bounds what is kept between incarnations. *wanted* is called when a message comes while no
+    incarnation lives, which is how an unsupervised agent starts on demand.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_closed",
+        "_kept",
+        "capacity",
+        "incarnation",
+        "name",
+        "ref",
+        "system",
+        "wanted",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        system: ActorSystem,
+        *,
+        capacity: int | None = None,
+        wanted: Callable[[], None] | None = None,
+    ) -> None:
+        self.name = name
+        self.system = system
+        self.capacity = capacity
+        self.wanted = wanted
+        self.ref: ActorRef[Any] | None = None
+        """The latest incarnation; it may have ended."""
+        self.incarnation = 0
+        self._kept: deque[Any] = deque()
+        self._closed: Any = None
+
+    def __repr__(self) -> str:
+        return f"<Address {self.name} incarnation {self.incarnation}>"
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def label(self) -> str:
+        """The name, as a ref has one."""
+        return self.name
+
+    @property
+    def live(self) -> ActorRef[Any] | None:
+        """The incarnation that takes messages now, or None between two."""
+        ref = self.ref
+        return ref if ref is not None and ref.is_alive() else None
+
+    @property
+    def closed(self) -> Any:
+        """Why this was stopped for good; None while another incarnation may come."""
+        return self._closed
+
+    @property
+    def waiting(self) -> int:
+        """How many messages are kept for the next incarnation."""
+        return len(self._kept)
+
+    # -- messages ------------------------------------------------------------------------------
+
+    def tell(self, message: Any) -> None:
+        """Send *message* to the live incarnation, or keep it for the next. Safe from any thread.
+
+        Raises `ActorDied` if it was stopped for good, and `MailboxFull`.
+        """
+        if self._closed is not None:
+            raise ActorDied(self, self._closed)
+        scheduler = self.system.scheduler
+        if get_ident() != scheduler.thread:
+            if not scheduler.post(self._arrive, message):
+                raise ActorDied(self, "noproc")
+            return
+        ref = self.ref
+        if ref is not None and ref.is_alive():
+            ref.tell(message)
+        else:
+            self._keep(message)
+
+    def request(self, message: Any, timeout: float | None = None) -> Request:
+        """Return an awaitable for the answer of this incarnation or, between two, of the next.
+
+        Raises in the awaiting code as `ActorRef.request` does; `ActorDied` at once if it was stopped
+        for good.
+        """
+        ref = self.ref
+        scheduler = self.system.scheduler
+        if ref is not None and ref.is_alive() and get_ident() == scheduler.thread:
+            return ref.request(message, timeout)
+        request = Request(message, self, scheduler)  # type: ignore[arg-type]
+        if self._closed is not None or not scheduler.post_or_call(self._arrive, request):
+            request._state = 2
+            request._result = ActorDied(self, self._closed or "noproc")
+        elif timeout is not None:
+            scheduler.post_or_call(request.start_timer, timeout)
+        return request
+
+    def _arrive(self, item: Any) -> None:
+        error: Exception
+        try:
+            if self._closed is not None:
+                raise ActorDied(self, self._closed)
+            ref = self.ref
+            if ref is not None and ref.is_alive() and ref._actor is not None:
+                ref._actor._append(item)
+            else:
+                self._keep(item)
+            return
+        except (ActorDied, MailboxFull) as caught:
+            error = caught
+        if isinstance(item, Request):
+            item.fail(error)
+        else:
+            self.system.dead_letter(item, self.name, error)
+
+    def _keep(self, item: Any) -> None:
+        if self.capacity is not None and len(self._kept) >= self.capacity:
+            raise MailboxFull(self, self.capacity)
+        self._kept.append(item)
+        if self.wanted is not None:
+            self.wanted()
+
+    # -- incarnations --------------------------------------------------------------------------
+
+    def bind(self, ref: ActorRef[Any]) -> None:
+        """Let *ref* be the live incarnation: it gets what was kept, in order."""
+        self.ref = ref
+        self.incarnation += 1
+        ref.incarnation = self.incarnation
+        self._closed = None
+        kept, self._kept = self._kept, deque()
+        actor = ref._actor
+        for item in kept:
+            if isinstance(item, Request) and not item.asker_waiting:
+                continue
+            if actor is None:
+                self._kept.append(item)
+            else:
+                actor._put(item)
+
+    def release(self, *, kept: bool = True) -> None:
+        """There is no incarnation for now; what was kept stays, or is lost with ``kept=False``."""
+        self.ref = None
+        if not kept:
+            self.drop("dropped")
+
+    def close(self, reason: Any) -> None:
+        """Stop for good: what was kept becomes dead letters, and its askers get `ActorDied`."""
+        self._closed = "shutdown" if reason is None else reason
+        self.drop(self._closed)
+
+    def reopen(self) -> None:
+        """Take messages again, for an incarnation to come."""
+        self._closed = None
+
+    def drop(self, reason: Any) -> None:
+        """Lose what is kept, as dead letters and failed requests that give *reason*."""
+        kept, self._kept = self._kept, deque()
+        for item in kept:
+            self._lose(item, reason)
+
+    def _take_back(self, items: Iterable[Any]) -> None:
+        """Keep what an incarnation that crashed had not handled, before what came since."""
+        items = list(items)
+        if self._closed is not None:
+            for item in items:
+                self._lose(item, self._closed)
+            return
+        self._kept.extendleft(reversed(items))
+        if self._kept and self.wanted is not None:
+            self.wanted()
+
+    def _lose(self, item: Any, reason: Any) -> None:
+        fail = getattr(item, "fail", None)
+        if fail is not None and hasattr(item, "asker_waiting"):
+            fail(ActorDied(self, reason))
+        else:
+            self.system.dead_letter(item, self.name, reason)

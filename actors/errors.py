@@ -1,0 +1,174 @@
+"""The errors of the kernel: who failed, why, and the form that works."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+import pykka
+
+
+def _label(target: Any) -> str:
+    return str(getattr(target, "label", target))
+
+
+class AgenticError(Exception):
+    """Base class of every error that this library raises on its own account."""
+
+
+class StartFailed(AgenticError):
+    """An actor's `on_start` failed, so the actor never lived.
+
+    *reason* is the exit reason: mostly the exception, also chained as the cause.
+    """
+
+    def __init__(self, actor: str, reason: Any) -> None:
+        super().__init__(f"{actor} did not start: {reason!r}")
+        self.actor = actor
+        self.reason = reason
+
+
+class Ignore(AgenticError):
+    """Raise it in `on_start` to decline to start without that being a failure.
+
+    Source: the return value ``ignore`` of an OTP process' init.
+    """
+
+
+class ActorExit(Exception):  # noqa: N818 - an instruction that unwinds the handler, not an error
+    """What `Actor.exit` raises to end the actor with a reason. Do not catch it."""
+
+    def __init__(self, reason: Any = "normal") -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class ActorDied(AgenticError, pykka.ActorDeadError):
+    """The actor that was asked is dead, or died before it answered."""
+
+    def __init__(self, ref: Any, reason: Any) -> None:
+        said = f"{ref} not found" if reason == "noproc" else f"{_label(ref)} ended ({reason!r}) unanswered"
+        super().__init__(said)
+        self.ref = ref
+        self.reason = reason
+
+
+class HandlerCancelled(AgenticError):
+    """A handler ended by a cancellation that nobody outside had asked for."""
+
+    def __init__(self, actor: str) -> None:
+        super().__init__(
+            f"A handler of {actor} let a CancelledError escape, although nobody cancelled it. "
+            "It probably awaited something that was cancelled elsewhere; catch that there."
+        )
+        self.actor = actor
+
+
+class RequestTimeout(AgenticError, TimeoutError, pykka.Timeout):
+    """No answer came within the time that the caller gave."""
+
+    def __init__(self, target: Any, timeout_s: float | None) -> None:
+        super().__init__(f"{_label(target)} gave no answer within {timeout_s:g} s")
+        self.target = target
+        self.timeout_s = timeout_s
+
+
+class WouldBlock(AgenticError, RuntimeError):
+    """A blocking call on the event loop's own thread would wait for itself for ever."""
+
+    def __init__(self, call: str, instead: str) -> None:
+        super().__init__(
+            f"{call} would block the event loop that has to answer it. "
+            f"Use `{instead}` in async code, or call it from another thread."
+        )
+
+
+class MailboxFull(AgenticError):
+    """A bounded mailbox with the policy ``fail`` refused a message."""
+
+    def __init__(self, ref: Any, capacity: int) -> None:
+        super().__init__(
+            f"The mailbox of {ref} is full ({capacity} messages). Slow down, raise its capacity, "
+            'or give it another policy: Mailbox(capacity, overflow="backpressure").'
+        )
+        self.ref = ref
+        self.capacity = capacity
+
+
+class NameTaken(AgenticError):
+    """The name is registered for another live actor."""
+
+    def __init__(self, name: str, holder: Any) -> None:
+        super().__init__(
+            f"The name {name!r} already belongs to {holder}. "
+            "Choose another, or stop that actor first."
+        )
+        self.name = name
+        self.holder = holder
+
+
+class SystemStopped(AgenticError):
+    """The actor system has been stopped, so nothing can be started in it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The actor system {name!r} has been stopped. Start actors inside "
+            "`async with ActorSystem() as system:`."
+        )
+
+
+class ForkedSystem(AgenticError):
+    """A process that was forked off tried to use its parent's actor system."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The actor system {name!r} belongs to the parent of this forked process, and its loop "
+            "does not run here. Start a system of its own in the child, or start the child with "
+            'multiprocessing.get_context("spawn").'
+        )
+
+
+class NoSystem(AgenticError):
+    """There is no actor system here, and none can be made."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what} needs an actor system. Call it in async code, inside "
+            "`async with ActorSystem() as system:`, or use `ActorSystem.in_background()`."
+        )
+
+
+class MissingExtra(AgenticError, ImportError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f'{what} needs an extra: pip install "agenticaiframework[{extra}]"')
+        self.extra = extra
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """Return a hint that lists the known names nearest to *name*, or all of them if few."""
+    names = sorted({str(k) for k in known})
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    if not close:
+        lower = {k.lower(): k for k in names}
+        close = [lower[m] for m in difflib.get_close_matches(name.lower(), lower, n=3)]
+    if close:
+        return "Did you mean " + " or ".join(repr(c) for c in close) + "?"
+    if names:
+        shown = ", ".join(repr(k) for k in names[:8])
+        return f"Known: {shown}" + (", ..." if len(names) > 8 else ".")
+    return "None is known."
+
+
+class UnknownDispatcher(AgenticError, ValueError):
+    """An actor class names a dispatcher that does not exist."""
+
+    def __init__(self, actor: str, dispatcher: str) -> None:
+        known = ("event_loop", "thread", "pinned", "process")
+        super().__init__(
+            f"{actor} has dispatcher = {dispatcher!r}. {near(dispatcher, known)} "
+            'For example: dispatcher = "thread"'
+        )
+        self.dispatcher = dispatcher

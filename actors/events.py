@@ -1,0 +1,47 @@
+"""The event stream of a system: what happens is published as values, for whoever subscribes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+class EventStream:
+    """Publishes events to subscribers, by type. Owned by the loop's thread.
+
+    A subscriber is called at once, in the order of subscription, and must not block. One that raises
+    is logged and does not keep the others from being called.
+    """
+
+    def __init__(self, log: Any) -> None:
+        self._subscribers: list[tuple[type, Callable[[Any], object]]] = []
+        self._log = log
+
+    @property
+    def active(self) -> bool:
+        """Whether anybody listens; publishers of costly events ask first."""
+        return bool(self._subscribers)
+
+    def subscribe(
+        self, fn: Callable[[Any], object], event_type: type = object
+    ) -> Callable[[], None]:
+        """Call *fn* with every event of *event_type* from now on; returns a function to end it."""
+        entry = (event_type, fn)
+        self._subscribers.append(entry)
+
+        def unsubscribe() -> None:
+            if entry in self._subscribers:
+                self._subscribers.remove(entry)
+
+        return unsubscribe
+
+    def publish(self, event: Any) -> None:
+        """Hand *event* to those who subscribed to its type."""
+        for event_type, fn in list(self._subscribers):
+            if isinstance(event, event_type):
+                try:
+                    fn(event)
+                except Exception as error:
+                    self._log.opt(exception=error).error(
+                        "A subscriber failed on {}", type(event).__name__
+                    )

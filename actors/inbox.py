@@ -1,0 +1,58 @@
+"""pykka's view of a mailbox, for code that was written against `pykka.Actor.actor_inbox`."""
+
+from __future__ import annotations
+
+from threading import get_ident
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .actor import Actor
+
+
+class Inbox:
+    """`put`, `get` and `empty` over an actor's mailbox, in pykka's envelopes."""
+
+    __slots__ = ("_actor",)
+
+    def __init__(self, actor: Actor) -> None:
+        self._actor = actor
+
+    def put(self, envelope: Any, /) -> None:
+        """Send the envelope's message; a future in it gets the reply. Safe from any thread."""
+        actor = self._actor
+        reply_to = envelope.reply_to
+        if reply_to is None:
+            actor.actor_ref.tell(envelope.message)
+            return
+        from .request import ActorFuture
+
+        if not isinstance(reply_to, ActorFuture):
+            reply_to = _Forward(reply_to)
+        reply_to.message = envelope.message
+        scheduler = actor._sched
+        if get_ident() == scheduler.thread:
+            actor._append(reply_to)
+        else:
+            scheduler.post(actor._append, reply_to)
+
+    def get(self) -> Any:
+        """Take the oldest message, as an envelope; on the loop's thread."""
+        from pykka._envelope import Envelope
+
+        item = self._actor._mailbox.popleft()
+        if hasattr(item, "asker_waiting"):
+            return Envelope(item.message, reply_to=item)
+        return Envelope(item)
+
+    def empty(self) -> bool:
+        """Tell whether no message waits."""
+        return not self._actor._mailbox
+
+
+def _Forward(future: Any) -> Any:  # noqa: N802 - stands for a class, made late for the import order
+    """Return a reply object of ours that answers a foreign pykka future."""
+    from .request import ActorFuture
+
+    forward = ActorFuture()
+    forward._forward_to = future
+    return forward

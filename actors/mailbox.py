@@ -1,0 +1,123 @@
+"""Mailboxes: an unbounded deque by default, a bounded one with a declared policy where asked.
+
+An unbounded mailbox is a plain ``collections.deque``, made by the first message, because a method
+of our own on the path of every message would cost as much as the message. A bounded one is a deque
+whose `append` applies the policy; so only those who asked for a bound pay for it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from .errors import AgenticError, MailboxFull
+
+if TYPE_CHECKING:
+    from .actor import Actor
+
+Overflow = Literal["fail", "drop_newest", "drop_oldest", "backpressure"]
+_POLICIES = ("fail", "drop_newest", "drop_oldest", "backpressure")
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """How many messages may wait for an actor, and what happens to one too many.
+
+    *capacity* None means unbounded. *overflow*:
+
+    - ``fail``: the sender's `tell` or `request` raises `MailboxFull`;
+    - ``drop_newest``: the message that does not fit becomes a dead letter;
+    - ``drop_oldest``: the oldest waiting message becomes a dead letter;
+    - ``backpressure``: `await ref.send(...)` and `await ref.request(...)` wait for room; a plain
+      `tell`, which cannot wait, raises `MailboxFull`.
+
+    Example: ``Mailbox(1000, overflow="drop_oldest")`` keeps the newest thousand.
+    """
+
+    capacity: int | None = None
+    overflow: Overflow = "fail"
+
+    def __post_init__(self) -> None:
+        if self.capacity is not None and self.capacity < 1:
+            raise MailboxPolicyError(f"capacity is {self.capacity}, and must be at least 1")
+        if self.overflow not in _POLICIES:
+            raise MailboxPolicyError(
+                f"overflow is {self.overflow!r}, and must be one of " + ", ".join(_POLICIES)
+            )
+
+    def make(self, actor: Actor) -> deque[Any]:
+        """Return an empty mailbox for *actor* after this policy."""
+        if self.capacity is None:
+            return deque()
+        return BoundedMailbox(actor, self.capacity, self.overflow)
+
+
+class MailboxPolicyError(AgenticError, ValueError):
+    """A mailbox policy makes no sense."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f'{problem}. For example: Mailbox(100, overflow="drop_oldest")')
+
+
+UNBOUNDED = Mailbox()
+
+
+class BoundedMailbox(deque[Any]):
+    """A mailbox with a bound. Owned by the actor's loop thread.
+
+    Signals and the kernel's own messages (exits, downs, timers, stop requests) enter by
+    `deque.append` directly: they count, but are never refused, because the bound protects an actor
+    from its senders and not from the system.
+    """
+
+    __slots__ = ("_actor", "capacity", "overflow", "waiting")
+
+    def __init__(self, actor: Actor, capacity: int, overflow: Overflow) -> None:
+        super().__init__()
+        self._actor = actor
+        self.capacity = capacity
+        self.overflow = overflow
+        self.waiting: deque[Any] = deque()
+        """Requests of senders that wait for room, oldest first (``backpressure``)."""
+
+    def append(self, item: Any, /) -> None:
+        if len(self) < self.capacity:
+            super().append(item)
+            return
+        if self.overflow == "drop_oldest":
+            self._actor._lost(super().popleft(), "mailbox_full")
+            super().append(item)
+        elif self.overflow == "drop_newest":
+            self._actor._lost(item, "mailbox_full")
+        elif self.overflow == "backpressure" and getattr(item, "waits_for_room", False):
+            self.waiting.append(item)
+        else:
+            raise MailboxFull(self._actor.actor_ref, self.capacity)
+
+    def popleft(self) -> Any:
+        item = super().popleft()
+        while self.waiting and len(self) < self.capacity:
+            waiting = self.waiting.popleft()
+            if waiting.asker_waiting:
+                super().append(waiting.admit())
+        return item
+
+
+class ClosedMailbox(deque[Any]):
+    """Stands in the place of a stopped actor's mailbox: holds nothing and takes nothing.
+
+    It makes the check "is the receiver still alive" free on the path of every message.
+    """
+
+    __slots__ = ()
+
+    def append(self, item: Any, /) -> None:
+        raise MailboxClosed
+
+
+class MailboxClosed(Exception):  # noqa: N818 - never leaves the kernel
+    """A message came after the actor had stopped; the sender's call turns it into its own error."""
+
+
+CLOSED = ClosedMailbox()

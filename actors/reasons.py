@@ -1,0 +1,34 @@
+"""Exit reasons: why an actor ended, as plain values that travel along links.
+
+Source: Erlang's reference manual, "Processes". A reason is one of the words below, the pair
+``("shutdown", detail)``, an exception instance (a crash), or any other value that the code which
+ended the actor chose.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+NORMAL: Final = "normal"
+SHUTDOWN: Final = "shutdown"
+KILL: Final = "kill"
+KILLED: Final = "killed"
+NOPROC: Final = "noproc"
+NOCONNECTION: Final = "noconnection"
+
+
+def is_normal(reason: Any) -> bool:
+    """Tell whether *reason* is an orderly end, after which a transient child stays down."""
+    if reason.__class__ is tuple:
+        return len(reason) == 2 and reason[0] == SHUTDOWN
+    return reason.__class__ is str and (reason == NORMAL or reason == SHUTDOWN)
+
+
+def describe_reason(reason: Any) -> str:
+    """Return *reason* as one short line for logs and trees."""
+    if isinstance(reason, BaseException):
+        text = str(reason).strip().split("\n", 1)[0]
+        return f"{type(reason).__name__}: {text}" if text else type(reason).__name__
+    if isinstance(reason, tuple) and len(reason) == 2 and reason[0] == SHUTDOWN:
+        return f"shutdown ({reason[1]})"
+    return str(reason)

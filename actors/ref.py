@@ -1,0 +1,327 @@
+"""Refs: the address of one actor, safe to pass around and to use from any thread."""
+
+from __future__ import annotations
+
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
+
+import pykka
+
+from . import links
+from .errors import ActorDied, RequestTimeout, WouldBlock
+from .mailbox import MailboxClosed
+from .phase import IDLE, QUEUED, STOPPING
+from .reasons import KILL, NORMAL
+from .request import ActorFuture, Request, Send
+
+if TYPE_CHECKING:
+    import threading
+
+    from .actor import Actor
+    from .scheduler import Scheduler
+    from .system import ActorSystem
+
+A = TypeVar("A", bound="Actor")
+
+
+class ActorRef(pykka.ActorRef[A], Generic[A]):  # type: ignore[type-var]
+    """Reference to one incarnation of an actor.
+
+    It is a `pykka.ActorRef`: `tell`, `ask`, `stop` and `proxy` work as pykka documents. Added are the
+    awaitable `request` and `send`, exit signals (`exit`, `kill`) and identity (`pid`, `name`,
+    `incarnation`). A ref keeps its actor alive only while the actor runs.
+    """
+
+    __slots__ = ("_actor", "_reason", "_sched", "_urn", "actor_class", "incarnation", "name", "pid")
+
+    if TYPE_CHECKING:
+        _reason: Any
+        _sched: Scheduler | None
+
+    def __init__(self, actor: A, pid: int) -> None:
+        # Not pykka's: it would make a UUID, an event and a weak reference for every actor.
+        self._actor: A | None = actor
+        self._sched = None
+        self._urn: str | None = None
+        self.actor_class = actor.__class__
+        self.pid = pid
+        """A number unique in this process, rising with creation."""
+        self.name: str | None = None
+        """The name given at the start, if any."""
+        self.incarnation = 1
+        """How often what this ref stands for has been started under its supervisor."""
+
+    # -- identity ------------------------------------------------------------------------------
+
+    @property
+    def label(self) -> str:
+        """The name for people: the actor's name, or its class and pid."""
+        return self.name or f"{self.actor_class.__name__}#{self.pid}"
+
+    @property
+    def actor_urn(self) -> str:  # type: ignore[override]
+        """A UUID-based URN, made when first asked for."""
+        if self._urn is None:
+            actor = self._actor
+            self._urn = actor._new_urn() if actor is not None else f"urn:dead:{self.pid}"
+        return self._urn
+
+    @property
+    def exit_reason(self) -> Any:
+        """Why the actor ended; None while it lives."""
+        return getattr(self, "_reason", None)
+
+    @property
+    def system(self) -> ActorSystem | None:
+        """The system that the actor runs in."""
+        return None if self._sched is None else self._sched.system
+
+    # -- what pykka's own code looks for -------------------------------------------------------
+
+    def _actor_weakref(self) -> A | None:
+        return self._actor
+
+    @property
+    def actor_inbox(self) -> Any:  # type: ignore[override]
+        """pykka's view of the mailbox: `put`, `get`, `empty`."""
+        actor = self._actor
+        if actor is None:
+            raise pykka.ActorDeadError(f"{self} not found")
+        return actor.actor_inbox
+
+    @property
+    def actor_stopped(self) -> threading.Event:  # type: ignore[override]
+        """An event that is set once the actor has stopped."""
+        actor = self._actor
+        if actor is not None:
+            return actor.actor_stopped
+        from threading import Event
+
+        event = Event()
+        event.set()
+        return event
+
+    def is_alive(self) -> bool:
+        """Tell whether the actor still takes messages."""
+        actor = self._actor
+        return actor is not None and not actor._phase & STOPPING
+
+    # -- messages ------------------------------------------------------------------------------
+
+    def tell(self, message: Any) -> None:
+        """Send *message* and wait for nothing. Safe from any thread.
+
+        Raises `pykka.ActorDeadError` if the actor is dead, and `MailboxFull` if its mailbox is
+        bounded, full, and refuses.
+        """
+        actor = self._actor
+        if actor is None:
+            raise ActorDied(self, "noproc")
+        scheduler = actor._sched
+        if get_ident() != scheduler.thread:
+            _tell_from_outside(self, scheduler, message)
+            return
+        mailbox = actor._mailbox
+        if mailbox is None:
+            mailbox = actor._mailbox = actor.mailbox.make(actor)
+        try:
+            mailbox.append(message)
+        except MailboxClosed:
+            raise ActorDied(self, "noproc") from None
+        if actor._state == IDLE:
+            actor._state = QUEUED
+            scheduler.ready.append(actor)
+            if not scheduler.awake:
+                scheduler.wake()
+
+    def request(self, message: Any, timeout: float | None = None) -> Request:
+        """Return an awaitable for the answer to *message*. Safe from any thread.
+
+        Awaiting it gives the answer, or raises what the handler raised, `ActorDied` at once if the
+        actor is or becomes dead, or `RequestTimeout` (a `TimeoutError`) after *timeout* seconds of
+        the system's time. Cancelling the awaiting code abandons the request.
+        """
+        actor = self._actor
+        if actor is None:
+            return _dead_request(self, message)
+        scheduler = actor._sched
+        request = Request(message, self, scheduler)
+        if get_ident() != scheduler.thread:
+            if not _fenced(scheduler, self, message):
+                if not scheduler.post(_arrive, self, request):
+                    return _dead_request(self, message)
+                if timeout is not None:
+                    scheduler.post(request.start_timer, timeout)
+            return request
+        mailbox = actor._mailbox
+        if mailbox is None:
+            mailbox = actor._mailbox = actor.mailbox.make(actor)
+        try:
+            mailbox.append(request)
+        except MailboxClosed:
+            request.fail(ActorDied(self, "noproc"))
+            return request
+        if actor._state == IDLE:
+            actor._state = QUEUED
+            scheduler.ready.append(actor)
+            if not scheduler.awake:
+                scheduler.wake()
+        if timeout is not None:
+            request.start_timer(timeout)
+        return request
+
+    def send(self, message: Any) -> Request:
+        """Return an awaitable that is done when *message* is in the mailbox.
+
+        With the policy ``backpressure`` that is how a sender waits for room; with the others, and
+        with an unbounded mailbox, it is done at once.
+        """
+        actor = self._actor
+        if actor is None:
+            return _dead_request(self, message)
+        scheduler = actor._sched
+        request = Send(message, self, scheduler)
+        if get_ident() != scheduler.thread:
+            if not scheduler.post(_arrive_send, self, request):
+                return _dead_request(self, message)
+        else:
+            _arrive_send(self, request)
+        return request
+
+    @overload  # type: ignore[override]
+    def ask(
+        self, message: Any, *, block: Literal[False], timeout: float | None = None
+    ) -> ActorFuture: ...
+    @overload
+    def ask(
+        self, message: Any, *, block: Literal[True] = True, timeout: float | None = None
+    ) -> Any: ...
+    @overload
+    def ask(
+        self, message: Any, *, block: bool = True, timeout: float | None = None
+    ) -> Any | ActorFuture: ...
+    def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any:
+        """Send *message* and block this thread until the answer is there, as pykka's `ask` does.
+
+        With ``block=False`` the future is returned, which can also be awaited. On the thread of the
+        loop that has to produce the answer, blocking raises `WouldBlock`: use `request` there.
+        """
+        actor = self._actor
+        scheduler = None if actor is None else actor._sched
+        if block and timeout != 0 and scheduler is not None and get_ident() == scheduler.thread:
+            raise WouldBlock("ref.ask(message)", "await ref.request(message)")
+        future = self.actor_class._create_future()
+        if scheduler is None:
+            future.fail(ActorDied(self, "noproc"))
+        else:
+            future.message = message
+            future._home = scheduler
+            if get_ident() == scheduler.thread:
+                _arrive(self, future)
+            elif _fenced(scheduler, self, message) or not scheduler.post(_arrive, self, future):
+                future.fail(ActorDied(self, "noproc"))
+        if block:
+            return future.get(timeout=timeout)
+        return future
+
+    # -- exits ---------------------------------------------------------------------------------
+
+    def exit(self, reason: Any = NORMAL) -> None:
+        """Send the actor the exit signal *reason*. Safe from any thread; a dead actor ignores it.
+
+        An actor that traps exits gets it as a message `Exit`. Otherwise it ends with *reason*, and
+        its running handler is cancelled; ``normal`` is ignored. ``kill`` cannot be trapped.
+        """
+        actor = self._actor
+        if actor is not None:
+            current = actor._sched.current
+            inside = current is not None and get_ident() == actor._sched.thread
+            links.send_exit(self, current._ref if inside and current else None, reason, False)
+
+    def kill(self) -> None:
+        """End the actor now, whatever it is doing; linked actors see the reason ``killed``."""
+        self.exit(KILL)
+
+
+def _tell_from_outside(ref: ActorRef[Any], scheduler: Scheduler, message: Any) -> None:
+    if not ref.is_alive():
+        raise ActorDied(ref, "noproc")
+    if _fenced(scheduler, ref, message):
+        return
+    actor = ref._actor
+    mailbox = None if actor is None else actor._mailbox
+    capacity = getattr(mailbox, "capacity", None)
+    if capacity is not None and mailbox is not None and len(mailbox) >= capacity:
+        # The sender's thread learns of it here; the policies that drop are applied on arrival.
+        overflow = mailbox.overflow
+        if overflow in ("fail", "backpressure"):
+            from .errors import MailboxFull
+
+            raise MailboxFull(ref, capacity)
+    if not scheduler.post(_arrive, ref, message):
+        raise ActorDied(ref, "noproc")
+
+
+def _fenced(scheduler: Scheduler, ref: ActorRef[Any], message: Any) -> bool:
+    """Tell whether an abandoned handler is sending; if so the message goes no further."""
+    if scheduler.thread == -1 or get_ident() in scheduler.fenced_threads:
+        scheduler.fenced_sends += 1
+        scheduler.system.dead_letter(message, ref.label, "fenced")
+        return True
+    return False
+
+
+def _arrive(ref: ActorRef[Any], item: Any) -> None:
+    """Put what came from another thread into the mailbox; runs on the loop's thread."""
+    from .errors import MailboxFull
+
+    actor = ref._actor
+    try:
+        if actor is None:
+            raise MailboxClosed
+        actor._append(item)
+    except MailboxClosed:
+        error: Exception = ActorDied(ref, "noproc")
+    except MailboxFull as full:
+        error = full
+    else:
+        return
+    fail = getattr(item, "fail", None)
+    if fail is not None and isinstance(item, Request | ActorFuture):
+        fail(error)
+    elif ref._sched is not None:
+        reason = "noproc" if isinstance(error, ActorDied) else "mailbox_full"
+        ref._sched.system.dead_letter(item, ref.label, reason)
+
+
+def _arrive_send(ref: ActorRef[Any], send: Send) -> None:
+    actor = ref._actor
+    if actor is None or actor._phase & STOPPING:
+        send.fail(ActorDied(ref, "noproc"))
+        return
+    mailbox = actor._mailbox
+    if mailbox is not None and getattr(mailbox, "overflow", "") == "backpressure":
+        if len(mailbox) >= mailbox.capacity:
+            mailbox.waiting.append(send)
+            return
+    try:
+        actor._append(send.message)
+    except Exception as error:
+        send.fail(error)
+    else:
+        send.reply(None)
+
+
+def _dead_request(ref: ActorRef[Any], message: Any) -> Request:
+    """Return a request that has failed already."""
+    from .request import FAILED
+
+    scheduler = ref._sched
+    assert scheduler is not None, "a ref gets its scheduler when its actor is started"
+    request = Request(message, ref, scheduler)
+    request._state = FAILED
+    request._result = ActorDied(ref, "noproc")
+    return request
+
+
+__all__ = ["ActorRef", "RequestTimeout"]

@@ -1,0 +1,366 @@
+"""Requests: a message that wants an answer, and the awaitable that gives it.
+
+One object is both the envelope in the receiver's mailbox and the reply in the asker's hands, so
+that an ask costs one allocation. Who waits decides how it wakes:
+
+- an actor parks its handler on the request itself, and the reply puts the actor back into the
+  ready queue of its system: no asyncio future, no callback, no trip round the event loop;
+- anything else (a task, also one made by `asyncio.gather` inside a handler) gets an asyncio future.
+
+State is owned by the loop thread of the receiver's system; a reply from another thread is posted
+to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Generator
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import pykka
+
+from .errors import RequestTimeout, WouldBlock
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from .ref import ActorRef
+    from .scheduler import Scheduler
+
+PENDING: Final = 0
+ANSWERED: Final = 1
+FAILED: Final = 2
+ABANDONED: Final = 3
+
+
+class Waiter(Protocol):
+    """What a request wakes: a parked actor, a `Gathering`, or an asyncio future's adapter."""
+
+    def _reply_ready(self, request: Request, /) -> None: ...
+
+
+class Request:
+    """A message under way and the answer to it. Await it once.
+
+    Raises in the awaiting code: what the handler raised, `ActorDied` at once when the receiver is or
+    becomes dead, `RequestTimeout` after the timeout given to `ActorRef.request`. Cancelling the
+    waiting code abandons the request: the receiver can see that nobody waits (`asker_waiting`), and
+    its answer is dropped.
+    """
+
+    __slots__ = ("__weakref__", "_home", "_result", "_state", "_target", "_timer", "_waiter", "message")
+
+    waits_for_room = True
+
+    def __init__(self, message: Any, target: ActorRef[Any], home: Scheduler) -> None:
+        self.message = message
+        self._target = target
+        self._home = home
+        self._state = PENDING
+        self._waiter: Waiter | None = None
+        self._result: Any = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __repr__(self) -> str:
+        state = ("pending", "answered", "failed", "abandoned")[self._state]
+        return f"<Request to {self._target.label} ({state})>"
+
+    @property
+    def done(self) -> bool:
+        """Whether the answer, or the error, is there (or nobody waits for it any more)."""
+        return self._state != PENDING
+
+    @property
+    def asker_waiting(self) -> bool:
+        """Whether somebody still waits for the answer."""
+        return self._state == PENDING
+
+    def admit(self) -> Any:
+        """Return what enters the mailbox when a full one has room again."""
+        return self
+
+    # -- the receiver's side -------------------------------------------------------------------
+
+    def reply(self, value: Any = None) -> None:
+        """Give the answer. Safe from any thread; later answers are ignored."""
+        if get_ident() != self._home.thread:
+            self._home.post(self._settle, ANSWERED, value)
+        elif self._state == PENDING:
+            self._state = ANSWERED
+            self._result = value
+            waiter = self._waiter
+            if waiter is not None:
+                waiter._reply_ready(self)
+            if self._timer is not None:
+                self._timer.cancel()
+
+    def fail(self, error: BaseException) -> None:
+        """Make the asker's call raise *error*. Safe from any thread."""
+        if get_ident() != self._home.thread:
+            self._home.post(self._settle, FAILED, error)
+        else:
+            self._settle(FAILED, error)
+
+    def _settle(self, state: int, result: Any) -> None:
+        if self._state != PENDING:
+            if self._state == ABANDONED:
+                self._home.late_replies += 1
+            return
+        self._state = state
+        self._result = result
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._waiter is not None:
+            self._waiter._reply_ready(self)
+
+    # -- the asker's side ----------------------------------------------------------------------
+
+    def start_timer(self, timeout_s: float) -> None:
+        """Let the request expire in *timeout_s* seconds of the system's time."""
+        if self._state == PENDING:
+            self._timer = self._home.loop.call_later(timeout_s, self._expire, timeout_s)
+
+    def _expire(self, timeout_s: float) -> None:
+        self._timer = None
+        if self._state == PENDING:
+            waiter = self._waiter
+            self._state = ABANDONED
+            self._result = RequestTimeout(self._target, timeout_s)
+            if waiter is not None:
+                waiter._reply_ready(self)
+
+    def abandon(self) -> None:
+        """Stop waiting: the receiver sees `asker_waiting` turn false; its answer is dropped."""
+        if self._state == PENDING:
+            self._state = ABANDONED
+            self._result = asyncio.CancelledError()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._waiter = None
+
+    def _outcome(self) -> Any:
+        """Return the answer or raise the error of a request that is done."""
+        if self._state == ANSWERED:
+            return self._result
+        error = self._result
+        self._result = None  # the traceback below refers to this frame: no cycle may stay
+        try:
+            raise error
+        finally:
+            del error
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        if self._state == PENDING:
+            home = self._home
+            actor = home.current_in_task()
+            if actor is not None:
+                self._waiter = actor
+                try:
+                    yield self
+                except BaseException:
+                    self.abandon()
+                    raise
+            else:
+                loop = asyncio.get_running_loop()
+                future: asyncio.Future[None] = loop.create_future()
+                self._waiter = _FutureWaiter(future)
+                # Another thread may have answered between the check above and the line before.
+                if self._state != PENDING:
+                    return self._outcome()
+                try:
+                    yield from future
+                finally:
+                    if self._state == PENDING:
+                        self.abandon()
+        return self._outcome()
+
+
+class _FutureWaiter:
+    """Wakes code that is no actor: a task on the request's own loop or on another one."""
+
+    __slots__ = ("_future",)
+
+    def __init__(self, future: asyncio.Future[None]) -> None:
+        self._future = future
+
+    def _reply_ready(self, request: Request, /) -> None:
+        future = self._future
+        loop = future.get_loop()
+        if loop is request._home.loop:
+            if not future.done():
+                future.set_result(None)
+        elif not loop.is_closed():
+            loop.call_soon_threadsafe(_set_unless_done, future)
+
+
+def _set_unless_done(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+class Send(Request):
+    """A message that waits for room in a bounded mailbox; the answer is that it is in."""
+
+    __slots__ = ()
+
+    def admit(self) -> Any:
+        self.reply(None)
+        return self.message
+
+
+class Gathering:
+    """Several requests awaited together. See `gather`."""
+
+    __slots__ = ("_failed", "_missing", "_raise", "_waiter", "requests")
+
+    def __init__(self, requests: tuple[Request, ...], return_exceptions: bool) -> None:
+        self.requests = requests
+        self._raise = not return_exceptions
+        self._missing = 0
+        self._failed: Request | None = None
+        self._waiter: Any = None
+
+    def _reply_ready(self, request: Request, /) -> None:
+        self._missing -= 1
+        if self._raise and request._state != ANSWERED and self._failed is None:
+            self._failed = request
+        if self._missing == 0 or self._failed is not None:
+            waiter = self._waiter
+            if waiter is not None:
+                self._waiter = None
+                if isinstance(waiter, asyncio.Future):
+                    _set_unless_done(waiter)
+                else:
+                    waiter._reply_ready(self)
+
+    def abandon(self) -> None:
+        """Abandon every request that has no answer yet."""
+        self._waiter = None
+        for request in self.requests:
+            if request._state == PENDING:
+                request.abandon()
+
+    def __await__(self) -> Generator[Any, None, list[Any]]:
+        missing = 0
+        for request in self.requests:
+            if request._state == PENDING:
+                request._waiter = self
+                missing += 1
+            elif self._raise and request._state != ANSWERED:
+                self._failed = request
+        self._missing = missing
+        if missing and self._failed is None:
+            home = self.requests[0]._home
+            actor = home.current_in_task()
+            try:
+                if actor is not None:
+                    self._waiter = actor
+                    yield self
+                else:
+                    self._waiter = asyncio.get_running_loop().create_future()
+                    yield from self._waiter
+            finally:
+                if self._missing:
+                    self.abandon()
+        if self._failed is not None:
+            self.abandon()
+            self._failed._outcome()
+        return [request._result for request in self.requests]
+
+
+def gather(*requests: Request, return_exceptions: bool = False) -> Awaitable[list[Any]]:
+    """Return the answers to *requests*, in their order, all awaited at once.
+
+    The first failure is raised and the requests without an answer are abandoned; with
+    *return_exceptions* the errors stand in the places of the answers. Unlike `asyncio.gather` it
+    makes no task and no future per request: inside an actor it costs about as much as the asks.
+    """
+    return Gathering(requests, return_exceptions)
+
+
+class ActorFuture(pykka.ThreadingFuture[Any]):
+    """The future of pykka's blocking `ask`, and of proxies: a `pykka.Future` that knows loops.
+
+    `get` in a foreign thread blocks that thread; on the loop that has to produce the answer it
+    raises `WouldBlock` instead of waiting for itself. `await` never blocks the loop.
+    """
+
+    _home: Scheduler | None = None
+
+    message: Any = None
+    asker_waiting = True
+    waits_for_room = False
+    _forward_to: Any = None
+    """A foreign pykka future that gets the same answer."""
+
+    def get(self, *, timeout: float | None = None) -> Any:
+        home = self._home
+        if (
+            home is not None
+            and timeout != 0
+            and self._result is None
+            and self._get_hook is None
+            and get_ident() == home.thread
+        ):
+
+            raise WouldBlock("future.get()", "await future")
+        return super().get(timeout=timeout)
+
+    def reply(self, value: Any = None) -> None:
+        """Give the answer. Safe from any thread; later answers are ignored."""
+        if self._result is None:
+            self.set(value)
+
+    def fail(self, error: BaseException) -> None:
+        """Make the asker's `get` raise *error*. Safe from any thread."""
+        if self._result is None:
+            self.set_exception((type(error), error, error.__traceback__))
+
+    def set(self, value: Any | None = None) -> None:
+        super().set(value)
+        if self._forward_to is not None:
+            self._forward_to.set(value)
+        self._wake()
+
+    def set_exception(
+        self,
+        exc_info: tuple[
+            type[BaseException] | None, BaseException | None, TracebackType | None
+        ]
+        | None = None,
+    ) -> None:
+        exc_info = exc_info if exc_info is not None else sys.exc_info()
+        super().set_exception(exc_info)
+        if self._forward_to is not None:
+            self._forward_to.set_exception(exc_info)
+        self._wake()
+
+    def _wake(self) -> None:
+        with self._condition:
+            waiters, self._waiters = self._waiters, ()
+        for future in waiters:
+            loop = future.get_loop()
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_set_unless_done, future)
+
+    _waiters: tuple[asyncio.Future[None], ...] = ()
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        if self._get_hook is None:
+            with self._condition:
+                if self._result is None:
+                    future = asyncio.get_running_loop().create_future()
+                    self._waiters = (*self._waiters, future)
+                else:
+                    future = None
+            if future is not None:
+                yield from future
+            return self.get()
+        # A hook (map, filter, join, stop) computes by blocking: that belongs into a thread.
+        loop = asyncio.get_running_loop()
+        return (yield from loop.run_in_executor(None, self.get).__await__())
+
+    __iter__ = __await__

@@ -1,0 +1,338 @@
+"""The ready queue of a system: it decides which actor runs next, and drives its handler.
+
+One `Scheduler` belongs to one event loop thread, and all mutable state of a system's actors belongs
+to that thread. An actor with work stands in the ready queue once; its turn handles a bounded batch
+of messages. The queue is drained inside a loop callback, for about a millisecond at a time, so that
+whatever else lives on the loop keeps its latency. An asynchronous handler is a coroutine that is
+stepped here (see `task` for what asyncio sees meanwhile); while it waits, its actor is parked and
+others run.
+
+`run` is the path of every message and is written out flat on purpose: a helper call costs as much
+as a tenth of a message. Whatever is rare (starting, stopping, exit signals, threads) leaves it at
+one test of ``actor._phase`` and continues in `lifecycle`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from contextvars import Context
+from threading import get_ident
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from pykka import messages as pykka_messages
+
+from . import lifecycle
+from .errors import ForkedSystem
+from .phase import DOOMED, IDLE, PARKED, QUEUED, RUNNING
+from .request import ActorFuture, Gathering, Request
+from .task import ActorTask, swap_task
+
+if TYPE_CHECKING:
+    from .actor import Actor
+    from .system import ActorSystem
+
+ASKED: Final = 1
+SPECIAL: Final = 2
+
+KINDS: Final[dict[type, int]] = {
+    Request: ASKED,
+    ActorFuture: ASKED,
+    pykka_messages._ActorStop: SPECIAL,
+    pykka_messages.ProxyCall: SPECIAL,
+    pykka_messages.ProxyGetAttr: SPECIAL,
+    pykka_messages.ProxySetAttr: SPECIAL,
+}
+"""What is not simply a user's message, by exact class: one dictionary look-up tells."""
+
+BATCH: Final = 16
+"""Messages an actor may handle in a row while others are ready."""
+
+CHECK_EVERY: Final = 64
+"""Messages between two looks at the clock; a look costs as much as a fifth of a message."""
+
+SLICE_S: Final = 0.001
+"""How long the queue is drained before the loop gets control back."""
+
+
+class ReadyQueue(Protocol):
+    """What may stand in the place of the deque: a seeded order of ready actors, in simulation."""
+
+    def append(self, actor: Any, /) -> None: ...
+    def popleft(self) -> Any: ...
+    def __len__(self) -> int: ...
+
+
+class Observer(Protocol):
+    """What simulation hangs into a system; None in production, at the price of one test."""
+
+    def on_send(self, target: Any, message: Any) -> None: ...
+    def on_deliver(
+        self, actor: Any, message: Any, request: Any, receive: Callable[[Any], Any]
+    ) -> Callable[[Any], Any]: ...
+    def on_spawn(self, ref: Any, parent: Any) -> None: ...
+    def on_end(self, ref: Any, reason: Any) -> None: ...
+
+
+class Scheduler:
+    """Drives the actors of one system on one loop. Owned by the loop's thread, but for `post`."""
+
+    __slots__ = (
+        "__weakref__",
+        "_inbox",
+        "_signalled",
+        "awake",
+        "closed",
+        "context",
+        "current",
+        "fenced_sends",
+        "forked",
+        "fenced_threads",
+        "late_replies",
+        "loop",
+        "observer",
+        "ready",
+        "runs",
+        "system",
+        "thread",
+    )
+
+    def __init__(
+        self,
+        system: ActorSystem,
+        loop: asyncio.AbstractEventLoop,
+        ready: ReadyQueue | None,
+        context: Context,
+    ) -> None:
+        self.system = system
+        self.loop = loop
+        self.thread = get_ident()
+        self.ready: ReadyQueue = deque() if ready is None else ready
+        self.context = context
+        """Every actor's handlers start from a copy of this context."""
+        self.current: Actor | None = None
+        """The actor whose handler is on the stack of the loop's thread."""
+        self.observer: Observer | None = None
+        self.awake = False
+        """Whether `run` is running or on its way."""
+        self.closed = False
+        self.forked = False
+        self.late_replies = 0
+        self.fenced_sends = 0
+        self.fenced_threads: set[int] = set()
+        self.runs = 0
+        self._inbox: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
+        self._signalled = False
+
+    # -- from anywhere -------------------------------------------------------------------------
+
+    def post(self, fn: Callable[..., Any], *args: Any) -> bool:
+        """Have ``fn(*args)`` called on the loop's thread, in the order of the posts of a thread.
+
+        Return False when the loop is closed, so that nobody waits for what cannot happen.
+        """
+        if self.forked:
+            raise ForkedSystem(self.system.name)
+        if self.closed:
+            return False
+        self._inbox.append((fn, args))
+        if not self._signalled:
+            # Set before the call: the loop clears it before it drains, so no post is overlooked.
+            self._signalled = True
+            try:
+                self.loop.call_soon_threadsafe(self._drain)
+            except RuntimeError:
+                self.closed = True
+                return False
+        return True
+
+    def post_or_call(self, fn: Callable[..., Any], *args: Any) -> bool:
+        """Call ``fn(*args)`` now on the loop's thread, or post it from another."""
+        if get_ident() == self.thread:
+            fn(*args)
+            return True
+        return self.post(fn, *args)
+
+    def _drain(self) -> None:
+        self._signalled = False
+        inbox = self._inbox
+        while inbox:
+            fn, args = inbox.popleft()
+            fn(*args)
+
+    # -- on the loop's thread ------------------------------------------------------------------
+
+    def enqueue(self, actor: Actor) -> None:
+        """Put *actor* into the ready queue, and have the queue drained."""
+        actor._state = QUEUED
+        self.ready.append(actor)
+        if not self.awake:
+            self.awake = True
+            self.loop.call_soon(self.run)
+
+    def wake(self) -> None:
+        """Have the queue drained by the loop."""
+        self.awake = True
+        self.loop.call_soon(self.run)
+
+    def current_in_task(self) -> Actor | None:
+        """Return the actor whose own coroutine is running here and now, not a task inside it."""
+        actor = self.current
+        if actor is not None and asyncio.current_task() is actor._task:
+            return actor
+        return None
+
+    def run(self) -> None:
+        """Let ready actors take their turns, for about `SLICE_S`."""
+        self.awake = True
+        self.runs += 1
+        ready = self.ready
+        popleft = ready.popleft
+        loop = self.loop
+        kind_of = KINDS.get
+        clock = loop.time
+        deadline = clock() + SLICE_S
+        credits = CHECK_EVERY
+        entered: ActorTask | None = None
+        try:
+            while ready:
+                if credits <= 0:
+                    if clock() > deadline:
+                        break
+                    credits = CHECK_EVERY
+                actor = popleft()
+                if actor._state != QUEUED:
+                    continue
+                if actor._phase:
+                    if entered is not None:
+                        swap_task(loop, None)
+                        entered = None
+                    credits -= 1
+                    lifecycle.special_turn(self, actor)
+                    continue
+                self.current = actor
+                actor._state = RUNNING
+                context = actor._context
+                if context is None:
+                    context = actor._context = self.context.copy()
+                coro = actor._coro
+                batch = BATCH
+                while True:
+                    credits -= 1
+                    try:
+                        if coro is None:
+                            request = None
+                            message = actor._mailbox.popleft()
+                            actor._message = message
+                            receive = actor._behavior or actor.on_receive
+                            kind = kind_of(message.__class__)
+                            if kind is not None:
+                                if kind == ASKED:
+                                    request = actor._current = message
+                                    message = request.message
+                                    kind = kind_of(message.__class__)
+                                if kind is not None:
+                                    receive = actor._receive_special
+                            if self.observer is not None:
+                                receive = self.observer.on_deliver(
+                                    actor, message, request, receive
+                                )
+                            result = context.run(receive, message)
+                            if result.__class__ is CoroutineType:
+                                coro = actor._coro = result
+                                task = actor._task = ActorTask(actor, loop)
+                                swap_task(loop, task)
+                                entered = task
+                                yielded = context.run(coro.send, None)
+                        else:
+                            request = actor._current
+                            task = actor._task
+                            if entered is not task:
+                                swap_task(loop, task)
+                                entered = task
+                            if task._must_cancel:
+                                yielded = context.run(coro.throw, task._cancelled_error())
+                            else:
+                                yielded = context.run(coro.send, None)
+                    except StopIteration as stop:
+                        if coro is None:
+                            lifecycle.handler_failed(self, actor, request, actor._message, stop)
+                            break
+                        result = stop.value
+                        coro = actor._coro = None
+                        task._done = True
+                        if task._callbacks is not None:
+                            task._finish()
+                    except BaseException as error:
+                        if coro is not None:
+                            coro = actor._coro = None
+                            task._finish()
+                        lifecycle.handler_failed(self, actor, request, actor._message, error)
+                        break
+                    else:
+                        if coro is not None:
+                            cls = yielded.__class__
+                            if (cls is Request or cls is Gathering) and not task._must_cancel:
+                                actor._state = PARKED
+                                if actor._phase & DOOMED:
+                                    self.enqueue(actor)
+                            else:
+                                park(self, actor, task, yielded)
+                            break
+                    if request is not None and actor._current is request:
+                        actor._current = None
+                        request.reply(result)
+                    actor._handled += 1
+                    batch -= 1
+                    if batch <= 0 or actor._phase or not actor._mailbox:
+                        break
+                # Whatever happened above may have stopped the actor, or it may be parked.
+                if actor._state == RUNNING:
+                    if actor._phase or actor._mailbox:
+                        actor._state = QUEUED
+                        ready.append(actor)
+                    else:
+                        actor._state = IDLE
+                        actor._message = None
+        finally:
+            if entered is not None:
+                swap_task(loop, None)
+            self.current = None
+            if ready:
+                loop.call_soon(self.run)
+            else:
+                self.awake = False
+
+
+def park(scheduler: Scheduler, actor: Actor, task: ActorTask, yielded: Any) -> None:
+    """Suspend the handler on what it yielded: a request, a bare yield, or asyncio's future."""
+    actor._state = PARKED
+    if isinstance(yielded, Request | Gathering):
+        if task._must_cancel or actor._phase & DOOMED:
+            scheduler.enqueue(actor)
+        return
+    if yielded is None:
+        scheduler.enqueue(actor)
+        return
+    blocking = getattr(yielded, "_asyncio_future_blocking", None)
+    if not blocking:
+        task._must_cancel = True
+        task._wrong_await = TypeError(
+            f"A handler of {actor.actor_ref.label} awaited {yielded!r}, which is no asyncio "
+            "awaitable. Await coroutines, asyncio futures and tasks, or requests."
+        )
+        scheduler.enqueue(actor)
+        return
+    yielded._asyncio_future_blocking = False
+    # In a context of its own: the wake-up runs handlers, each in theirs, and none can be entered twice.
+    yielded.add_done_callback(task._wakeup, context=scheduler.context)
+    task._fut_waiter = yielded
+    if task._must_cancel and yielded.cancel(msg=task._cancel_message):
+        task._must_cancel = False
+    if actor._phase & DOOMED:
+        scheduler.enqueue(actor)
+
+
+__all__ = ["KINDS", "Observer", "ReadyQueue", "Scheduler", "park"]

@@ -1,0 +1,96 @@
+"""The ordered, bounded end of a system."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from . import lifecycle
+from .phase import DEAD
+from .reasons import SHUTDOWN
+from .system import StopReport
+
+if TYPE_CHECKING:
+    from .system import ActorSystem
+
+PATIENCE_S = 0.5
+"""How long one actor may hold up those that were started before it."""
+
+BREATH = 2_000
+"""Actors stopped in a row before the loop gets control back."""
+
+
+async def shut_down(system: ActorSystem, timeout_s: float) -> StopReport:
+    """Stop every actor of *system* within about *timeout_s*, and everything that served them."""
+    clock = system.loop.time
+    begin = clock()
+    deadline = begin + timeout_s
+    abandoned_before = system.abandoned
+
+    roots = [ref for ref in system.actors() if ref._actor is not None and _is_root(ref)]
+    for number, ref in enumerate(reversed(roots), 1):
+        actor = ref._actor
+        if actor is None:
+            continue
+        ref.exit(SHUTDOWN)
+        if actor._trap and actor._phase & DEAD == 0:
+            # Nobody but its parent could tell it to end by a message; here we are the parent.
+            lifecycle.doom(actor, SHUTDOWN, soft=True)
+        if actor._has_on_stop or actor._coro is not None or actor._links is not None:
+            await system.wait_ended(ref, max(0.0, min(PATIENCE_S, deadline - clock())))
+        elif number % BREATH == 0:
+            await asyncio.sleep(0)
+    while system._live and clock() < deadline:
+        rest = system.actors()
+        if not rest:
+            break
+        await system.wait_ended(rest[-1], max(0.0, deadline - clock()))
+    killed: list[str] = []
+    for ref in reversed(system.actors()):
+        killed.append(ref.label)
+        ref.kill()
+    for ref in system.actors():
+        await system.wait_ended(ref, 1.0)
+    await asyncio.sleep(0)
+
+    abandoned = [f"{z.actor_ref.label}: swallows its cancellation" for z in system._zombies]
+    for zombie in list(system._zombies):
+        zombie._timer.cancel()
+        zombie._discard()
+    abandoned += await _stop_pools(system, max(0.0, deadline - clock()))
+    for fn in reversed(system._at_stop):
+        try:
+            result: Any = fn()
+            if inspect.isawaitable(result):
+                await asyncio.wait_for(result, max(1.0, deadline - clock()))
+        except Exception as error:
+            system.log.opt(exception=error).error("Something failed at the end of {}", system.name)
+    if killed or abandoned:
+        system.log.warning(
+            "{} stopped; killed: {}; abandoned: {}", system.name, killed, abandoned
+        )
+    missing = system.abandoned - abandoned_before - len(abandoned)
+    abandoned += ["a handler that ended after it had been abandoned"] * max(0, missing)
+    return StopReport(clock() - begin, killed, abandoned)
+
+
+def _is_root(ref: Any) -> bool:
+    parent = ref._actor._parent
+    return parent is None or parent._actor is None
+
+
+async def _stop_pools(system: ActorSystem, wait_s: float) -> list[str]:
+    """End the threads and processes that ran handlers; idle ones end at once."""
+    stuck: list[str] = []
+    for pool in system._pools:
+        left = pool.stop(0.0)
+        waited = 0.0
+        while left and waited < min(wait_s, 1.0):
+            await asyncio.sleep(0.005)
+            waited += 0.005
+            left = pool.stop(0.0)
+        stuck += [f"{name}: a thread that blocks" for name in left]
+    return stuck
+
+

@@ -1,0 +1,627 @@
+"""The actor system: where actors live, what time it is for them, and how all of it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import random
+import sys
+import threading
+import weakref
+from collections.abc import Callable
+from contextvars import ContextVar, Token, copy_context
+from dataclasses import dataclass, field
+from itertools import count
+from threading import get_ident
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pykka
+from loguru import logger as loguru_logger
+
+from . import lifecycle, links
+from .dead_letters import DeadLetters
+from .errors import NoSystem, RequestTimeout, StartFailed, SystemStopped
+from .events import EventStream
+from .phase import HELD, IDLE, OFFLOADED, PARKED, QUEUED, RUNNING, STARTING, STOPPING, SUSPENDED
+from .reasons import KILLED, SHUTDOWN
+from .registry import Groups, Names, pykka_index
+from .request import Request
+from .scheduler import Observer, ReadyQueue, Scheduler
+from .workers import Job, JobRunner, ThreadPool
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from .actor import Actor, Ext
+    from .inspection import ActorInfo
+    from .ref import ActorRef
+
+A = TypeVar("A", bound="Actor")
+
+_current: ContextVar[ActorSystem | None] = ContextVar("agenticaiframework_system", default=None)
+_defaults: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, ActorSystem] = (
+    weakref.WeakKeyDictionary()
+)
+_all: weakref.WeakSet[ActorSystem] = weakref.WeakSet()
+_background_lock = threading.Lock()
+_background: ActorSystem | None = None
+_numbers = count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class StopReport:
+    """What stopping a system met: nothing, if all went well.
+
+    *killed* had to be killed because their time was up; *abandoned* are handlers that did not end
+    even so (a thread that blocks, a coroutine that swallows its cancellation).
+    """
+
+    duration_s: float = 0.0
+    killed: list[str] = field(default_factory=list[str])
+    abandoned: list[str] = field(default_factory=list[str])
+
+    @property
+    def clean(self) -> bool:
+        """Whether everything ended by itself."""
+        return not self.killed and not self.abandoned
+
+
+class ActorSystem:
+    """The home of actors on one event loop.
+
+    ``async with ActorSystem() as system:`` starts it on the running loop and stops it at the end.
+    `ActorSystem.in_background()` gives it a loop in a thread of its own, for programs without one.
+    `ActorSystem.current()` is what `Actor.start` uses.
+
+    Parameters: *seed* makes `random` repeatable; *ready_queue* replaces the order in which ready
+    actors take their turns (simulation); *threads* bounds the pool for blocking handlers;
+    *cancel_grace_s* is how long a cancelled handler may clean up before it is abandoned;
+    *stop_timeout_s* is how long ``async with`` gives everything to end.
+
+    All state belongs to the thread of the loop. Safe from any thread: `start`, and everything on
+    refs.
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        seed: int | None = None,
+        ready_queue: ReadyQueue | None = None,
+        threads: int = 32,
+        cancel_grace_s: float = 5.0,
+        stop_timeout_s: float = 10.0,
+    ) -> None:
+        if threads < 1:
+            raise ValueError(f"threads={threads}: the pool needs at least one, e.g. threads=8")
+        self.name = name or f"system-{next(_numbers)}"
+        self.random = random.Random(seed)
+        self.cancel_grace_s = cancel_grace_s
+        self.stop_timeout_s = stop_timeout_s
+        self.threads = threads
+        self.log: Any = loguru_logger.bind(system=self.name)
+        self.names = Names()
+        self.groups = Groups()
+        self.dead_letters = DeadLetters(self.log)
+        self.events = EventStream(self.log)
+        self.abandoned = 0
+        """How many handlers were left behind because they did not end."""
+        self._ready_queue = ready_queue
+        self._scheduler: Scheduler | None = None
+        self._stopping = False
+        self._stopped: asyncio.Future[StopReport] | None = None
+        self._end_hooks: list[Callable[[Any, Any], object]] = []
+        self._end_waiters: dict[Any, list[asyncio.Future[None]]] = {}
+        self._at_stop: list[Callable[[], Any]] = []
+        self._live = 0
+        self._zombies: dict[Any, None] = {}
+        self._pool: JobRunner | None = None
+        self._process_pool: JobRunner | None = None
+        self._pools: list[JobRunner] = []
+        self._tokens: list[Token[ActorSystem | None]] = []
+        self._guard: AsyncGenerator[None, None] | None = None
+        self._thread: threading.Thread | None = None
+        self._index = pykka_index()
+        self.data: dict[Any, Any] = {}
+        """Per-system state of the layers above, by a key of theirs."""
+
+    def __repr__(self) -> str:
+        state = "new" if self._scheduler is None else "stopped" if self._stopping else "running"
+        return f"<ActorSystem {self.name} ({state}, {self._live} actors)>"
+
+    # -- which system is this ------------------------------------------------------------------
+
+    @classmethod
+    def current(cls) -> ActorSystem:
+        """Return the system of this place.
+
+        That is the system of the running handler or of the enclosing ``async with``; else the
+        default system of the running loop, which is made now and stops when the loop shuts down;
+        else, where no loop runs, one in a background thread, which stops with the interpreter.
+        """
+        system = _current.get()
+        if system is not None and system.running:
+            return system
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return cls._default_in_background()
+        system = _defaults.get(loop)
+        if system is None or not system.running:
+            system = cls("default")
+            system._attach(loop)
+            system._tie_to_loop()
+            _defaults[loop] = system
+        return system
+
+    @classmethod
+    def current_or_none(cls) -> ActorSystem | None:
+        """Return the system of this place if there is one already; make none."""
+        system = _current.get()
+        if system is not None and system.running:
+            return system
+        try:
+            system = _defaults.get(asyncio.get_running_loop())
+        except RuntimeError:
+            system = _background
+        return system if system is not None and system.running else None
+
+    @classmethod
+    def _default_in_background(cls) -> ActorSystem:
+        global _background
+        with _background_lock:
+            if _background is None or not _background.running:
+                _background = cls.in_background("background")
+            return _background
+
+    @classmethod
+    def in_background(cls, name: str | None = None, **options: Any) -> ActorSystem:
+        """Return a running system whose loop runs in a daemon thread of its own.
+
+        Use it as ``with ActorSystem.in_background() as system:``, or call `stop_blocking`.
+        """
+        system = cls(name, **options)
+        started = threading.Event()
+
+        def main() -> None:
+            loop = asyncio.new_event_loop()
+            asyncio.set_event_loop(loop)
+            loop.call_soon(system._attach, loop)
+            loop.call_soon(started.set)
+            try:
+                loop.run_forever()
+            finally:
+                loop.run_until_complete(loop.shutdown_asyncgens())
+                loop.close()
+
+        system._thread = threading.Thread(target=main, name=f"{system.name}-loop", daemon=True)
+        system._thread.start()
+        started.wait()
+        return system
+
+    # -- starting and stopping -----------------------------------------------------------------
+
+    @property
+    def running(self) -> bool:
+        """Whether actors can be started."""
+        scheduler = self._scheduler
+        return (
+            scheduler is not None
+            and not self._stopping
+            and not scheduler.closed
+            and not scheduler.forked
+            and not scheduler.loop.is_closed()
+        )
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """The ready queue of this system."""
+        if self._scheduler is None:
+            raise NoSystem(f"{self.name!r} has not been started, and this")
+        return self._scheduler
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop of this system."""
+        return self.scheduler.loop
+
+    def _attach(self, loop: asyncio.AbstractEventLoop) -> None:
+        context = copy_context()
+        context.run(_current.set, self)
+        self._scheduler = Scheduler(self, loop, self._ready_queue, context)
+        _all.add(self)
+
+    def _tie_to_loop(self) -> None:
+        """Have this system stopped when its loop shuts down.
+
+        `asyncio.run` and every other runner of loops close the asynchronous generators that were
+        started on the loop. So a generator that waits for its end is a hook there, and the only one
+        that asyncio has.
+        """
+
+        async def guard() -> AsyncGenerator[None, None]:
+            try:
+                yield
+            finally:
+                await self.stop(self.stop_timeout_s)
+
+        self._guard = guard()
+        try:
+            self._guard.__anext__().send(None)
+        except StopIteration:
+            pass
+
+    async def __aenter__(self) -> ActorSystem:
+        if self._scheduler is not None:
+            raise SystemStopped(self.name) if self._stopping else NoSystem(
+                f"{self.name!r} is running already, and a second `async with`"
+            )
+        self._attach(asyncio.get_running_loop())
+        self._tokens.append(_current.set(self))
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        _current.reset(self._tokens.pop())
+        await self.stop(self.stop_timeout_s)
+
+    def __enter__(self) -> ActorSystem:
+        if self._thread is None:
+            raise NoSystem("`with` over a system of the running loop")
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.stop_blocking(self.stop_timeout_s)
+
+    async def stop(self, timeout: float | None = None) -> StopReport:
+        """End every actor, and return what had to be killed or abandoned. Always returns.
+
+        Actors without a parent get the exit signal ``shutdown``, the youngest first; supervisors
+        stop their children in their order. What has not ended after *timeout* seconds (as given to
+        the system, if None) is killed. Stopping twice waits for the first and gives its report.
+        """
+        scheduler = self._scheduler
+        if scheduler is None:
+            self._stopping = True
+            return StopReport()
+        if self._stopped is not None:
+            return await asyncio.shield(self._stopped)
+        self._stopped = scheduler.loop.create_future()
+        self._stopping = True
+        from .shutdown import shut_down
+
+        try:
+            report = await shut_down(self, self.stop_timeout_s if timeout is None else timeout)
+        finally:
+            scheduler.closed = True
+        self._stopped.set_result(report)
+        return report
+
+    def stop_blocking(self, timeout: float | None = None) -> StopReport:
+        """Stop a system that runs in the background, from another thread, and join its thread."""
+        thread = self._thread
+        if thread is None or self._scheduler is None:
+            raise NoSystem("stop_blocking() works on a system in the background, and this")
+        limit = self.stop_timeout_s if timeout is None else timeout
+        loop = self._scheduler.loop
+        report = StopReport(abandoned=[f"{self.name}: the loop's thread is blocked"])
+        if thread.is_alive() and not loop.is_closed():
+            future = asyncio.run_coroutine_threadsafe(self.stop(limit), loop)
+            try:
+                report = future.result(limit + self.cancel_grace_s)
+                loop.call_soon_threadsafe(loop.stop)
+                thread.join(limit + self.cancel_grace_s)
+            except TimeoutError:
+                self._scheduler.closed = True
+                future.cancel()
+        return report
+
+    def at_stop(self, fn: Callable[[], Any]) -> None:
+        """Call *fn* (plain or async) after the actors have ended; the last given is called first."""
+        self._at_stop.append(fn)
+
+    # -- time and randomness -------------------------------------------------------------------
+
+    def clock(self) -> float:
+        """Return the system's time in seconds: that of its loop, and virtual in simulation."""
+        return self.scheduler.loop.time()
+
+    def call_later(
+        self, delay_s: float, fn: Callable[..., object], *args: Any
+    ) -> asyncio.TimerHandle:
+        """Call ``fn(*args)`` in *delay_s* seconds of the system's time."""
+        return self.scheduler.loop.call_later(delay_s, fn, *args)
+
+    # -- actors --------------------------------------------------------------------------------
+
+    def start(
+        self, actor_class: type[A], *args: Any, _name: str | None = None, **kwargs: Any
+    ) -> ActorRef[A]:
+        """Start an actor without a parent and return its ref. Safe from any thread."""
+        return self._spawn(actor_class, args, kwargs, name=_name)
+
+    def _spawn(
+        self,
+        actor_class: type[A],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        name: str | None = None,
+        parent: Actor | None = None,
+        ack: Request | None = None,
+        mailbox_to: Any = None,
+        incarnation: int = 1,
+    ) -> ActorRef[A]:
+        """Make and launch an actor: the one way in which every actor starts."""
+        scheduler = self._scheduler
+        if scheduler is None or self._stopping or scheduler.closed:
+            if parent is None:
+                raise SystemStopped(self.name)
+        actor = actor_class(*args, **kwargs)
+        try:
+            ref = actor._ref
+        except AttributeError:
+            raise TypeError(
+                f"{actor_class.__name__}.__init__ does not call super().__init__(). Add it first."
+            ) from None
+        ref.name = name
+        ref.incarnation = incarnation
+        if mailbox_to is not None:
+            actor._own_ext().mailbox_to = mailbox_to
+        if ack is not None:
+            actor._own_ext().start_ack = ack
+        self._adopt(actor, parent)
+        return ref
+
+    def _adopt(self, actor: Actor, parent: Actor | None = None) -> None:
+        """Take a constructed actor into this system, and let it start."""
+        scheduler = self.scheduler
+        ref = actor._ref
+        actor._sched = ref._sched = scheduler
+        if parent is not None:
+            actor._parent = parent._ref
+            actor._links = parent._ref
+            links._add(parent, ref)
+        self._index.refs[ref] = None
+        self._live += 1
+        if get_ident() == scheduler.thread:
+            self._launch(actor)
+        elif not scheduler.post(self._launch, actor):
+            self._unregister(actor)
+            raise SystemStopped(self.name)
+
+    def _launch(self, actor: Actor) -> None:
+        ref = actor._ref
+        if ref.name is not None:
+            self._name(actor, ref)
+        if self.scheduler.observer is not None:
+            self.scheduler.observer.on_spawn(ref, actor._parent)
+        if actor.dispatcher != "event_loop":
+            self._choose_pool(actor)
+        if actor._has_on_start:
+            actor._phase |= STARTING
+        elif actor._ext is not None and actor._ext.start_ack is not None:
+            lifecycle.started(self.scheduler, actor)
+        if actor._has_on_start or actor._mailbox:
+            self.scheduler.enqueue(actor)
+
+    def _name(self, actor: Actor, ref: ActorRef[Any]) -> None:
+        """Register the name unless it is taken: a label needs not be unique, an address does."""
+        assert ref.name is not None
+        if self.names.whereis(ref.name) is None:
+            self.names.register(ref.name, ref)
+
+    async def _start_link(
+        self,
+        parent: Actor,
+        actor_class: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        name: str | None,
+        timeout: float | None,
+        *,
+        mailbox_to: Any = None,
+        incarnation: int = 1,
+    ) -> Any:
+        """Start an actor linked to *parent*, and wait until it has started. See `start_link`."""
+        ack = Request(None, parent._ref, parent._sched)
+        try:
+            ref = self._spawn(
+                actor_class,
+                args,
+                kwargs,
+                name=name,
+                parent=parent,
+                ack=ack,
+                mailbox_to=mailbox_to,
+                incarnation=incarnation,
+            )
+        except Exception as error:
+            raise StartFailed(getattr(actor_class, "__name__", str(actor_class)), error) from error
+        if timeout is not None and not ack.done:
+            ack._timer = self.loop.call_later(timeout, ack._expire, timeout)
+        try:
+            return await ack
+        except (RequestTimeout, asyncio.CancelledError) as error:
+            links.unlink(parent, ref)
+            ref.kill()
+            if isinstance(error, RequestTimeout):
+                raise StartFailed(ref.label, "timeout") from error
+            raise
+
+    def actors(self) -> list[ActorRef[Any]]:
+        """Return the refs of the live actors, in the order of their start."""
+        scheduler = self._scheduler
+        return [
+            ref
+            for ref in self._index.refs.copy()
+            if getattr(ref, "_sched", None) is scheduler  # pykka's own refs have none
+        ]  # type: ignore[misc]
+
+    @property
+    def actor_count(self) -> int:
+        """How many actors live."""
+        return self._live
+
+    def info(self, ref: ActorRef[Any]) -> ActorInfo:
+        """Return what *ref*'s actor is doing: state, current message, queue, links, counters."""
+        from .inspection import inspect_actor
+
+        return inspect_actor(ref)
+
+    def suspend(self, ref: ActorRef[Any]) -> None:
+        """Let the actor handle no message until `resume`; exit signals still act. For tests."""
+        if ref._actor is not None:
+            ref._actor._phase |= SUSPENDED
+
+    def resume(self, ref: ActorRef[Any]) -> None:
+        """Let a suspended actor handle messages again."""
+        actor = ref._actor
+        if actor is not None:
+            actor._phase &= ~SUSPENDED
+            if actor._state == HELD or (actor._state == IDLE and actor._mailbox):
+                self.scheduler.enqueue(actor)
+
+    # -- names, groups, events -----------------------------------------------------------------
+
+    def register(self, name: str, ref: ActorRef[Any]) -> None:
+        """Give *name* to *ref*. Raises `NameTaken` if another live actor has it."""
+        self.names.register(name, ref)
+
+    def unregister(self, name: str) -> None:
+        """Free *name*."""
+        self.names.unregister(name)
+
+    def whereis(self, name: str) -> ActorRef[Any] | None:
+        """Return the live actor of that name, or None."""
+        return self.names.whereis(name)
+
+    def publish(self, event: Any) -> None:
+        """Hand *event* to those who subscribed to its type."""
+        if self.events.active:
+            self.events.publish(event)
+
+    def subscribe(
+        self, fn: Callable[[Any], object], event_type: type = object
+    ) -> Callable[[], None]:
+        """Call *fn* with every event of *event_type*; returns a function that ends it."""
+        return self.events.subscribe(fn, event_type)
+
+    def dead_letter(self, message: Any, recipient: str, reason: Any) -> None:
+        """Record that *message* to *recipient* was not handled, and why. Safe from any thread."""
+        if get_ident() == self.scheduler.thread or self.scheduler.thread == -1:
+            self.dead_letters.add(message, recipient, reason)
+        else:
+            self.scheduler.post(self.dead_letters.add, message, recipient, reason)
+
+    def on_actor_end(self, fn: Callable[[Any, Any], object]) -> Callable[[], None]:
+        """Call ``fn(ref, reason)`` at the moment an actor ends; returns a function that stops it."""
+        self._end_hooks.append(fn)
+
+        def remove() -> None:
+            if fn in self._end_hooks:
+                self._end_hooks.remove(fn)
+
+        return remove
+
+    async def wait_ended(self, ref: ActorRef[Any], timeout: float | None = None) -> bool:
+        """Wait until the actor has ended; return False if it still lives after *timeout* seconds."""
+        if ref._actor is None:
+            return True
+        future = self.loop.create_future()
+        self._end_waiters.setdefault(ref, []).append(future)
+        try:
+            await asyncio.wait_for(future, timeout)
+        except TimeoutError:
+            return False
+        return True
+
+    # -- the kernel's side ---------------------------------------------------------------------
+
+    def _unregister(self, actor: Actor) -> None:
+        self._index.refs.pop(actor._ref, None)
+        logger = lifecycle.logger
+        if logger.isEnabledFor(10):
+            logger.debug(f"Unregistered {actor._ref}")
+            logger.debug(f"Stopped {actor}")
+
+    def _release_names(self, ref: ActorRef[Any], ext: Ext) -> None:
+        self.names.release(ref, ext)
+
+    def _ended(self, ref: ActorRef[Any]) -> None:
+        self._live -= 1
+        if self._end_waiters:
+            for future in self._end_waiters.pop(ref, ()):
+                if not future.done():
+                    future.set_result(None)
+
+    def _grace(self, actor: Actor) -> None:
+        ext = actor._own_ext()
+        ext.grace = self.call_later(
+            self.cancel_grace_s, lifecycle.abandon_after_grace, actor
+        )
+
+    def _abandoned(self, actor: Actor) -> None:
+        self.abandoned += 1
+        self.log.bind(actor=actor._ref.label).warning(
+            "A handler of {} did not end when told to; it is fenced off and left behind.",
+            actor._ref.label,
+        )
+
+    def _choose_pool(self, actor: Actor) -> None:
+        actor._phase |= OFFLOADED
+        ext = actor._own_ext()
+        kind = actor.dispatcher
+        if kind == "thread":
+            ext.pool = self._thread_pool()
+        elif kind == "pinned":
+            ext.pool = ThreadPool(actor._ref.label, 1)
+            self._pools.append(ext.pool)
+        elif kind == "process":
+            from .processes import process_pool
+
+            ext.pool = process_pool(self)
+        else:
+            from .errors import UnknownDispatcher
+
+            raise UnknownDispatcher(actor._ref.label, kind)
+
+    def _thread_pool(self) -> JobRunner:
+        if self._pool is None:
+            make = getattr(self.loop, "inline_pool", None)
+            self._pool = make() if make is not None else ThreadPool(self.name, self.threads)
+            self._pools.append(self._pool)
+        return self._pool
+
+    def _run_job(self, job: Job) -> None:
+        ext = job.actor._own_ext()
+        ext.job = job
+        ext.pool.submit(job)
+
+
+def _after_fork_in_child() -> None:
+    for system in list(_all):
+        scheduler = system._scheduler
+        if scheduler is not None:
+            scheduler.forked = True
+            scheduler.thread = -2
+
+
+def _stop_background() -> None:
+    system = _background
+    if system is not None and system.running and not sys.is_finalizing():
+        system.stop_blocking(2.0)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+atexit.register(_stop_background)
+
+
+__all__ = ["ActorSystem", "StopReport"]

@@ -1,0 +1,161 @@
+"""What asyncio sees as the current task while an actor's coroutine runs.
+
+The ready queue of the system drives coroutines itself, which costs a fifth of an asyncio task. But
+`asyncio.timeout`, `TaskGroup`, anyio's cancel scopes and many libraries ask for the current task
+and call it. asyncio documents hooks for tasks of third parties (``_enter_task``, ``_leave_task``,
+"Extending asyncio"); `ActorTask` is what we enter: an object with a task's interface.
+
+One `ActorTask` stands for the handling of one message, as a task would, so that ``done()`` and
+callbacks mean what they say to those who keep it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from contextvars import Context
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .actor import Actor
+
+if sys.version_info >= (3, 12):
+    from asyncio.tasks import _swap_current_task as swap_task
+else:
+    from asyncio.tasks import _enter_task, _leave_task
+
+    def swap_task(loop: asyncio.AbstractEventLoop, task: Any) -> Any:
+        """Make *task* the loop's current task (None: no task) and return the one before."""
+        before = asyncio.current_task(loop)
+        if before is not None:
+            _leave_task(loop, before)
+        if task is not None:
+            _enter_task(loop, task)
+        return before
+
+
+class ActorTask:
+    """The handling of one message by an actor, with the interface of an `asyncio.Task`.
+
+    Owned by the loop thread of the actor's system.
+    """
+
+    # Class attributes as defaults, not slots: one is made for each message to an asynchronous
+    # handler, and most of them are never touched.
+    _asyncio_future_blocking = False
+    _fut_waiter: Any = None
+    _must_cancel = False
+    _num_cancels = 0
+    _cancel_message: Any = None
+    _wrong_await: Exception | None = None
+    _callbacks: list[tuple[Callable[[Any], object], Context | None]] | None = None
+    _done = False
+    work_cancelled = False
+    """Whether the asker has withdrawn the message that is being handled."""
+
+    def __init__(self, actor: Actor, loop: asyncio.AbstractEventLoop) -> None:
+        self._actor = actor
+        self._loop = loop
+
+    def __repr__(self) -> str:
+        return f"<ActorTask {self.get_name()} {'done' if self._done else 'pending'}>"
+
+    # -- cancellation --------------------------------------------------------------------------
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        """Raise CancelledError in the handler at its await, as `asyncio.Task.cancel` does."""
+        if self._done:
+            return False
+        self._num_cancels += 1
+        waiter = self._fut_waiter
+        if waiter is not None and waiter.cancel(msg=msg):
+            return True
+        self._must_cancel = True
+        self._cancel_message = msg
+        self._actor._resume()
+        return True
+
+    def cancelling(self) -> int:
+        """Return the number of cancellations requested and not taken back."""
+        return self._num_cancels
+
+    def uncancel(self) -> int:
+        """Take one cancellation back, as `asyncio.Task.uncancel` does."""
+        if self._num_cancels > 0:
+            self._num_cancels -= 1
+            if self._num_cancels == 0 and sys.version_info >= (3, 13):
+                self._must_cancel = False
+        return self._num_cancels
+
+    def _cancelled_error(self) -> BaseException:
+        self._must_cancel = False
+        if self._wrong_await is not None:
+            error, self._wrong_await = self._wrong_await, None
+            return error
+        message, self._cancel_message = self._cancel_message, None
+        return asyncio.CancelledError() if message is None else asyncio.CancelledError(message)
+
+    # -- the rest of a task's interface --------------------------------------------------------
+
+    def done(self) -> bool:
+        """Whether the handler has finished."""
+        return self._done
+
+    def cancelled(self) -> bool:
+        """Return False: a cancelled handler ends its actor or its message, and is then `done`."""
+        return False
+
+    def get_coro(self) -> Any:
+        """Return the coroutine of the handler that is running."""
+        return self._actor._coro
+
+    def get_context(self) -> Context | None:
+        """Return the context that the actor's handlers run in."""
+        return self._actor._context
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the loop of the actor's system."""
+        return self._loop
+
+    def get_name(self) -> str:
+        """Return the actor's name."""
+        return self._actor.actor_ref.label
+
+    def get_stack(self, *, limit: int | None = None) -> list[Any]:
+        """Return the frame of the suspended handler, if any."""
+        frame = getattr(self._actor._coro, "cr_frame", None)
+        return [] if frame is None else [frame]
+
+    def add_done_callback(
+        self, fn: Callable[[Any], object], *, context: Context | None = None
+    ) -> None:
+        """Call ``fn(task)`` soon after the handler has finished."""
+        if self._done:
+            self._loop.call_soon(fn, self, context=context)
+            return
+        if self._callbacks is None:
+            self._callbacks = []
+        self._callbacks.append((fn, context))
+
+    def remove_done_callback(self, fn: Callable[[Any], object]) -> int:
+        """Forget *fn* and return how often it was there."""
+        before = self._callbacks or []
+        self._callbacks = [entry for entry in before if entry[0] != fn]
+        return len(before) - len(self._callbacks)
+
+    # -- the kernel's side ---------------------------------------------------------------------
+
+    def _wakeup(self, _future: Any) -> None:
+        """Called by the loop when the future that the handler awaits is done."""
+        self._fut_waiter = None
+        self._actor._resume_now()
+
+    def _finish(self) -> None:
+        """The handler has ended, and somebody may hold this task: it stays done."""
+        self._done = True
+        callbacks = self._callbacks
+        if callbacks:
+            self._callbacks = None
+            for fn, context in callbacks:
+                self._loop.call_soon(fn, self, context=context)

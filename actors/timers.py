@@ -1,0 +1,93 @@
+"""Timers of actors: in the system's time, and never outliving their actor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from .actor import Actor
+
+
+class Timer:
+    """A message that comes later, once or again and again. Owned by the loop's thread."""
+
+    __slots__ = ("_actor", "_handle", "_repeat", "delay_s", "message")
+
+    def __init__(self, actor: Actor, delay_s: float, message: Any, *, repeat: bool) -> None:
+        self._actor: Actor | None = actor
+        self.delay_s = delay_s
+        self.message = message
+        self._repeat = repeat
+        ext = actor._own_ext()
+        if ext.timers is None:
+            ext.timers = {}
+        ext.timers[self] = None
+        self._handle: asyncio.TimerHandle = actor._sched.loop.call_later(delay_s, self._fire)
+
+    @property
+    def active(self) -> bool:
+        """Whether it will still fire."""
+        return self._actor is not None
+
+    def cancel(self) -> bool:
+        """Stop it, and tell whether it would still have fired."""
+        actor, self._actor = self._actor, None
+        if actor is None:
+            return False
+        self._handle.cancel()
+        ext = actor._ext
+        if ext is not None and ext.timers is not None:
+            ext.timers.pop(self, None)
+        return True
+
+    def _fire(self) -> None:
+        actor = self._actor
+        if actor is None:
+            return
+        if self._repeat:
+            loop = actor._sched.loop
+            # From the planned moment, not from now: a busy loop must not make the period longer.
+            when = max(self._handle.when() + self.delay_s, loop.time())
+            self._handle = loop.call_at(when, self._fire)
+        else:
+            self.cancel()
+        actor._put(self.message)
+
+
+class IdleTimer:
+    """Sends a message when its actor has had none for a time.
+
+    It does not touch the path of messages: when it fires it looks at how many the actor has handled.
+    """
+
+    __slots__ = ("_actor", "_after_s", "_handled", "_message", "_timer")
+
+    def __init__(self, actor: Actor, after_s: float, message: Any) -> None:
+        self._actor = actor
+        self._after_s = after_s
+        self._message = message
+        self._handled = actor._handled
+        ext = actor._own_ext()
+        if ext.timers is None:
+            ext.timers = {}
+        ext.timers[self] = None
+        self._timer: asyncio.TimerHandle = actor._sched.loop.call_later(after_s, self._fire)
+
+    def cancel(self) -> None:
+        """Stop it."""
+        self._timer.cancel()
+        ext = self._actor._ext
+        if ext is not None and ext.timers is not None:
+            ext.timers.pop(self, None)
+
+    def _fire(self) -> None:
+        actor = self._actor
+        quiet = actor._handled == self._handled and actor._coro is None and not actor._mailbox
+        self._timer = actor._sched.loop.call_later(self._after_s, self._fire)
+        if quiet:
+            actor._put(self._message)
+            self._handled = actor._handled + 1
+        else:
+            self._handled = actor._handled

@@ -1,0 +1,261 @@
+"""Threads for handlers that block: a bounded pool of a system, or one thread for one actor.
+
+The loop hands a worker a `Job`: some messages of one actor, or one hook. The worker runs the handler
+on each and posts the outcome back; the mailbox and everything else stays with the loop. A thread
+cannot be killed: one that is stuck is fenced off (what it sends or answers is dropped and counted),
+leaves the pool, and ends by itself when its handler returns. Threads are daemons, because a stuck
+handler must not keep the interpreter from ending.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from . import lifecycle
+
+if TYPE_CHECKING:
+    from .actor import Actor
+    from .scheduler import Scheduler
+
+JOB_MESSAGES = 16
+"""Messages handed over at once: a hand-over costs as much as forty messages."""
+
+IDLE_S = 10.0
+"""How long an idle thread of a pool is kept."""
+
+
+class JobRunner(Protocol):
+    """Where jobs run: a pool of threads, or of processes."""
+
+    def submit(self, job: Job, /) -> None: ...
+    def stop(self, wait_s: float, /) -> list[str]: ...
+
+
+class Job:
+    """Work of one actor that leaves the loop. `item` and `outcomes` belong to the worker."""
+
+    __slots__ = (
+        "abandoned",
+        "actor",
+        "done",
+        "error",
+        "hook",
+        "item",
+        "items",
+        "scheduler",
+        "thread",
+        "value",
+    )
+
+    def __init__(
+        self,
+        actor: Actor,
+        scheduler: Scheduler,
+        items: deque[Any],
+        hook: tuple[Callable[..., Any], tuple[Any, ...]] | None = None,
+    ) -> None:
+        self.actor = actor
+        self.scheduler = scheduler
+        self.items = items
+        self.hook = hook
+        self.item: Any = None
+        self.value: Any = None
+        self.error: BaseException | None = None
+        self.abandoned = False
+        self.done = False
+        self.thread: threading.Thread | None = None
+
+    def abandon(self) -> None:
+        """Fence the worker off; called on the loop's thread."""
+        self.abandoned = True
+        thread = self.thread
+        if thread is not None and thread.ident is not None:
+            self.scheduler.fenced_threads.add(thread.ident)
+            if isinstance(thread, Worker):
+                thread.retire()
+        left, self.items = self.items, deque()
+        for item in left:
+            lifecycle.lose_one(self.actor, item, self.actor._exit_reason or "killed")
+
+    def run(self) -> None:
+        """Do the work; on the worker's thread."""
+        actor = self.actor
+        context = actor._context
+        if context is None:
+            context = actor._context = self.scheduler.context.copy()
+        if self.hook is not None:
+            hook, args = self.hook
+            try:
+                self.value = _complete(context.run(hook, *args))
+            except BaseException as error:
+                self.error = error
+            return
+        from .scheduler import ASKED, KINDS
+
+        leaving = lifecycle.DOOMED | lifecycle.UNWINDING
+        while not self.abandoned and not actor._phase & leaving:
+            try:
+                item = self.items.popleft()
+            except IndexError:
+                return
+            self.item = message = actor._message = item
+            request = None
+            kind = KINDS.get(item.__class__)
+            receive: Callable[[Any], Any] = actor._behavior or actor.on_receive
+            if kind is not None:
+                if kind == ASKED:
+                    request = actor._current = item
+                    message = item.message
+                    kind = KINDS.get(message.__class__)
+                if kind is not None:
+                    if isinstance(message, lifecycle._ActorStop):
+                        # Stopping is the loop's business: hand everything back to it.
+                        actor._current = None
+                        self.items.appendleft(item)
+                        return
+                    receive = actor._receive_special
+            observer = self.scheduler.observer
+            if observer is not None:
+                receive = observer.on_deliver(actor, message, request, receive)
+            try:
+                result = _complete(context.run(receive, message))
+            except BaseException as error:
+                self.error = error
+                return
+            if self.abandoned:
+                self.scheduler.late_replies += 1
+                return
+            actor._handled += 1
+            if request is not None and actor._current is request:
+                actor._current = None
+                request.reply(result)
+
+    def finished(self) -> None:
+        """Take the actor back; on the loop's thread."""
+        self.done = True
+        thread = self.thread
+        if self.abandoned:
+            if thread is not None and thread.ident is not None:
+                self.scheduler.fenced_threads.discard(thread.ident)
+            return
+        actor = self.actor
+        ext = actor._ext
+        if ext is None or ext.job is not self:
+            return
+        ext.job = None
+        if self.items:
+            actor._mailbox.extendleft(reversed(self.items))
+        if self.hook is None and self.error is None and not actor._phase & lifecycle.UNWINDING:
+            lifecycle.settle_offloaded(self.scheduler, actor)
+        else:
+            lifecycle.job_done(self.scheduler, actor, self.value, self.error)
+
+
+def _complete(result: Any) -> Any:
+    """Return the result of a handler; a coroutine is run to its end on a loop of this thread."""
+    if result.__class__ is CoroutineType:
+        return asyncio.run(result)
+    return result
+
+
+class Worker(threading.Thread):
+    """One thread of a pool. It ends when the pool says so, or when it was retired while stuck."""
+
+    def __init__(self, pool: ThreadPool, name: str) -> None:
+        super().__init__(name=name, daemon=True)
+        self._pool = pool
+        self._idle_name = name
+        self.retired = False
+
+    def retire(self) -> None:
+        """Leave the pool: a fresh thread takes its place, and this one ends after its handler."""
+        self.retired = True
+        self._pool._retire(self)
+
+    def run(self) -> None:
+        pool = self._pool
+        while (job := pool._next(self)) is not None:
+            job.thread = self
+            self.name = f"{self._idle_name}: {job.actor.actor_ref.label}"
+            job.run()
+            self.name = self._idle_name
+            job.scheduler.post(job.finished)
+            del job
+            if self.retired:
+                return
+
+
+class ThreadPool:
+    """At most *size* threads that run jobs in the order of their submission. Safe from any thread."""
+
+    def __init__(self, name: str, size: int) -> None:
+        self.name = name
+        self.size = size
+        self._jobs: deque[Job] = deque()
+        self._changed = threading.Condition()
+        self._workers: set[Worker] = set()
+        self._stuck: set[Worker] = set()
+        self._idle = 0
+        self._made = 0
+        self._stopped = False
+
+    def submit(self, job: Job, /) -> None:
+        """Have *job* run by the next free thread."""
+        with self._changed:
+            self._jobs.append(job)
+            if self._idle >= len(self._jobs):
+                self._changed.notify()
+            elif len(self._workers) < self.size:
+                self._start_worker()
+
+    def _start_worker(self) -> None:
+        self._made += 1
+        worker = Worker(self, f"{self.name}-{self._made}" if self.size > 1 else self.name)
+        self._workers.add(worker)
+        worker.start()
+
+    def _next(self, worker: Worker) -> Job | None:
+        with self._changed:
+            while not self._jobs:
+                if self._stopped or worker.retired:
+                    self._workers.discard(worker)
+                    return None
+                self._idle += 1
+                woken = self._changed.wait(IDLE_S if self.size > 1 else None)
+                self._idle -= 1
+                if not woken and not self._jobs:
+                    self._workers.discard(worker)
+                    return None
+            return self._jobs.popleft()
+
+    def _retire(self, worker: Worker) -> None:
+        with self._changed:
+            self._workers.discard(worker)
+            self._stuck = {w for w in self._stuck if w.is_alive()}
+            self._stuck.add(worker)
+            if self._jobs and len(self._workers) < self.size:
+                self._start_worker()
+
+    def stop(self, wait_s: float, /) -> list[str]:
+        """End the threads; return the names of those that are stuck after *wait_s* seconds.
+
+        Blocks; a thread between two jobs ends at once.
+        """
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+            workers = [*self._workers, *self._stuck]
+        me = threading.current_thread()
+        stuck = []
+        for worker in workers:
+            if worker is me:
+                continue
+            worker.join(0 if worker.retired else wait_s)
+            if worker.is_alive():
+                stuck.append(worker.name)
+        return stuck

@@ -1,0 +1,92 @@
+"""What is left of a handler that did not obey its cancellation.
+
+The incarnation it belonged to is dead, and another may already have taken its place. The rest of
+its coroutine is still driven, so that its ``finally`` blocks get their chance, but what it sends and
+answers is dropped and counted, and after ``ActorSystem.cancel_grace_s`` it is driven no more.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .phase import ENDED, PARKED, QUEUED, ZOMBIE
+
+if TYPE_CHECKING:
+    import asyncio
+    from contextvars import Context
+
+    from .actor import Actor
+    from .scheduler import Scheduler
+
+
+class Zombie:
+    """The rest of an abandoned handler. Owned by the loop's thread."""
+
+    __slots__ = (
+        "_context",
+        "_coro",
+        "_current",
+        "_doom",
+        "_ext",
+        "_message",
+        "_phase",
+        "_sched",
+        "_state",
+        "_task",
+        "_timer",
+        "actor_ref",
+    )
+
+    def __init__(self, actor: Actor) -> None:
+        self.actor_ref = actor._ref
+        self._sched: Scheduler = actor._sched
+        self._context: Context | None = actor._context
+        self._coro: Any = actor._coro
+        self._task: Any = actor._task
+        self._state = PARKED
+        self._phase = ZOMBIE
+        self._current = None
+        self._message = None
+        self._doom = None
+        self._ext = None
+        actor._coro = None
+        actor._task = None
+        self._task._actor = self
+        system = self._sched.system
+        system._zombies[self] = None
+        self._timer: asyncio.TimerHandle = system.call_later(system.cancel_grace_s, self._discard)
+        if self._task._must_cancel:
+            self._resume()
+        elif not self._task._num_cancels:
+            self._task.cancel("actor was killed")
+
+    def _resume(self) -> None:
+        if self._state == PARKED:
+            self._sched.enqueue(self)  # type: ignore[arg-type]
+
+    _resume_now = _resume
+
+    def _reply_ready(self, _request: Any, /) -> None:
+        self._resume()
+
+    def _ended(self) -> None:
+        """The coroutine has ended after all."""
+        self._timer.cancel()
+        self._state = ENDED
+        self._sched.system._zombies.pop(self, None)
+
+    def _discard(self) -> None:
+        """Give it up: it is closed if it lets itself be closed, and never resumed again."""
+        if self._state in (PARKED, QUEUED):
+            self._state = ENDED
+            self._sched.system._zombies.pop(self, None)
+            coro, self._coro = self._coro, None
+            self._task._finish()
+            try:
+                coro.close()
+            except BaseException as error:
+                self._sched.system.log.warning(
+                    "An abandoned handler of {} could not be closed: {!r}",
+                    self.actor_ref.label,
+                    error,
+                )
