@@ -1,0 +1,219 @@
+"""The children of a supervisor that have no ids: any number, told apart by their refs.
+
+``simple_one_for_one`` makes them all from one template; a `DynamicSupervisor` takes a specification
+for each. They are restarted one by one, and stopped all at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import pykka
+
+from agenticaiframework.actors import ActorRef
+
+from .child import Child
+from .child_spec import ChildSpec, check_child_spec
+from .kinds import ChildType, RestartType
+from .messages import TryAgain
+from .reports import ReportKind
+from .results import (
+    ChildInfo,
+    ChildProblem,
+    ChildSpecResult,
+    Counts,
+    DoneResult,
+    Error,
+    Ok,
+    RestartChildResult,
+    StartChildResult,
+    StartError,
+)
+from .spec_errors import SpecError, SpecProblem
+
+if TYPE_CHECKING:
+    from .supervisor import Supervisor
+
+
+class DynamicChildren:
+    """The children of one supervisor, by ref. Owned by that supervisor.
+
+    *template* is the specification of all of them; None lets each bring its own. *max_children*
+    limits how many there are, those between two incarnations included.
+    """
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        template: ChildSpec | None,
+        max_children: int | None = None,
+    ) -> None:
+        self._supervisor = supervisor
+        self._template = template
+        self.max_children = max_children
+        self.by_ref: dict[ActorRef[Any], Child] = {}
+        """The children that have a process (which may have died without our having read it)."""
+        self._restarting: dict[ActorRef[Any], Child] = {}
+        """The children between two incarnations, by the last ref that they had."""
+
+    def __iter__(self) -> Iterator[Child]:
+        yield from self.by_ref.values()
+        yield from self._restarting.values()
+
+    def __len__(self) -> int:
+        return len(self.by_ref) + len(self._restarting)
+
+    # -- requests ------------------------------------------------------------------------------
+
+    async def start_child(self, given: Any) -> StartChildResult:
+        child = self._child_for(given)
+        if isinstance(child, SpecError):
+            return Error(child)
+        if self.max_children is not None and len(self) >= self.max_children:
+            return Error(ChildProblem.MAX_CHILDREN)
+        failed = await self._supervisor.start_process(child)
+        if failed is not None:
+            return Error(failed)
+        if child.spec.restart is RestartType.TEMPORARY:
+            # It is never started again, so what it was started with need not be kept.
+            child.args = ()
+        return Ok(child.ref, child.info)
+
+    def _child_for(self, given: Any) -> Child | SpecError:
+        if self._template is None:
+            spec = check_child_spec(given, self._supervisor.flags.auto_shutdown)
+            return spec if isinstance(spec, SpecError) else Child(spec)
+        if isinstance(given, str) or not isinstance(given, Sequence):
+            return SpecError(SpecProblem.NOT_ARGUMENTS, given)
+        return Child(self._template, tuple(cast("Sequence[Any]", given)))
+
+    async def terminate_child(self, id: Any) -> DoneResult:  # noqa: A002
+        if not isinstance(id, pykka.ActorRef):
+            return Error(self._no_id)
+        child = self.by_ref.get(id)
+        if child is not None:
+            await self._supervisor.stop_process(child)
+            return Ok(None)
+        child = self._restarting.pop(id, None)
+        if child is not None:
+            child.stopped()
+            return Ok(None)
+        # A dead process may have been our child a moment ago; then its end is what was asked for.
+        if self._template is not None and not id.is_alive():
+            return Ok(None)
+        return Error(ChildProblem.NOT_FOUND)
+
+    async def restart_child(self, id: Any) -> RestartChildResult:  # noqa: A002
+        return Error(self._no_id)
+
+    def delete_child(self, id: Any) -> DoneResult:  # noqa: A002
+        return Error(self._no_id)
+
+    @property
+    def _no_id(self) -> ChildProblem:
+        if self._template is not None:
+            return ChildProblem.SIMPLE_ONE_FOR_ONE
+        return ChildProblem.NOT_FOUND
+
+    def get_childspec(self, id: Any) -> ChildSpecResult:  # noqa: A002
+        template = self._template
+        if isinstance(id, pykka.ActorRef):
+            child = self.by_ref.get(id) or self._restarting.get(id)
+            if child is not None:
+                return Ok(child.spec)
+            if template is not None and not id.is_alive():
+                return Ok(template)
+        elif template is not None and id == template.id:
+            return Ok(template)
+        return Error(ChildProblem.NOT_FOUND)
+
+    def which_children(self) -> list[ChildInfo]:
+        return [_info(child) for child in self.by_ref.values()] + [
+            _info(child) for child in self._restarting.values()
+        ]
+
+    def which_child(self, id: Any) -> Ok[ChildInfo] | Error[ChildProblem]:  # noqa: A002
+        child = self.by_ref.get(id) or self._restarting.get(id)
+        return Error(ChildProblem.NOT_FOUND) if child is None else Ok(_info(child))
+
+    def count_children(self) -> Counts:
+        size = len(self)
+        template = self._template
+        if template is None:
+            supervisors = sum(child.spec.type is ChildType.SUPERVISOR for child in self)
+            specs = size
+        else:
+            supervisors = size if template.type is ChildType.SUPERVISOR else 0
+            specs = 1
+        return Counts(specs, len(self.by_ref), supervisors, size - supervisors)
+
+    # -- failures ------------------------------------------------------------------------------
+
+    def forget(self, child: Child) -> None:
+        """Note that *child* stays down; a dynamic child is then gone."""
+        child.stopped()
+
+    def any_significant(self) -> bool:
+        """Tell whether any child is still there, since one template speaks for all."""
+        return len(self) > 0
+
+    def waiting(self, message: TryAgain) -> Child | None:
+        """Return the child whose restart is to be tried again, unless that is obsolete."""
+        child = message.child
+        return child if child is not None and child.restarting else None
+
+    async def hold(self, child: Child) -> None:
+        """Note that *child* is between two incarnations, and waits for its backoff."""
+        self._set_restarting(child)
+
+    async def restart(self, child: Child) -> None:
+        """Start *child* again. The restart has been counted and allowed."""
+        if child.restarting and child.last_ref is not None:
+            del self._restarting[child.last_ref]
+        child.stopped()
+        failed = await self._supervisor.start_process(child)
+        if failed is not None:
+            self._set_restarting(child)
+            child.last_reason = failed.reason
+            self._supervisor.report(
+                ReportKind.START_ERROR, child, failed.reason, "it is tried again"
+            )
+            self._supervisor.try_again(TryAgain(None, child))
+
+    def _set_restarting(self, child: Child) -> None:
+        child.restarting = True
+        assert child.last_ref is not None
+        self._restarting[child.last_ref] = child
+
+    # -- stopping ------------------------------------------------------------------------------
+
+    async def stop_all(self) -> None:
+        """Stop all children at the same time; report each unexpected reason once."""
+        for child in self._restarting.values():
+            child.stopped()
+        self._restarting.clear()
+        unexpected: dict[Hashable, list[Child]] = {}
+        for child in await self._supervisor.stop_processes(list(self.by_ref.values())):
+            unexpected.setdefault(_alike(child.last_reason), []).append(child)
+        for children in unexpected.values():
+            self._supervisor.report(
+                ReportKind.SHUTDOWN_ERROR,
+                children[0],
+                children[0].last_reason,
+                "it is stopped",
+                children=len(children),
+            )
+
+
+def _alike(reason: Any) -> Hashable:
+    """Return a key under which equal reasons meet; exceptions are equal by type and arguments."""
+    if isinstance(reason, BaseException):
+        return (type(reason), repr(reason.args))
+    return repr(reason)
+
+
+def _info(child: Child) -> ChildInfo:
+    spec = child.spec
+    shown = "restarting" if child.restarting else child.ref
+    return ChildInfo(None, shown, spec.type, spec.modules or ())

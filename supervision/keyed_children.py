@@ -1,0 +1,232 @@
+"""The children of a supervisor that have ids and an order, and the strategies that use the order.
+
+All look-ups are by hash: one restart among a hundred thousand children costs what it costs among
+ten. Only strategies that concern all children, or all later ones, walk over them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from agenticaiframework.actors import ActorRef
+
+from .child import Child
+from .child_spec import ChildSpec, check_child_spec
+from .kinds import ChildType, RestartType, SupervisionStrategy
+from .messages import TryAgain
+from .reports import ReportKind
+from .results import (
+    AlreadyStarted,
+    ChildInfo,
+    ChildProblem,
+    ChildSpecResult,
+    Counts,
+    DoneResult,
+    Error,
+    FailedToStartChild,
+    Ok,
+    RestartChildResult,
+    StartChildResult,
+    StartError,
+)
+from .spec_errors import SpecError
+
+if TYPE_CHECKING:
+    from .supervisor import Supervisor
+
+
+class KeyedChildren:
+    """The children of one supervisor, by id and in start order. Owned by that supervisor."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+        self.by_id: dict[Any, Child] = {}
+        """In start order, oldest first."""
+        self.by_ref: dict[ActorRef[Any], Child] = {}
+        """The children that have a process (which may have died without our having read it)."""
+
+    def __iter__(self) -> Iterator[Child]:
+        return iter(self.by_id.values())
+
+    # -- starting ------------------------------------------------------------------------------
+
+    async def start_all(self, specs: Sequence[ChildSpec]) -> FailedToStartChild | None:
+        """Take over *specs* and start them in order; return the failure that stopped it."""
+        children = [Child(spec) for spec in specs]
+        self.by_id = {child.spec.id: child for child in children}
+        failed = await self._start_group(children)
+        if failed is None:
+            return None
+        child, error = failed
+        return FailedToStartChild(child.spec.id, error.reason)
+
+    async def _start_group(self, group: Iterable[Child]) -> tuple[Child, StartError] | None:
+        """Start all of *group* in order, up to the first that fails; return that one."""
+        start = self._supervisor.start_process
+        for child in group:
+            error = await start(child)
+            if error is not None:
+                self._supervisor.report(
+                    ReportKind.START_ERROR, child, error.reason, "nothing after it is started"
+                )
+                return child, error
+            if child.ref is None and child.spec.restart is RestartType.TEMPORARY:
+                del self.by_id[child.spec.id]
+        return None
+
+    # -- requests ------------------------------------------------------------------------------
+
+    async def start_child(self, given: Any) -> StartChildResult:
+        supervisor = self._supervisor
+        spec = check_child_spec(given, supervisor.flags.auto_shutdown)
+        if isinstance(spec, SpecError):
+            return Error(spec)
+        present = self.by_id.get(spec.id)
+        if present is not None:
+            if present.ref is not None:
+                return Error(AlreadyStarted(present.ref))
+            return Error(ChildProblem.ALREADY_PRESENT)
+        child = Child(spec)
+        error = await supervisor.start_process(child)
+        if error is not None:
+            return Error(StartError(error.reason, spec))
+        if child.ref is not None or spec.restart is not RestartType.TEMPORARY:
+            self.by_id[spec.id] = child
+        return Ok(child.ref, child.info)
+
+    async def terminate_child(self, id: Any) -> DoneResult:  # noqa: A002
+        child = self.by_id.get(id)
+        if child is None:
+            return Error(ChildProblem.NOT_FOUND)
+        await self._supervisor.stop_process(child)
+        self.forget(child)
+        return Ok(None)
+
+    async def restart_child(self, id: Any) -> RestartChildResult:  # noqa: A002
+        child = self.by_id.get(id)
+        problem = self._not_down(child)
+        if problem is not None or child is None:
+            return Error(problem or ChildProblem.NOT_FOUND)
+        error = await self._supervisor.start_process(child)
+        if error is not None:
+            return Error(error)
+        return Ok(child.ref, child.info)
+
+    def delete_child(self, id: Any) -> DoneResult:  # noqa: A002
+        problem = self._not_down(self.by_id.get(id))
+        if problem is not None:
+            return Error(problem)
+        del self.by_id[id]
+        return Ok(None)
+
+    def _not_down(self, child: Child | None) -> ChildProblem | None:
+        """Return what stands against a request that is only for children that are down."""
+        if child is None:
+            return ChildProblem.NOT_FOUND
+        if child.restarting:
+            return ChildProblem.RESTARTING
+        return None if child.ref is None else ChildProblem.RUNNING
+
+    def get_childspec(self, id: Any) -> ChildSpecResult:  # noqa: A002
+        child = self.by_id.get(id)
+        return Error(ChildProblem.NOT_FOUND) if child is None else Ok(child.spec)
+
+    def which_children(self) -> list[ChildInfo]:
+        return [info(child) for child in reversed(self.by_id.values())]
+
+    def which_child(self, id: Any) -> Ok[ChildInfo] | Error[ChildProblem]:  # noqa: A002
+        child = self.by_id.get(id)
+        return Error(ChildProblem.NOT_FOUND) if child is None else Ok(info(child))
+
+    def count_children(self) -> Counts:
+        children = self.by_id.values()
+        supervisors = sum(child.spec.type is ChildType.SUPERVISOR for child in children)
+        active = sum(child.ref is not None and child.ref.is_alive() for child in children)
+        return Counts(len(children), active, supervisors, len(children) - supervisors)
+
+    # -- failures ------------------------------------------------------------------------------
+
+    def forget(self, child: Child) -> None:
+        """Note that *child* stays down; a temporary one is removed."""
+        child.stopped()
+        if child.spec.restart is RestartType.TEMPORARY:
+            self.by_id.pop(child.spec.id, None)
+
+    def any_significant(self) -> bool:
+        """Tell whether a significant child is still there, running or between two incarnations."""
+        return any(
+            child.spec.significant and (child.ref is not None or child.restarting)
+            for child in self.by_id.values()
+        )
+
+    def waiting(self, message: TryAgain) -> Child | None:
+        """Return the child whose restart is to be tried again, unless that is obsolete."""
+        child = self.by_id.get(message.key)
+        return child if child is not None and child.restarting else None
+
+    async def hold(self, child: Child) -> None:
+        """Put *child* between two incarnations for its backoff.
+
+        Who is restarted together with it is stopped now, not when the time is over: it must not run
+        on without the one that it depends on.
+        """
+        if self._supervisor.flags.strategy is not SupervisionStrategy.ONE_FOR_ONE:
+            await self._stop_group(self._group_of(child))
+        child.restarting = True
+
+    async def restart(self, child: Child) -> None:
+        """Restart after the strategy. The restart has been counted and allowed."""
+        supervisor = self._supervisor
+        child.stopped()
+        if supervisor.flags.strategy is SupervisionStrategy.ONE_FOR_ONE:
+            error = await supervisor.start_process(child)
+            if error is not None:
+                supervisor.report(
+                    ReportKind.START_ERROR, child, error.reason, "it is tried again"
+                )
+                self._try_again(child, error)
+            return
+        group = self._group_of(child)
+        await self._stop_group(group)
+        staying = [member for member in reversed(group) if member.spec.id in self.by_id]
+        failed = await self._start_group(staying)
+        if failed is not None:
+            self._try_again(*failed)
+
+    def _group_of(self, child: Child) -> list[Child]:
+        """Return who is restarted together with *child*, and *child*, the one started last first."""
+        everyone = reversed(self.by_id.values())
+        if self._supervisor.flags.strategy is SupervisionStrategy.ONE_FOR_ALL:
+            return list(everyone)
+        group: list[Child] = []
+        for member in everyone:
+            group.append(member)
+            if member is child:
+                break
+        return group
+
+    def _try_again(self, child: Child, error: StartError) -> None:
+        child.restarting = True
+        child.last_reason = error.reason
+        self._supervisor.try_again(TryAgain(child.spec.id))
+
+    # -- stopping ------------------------------------------------------------------------------
+
+    async def stop_all(self) -> None:
+        """Stop all children, the one started last first, each before the next."""
+        await self._stop_group(list(reversed(self.by_id.values())))
+
+    async def _stop_group(self, group: Sequence[Child]) -> None:
+        for child in group:
+            child.stopping = True
+        for child in group:
+            await self._supervisor.stop_process(child)
+            self.forget(child)
+
+
+def info(child: Child) -> ChildInfo:
+    """Return *child*'s line of `which_children`."""
+    spec = child.spec
+    shown = "restarting" if child.restarting else child.ref
+    return ChildInfo(spec.id, shown, spec.type, spec.modules or ())

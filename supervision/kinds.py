@@ -1,0 +1,58 @@
+"""The closed vocabularies of supervision: strategies, restart types, child types.
+
+The members compare equal to their plain words (``SupervisionStrategy.ONE_FOR_ALL == "one_for_all"``),
+so that specifications can be written in Python, JSON and YAML alike.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class SupervisionStrategy(StrEnum):
+    """Who is restarted when one child fails.
+
+    With children a, b, c, d started in this order, and b failing:
+
+    - ``ONE_FOR_ONE``: b is restarted;
+    - ``ONE_FOR_ALL``: d, c, a are stopped, then a, b, c, d started;
+    - ``REST_FOR_ONE``: d, c are stopped, then b, c, d started; a is left alone;
+    - ``SIMPLE_ONE_FOR_ONE``: any number of like children, made from one template, each on its own.
+    """
+
+    ONE_FOR_ONE = "one_for_one"
+    ONE_FOR_ALL = "one_for_all"
+    REST_FOR_ONE = "rest_for_one"
+    SIMPLE_ONE_FOR_ONE = "simple_one_for_one"
+
+
+class RestartType(StrEnum):
+    """Whether a child that ended comes back.
+
+    - ``PERMANENT``: always;
+    - ``TRANSIENT``: unless it ended in an orderly way (``normal``, ``shutdown``, ``shutdown(x)``);
+    - ``TEMPORARY``: never, and its specification goes with it.
+    """
+
+    PERMANENT = "permanent"
+    TRANSIENT = "transient"
+    TEMPORARY = "temporary"
+
+
+class AutoShutdown(StrEnum):
+    """Whether a supervisor ends itself (reason ``shutdown``) once its significant children have.
+
+    Example: a job with a `significant` coordinator and three helpers; with ``ANY_SIGNIFICANT`` the
+    coordinator's normal end takes the helpers and the supervisor down with it.
+    """
+
+    NEVER = "never"
+    ANY_SIGNIFICANT = "any_significant"
+    ALL_SIGNIFICANT = "all_significant"
+
+
+class ChildType(StrEnum):
+    """Whether a child is a worker or a supervisor; decides its default shutdown time."""
+
+    WORKER = "worker"
+    SUPERVISOR = "supervisor"
