@@ -153,6 +153,8 @@ def receive_exit(target: Any, sender: Any, reason: Any, via_link: bool) -> None:
     actor = target._actor
     if actor is None:
         return
+    if actor._sched.observer is not None:
+        actor._sched.observer.on_signal(target, sender, reason)
     if via_link:
         if not _remove(actor, sender):
             return  # unlinked while the signal was under way

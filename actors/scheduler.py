@@ -66,13 +66,17 @@ class ReadyQueue(Protocol):
 
 
 class Observer(Protocol):
-    """What simulation hangs into a system; None in production, at the price of one test."""
+    """What simulation hangs into a system; None in production, at the price of one test.
 
-    def on_send(self, target: Any, message: Any) -> None: ...
+    Messages are seen where they are sent by the mailboxes that `on_spawn` may put in, and where
+    they are handled by `on_deliver`, which returns what handles the message in fact.
+    """
+
+    def on_spawn(self, ref: Any, parent: Any) -> None: ...
     def on_deliver(
         self, actor: Any, message: Any, request: Any, receive: Callable[[Any], Any]
     ) -> Callable[[Any], Any]: ...
-    def on_spawn(self, ref: Any, parent: Any) -> None: ...
+    def on_signal(self, target: Any, sender: Any, reason: Any) -> None: ...
     def on_end(self, ref: Any, reason: Any) -> None: ...
 
 
@@ -84,6 +88,7 @@ class Scheduler:
         "_inbox",
         "_signalled",
         "awake",
+        "batch",
         "closed",
         "context",
         "current",
@@ -110,6 +115,7 @@ class Scheduler:
         self.loop = loop
         self.thread = get_ident()
         self.ready: ReadyQueue = deque() if ready is None else ready
+        self.batch: int = getattr(ready, "batch", BATCH)
         self.context = context
         """Every actor's handlers start from a copy of this context."""
         self.current: Actor | None = None
@@ -218,7 +224,7 @@ class Scheduler:
                 if context is None:
                     context = actor._context = self.context.copy()
                 coro = actor._coro
-                batch = BATCH
+                batch = self.batch
                 while True:
                     credits -= 1
                     try:

@@ -578,7 +578,8 @@ class ActorSystem:
         actor._phase |= OFFLOADED
         ext = actor._own_ext()
         kind = actor.dispatcher
-        if kind == "thread":
+        simulated = hasattr(self.loop, "inline_pool") and kind in ("pinned", "process")
+        if kind == "thread" or simulated:
             ext.pool = self._thread_pool()
         elif kind == "pinned":
             ext.pool = ThreadPool(actor._ref.label, 1)

@@ -91,7 +91,7 @@ class Job:
         if self.hook is not None:
             hook, args = self.hook
             try:
-                self.value = _complete(context.run(hook, *args))
+                self.value = _complete(self.scheduler.loop, context.run(hook, *args))
             except BaseException as error:
                 self.error = error
             return
@@ -123,7 +123,7 @@ class Job:
             if observer is not None:
                 receive = observer.on_deliver(actor, message, request, receive)
             try:
-                result = _complete(context.run(receive, message))
+                result = _complete(self.scheduler.loop, context.run(receive, message))
             except BaseException as error:
                 self.error = error
                 return
@@ -156,10 +156,10 @@ class Job:
             lifecycle.job_done(self.scheduler, actor, self.value, self.error)
 
 
-def _complete(result: Any) -> Any:
+def _complete(home: asyncio.AbstractEventLoop, result: Any) -> Any:
     """Return the result of a handler; a coroutine is run to its end on a loop of this thread."""
     if result.__class__ is CoroutineType:
-        return asyncio.run(result)
+        return getattr(home, "run_apart", asyncio.run)(result)
     return result
 
 
