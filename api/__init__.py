@@ -1,0 +1,17 @@
+"""An actor runtime for AI agents: supervised agents, orchestration patterns, durable workflows."""
+
+from __future__ import annotations
+
+from agenticaiframework.actors.models import ModelRunner, set_model_runner_factory
+
+__version__ = "0.1.0"
+
+
+def _model_runner(model: object) -> ModelRunner:
+    # Imported by the first model agent that is asked, because most programs' start should not pay.
+    from .models.providers import model_runner
+
+    return model_runner(model)
+
+
+set_model_runner_factory(_model_runner)

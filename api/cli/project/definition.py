@@ -1,0 +1,204 @@
+"""Project files: agents, supervisors, teams and a workflow in one YAML (or JSON) document.
+
+The models here check everything that can be known without running anything: fields, names and what
+the names refer to. All that is wrong is said at once, in the words of the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import Field, PlainValidator, WithJsonSchema, field_validator, model_validator
+
+from agenticaiframework.actors import near
+from agenticaiframework.models.names import read_model_name
+from agenticaiframework.patterns.definition import Definition
+from agenticaiframework.patterns.engine.definition import WorkflowDefinition
+from agenticaiframework.supervision import RestartPolicy, SupervisionStrategy
+
+from .output import read_output
+
+EXAMPLE = """agents:
+    classifier: {model: local, instructions: Classify the request}
+  workflow:
+    name: support
+    steps:
+      - {id: classify, agent: classifier, input: {request: $input.query}}"""
+
+
+class AgentEntry(Definition):
+    """One agent: its model with instructions, or a Python function as its handler."""
+
+    name: str | None = None
+    """Its own name, where that differs from the one it has in the file."""
+    model: str | None = None
+    instructions: str | None = None
+    handler: str | None = None
+    """``package.module:function``, found from the file's folder first."""
+    capabilities: tuple[str, ...] = ()
+    output: Annotated[
+        dict[str, Any] | None,
+        PlainValidator(read_output),
+        WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object"}]}),
+    ] = None
+    """The fields of its answer; see `read_output`."""
+
+    @field_validator("model")
+    @classmethod
+    def _check_model(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                read_model_name(value)
+            except Exception as error:
+                raise ValueError(str(error)) from None
+        return value
+
+    @field_validator("handler")
+    @classmethod
+    def _check_handler(cls, value: str | None) -> str | None:
+        if value is not None:
+            module, colon, function = value.partition(":")
+            named = all(part.isidentifier() for part in (*module.split("."), function))
+            if not (colon and named):
+                raise ValueError(f"{value!r} is no function. For example: handler: my_agents:answer")
+        return value
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.model is None) == (self.handler is None):
+            raise ValueError(
+                "an agent has either a model (with instructions) or a handler. "
+                "For example: {model: local, instructions: Classify the request}"
+            )
+        if self.handler is not None and (self.instructions or self.output):
+            raise ValueError("instructions and output belong to a model, not to a handler")
+        return self
+
+
+class SupervisorEntry(Definition):
+    """One supervisor over agents and other supervisors of the file, in their start order."""
+
+    strategy: SupervisionStrategy = SupervisionStrategy.ONE_FOR_ONE
+    restart_policy: RestartPolicy = Field(default_factory=RestartPolicy)
+    children: tuple[str, ...] = Field(min_length=1)
+
+    @field_validator("strategy", mode="before")
+    @classmethod
+    def _check_strategy(cls, value: object) -> object:
+        known = [s.value for s in SupervisionStrategy if s is not SupervisionStrategy.SIMPLE_ONE_FOR_ONE]
+        if isinstance(value, str) and value.lower() in known:
+            return value.lower()
+        raise ValueError(f"{value!r} is no strategy. {near(str(value), known)}")
+
+
+class RoleEntry(Definition):
+    """One role of a team and the agents that have it."""
+
+    description: str = ""
+    capabilities: tuple[str, ...] = ()
+    max_agents: int | None = Field(default=None, ge=1)
+    agents: tuple[str, ...] = Field(min_length=1)
+
+    also_known_as: ClassVar[Mapping[str, str]] = {"agent": "agents"}
+
+    @field_validator("agents", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.max_agents is not None and len(self.agents) > self.max_agents:
+            raise ValueError(f"has {len(self.agents)} agents, and max_agents is {self.max_agents}")
+        return self
+
+
+class TeamEntry(Definition):
+    """One team: roles by name, and what its configuration takes."""
+
+    roles: Mapping[str, RoleEntry] = Field(min_length=1)
+    config: Mapping[str, Any] = Field(default_factory=dict[str, Any])
+
+
+class ProjectDefinition(Definition):
+    """A whole project file. Names in it refer to what the file itself defines."""
+
+    name: str = ""
+    description: str = ""
+    agents: Mapping[str, AgentEntry] = Field(min_length=1)
+    supervisors: Mapping[str, SupervisorEntry] = Field(default_factory=dict[str, SupervisorEntry])
+    teams: Mapping[str, TeamEntry] = Field(default_factory=dict[str, TeamEntry])
+    workflow: WorkflowDefinition
+    engine: Mapping[str, Any] = Field(default_factory=dict[str, Any])
+    """Fields of `EngineConfig`."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        problems = [*self._unknown_names(), *self._supervision_problems()]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _unknown_names(self) -> Iterator[str]:
+        supervised = {*self.agents, *self.supervisors}
+        for name, supervisor in self.supervisors.items():
+            for child in supervisor.children:
+                if child not in supervised:
+                    yield _unknown(f"supervisors.{name}.children", child, supervised)
+        for name, team in self.teams.items():
+            for role, entry in team.roles.items():
+                for agent in entry.agents:
+                    if agent not in self.agents:
+                        yield _unknown(f"teams.{name}.roles.{role}.agents", agent, self.agents)
+        yield from _unknown_in_steps(self.workflow, self, "workflow")
+
+    def _supervision_problems(self) -> Iterator[str]:
+        parents: dict[str, str] = {}
+        for name, supervisor in self.supervisors.items():
+            for child in supervisor.children:
+                if child in parents:
+                    yield (
+                        f"supervisors.{name}.children: {child!r} already has a supervisor, "
+                        f"{parents[child]!r}, and can have only one"
+                    )
+                parents.setdefault(child, name)
+        for name in self.supervisors:
+            trail = [name]
+            while (parent := parents.get(trail[-1])) is not None and parent not in trail:
+                trail.append(parent)
+            if parents.get(trail[-1]) == name:
+                yield f"supervisors: {' < '.join([*trail, name])} goes round in a circle"
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """The supervisors that no other supervises."""
+        children = {child for s in self.supervisors.values() for child in s.children}
+        return tuple(name for name in self.supervisors if name not in children)
+
+
+def _unknown_in_steps(
+    workflow: WorkflowDefinition, project: ProjectDefinition, where: str
+) -> Iterator[str]:
+    """Yield what the steps of *workflow*, and of the workflows inside it, name and nobody defines."""
+    for index, step in enumerate(workflow.steps):
+        at = f"{where}.steps[{index}]"
+        agents = (step.agent, step.root, *step.agents)
+        for name in agents:
+            if isinstance(name, str) and name not in project.agents:
+                yield _unknown(f"{at} (step {step.id!r})", name, project.agents)
+        team = step.team
+        if isinstance(team, str) and team not in project.teams:
+            yield _unknown(f"{at}.team (step {step.id!r})", team, project.teams)
+        if isinstance(step.workflow, WorkflowDefinition):
+            yield from _unknown_in_steps(step.workflow, project, f"{at}.workflow")
+        elif isinstance(step.workflow, tuple) and isinstance(team, str) and team in project.teams:
+            roles = project.teams[team].roles
+            for action in step.workflow:
+                role = str(action.get("role"))
+                if role not in roles:
+                    yield _unknown(f"{at}.workflow (step {step.id!r}, team {team!r})", role, roles)
+
+
+def _unknown(where: str, name: str, known: Any) -> str:
+    return f"{where}: {name!r} is not defined in this file. {near(name, known)}"
