@@ -2,7 +2,18 @@
 
 from .actor import Actor, ActorNotAsked
 from .address import Address
+from .agent import Agent
+from .agent_actor import AgentActor, InboxMessage
+from .agent_errors import (
+    AgentDefinitionError,
+    AgentError,
+    AgentFailed,
+    AgentStopped,
+    AgentTimeout,
+)
+from .agent_request import AgentRequest, agent_context
 from .dead_letters import DeadLetters
+from .directory import UnknownAgent, agent_names, find_agent
 from .errors import (
     ActorDied,
     ActorExit,
@@ -25,6 +36,19 @@ from .inspection import ActorInfo
 from .links import Monitor
 from .mailbox import Mailbox
 from .messages import ActorEnded, DeadLetter, Down, Exit, PipedFailure, ReceiveTimeout
+from .models import (
+    ModelAnswer,
+    ModelRequest,
+    ModelRunner,
+    ModelRunnerFactory,
+    ModelUnavailable,
+    as_mapping,
+    override_model_runner,
+    read_answer,
+    resolve_model_runner,
+    run_model,
+    set_model_runner_factory,
+)
 from .reasons import (
     KILL,
     KILLED,
@@ -57,6 +81,14 @@ __all__ = [
     "ActorRef",
     "ActorSystem",
     "Address",
+    "Agent",
+    "AgentActor",
+    "AgentDefinitionError",
+    "AgentError",
+    "AgentFailed",
+    "AgentRequest",
+    "AgentStopped",
+    "AgentTimeout",
     "AgenticError",
     "DeadLetter",
     "DeadLetters",
@@ -65,9 +97,15 @@ __all__ = [
     "ForkedSystem",
     "HandlerCancelled",
     "Ignore",
+    "InboxMessage",
     "Mailbox",
     "MailboxFull",
     "MissingExtra",
+    "ModelAnswer",
+    "ModelRequest",
+    "ModelRunner",
+    "ModelRunnerFactory",
+    "ModelUnavailable",
     "Monitor",
     "NameTaken",
     "NoSystem",
@@ -79,10 +117,20 @@ __all__ = [
     "StopReport",
     "SystemStopped",
     "Timer",
+    "UnknownAgent",
     "UnknownDispatcher",
     "WouldBlock",
+    "agent_context",
+    "agent_names",
+    "as_mapping",
     "describe_reason",
+    "find_agent",
     "gather",
     "is_normal",
     "near",
+    "override_model_runner",
+    "read_answer",
+    "resolve_model_runner",
+    "run_model",
+    "set_model_runner_factory",
 ]

@@ -188,12 +188,26 @@ class Address:
         for item in kept:
             self._lose(item, reason)
 
-    def _take_back(self, items: Iterable[Any]) -> None:
-        """Keep what an incarnation that crashed had not handled, before what came since."""
+    @property
+    def owned(self) -> bool:
+        """Whether somebody decides about the next incarnation, so that messages may wait for it."""
+        return self.wanted is None
+
+    def _take_back(self, items: Iterable[Any], never_started: Any = None) -> None:
+        """Keep what an incarnation that crashed had not handled, before what came since.
+
+        *never_started* is the reason of one that did not even start: unless a supervisor tries
+        again, what waits for it fails with that reason, because the next try would fail as well.
+        """
         items = list(items)
-        if self._closed is not None:
+        reason = self._closed
+        if never_started is not None and not self.owned:
+            reason = never_started
+            items += self._kept
+            self._kept.clear()
+        if reason is not None:
             for item in items:
-                self._lose(item, self._closed)
+                self._lose(item, reason)
             return
         self._kept.extendleft(reversed(items))
         if self._kept and self.wanted is not None:

@@ -253,7 +253,6 @@ def start_failed(scheduler: Scheduler, actor: Actor, error: BaseException) -> No
         log_failure(actor, error)
     refuse_start(actor, reason, ignored)
     actor._phase |= STOPPING
-    actor._phase &= ~STARTING
     actor._exit_reason = reason
     not_alive(scheduler, actor)
     finish(scheduler, actor)
@@ -350,6 +349,14 @@ def abandon(actor: Actor) -> None:
         actor._sched.system._abandoned(actor)
 
 
+def abandon_work(actor: Actor) -> None:
+    """Leave the handling of the current message behind; the actor goes on with the next."""
+    abandon(actor)
+    actor._current = None
+    actor._state = RUNNING
+    settle(actor._sched, actor)
+
+
 def abandon_after_grace(actor: Actor) -> None:
     """The time is over in which a cancelled handler may clean up."""
     if actor._phase & UNWINDING and not actor._phase & (DEAD | STOPPING):
@@ -402,12 +409,12 @@ def handler_failed(
             return
     else:
         scheduler.system.dead_letter(message, actor._ref.label, error)
-    crash(scheduler, actor, error)
+    crash(scheduler, actor, error, told=request is None)
 
 
-def crash(scheduler: Scheduler, actor: Actor, error: BaseException) -> None:
+def crash(scheduler: Scheduler, actor: Actor, error: BaseException, *, told: bool) -> None:
     """End *actor* because of *error*: `on_failure` instead of `on_stop`, and an exit signal."""
-    if actor._parent is None:
+    if told and actor._parent is None:
         log_failure(actor, error)
     actor._phase |= STOPPING
     actor._phase &= ~(DOOMED | UNWINDING)
@@ -465,6 +472,7 @@ def finish(scheduler: Scheduler, actor: Actor) -> None:
     reason = actor._exit_reason
     ref = actor._ref
     system = scheduler.system
+    never_started = bool(actor._phase & STARTING)
     actor._phase = DEAD
     actor._state = ENDED
     ref._actor = None
@@ -476,7 +484,7 @@ def finish(scheduler: Scheduler, actor: Actor) -> None:
         current.fail(ActorDied(ref, reason))
     if ext is not None:
         actor._ext = None
-        settle_leftovers(actor, ext, reason)
+        settle_leftovers(actor, ext, reason, never_started)
     if scheduler.observer is not None:
         scheduler.observer.on_end(ref, reason)
     if system._end_hooks:
@@ -492,7 +500,7 @@ def finish(scheduler: Scheduler, actor: Actor) -> None:
     system._ended(ref)
 
 
-def settle_leftovers(actor: Actor, ext: Any, reason: Any) -> None:
+def settle_leftovers(actor: Actor, ext: Any, reason: Any, never_started: bool) -> None:
     """Give back, fail, or dead-letter what the actor had not handled."""
     ref = actor._ref
     if ext.pipes:
@@ -516,7 +524,8 @@ def settle_leftovers(actor: Actor, ext: Any, reason: Any) -> None:
             ext.stop_requests.append(item)
     address = ext.mailbox_to
     if address is not None and reason != NORMAL:
-        address._take_back([item for item in left if not is_system_message(item)])
+        items = [item for item in left if not is_system_message(item)]
+        address._take_back(items, reason if never_started else None)
         return
     lose(actor, left, reason)
 

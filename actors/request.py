@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable, Coroutine, Generator
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -50,7 +50,17 @@ class Request:
     its answer is dropped.
     """
 
-    __slots__ = ("__weakref__", "_home", "_result", "_state", "_target", "_timer", "_waiter", "message")
+    __slots__ = (
+        "__weakref__",
+        "_home",
+        "_result",
+        "_state",
+        "_steps",
+        "_target",
+        "_timer",
+        "_waiter",
+        "message",
+    )
 
     waits_for_room = True
 
@@ -141,16 +151,43 @@ class Request:
             self._timer = None
         self._waiter = None
 
+    def _exception(self) -> BaseException:
+        """Return the error of a request that failed, as the asker is to see it."""
+        error: BaseException = self._result
+        return error
+
     def _outcome(self) -> Any:
         """Return the answer or raise the error of a request that is done."""
         if self._state == ANSWERED:
             return self._result
-        error = self._result
-        self._result = None  # the traceback below refers to this frame: no cycle may stay
+        error = self._exception()
+        self._result = error
         try:
             raise error
         finally:
-            del error
+            del error  # it holds this frame: no cycle may stay
+
+    # A request may stand where a coroutine is wanted: `asyncio.create_task(ref.request(...))`.
+
+    def send(self, value: Any) -> Any:
+        """Run on, as a coroutine would."""
+        try:
+            steps = self._steps
+        except AttributeError:
+            steps = self._steps = self.__await__()
+        return steps.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        """Raise *error* where it waits, as a coroutine would."""
+        try:
+            steps = self._steps
+        except AttributeError:
+            steps = self._steps = self.__await__()
+        return steps.throw(*error)
+
+    def close(self) -> None:
+        """End it, as a coroutine would: the request is abandoned."""
+        self.abandon()
 
     def __await__(self) -> Generator[Any, None, Any]:
         if self._state == PENDING:
@@ -176,6 +213,9 @@ class Request:
                     if self._state == PENDING:
                         self.abandon()
         return self._outcome()
+
+
+Coroutine.register(Request)
 
 
 class _FutureWaiter:
@@ -268,7 +308,10 @@ class Gathering:
         if self._failed is not None:
             self.abandon()
             self._failed._outcome()
-        return [request._result for request in self.requests]
+        return [
+            request._result if request._state == ANSWERED else request._exception()
+            for request in self.requests
+        ]
 
 
 def gather(*requests: Request, return_exceptions: bool = False) -> Awaitable[list[Any]]:

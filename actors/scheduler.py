@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from pykka import messages as pykka_messages
 
 from . import lifecycle
+from .agent_request import AgentRequest
 from .errors import ForkedSystem
 from .phase import DOOMED, IDLE, PARKED, QUEUED, RUNNING
 from .request import ActorFuture, Gathering, Request
@@ -39,6 +40,7 @@ SPECIAL: Final = 2
 
 KINDS: Final[dict[type, int]] = {
     Request: ASKED,
+    AgentRequest: ASKED,
     ActorFuture: ASKED,
     pykka_messages._ActorStop: SPECIAL,
     pykka_messages.ProxyCall: SPECIAL,
@@ -46,6 +48,9 @@ KINDS: Final[dict[type, int]] = {
     pykka_messages.ProxySetAttr: SPECIAL,
 }
 """What is not simply a user's message, by exact class: one dictionary look-up tells."""
+
+OWN_AWAITABLES: Final = frozenset((Request, AgentRequest, Gathering))
+"""What parks a handler without asyncio, by exact class."""
 
 BATCH: Final = 16
 """Messages an actor may handle in a row while others are ready."""
@@ -280,7 +285,7 @@ class Scheduler:
                     else:
                         if coro is not None:
                             cls = yielded.__class__
-                            if (cls is Request or cls is Gathering) and not task._must_cancel:
+                            if cls in OWN_AWAITABLES and not task._must_cancel:
                                 actor._state = PARKED
                                 if actor._phase & DOOMED:
                                     self.enqueue(actor)

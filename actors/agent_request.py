@@ -1,0 +1,106 @@
+"""The request to an agent: a kernel request that speaks the agent's errors and owns its work.
+
+Who waits for the answer owns the work: when the waiting ends early, by a timeout or a cancellation,
+the handler is cancelled too. That is the difference to a raw actor's request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from .agent_errors import AgentError, AgentFailed, AgentStopped, AgentTimeout
+from .errors import ActorDied, RequestTimeout, StartFailed
+from .request import ABANDONED, PENDING, Request
+
+if TYPE_CHECKING:
+    from .address import Address
+    from .agent import Agent
+    from .scheduler import Scheduler
+
+_EMPTY: Mapping[str, Any] = {}
+_context: ContextVar[Mapping[str, Any]] = ContextVar("agenticaiframework_agent_context")
+
+
+def agent_context() -> Mapping[str, Any]:
+    """Return what came with the message that the running handler handles (idempotency key, ...)."""
+    return _context.get(_EMPTY)
+
+
+class Work:
+    """A payload for an agent's handler, as against a message for its inbox."""
+
+    __slots__ = ("context", "payload")
+
+    def __init__(self, payload: Any, context: Mapping[str, Any] | None) -> None:
+        self.payload = payload
+        self.context = context
+
+    def __repr__(self) -> str:
+        return f"Work({self.payload!r})"
+
+
+class AgentRequest(Request):
+    """An awaitable for an agent's answer. See `Agent.ask` for what it raises."""
+
+    __slots__ = ("agent",)
+
+    def __init__(self, work: Work, home: Address, scheduler: Scheduler, agent: Agent) -> None:
+        self.message = work
+        self._target = home  # type: ignore[assignment]
+        self._home = scheduler
+        self._state = PENDING
+        self._waiter = None
+        self._result = None
+        self._timer = None
+        self.agent = agent
+
+    def _exception(self) -> BaseException:
+        error: BaseException = super()._exception()
+        name = self.agent.name
+        if isinstance(error, RequestTimeout):
+            return AgentTimeout(name, error.timeout_s or 0.0)
+        if isinstance(error, AgentError) and error.agent == name:
+            return error
+        if isinstance(error, ActorDied):
+            reason = error.reason
+            home: Any = self._target
+            if home.closed is not None and error.ref is home:
+                return AgentStopped(name, reason)
+            if isinstance(reason, StartFailed):
+                reason = reason.reason
+            failed = AgentFailed(name, reason)
+            if isinstance(reason, BaseException):
+                failed.__cause__ = reason
+            return failed
+        if not isinstance(error, Exception):
+            return error
+        failed = AgentFailed(name, error)
+        failed.__cause__ = error
+        return failed
+
+    def _expire(self, timeout_s: float) -> None:
+        pending = self._state == PENDING
+        super()._expire(timeout_s)
+        if pending:
+            self._withdraw(AgentTimeout(self.agent.name, timeout_s))
+
+    def abandon(self) -> None:
+        """Stop waiting, and have the work cancelled."""
+        pending = self._state == PENDING
+        super().abandon()
+        if pending and self._state == ABANDONED:
+            self._withdraw(None)
+
+    def _withdraw(self, timeout: AgentTimeout | None) -> None:
+        scheduler = self._home
+        ref: Any = self._target.ref  # type: ignore[attr-defined]
+        if ref is not None:
+            scheduler.post_or_call(_cancel_work, ref, self, timeout)
+
+
+def _cancel_work(ref: Any, request: AgentRequest, timeout: AgentTimeout | None) -> None:
+    actor = ref._actor
+    if actor is not None and actor._current is request:
+        actor._cancel_work(request, timeout)
