@@ -1,0 +1,142 @@
+"""Patterns: ways of coordinating agents, as coordinator actors, and teams."""
+
+from .choreography import ChoreographyOrchestration, WrongEvent
+from .chunks import send_chunk
+from .debate import DebateOrchestration, Verdict, VoteOrchestration
+from .definition import Definition, DefinitionError
+from .delegation import Delegate
+from .errors import (
+    CoordinatorLost,
+    LimitReached,
+    MissingInput,
+    NestedTooDeep,
+    PatternFailed,
+    PatternTimedOut,
+    UnexpectedAnswer,
+)
+from .events import (
+    AgentRestarted,
+    Chunk,
+    Ended,
+    Finished,
+    HandedOff,
+    PatternEvent,
+    Retried,
+    Started,
+)
+from .execution import Execution, Work
+from .expressions import ExpressionError, compile_expression
+from .hierarchical import DelegationRule, HierarchicalOrchestration
+from .join import Join, quorum
+from .kinds import pattern_from_dict, pattern_kind, pattern_kinds
+from .loop import LoopOrchestration
+from .map_reduce import MapReduceOrchestration
+from .outcome import (
+    Cancelled,
+    Completed,
+    Failed,
+    Outcome,
+    Skipped,
+    TimedOut,
+    describe_outcome,
+    outcome_to_dict,
+)
+from .parallel import ParallelOrchestration
+from .pattern import OrchestrationPattern, PatternDefinition
+from .policy import Default, Fallback, Retry, UnretriableError, WorkPolicy
+from .reaction import Happening, Reaction
+from .reflection import ReflectionOrchestration
+from .report import PartialList, PartialResults, Report
+from .router import NoRoute, Route, RouterOrchestration
+from .saga import CompensationFailed, SagaOrchestration, SagaStep
+from .scatter_gather import ScatterGatherOrchestration
+from .sequential import SequentialOrchestration
+from .step import Ask, Branch, Step
+from .stream import EventStream, StreamNotFinished
+from .target import Askable, Nestable, Resolver, Scope, Target, target_name
+from .values import Emit, Handoff
+from .voting import Tally
+
+__all__ = [
+    "AgentRestarted",
+    "Ask",
+    "Askable",
+    "Branch",
+    "Cancelled",
+    "ChoreographyOrchestration",
+    "Chunk",
+    "CompensationFailed",
+    "Completed",
+    "CoordinatorLost",
+    "DebateOrchestration",
+    "Default",
+    "Definition",
+    "DefinitionError",
+    "Delegate",
+    "DelegationRule",
+    "Emit",
+    "Ended",
+    "EventStream",
+    "Execution",
+    "ExpressionError",
+    "Failed",
+    "Fallback",
+    "Finished",
+    "HandedOff",
+    "Handoff",
+    "Happening",
+    "HierarchicalOrchestration",
+    "Join",
+    "LimitReached",
+    "LoopOrchestration",
+    "MapReduceOrchestration",
+    "MissingInput",
+    "Nestable",
+    "NestedTooDeep",
+    "NoRoute",
+    "OrchestrationPattern",
+    "Outcome",
+    "ParallelOrchestration",
+    "PartialList",
+    "PartialResults",
+    "PatternDefinition",
+    "PatternEvent",
+    "PatternFailed",
+    "PatternTimedOut",
+    "Reaction",
+    "ReflectionOrchestration",
+    "Report",
+    "Resolver",
+    "Retried",
+    "Retry",
+    "Route",
+    "RouterOrchestration",
+    "SagaOrchestration",
+    "SagaStep",
+    "ScatterGatherOrchestration",
+    "Scope",
+    "SequentialOrchestration",
+    "Skipped",
+    "Started",
+    "Step",
+    "StreamNotFinished",
+    "Tally",
+    "Target",
+    "TimedOut",
+    "UnexpectedAnswer",
+    "UnretriableError",
+    "Verdict",
+    "VoteOrchestration",
+    "Work",
+    "WorkPolicy",
+    "WrongEvent",
+    "compile_expression",
+    "describe_outcome",
+    "outcome_to_dict",
+    "pattern_from_dict",
+    "pattern_kind",
+    "pattern_kinds",
+    "quorum",
+    "send_chunk",
+    "target_name",
+]

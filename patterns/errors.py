@@ -1,0 +1,161 @@
+"""What goes wrong while a pattern runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from agenticaiframework.actors import AgenticError, near
+
+from .outcome import Completed, Failed, Outcome, Skipped, TimedOut, describe_outcome
+from .policy import UnretriableError
+
+
+class PatternFailed(AgenticError):
+    """An execution has no result.
+
+    ``pattern`` is its name, ``work`` the piece of work that decided it (None: the whole),
+    ``outcomes`` what became of every piece of work, by name: what others completed is not lost. The
+    deciding error is the ``__cause__``.
+    """
+
+    def __init__(
+        self,
+        pattern: str,
+        problem: str,
+        outcomes: Mapping[str, Outcome],
+        *,
+        work: str | None = None,
+        cause: BaseException | None = None,
+    ) -> None:
+        super().__init__(f"{pattern!r} {problem}{_others(outcomes, work)}")
+        self.pattern = pattern
+        self.problem = problem
+        self.work = work
+        self.outcomes = dict(outcomes)
+        self.__cause__ = cause
+
+    @property
+    def completed(self) -> dict[str, Any]:
+        """The results of the work that was completed, by name."""
+        return {k: o.value for k, o in self.outcomes.items() if isinstance(o, Completed)}
+
+
+class PatternTimedOut(PatternFailed, TimeoutError):
+    """The whole execution took longer than it was given, and has been stopped."""
+
+    def __init__(self, pattern: str, timeout_s: float, outcomes: Mapping[str, Outcome]) -> None:
+        super().__init__(pattern, f"took longer than its {timeout_s:g} s and was stopped", outcomes)
+        self.timeout_s = timeout_s
+
+
+class CoordinatorLost(PatternFailed):
+    """The coordinator was killed, or its system stopped, before there was a result."""
+
+    def __init__(self, pattern: str, reason: Any, outcomes: Mapping[str, Outcome]) -> None:
+        super().__init__(
+            pattern,
+            f"ended without a result: its coordinator is gone ({reason!r}), and its work with it",
+            outcomes,
+            cause=reason if isinstance(reason, BaseException) else None,
+        )
+        self.reason = reason
+
+
+class MissingInput(PatternFailed, UnretriableError, LookupError):
+    """The input does not have the key that a piece of work asks for."""
+
+    def __init__(
+        self, pattern: str, work: str, key: str, given: Any, outcomes: Mapping[str, Outcome]
+    ) -> None:
+        hint = near(key, map(str, given)) if isinstance(given, Mapping) else ""
+        super().__init__(
+            pattern,
+            f"failed: {work!r} takes {key!r} from the input, which has no such key. {hint}".strip(),
+            outcomes,
+            work=work,
+        )
+        self.key = key
+
+    def __str__(self) -> str:
+        # LookupError's KeyError would show a repr; this is a sentence.
+        return str(self.args[0])
+
+
+class UnexpectedAnswer(PatternFailed):
+    """An agent's answer is not what its place in the pattern needs."""
+
+    def __init__(
+        self, pattern: str, agent: str, needed: str, answer: Any, outcomes: Mapping[str, Outcome]
+    ) -> None:
+        text = repr(answer)
+        shown = text if len(text) <= 80 else text[:77] + "..."
+        super().__init__(
+            pattern, f"failed: {agent!r} has to answer with {needed}, not {shown}", outcomes
+        )
+        self.agent = agent
+        self.answer = answer
+
+
+class LimitReached(PatternFailed, UnretriableError):
+    """A declared limit (hops, delegations, depth) ended an execution."""
+
+    def __init__(
+        self,
+        pattern: str,
+        what: str,
+        limit: int,
+        trail: str,
+        option: str,
+        outcomes: Mapping[str, Outcome],
+    ) -> None:
+        super().__init__(
+            pattern,
+            f"reached its limit of {limit} {what}: {trail}. If more are right, raise {option}",
+            outcomes,
+        )
+        self.what = what
+        self.limit = limit
+
+
+class NestedTooDeep(UnretriableError):
+    """Executions stand in one another deeper than makes sense: a pattern contains itself by name."""
+
+    def __init__(self, path: tuple[str, ...]) -> None:
+        tail = " > ".join(path[-6:])
+        super().__init__(
+            f"{len(path)} executions stand in one another (... > {tail}). "
+            "Probably a pattern contains itself under a registered name."
+        )
+        self.path = path
+
+
+def work_failed(
+    pattern: str, work: str, outcome: Outcome, outcomes: Mapping[str, Outcome], what: str = ""
+) -> PatternFailed:
+    """Return the error of an execution that ends because *work* ended with *outcome*."""
+    where = f" ({what})" if what else ""
+    said = describe_outcome(outcome)
+    return PatternFailed(
+        pattern, f"failed: {work!r}{where} {said}", outcomes, work=work, cause=outcome.cause
+    )
+
+
+def _others(outcomes: Mapping[str, Outcome], work: str | None) -> str:
+    """Say what became of the rest, in groups, so that a long fan-out stays one readable line."""
+    groups: dict[str, list[str]] = {}
+    for name, outcome in outcomes.items():
+        if name != work:
+            said = describe_outcome(outcome)
+            if isinstance(outcome, Skipped):
+                said = "not run"
+            elif not isinstance(outcome, (Failed, TimedOut)):
+                said = said.split(" (", 1)[0]
+            groups.setdefault(said, []).append(repr(name))
+    if not groups:
+        return "."
+    return ". " + "; ".join(f"{said}: {_some(names)}" for said, names in groups.items()) + "."
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")

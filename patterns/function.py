@@ -1,0 +1,66 @@
+"""Functions that stand where an agent can."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from inspect import iscoroutinefunction
+from typing import Any
+
+from agenticaiframework.actors import Actor, ActorSystem
+
+from .target import target_name
+
+
+class FunctionTarget:
+    """A function as an `Askable`: each call runs in an actor of its own, made for that call.
+
+    An ``async`` function runs on the loop, a plain one off it, because it may block. Calls overlap,
+    share nothing, and are stopped with the actor. An Agent around the function lost: an agent
+    handles one message after another, so that executions would wait for each other.
+    """
+
+    __slots__ = ("_actor", "_function", "name")
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self.name = target_name(function)
+        call = function if hasattr(function, "__code__") else getattr(function, "__call__", None)
+        self._actor = _AsyncCall if iscoroutinefunction(call) else _BlockingCall
+
+    async def ask(
+        self,
+        payload: Any,
+        timeout: float | None = None,
+        *,
+        context: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Return the function's result; raises what it raises."""
+        ref = ActorSystem.current().start(self._actor, self._function)
+        try:
+            return await ref.request(payload, timeout=timeout)
+        finally:
+            ref.exit("shutdown")
+
+
+class _AsyncCall(Actor):
+    """Calls an ``async`` function once."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self._function = function
+
+    async def on_receive(self, message: Any) -> Any:
+        return await self._function(message)
+
+
+class _BlockingCall(Actor):
+    """Calls a plain function once, where it may block."""
+
+    dispatcher = "thread"
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self._function = function
+
+    def on_receive(self, message: Any) -> Any:
+        return self._function(message)

@@ -1,0 +1,237 @@
+"""`OrchestrationPattern`: what every way of coordinating agents has in common."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, ClassVar, Self
+
+from pydantic import Field
+
+from agenticaiframework.actors import ActorDied, ActorSystem, find_agent
+
+from .coordinator import CONDUCT, Coordinator
+from .definition import Definition, DefinitionError, Seconds, define
+from .drawing import Drawing
+from .dump import dump_definition
+from .execution import Execution
+from .kinds import pattern_kind, register_kind
+from .report import Report
+from .stream import EmitEvent, EventStream
+from .target import Resolver, Scope, Target
+
+END_GRACE_S = 10.0
+"""How long a cancelled execution is waited for; one that takes longer goes on ending by itself."""
+
+
+class PatternDefinition(Definition):
+    """What every pattern is told: its name, and how long a whole execution may take (seconds)."""
+
+    name: str = Field(min_length=1)
+    timeout: Seconds | None = None
+
+    also_known_as: ClassVar[Mapping[str, str]] = {
+        "timeout_s": "timeout",
+        "timeout_seconds": "timeout",
+    }
+
+
+class OrchestrationPattern(ABC):
+    """A way of coordinating agents: a checked, immutable definition that may be executed many times.
+
+    Each execution is a coordinator actor of its own; executions share nothing. A pattern stands
+    wherever an agent can: as a step of another pattern, of a workflow, or in a team.
+
+    A pattern of your own defines a `PatternDefinition` for its options, ``kind`` for its name in
+    definitions that are data, and `coordinate`.
+    """
+
+    kind: ClassVar[str] = ""
+    """The name of this kind of pattern in definitions: ``{"pattern": kind, ...}``."""
+    definition_type: ClassVar[type[PatternDefinition]] = PatternDefinition
+    example: ClassVar[str] = ""
+    """A definition that works, shown when one does not."""
+
+    resolver: Resolver | None = None
+    """Finds the agents' names; an engine puts its own here when the pattern is registered with it."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        kind = cls.__dict__.get("kind")
+        if kind:
+            register_kind(kind, cls)
+
+    def __init__(self, definition: PatternDefinition) -> None:
+        self._definition = definition
+        self._prepare()
+
+    @classmethod
+    def _define(cls, data: Mapping[str, Any]) -> Any:
+        """Return the checked definition for *data*; raises `DefinitionError`."""
+        name = data.get("name")
+        what = f"{cls.__name__} {name!r}" if isinstance(name, str) and name else cls.__name__
+        return define(cls.definition_type, what, data, cls.example)
+
+    # -- what a kind of pattern says -----------------------------------------------------------
+
+    def _prepare(self) -> None:
+        """Check what concerns the definition as a whole, and compile it. Called once."""
+
+    @abstractmethod
+    def targets(self) -> Iterable[Target]:
+        """Return all who may be asked, so that wrong names are found before anything runs."""
+
+    @abstractmethod
+    async def coordinate(self, run: Execution) -> Any:
+        """Return the result of one execution, or raise `PatternFailed`. Runs in its coordinator."""
+
+    @abstractmethod
+    def draw(self, drawing: Drawing) -> None:
+        """Draw the pattern into *drawing*."""
+
+    # -- running -------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The pattern's name, in outcomes, events and errors."""
+        return self._definition.name
+
+    @property
+    def definition(self) -> PatternDefinition:
+        """The checked definition."""
+        return self._definition
+
+    async def execute(
+        self,
+        input_data: Any = None,
+        *,
+        timeout: float | None = None,
+        context: Mapping[str, Any] | None = None,
+        resolver: Resolver | None = None,
+    ) -> Any:
+        """Return the result of running the pattern on *input_data*.
+
+        Raises `PatternFailed`, which carries every outcome, or the resolver's error for an unknown
+        name, before any agent runs. *timeout* (seconds) replaces the definition's. Cancelling the
+        awaiting task, or the timeout, stops the agents' work for this execution.
+        """
+        scope = self._scope(context, resolver)
+        return (await self._run(input_data, timeout, scope)).result()
+
+    async def run(
+        self,
+        input_data: Any = None,
+        *,
+        timeout: float | None = None,
+        context: Mapping[str, Any] | None = None,
+        resolver: Resolver | None = None,
+    ) -> Report:
+        """Return how running the pattern on *input_data* ended: the whole, and every piece of work.
+
+        Raises only for unknown names and cancellation; what failed is in the report.
+        """
+        return await self._run(input_data, timeout, self._scope(context, resolver))
+
+    def stream(
+        self,
+        input_data: Any = None,
+        *,
+        timeout: float | None = None,
+        context: Mapping[str, Any] | None = None,
+        resolver: Resolver | None = None,
+    ) -> EventStream:
+        """Return the events of running the pattern on *input_data*, for ``async for``.
+
+        It starts with the first event asked for. Leaving the loop, or dropping the stream, cancels
+        the execution.
+        """
+
+        def start(emit: EmitEvent) -> Execution:
+            scope = replace(self._scope(context, resolver), emit=emit)
+            return self._execution(input_data, timeout, scope)
+
+        return EventStream(start)
+
+    async def ask(
+        self,
+        payload: Any,
+        timeout: float | None = None,
+        *,
+        context: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Return the result of running the pattern on *payload*: what makes it an `Askable`."""
+        return await self.execute(payload, timeout=timeout, context=context)
+
+    async def ask_within(self, payload: Any, timeout: float | None, scope: Scope) -> Any:
+        """Return the result of running the pattern inside another execution."""
+        return (await self._run(payload, timeout, scope)).result()
+
+    def _scope(self, context: Mapping[str, Any] | None, resolver: Resolver | None) -> Scope:
+        return Scope(resolver or self.resolver or find_agent, context)
+
+    def _execution(self, input_data: Any, timeout: float | None, scope: Scope) -> Execution:
+        limit = self._definition.timeout if timeout is None else timeout
+        return Execution(self, input_data, scope, limit, ActorSystem.current())
+
+    async def _run(self, input_data: Any, timeout: float | None, scope: Scope) -> Report:
+        execution = self._execution(input_data, timeout, scope)
+        ref = execution.system.start(Coordinator, execution)
+        try:
+            report: Report = await ref.request(CONDUCT)
+            return report
+        except ActorDied as error:
+            return execution.ended(error.reason)
+        except BaseException:
+            ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            execution.on_end(lambda: ended.done() or ended.set_result(None))
+            ref.exit("shutdown")
+            # So that nothing is left when the caller goes on.
+            await asyncio.wait((ended,), timeout=END_GRACE_S)
+            raise
+
+    # -- as data -------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the definition as plain data, which `from_dict` reads again.
+
+        Agents are written as their names. Raises `DefinitionError` for what has no name that another
+        process could look up: a function, a condition that is one.
+        """
+        return {"pattern": self.kind, **dump_definition(self._definition, repr(self))}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Return the pattern that *data* defines; raises `DefinitionError`."""
+        fields = dict(data)
+        kind = fields.pop("pattern", cls.kind or None)
+        target = cls
+        if kind != cls.kind:
+            if not isinstance(kind, str):
+                raise DefinitionError(cls.__name__, ['needs its kind under "pattern"'])
+            found = pattern_kind(kind)
+            if not issubclass(found, cls):
+                raise DefinitionError(
+                    cls.__name__, [f"the definition is one of {found.__name__} ({kind!r})"]
+                )
+            target = found
+        pattern = target.__new__(target)
+        OrchestrationPattern.__init__(pattern, target._define(fields))
+        return pattern
+
+    @classmethod
+    def json_schema(cls) -> dict[str, Any]:
+        """Return the JSON schema of this kind of definition, for editors."""
+        schema = cls.definition_type.model_json_schema()
+        schema["properties"] = {"pattern": {"const": cls.kind}, **schema.get("properties", {})}
+        return schema
+
+    def mermaid(self) -> str:
+        """Return the pattern drawn as a Mermaid flowchart."""
+        drawing = Drawing()
+        self.draw(drawing)
+        return drawing.text()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"

@@ -1,0 +1,206 @@
+"""What happens when a piece of work is slow or fails: time limit, retry, and what stands in for it.
+
+Policy is data, shared by every pattern, by teams and by the engine's steps. Work without a policy
+costs nothing extra.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, cast
+
+from pydantic import Field, PlainValidator, WithJsonSchema, field_validator, model_validator
+
+from agenticaiframework.actors import AgenticError, near
+from agenticaiframework.supervision import Backoff, BackoffType
+
+from .definition import Definition, Seconds, TargetField
+
+
+class UnretriableError(AgenticError):
+    """Base of errors that another attempt cannot mend (a wrong name, a wrong definition)."""
+
+
+class Retry(Definition):
+    """How often work is tried, how long to wait in between, and after which errors.
+
+    ``Retry(attempts=3, initial_delay_s=0.5)`` tries at 0 s, 0.5 s and 1.5 s after the failures
+    (0.5 s and 1 s of waiting), then gives up. *attempts* counts the first one. *on* and *never* name
+    errors, by class or by class name, the error of an agent's handler as well as what wraps it;
+    without *on* every error counts. An error with a ``retry_after_s`` attribute is waited for at
+    least that long. The jitter takes up to that part of a delay away, by chance.
+    """
+
+    attempts: int = Field(default=3, ge=1, le=1_000)
+    backoff: Literal["fixed", "linear", "exponential"] = "exponential"
+    initial_delay_s: float = Field(default=0.1, ge=0, allow_inf_nan=False)
+    max_delay_s: float = Field(default=30.0, ge=0, allow_inf_nan=False)
+    jitter: float = Field(default=0.0, ge=0, le=1)
+    on: tuple[Any, ...] = ()
+    never: tuple[Any, ...] = ()
+
+    also_known_as: ClassVar[Mapping[str, str]] = {"max_attempts": "attempts"}
+
+    @field_validator("on", "never", mode="before")
+    @classmethod
+    def _read_errors(cls, value: Any) -> Any:
+        given = cast("list[Any] | tuple[Any, ...]", value)
+        items = given if isinstance(value, (list, tuple)) else (value,)
+        for item in items:
+            if isinstance(item, str) and item.strip():
+                continue
+            if isinstance(item, type) and issubclass(item, BaseException):
+                continue
+            raise ValueError(f"{item!r} is no error: give its class, or the name of its class")
+        return tuple(items)
+
+    @model_validator(mode="after")
+    def _check_delays(self) -> Retry:
+        if self.initial_delay_s > self.max_delay_s:
+            raise ValueError(
+                f"initial_delay_s ({self.initial_delay_s:g}) is longer than max_delay_s "
+                f"({self.max_delay_s:g})"
+            )
+        return self
+
+    def allows(self, error: BaseException, attempts: int) -> bool:
+        """Tell whether there is another attempt after *attempts* of them, the last with *error*."""
+        if attempts >= self.attempts:
+            return False
+        chain = tuple(_chain(error))
+        if any(isinstance(link, UnretriableError) for link in chain):
+            return False
+        if any(_matches(link, self.never) for link in chain):
+            return False
+        return not self.on or any(_matches(link, self.on) for link in chain)
+
+    def delay_s(self, error: BaseException, attempts: int, chance: float = 0.0) -> float:
+        """Return the seconds to wait before the next attempt after *attempts* failed ones.
+
+        *chance*, from 0 to 1, is what the jitter draws.
+
+        >>> Retry(initial_delay_s=0.5).delay_s(ValueError(), 2)
+        1.0
+        """
+        backoff = Backoff(
+            BackoffType(self.backoff), self.initial_delay_s, self.max_delay_s, self.jitter
+        )
+        return max(backoff.delay_s(attempts - 1, chance), retry_after_s(error))
+
+
+def retry_after_s(error: BaseException) -> float:
+    """Return how long *error*, or what caused it, asks to wait (``retry_after_s``); 0 if it does not."""
+    for link in _chain(error):
+        asked: object = getattr(link, "retry_after_s", None)
+        if isinstance(asked, (int, float)) and not isinstance(asked, bool) and asked > 0:
+            return float(asked)
+    return 0.0
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield *error* and what it says caused it, nearest first."""
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = link.__cause__
+
+
+def _matches(error: BaseException, wanted: tuple[Any, ...]) -> bool:
+    for item in wanted:
+        if isinstance(item, str):
+            if any(cls.__name__ == item for cls in type(error).__mro__):
+                return True
+        elif isinstance(error, item):
+            return True
+    return False
+
+
+class Fallback(Definition):
+    """Another agent answers in the place of one that failed for good."""
+
+    fallback: TargetField
+
+
+class Default(Definition):
+    """A declared value stands in for the result of what failed for good."""
+
+    default: Any = None
+
+
+def _read_retry(value: Any) -> Retry | None:
+    if value is None or isinstance(value, Retry):
+        return value
+    if isinstance(value, bool) or not isinstance(value, (int, Mapping)):
+        raise ValueError(
+            f"{value!r} is no retry policy. Give the number of attempts, or "
+            '{"attempts": 3, "backoff": "exponential", "initial_delay_s": 0.5}'
+        )
+    return Retry.model_validate({"attempts": value} if isinstance(value, int) else value)
+
+
+_ON_ERROR_FORMS = '"fail", "skip", {"fallback": "other_agent"} or {"default": value}'
+
+
+def _read_on_error(value: Any) -> Any:
+    if isinstance(value, (Fallback, Default)):
+        return value
+    if isinstance(value, str):
+        if value in ("fail", "skip"):
+            return value
+        raise ValueError(f"{value!r} is none of {_ON_ERROR_FORMS}. {near(value, ('fail', 'skip'))}")
+    if isinstance(value, Mapping):
+        given = cast(Mapping[str, Any], value)
+        if set(given) == {"fallback"}:
+            return Fallback.model_validate(given)
+        if set(given) == {"default"}:
+            return Default.model_validate(given)
+    raise ValueError(f"{value!r} is none of {_ON_ERROR_FORMS}")
+
+
+OnError: TypeAlias = Annotated[
+    Literal["fail", "skip"] | Fallback | Default,
+    PlainValidator(_read_on_error),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": ["fail", "skip"]},
+                {"type": "object", "properties": {"fallback": {}}, "required": ["fallback"]},
+                {"type": "object", "properties": {"default": {}}, "required": ["default"]},
+            ]
+        }
+    ),
+]
+
+RetryField: TypeAlias = Annotated[
+    Retry | None,
+    PlainValidator(_read_retry),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "object"}]}),
+]
+
+
+class WorkPolicy(Definition):
+    """The fields that every piece of work takes: ``timeout``, ``retry``, ``on_error``.
+
+    *timeout* is in seconds and holds for each attempt. *retry* is a number of attempts or a `Retry`.
+    *on_error*, once the attempts are used up: ``"fail"`` (the default: an error must not pass
+    unseen), ``"skip"`` (go on without it), ``{"fallback": agent}`` or ``{"default": value}``.
+    """
+
+    timeout: Seconds | None = None
+    retry: RetryField = None
+    on_error: OnError = "fail"
+
+    also_known_as: ClassVar[Mapping[str, str]] = {
+        "timeout_s": "timeout",
+        "timeout_seconds": "timeout",
+    }
+
+    @property
+    def plain(self) -> bool:
+        """Whether the work has no policy at all, and one bare attempt is everything."""
+        return self.timeout is None and self.retry is None and self.on_error == "fail"
+
+
+NO_POLICY = WorkPolicy()

@@ -1,0 +1,117 @@
+"""A maker and a reviewer, round after round."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Literal, cast
+
+from pydantic import Field
+
+from .definition import ConditionField, Test, compile_condition
+from .drawing import Drawing
+from .errors import LimitReached, work_failed
+from .execution import Execution
+from .outcome import Completed, Skipped
+from .pattern import OrchestrationPattern, PatternDefinition
+from .step import Ask, AskField, input_scope
+from .target import Target
+
+ACCEPT = "output.approved == true or output.done == true"
+
+
+class ReflectionDefinition(PatternDefinition):
+    """A maker, a reviewer, when the work is accepted, and how many rounds there are at most."""
+
+    maker: AskField
+    reviewer: AskField
+    accept: ConditionField = ACCEPT
+    max_rounds: int = Field(default=3, ge=1)
+    exhausted: Literal["return", "fail"] = "return"
+
+
+class ReflectionOrchestration(OrchestrationPattern):
+    """The *maker*'s draft goes to the *reviewer*, whose feedback goes back, until it is accepted.
+
+    The maker gets the input first, then ``{"input", "draft", "feedback", "round"}``. The reviewer
+    gets ``{"input", "draft", "round"}``; its answer is the feedback. *accept* is an expression over
+    that answer as ``output`` (by default its ``approved`` or ``done`` field). The result is the last
+    draft: the accepted one, or after *max_rounds* the latest, or an error with ``exhausted="fail"``.
+    """
+
+    kind: ClassVar[str] = "reflection"
+    definition_type = ReflectionDefinition
+    example = 'ReflectionOrchestration(name="essay", maker="writer", reviewer="critic")'
+
+    def __init__(
+        self,
+        name: str,
+        maker: Target | Ask | Mapping[str, Any],
+        reviewer: Target | Ask | Mapping[str, Any],
+        *,
+        accept: str | Test = ACCEPT,
+        max_rounds: int = 3,
+        exhausted: Literal["return", "fail"] = "return",
+        timeout: float | None = None,
+    ) -> None:
+        super().__init__(
+            self._define(
+                {
+                    "name": name,
+                    "maker": maker,
+                    "reviewer": reviewer,
+                    "accept": accept,
+                    "max_rounds": max_rounds,
+                    "exhausted": exhausted,
+                    "timeout": timeout,
+                }
+            )
+        )
+
+    def _prepare(self) -> None:
+        self._accept = compile_condition(self._spec.accept)
+
+    @property
+    def _spec(self) -> ReflectionDefinition:
+        return cast(ReflectionDefinition, self._definition)
+
+    def targets(self) -> Iterable[Target]:
+        yield from self._spec.maker.targets()
+        yield from self._spec.reviewer.targets()
+
+    async def coordinate(self, run: Execution) -> Any:
+        spec = self._spec
+        task = run.input
+        payload: Any = task
+        draft: Any = None
+        for round_ in range(1, spec.max_rounds + 1):
+            draft = await self._ask(run, "maker", spec.maker, payload, round_, draft)
+            review = {"input": task, "draft": draft, "round": round_}
+            feedback = await self._ask(run, "reviewer", spec.reviewer, review, round_, None)
+            if self._accept(input_scope(task, output=feedback, draft=draft, round=round_)):
+                return draft
+            payload = {"input": task, "draft": draft, "feedback": feedback, "round": round_ + 1}
+        if spec.exhausted == "fail":
+            raise LimitReached(
+                self.name, "rounds", spec.max_rounds, "the draft is not accepted yet",
+                "max_rounds", run.outcomes,
+            )  # fmt: skip
+        return draft
+
+    async def _ask(
+        self, run: Execution, part: str, ask: Ask, payload: Any, round_: int, skipped: Any
+    ) -> Any:
+        work = f"{part} {ask.label}[{round_}]"
+        outcome = await run.perform(work, ask.agent, payload, ask.policy)
+        if isinstance(outcome, Completed):
+            return outcome.value
+        if isinstance(outcome, Skipped):
+            return skipped
+        raise work_failed(self.name, work, outcome, run.outcomes, f"round {round_}")
+
+    def draw(self, drawing: Drawing) -> None:
+        maker = drawing.target(self._spec.maker.agent)
+        reviewer = drawing.target(self._spec.reviewer.agent)
+        drawing.edge(drawing.node("input", "end"), maker)
+        drawing.edge(maker, reviewer, "draft")
+        drawing.edge(reviewer, maker, f"feedback, at most {self._spec.max_rounds} rounds")
+        drawing.edge(reviewer, drawing.node("result", "end"), "accepted")

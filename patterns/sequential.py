@@ -1,0 +1,146 @@
+"""One agent after another, each fed with what came before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, cast
+
+from pydantic import Field
+
+from .definition import Test, compile_condition
+from .drawing import Drawing
+from .errors import MissingInput, work_failed
+from .execution import Execution
+from .outcome import Completed, Skipped
+from .pattern import OrchestrationPattern, PatternDefinition
+from .policy import WorkPolicy
+from .step import Step, StepField, input_scope, unique_names
+from .target import Target
+
+_NOTHING: Final = object()
+
+
+class SequentialDefinition(PatternDefinition):
+    """A sequence: its name and its steps, in order."""
+
+    steps: tuple[StepField, ...] = Field(min_length=1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """A step, ready to run."""
+
+    name: str
+    target: Target
+    policy: WorkPolicy
+    input_key: str | None
+    output_key: str | None
+    condition: Test | None
+    stop_if: Test | None
+
+
+class SequentialOrchestration(OrchestrationPattern):
+    """A pipeline: the result of a step is the input of the next; the last output is the result.
+
+    Each step is an agent (its name, an Agent, a pattern, a team, an async or plain function), or a
+    mapping with ``agent`` and, as needed, ``name``, ``input_key``, ``output_key``, ``condition``,
+    ``stop_if``, ``timeout``, ``retry``, ``on_error`` (see `Step`). A step that is skipped hands its
+    input on. A failed step ends the sequence with `PatternFailed`; later steps are not run.
+    """
+
+    kind: ClassVar[str] = "sequential"
+    definition_type = SequentialDefinition
+    example = (
+        'SequentialOrchestration(name="report", steps=['
+        '{"agent": "extractor", "input_key": "document"}, "summarizer"])'
+    )
+
+    def __init__(
+        self,
+        name: str,
+        steps: Sequence[Target | Step | Mapping[str, Any]],
+        *,
+        timeout: float | None = None,
+    ) -> None:
+        super().__init__(self._define({"name": name, "steps": steps, "timeout": timeout}))
+
+    def _prepare(self) -> None:
+        definition = cast(SequentialDefinition, self._definition)
+        steps = definition.steps
+        names = unique_names(step.label for step in steps)
+        self._steps = tuple(
+            _Planned(
+                name,
+                step.agent,
+                step.policy,
+                step.input_key,
+                step.output_key,
+                None if step.condition is None else compile_condition(step.condition),
+                None if step.stop_if is None else compile_condition(step.stop_if),
+            )
+            for name, step in zip(names, steps, strict=True)
+        )
+        self._targets = tuple(target for step in steps for target in step.targets())
+
+    def targets(self) -> Iterable[Target]:
+        return self._targets
+
+    async def coordinate(self, run: Execution) -> Any:
+        data = run.input
+        kept: dict[str, Any] = {}
+        # What is no mapping cannot have keys: the first step gets it whole, as if it were an output.
+        previous: Any = _NOTHING if isinstance(data, Mapping) else data
+        for index, step in enumerate(self._steps):
+            if step.condition is not None and not step.condition(_scope(data, previous, kept)):
+                run.skip(step.name, step.target, "its condition does not hold")
+                continue
+            payload = self._input(step, run, previous, kept)
+            outcome = await run.perform(step.name, step.target, payload, step.policy)
+            if isinstance(outcome, Completed):
+                previous = outcome.value
+                if step.output_key is not None:
+                    kept[step.output_key] = previous
+            elif not isinstance(outcome, Skipped):
+                self._leave_out(run, index + 1, "an earlier step failed")
+                where = f"step {index + 1} of {len(self._steps)}"
+                raise work_failed(self.name, step.name, outcome, run.outcomes, where)
+            if step.stop_if is not None and step.stop_if(_scope(data, previous, kept)):
+                self._leave_out(run, index + 1, f"{step.name!r} ended the sequence")
+                break
+        return data if previous is _NOTHING else previous
+
+    def _input(self, step: _Planned, run: Execution, previous: Any, kept: Mapping[str, Any]) -> Any:
+        data = run.input
+        key = step.input_key
+        if key is None:
+            return data if previous is _NOTHING else previous
+        if key in kept:
+            return kept[key]
+        if isinstance(data, Mapping) and key in data:
+            return cast(Mapping[str, Any], data)[key]
+        if previous is _NOTHING:
+            raise MissingInput(self.name, step.name, key, data, run.outcomes)
+        if isinstance(previous, Mapping) and key in previous:
+            return cast(Mapping[str, Any], previous)[key]
+        return previous
+
+    def _leave_out(self, run: Execution, first: int, reason: str) -> None:
+        for step in self._steps[first:]:
+            run.skip(step.name, step.target, reason)
+
+    def draw(self, drawing: Drawing) -> None:
+        definition = cast(SequentialDefinition, self._definition)
+        last = drawing.node("input", "end")
+        label = ""
+        for step in definition.steps:
+            node = drawing.target(step.agent)
+            condition = step.condition if isinstance(step.condition, str) else ""
+            drawing.edge(last, node, condition or step.input_key or label)
+            last, label = node, step.output_key or ""
+        drawing.edge(last, drawing.node("result", "end"), label)
+
+
+def _scope(data: Any, previous: Any, kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a step's conditions see: the input, what was kept, and the latest ``output``."""
+    return input_scope(data, **kept, output=None if previous is _NOTHING else previous)

@@ -1,0 +1,119 @@
+"""The events of an execution, read while it runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Self, TypeAlias
+
+from .coordinator import CONDUCT, Coordinator
+from .errors import PatternFailed
+from .events import Finished, PatternEvent
+from .execution import Execution
+from .report import Report
+
+EmitEvent: TypeAlias = Callable[[PatternEvent], None]
+
+
+class EventBuffer:
+    """Holds the events that are not read yet.
+
+    Apart from the stream, because the execution keeps hold of it: a stream that its reader drops
+    must go, and take the execution with it.
+    """
+
+    __slots__ = ("events", "wake")
+
+    def __init__(self) -> None:
+        self.events: deque[PatternEvent] = deque()
+        self.wake: asyncio.Future[None] | None = None
+
+    def put(self, event: PatternEvent) -> None:
+        """Add *event*. Called by the execution."""
+        self.events.append(event)
+        if self.wake is not None and not self.wake.done():
+            self.wake.set_result(None)
+
+
+class EventStream(AsyncIterator[PatternEvent]):
+    """The events of one execution, in the order in which they happened; the last is `Finished`.
+
+    ::
+
+        async for event in pattern.stream(data):
+            print(event)
+
+    Nothing runs before the first event is asked for. Leaving the loop early, `aclose`, and dropping
+    the stream cancel the execution. Events wait in memory until they are read. Owned by the task
+    that reads it.
+    """
+
+    def __init__(self, start: Callable[[EmitEvent], Execution]) -> None:
+        self._start = start
+        self._buffer = EventBuffer()
+        self._execution: Execution | None = None
+        self._ref: Any = None
+        self._closed = False
+
+    @property
+    def report(self) -> Report | None:
+        """The report of the execution, once it has ended."""
+        return None if self._execution is None else self._execution.report
+
+    def result(self) -> Any:
+        """Return the result of the execution, once it has ended, or raise its error."""
+        report = self.report
+        if report is None:
+            raise StreamNotFinished
+        return report.result()
+
+    async def __anext__(self) -> PatternEvent:
+        buffer = self._buffer
+        if self._closed:
+            raise StopAsyncIteration
+        if self._execution is None:
+            self._execution = self._start(buffer.put)
+            self._ref = self._execution.system.start(Coordinator, self._execution)
+            self._ref.tell(CONDUCT)
+        while not buffer.events:
+            buffer.wake = asyncio.get_running_loop().create_future()
+            try:
+                await buffer.wake
+            finally:
+                buffer.wake = None
+        event = buffer.events.popleft()
+        if isinstance(event, Finished) and len(event.path) == 1:
+            # Nested executions finish inside a longer path.
+            self._closed = True
+        return event
+
+    async def aclose(self) -> None:
+        """Cancel the execution if it still runs, and wait until it has ended."""
+        self._closed = True
+        execution = self._execution
+        if execution is None or execution.report is not None:
+            return
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        execution.on_end(lambda: ended.done() or ended.set_result(None))
+        self._ref.exit("shutdown")
+        await ended
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self.aclose()
+
+    def __del__(self) -> None:
+        if self._ref is not None and not self._closed:
+            self._ref.exit("shutdown")
+
+
+class StreamNotFinished(PatternFailed):
+    """The result of a stream was asked for before the stream had ended."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "stream", "has no result yet: read it to its end (`async for event in stream`) first", {}
+        )

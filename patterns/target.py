@@ -1,0 +1,84 @@
+"""Who can be asked: agents, patterns, teams, functions, and the names that stand for them.
+
+`Askable` is the one thing that a pattern needs from whatever stands where an agent can. Names are
+looked up when an execution starts, by the `Resolver` of whoever started it: an engine looks into
+what was registered with it first, everybody else into the directory that ``Agent(name=...)`` enters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+
+if TYPE_CHECKING:
+    from .events import PatternEvent
+
+
+@runtime_checkable
+class Askable(Protocol):
+    """Anything that answers: an `Agent`, a pattern, a team, an engine's workflow.
+
+    ``ask`` returns an awaitable of the answer. It raises what went wrong, never returns it. After
+    *timeout* seconds, and when the awaiting code is cancelled, the work itself is stopped.
+    *context* is handed to the handlers below (see `agent_context`).
+    """
+
+    @property
+    def name(self) -> str:
+        """The name under which it appears in outcomes, events and messages."""
+        ...
+
+    def ask(
+        self,
+        payload: Any,
+        timeout: float | None = None,
+        *,
+        context: Mapping[str, Any] | None = None,
+    ) -> Awaitable[Any]:
+        """Return an awaitable of the answer to *payload*."""
+        ...
+
+
+Resolver: TypeAlias = Callable[[str], Askable]
+"""Finds who a name stands for; raises an error with the near names for one that it does not know."""
+
+Target: TypeAlias = str | Askable | Callable[..., Any]
+"""What may stand where an agent can: a name, anything that can be asked, or a function."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What an execution hands down to the ones that it starts.
+
+    *resolver* finds names; *context* reaches the agents' handlers; *emit* takes events while
+    somebody streams them (None: nobody does); *path* names the executions around this one.
+    """
+
+    resolver: Resolver
+    context: Mapping[str, Any] | None = None
+    emit: Callable[[PatternEvent], None] | None = None
+    path: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Nestable(Askable, Protocol):
+    """An `Askable` that runs others: it takes over the scope of the execution around it."""
+
+    def ask_within(self, payload: Any, timeout: float | None, scope: Scope) -> Awaitable[Any]:
+        """Return an awaitable of the answer, looking names up and reporting events through *scope*."""
+        ...
+
+
+def target_name(target: Target) -> str:
+    """Return the name under which *target* appears in outcomes: its own, or its function's.
+
+    >>> target_name("writer"), target_name(len)
+    ('writer', 'len')
+    """
+    if isinstance(target, str):
+        return target
+    name = getattr(target, "name", None)
+    if isinstance(name, str) and name:
+        return name
+    return getattr(target, "__name__", None) or type(target).__name__
