@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,7 +69,9 @@ def violations(source: str, module: str, is_package: bool = False) -> list[str]:
 def our_modules() -> list[tuple[str, Path]]:
     root = package_root()
     found: list[tuple[str, Path]] = []
-    for path in sorted(root.rglob("*.py")):
+    # Links are followed: an installation for development may consist of them.
+    folders = os.walk(root, followlinks=True)
+    for path in sorted(Path(d, f) for d, _, files in folders for f in files if f.endswith(".py")):
         parts = path.relative_to(root).with_suffix("").parts
         if parts[-1] == "__init__":
             parts = parts[:-1]
