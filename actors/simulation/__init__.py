@@ -1,19 +1,103 @@
-"""Simulation: the code that runs in production, in virtual time and in a chosen order."""
+"""Simulation: the code that runs in production, in virtual time, in a chosen order, with faults."""
 
+from .candidates import ActorLanes
 from .choosers import Chooser, RandomChooser
-from .errors import RealIORefused, SimulationError, SimulationLivelock, SimulationStalled
+from .diagram import sequence_diagram
+from .errors import (
+    MachineStopped,
+    RealIORefused,
+    SimulationError,
+    SimulationLivelock,
+    SimulationStalled,
+    SimulationTimeLimit,
+)
+from .explore import Exploration, explore
+from .faults import (
+    BadFault,
+    BlockLoop,
+    ClockSkew,
+    Crash,
+    FailStart,
+    FailStore,
+    Fault,
+    FillDisk,
+    FillMailbox,
+    Garbage,
+    Hang,
+    Kill,
+    LateAnswer,
+    LoseNode,
+    Partition,
+    PowerCut,
+    Slow,
+    SlowStore,
+    StopMachine,
+    SwallowCancel,
+    TornWrite,
+)
+from .injector import InjectedCrash
 from .loop import SimLoop
+from .pct import PctChooser, chance_of_finding
+from .plan import FaultPlan, Landed
+from .report import Report
 from .run import run_sim
+from .schedule import RecordingChooser, ReplayChooser, Schedule
+from .simulation import Attempt, Scenario, Simulation, simulate_once
 from .tasks import SimTask
+from .trace import Event, Trace
+from .violations import Violation
 
 __all__ = [
+    "ActorLanes",
+    "Attempt",
+    "BadFault",
+    "BlockLoop",
     "Chooser",
+    "ClockSkew",
+    "Crash",
+    "Event",
+    "Exploration",
+    "FailStart",
+    "FailStore",
+    "Fault",
+    "FaultPlan",
+    "FillDisk",
+    "FillMailbox",
+    "Garbage",
+    "Hang",
+    "InjectedCrash",
+    "Kill",
+    "Landed",
+    "LateAnswer",
+    "LoseNode",
+    "MachineStopped",
+    "Partition",
+    "PctChooser",
+    "PowerCut",
     "RandomChooser",
     "RealIORefused",
+    "RecordingChooser",
+    "ReplayChooser",
+    "Report",
+    "Scenario",
+    "Schedule",
     "SimLoop",
     "SimTask",
+    "Simulation",
     "SimulationError",
     "SimulationLivelock",
     "SimulationStalled",
+    "SimulationTimeLimit",
+    "Slow",
+    "SlowStore",
+    "StopMachine",
+    "SwallowCancel",
+    "TornWrite",
+    "Trace",
+    "Violation",
+    "chance_of_finding",
+    "explore",
     "run_sim",
+    "sequence_diagram",
+    "simulate_once",
 ]

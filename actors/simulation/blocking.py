@@ -45,14 +45,16 @@ def _sleep(secs: float | SupportsIndex, /) -> None:
 class VirtualSleep:
     """Makes `time.sleep` in this thread move *clock* instead of waiting."""
 
-    __slots__ = ("_clock",)
+    __slots__ = ("_clock", "_outer")
 
     def __init__(self, clock: _Clock) -> None:
         self._clock = clock
+        self._outer: tuple[_Clock | None, float | None] = (None, None)
 
     def begin(self) -> None:
         global _installed, _real_sleep
-        _here.clock = self._clock
+        self._outer = (_here.clock, _here.inline_slept_s)
+        _here.clock, _here.inline_slept_s = self._clock, None
         with _lock:
             if _installed == 0:
                 _real_sleep = time.sleep
@@ -61,28 +63,29 @@ class VirtualSleep:
 
     def end(self) -> None:
         global _installed
-        _here.clock = None
+        _here.clock, _here.inline_slept_s = self._outer
         with _lock:
             _installed -= 1
             if _installed == 0 and time.sleep is _sleep:
                 time.sleep = _real_sleep
 
 
-def run_blocking(
-    loop: asyncio.AbstractEventLoop,
-    future: asyncio.Future[Any],
-    func: Callable[..., Any],
-    args: tuple[Any, ...],
-) -> None:
-    """Run *func* as a thread would, and give *future* its outcome once its sleeps are over.
+def slept_inline(duration_s: float) -> None:
+    """Count *duration_s* as slept by the inline work that runs now."""
+    if _here.inline_slept_s is not None:
+        _here.inline_slept_s += duration_s
 
-    Its effects happen at once, its end comes after the virtual seconds that it slept. So the loop
-    is not blocked, as it would not be by a real thread.
+
+def run_inline(
+    loop: Any, func: Callable[..., Any], args: tuple[Any, ...]
+) -> tuple[Any, BaseException | None, float]:
+    """Run *func* as a thread would, without a running loop; return result, error, seconds slept.
+
+    Its effects happen at once. Its end belongs after the virtual seconds that it slept, so that the
+    loop is not blocked, as it would not be by a real thread.
     """
-    if future.cancelled():
-        return
+    outer, _here.inline_slept_s = _here.inline_slept_s, 0.0
     events._set_running_loop(None)
-    _here.inline_slept_s = 0.0
     error: BaseException | None = None
     result: Any = None
     try:
@@ -93,8 +96,21 @@ def run_blocking(
     except BaseException as raised:
         error = raised
     finally:
-        slept_s, _here.inline_slept_s = _here.inline_slept_s, None
+        slept_s, _here.inline_slept_s = _here.inline_slept_s, outer
         events._set_running_loop(loop)
+    return result, error, slept_s
+
+
+def run_blocking(
+    loop: asyncio.AbstractEventLoop,
+    future: asyncio.Future[Any],
+    func: Callable[..., Any],
+    args: tuple[Any, ...],
+) -> None:
+    """Run *func* inline, and give *future* its outcome once its sleeps are over."""
+    if future.cancelled():
+        return
+    result, error, slept_s = run_inline(loop, func, args)
     if slept_s:
         loop.call_later(slept_s, _resolve, future, result, error)
     else:

@@ -81,6 +81,8 @@ class ActorLanes:
     def attach(self, driver: _Driver) -> None:
         """Take the scheduler that drains this queue."""
         self._driver = driver
+        # Awake, it does not ask the loop for a run of its own at every message.
+        driver.awake = True
 
     def append(self, actor: Any, /) -> None:
         """Make the turn of *actor* a candidate."""
@@ -105,7 +107,6 @@ class ActorLanes:
             raise RuntimeError("ActorLanes.attach(scheduler) comes before the first actor")
         self._granted = actor
         driver.run()
-        # Kept awake, or the scheduler would ask the loop for a run of its own at every message.
         driver.awake = True
 
 
@@ -129,8 +130,9 @@ class ActorTurn:
 
 def owner_of(candidate: object) -> object:
     """Return the runner behind *candidate*: an actor, a task, or for the rest the step itself."""
-    if candidate.__class__ is ActorTurn:
-        return candidate.actor
+    if isinstance(candidate, ActorTurn):
+        actor: object = candidate.actor
+        return actor
     if isinstance(candidate, asyncio.Handle):
         callback: Any = getattr(candidate, "_callback", None)
         task: asyncio.Task[Any] | None = getattr(callback, "__self__", None)

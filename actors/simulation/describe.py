@@ -44,9 +44,10 @@ def _describe(value: Any, names: Callable[[object], str | None], depth: int) -> 
     if isinstance(value, BaseException):
         return _ADDRESS.sub("", f"{cls.__name__}({', '.join(map(repr, value.args))})")
     if isinstance(value, Mapping):
+        mapping = cast("dict[Any, Any]", value)
         pairs = (
             f"{_describe(key, names, depth - 1)}: {_describe(item, names, depth - 1)}"
-            for key, item in cast("Mapping[Any, Any]", value).items()
+            for key, item in mapping.items()
         )
         return "{" + ", ".join(pairs) + "}"
     if isinstance(value, list | tuple):

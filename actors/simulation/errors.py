@@ -50,3 +50,24 @@ class SimulationLivelock(SimulationError):
         )
         self.now_s = now_s
         self.steps = steps
+
+
+class SimulationTimeLimit(SimulationError):
+    """The scenario was not done when its virtual time was up."""
+
+    def __init__(self, limit_s: float, waiting: Sequence[str]) -> None:
+        shown = "".join(f"\n  - {line}" for line in waiting[:20])
+        super().__init__(
+            f"The run is not done after {limit_s:g} virtual seconds. Still waiting:{shown}\n"
+            "Raise limit_s if it may take so long."
+        )
+        self.limit_s = limit_s
+        self.waiting = tuple(waiting)
+
+
+class MachineStopped(SimulationError):
+    """The simulated machine lost its power: nothing of the process goes on from here."""
+
+    def __init__(self, step: int, now_s: float) -> None:
+        super().__init__(f"the machine stops at step {step}, t={now_s:g} s")
+        self.step = step

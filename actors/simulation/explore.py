@@ -91,6 +91,7 @@ class ExploringChooser:
         self.decisions: list[int] = []
         #: Set when all that could go was tried elsewhere: the rest of the run shows nothing new.
         self.redundant = False
+        self._over = False
 
     # -- what the run tells ---------------------------------------------------------------------
 
@@ -103,18 +104,18 @@ class ExploringChooser:
 
     def sent(self, target: object) -> int:
         """Note that the current step sent to *target*, and return the step for `handled`."""
-        if self.steps:
+        if self.steps and not self._over:
             self.steps[-1].sent.add(self.lane_of(target))
         return len(self.steps) - 1
 
     def handled(self, step: int) -> None:
         """Note that the current step handles what step number *step* sent."""
-        if self.steps and step >= 0:
+        if self.steps and step >= 0 and not self._over:
             self.steps[-1].causes |= 1 << step
 
     def signalled(self, target: object) -> None:
         """Note that the current step sent a signal to *target*, which overtakes its messages."""
-        if self.steps:
+        if self.steps and not self._over:
             self.steps[-1].touched.add(self.lane_of(target))
 
     def touch(self, resource: object) -> None:
@@ -122,9 +123,15 @@ class ExploringChooser:
         if self.steps:
             self.steps[-1].touched.add(("resource", resource))
 
+    def scenario_is_over(self) -> None:
+        """Stop exploring: how the system shuts down is not what the scenario is about."""
+        self._over = True
+
     # -- choosing -------------------------------------------------------------------------------
 
     def choose(self, candidates: Sequence[object]) -> int:
+        if self._over:
+            return 0
         owners = [owner_of(candidate) for candidate in candidates]
         lanes = [self.lane_of(owner) for owner in owners]
         self._note_new(candidates, lanes)
@@ -164,9 +171,12 @@ class ExploringChooser:
         sleep: dict[Lane, Footprint] = {}
         if depth:
             before, went = path[depth - 1], self.steps[-1]
-            for lane, footprint in (*before.sleep.items(), *before.done.items()):
-                if lane != went.lane and lane in lanes and not footprint.depends_on(went):
-                    sleep[lane] = footprint
+            tried = {**before.sleep, **before.done}
+            sleep = {
+                lane: footprint
+                for lane, footprint in tried.items()
+                if lane != went.lane and lane in lanes and not footprint.depends_on(went)
+            }
         for index, lane in enumerate(lanes):
             if lane not in sleep:
                 path.append(_Node(lanes, lane, sleep, backtrack={lane}))

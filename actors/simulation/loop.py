@@ -25,10 +25,16 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Gene
 from typing import Any, TypeVar, TypeVarTuple, Unpack, cast
 
 from .asyncgens import OpenAsyncGenerators
-from .blocking import VirtualSleep, run_blocking
+from .blocking import VirtualSleep, run_blocking, slept_inline
+from .blocking_pool import InlinePool
 from .candidates import CallbackLane, Candidate
 from .choosers import Chooser, RandomChooser
-from .errors import SimulationLivelock, SimulationStalled
+from .errors import (
+    MachineStopped,
+    SimulationLivelock,
+    SimulationStalled,
+    SimulationTimeLimit,
+)
 from .refusals import NoRealIO
 from .reporting import ReportsErrors
 from .tasks import SimTask, describe_task
@@ -46,13 +52,12 @@ class SimLoop(NoRealIO, ReportsErrors):
     start_s: what the clock shows at first.
     tick_s: how far each callback moves the clock; 0 because then deadlines are exact.
     max_steps: callbacks allowed without the clock moving, before `SimulationLivelock`.
+    limit_s: the time beyond which the clock does not go: then `SimulationTimeLimit`.
 
     Everything runs in the thread that runs the loop; `call_soon_threadsafe` may be called from
     any. Blocking work (`run_in_executor`, `asyncio.to_thread`) runs inline as a step of its own.
     """
 
-    #: Schedulers of blocking work look at this: they must not start threads here.
-    simulated = True
     slow_callback_duration = 0.1
 
     def __init__(
@@ -63,12 +68,18 @@ class SimLoop(NoRealIO, ReportsErrors):
         start_s: float = 0.0,
         tick_s: float = 0.0,
         max_steps: int = 1_000_000,
+        limit_s: float = float("inf"),
     ) -> None:
         if seed is not None and chooser is not None:
             raise ValueError("Give SimLoop a seed or a chooser, not both: SimLoop(seed=1)")
         self.seed = seed
         self.chooser: Chooser | None = RandomChooser(seed) if seed is not None else chooser
         self.max_steps = max_steps
+        self.limit_s = limit_s
+        #: Callbacks run so far.
+        self.steps: int = 0
+        #: Raise `MachineStopped` instead of running this one.
+        self.halt_at_step: int | None = None
         # An explorer wants to see every step, others only those where there is a choice.
         self._ask_from = 1 if getattr(self.chooser, "every_step", False) else 2
         super().__init__()
@@ -236,6 +247,19 @@ class SimLoop(NoRealIO, ReportsErrors):
         self.add_candidate(handle)
         return future
 
+    def inline_pool(self) -> InlinePool:
+        """Return what takes the place of a pool of threads for blocking handlers."""
+        return InlinePool(self)
+
+    def run_apart(self, main: Coroutine[Any, Any, T]) -> T:
+        """Run *main* to its end as a thread's own loop would; its time counts as slept there."""
+        inner = SimLoop(start_s=self._now, max_steps=self.max_steps)
+        try:
+            return inner.run_until_complete(main)
+        finally:
+            slept_inline(inner.time() - self._now)
+            inner.close()
+
     def set_default_executor(self, executor: Any) -> None:
         """Ignore *executor*: blocking work runs inline."""
 
@@ -315,6 +339,8 @@ class SimLoop(NoRealIO, ReportsErrors):
         """Run one batch and fire what is due; return whether there is more to do."""
         if self._foreign:
             self._take_foreign()
+        if self.halt_at_step is not None:
+            self._halt_if_due(self.halt_at_step)
         if self.chooser is None:
             self._run_batch()
             idle = not self._ready
@@ -331,10 +357,7 @@ class SimLoop(NoRealIO, ReportsErrors):
         """Run what is ready now; what that makes ready waits for the next batch, as ever."""
         ready = self._ready
         popleft = ready.popleft
-        count = len(ready)
-        self._steps_here += count
-        if self._tick_s:
-            self._now += self._tick_s * count
+        count = self._count_steps(len(ready))
         for _ in range(count):
             handle = popleft()
             if not handle._cancelled:
@@ -343,16 +366,27 @@ class SimLoop(NoRealIO, ReportsErrors):
     def _run_chosen_batch(self, chooser: Chooser) -> None:
         lanes = self._lanes
         ask_from = self._ask_from
-        count = len(lanes)
-        self._steps_here += count
-        if self._tick_s:
-            self._now += self._tick_s * count
+        count = self._count_steps(len(lanes))
         for _ in range(count):
             if not lanes:
                 return
             candidate = lanes.pop(chooser.choose(lanes) if len(lanes) >= ask_from else 0)
             if not candidate._cancelled:
                 candidate._run()
+
+    def _count_steps(self, count: int) -> int:
+        """Return how many of *count* ready callbacks this batch may run, and count them."""
+        if self.halt_at_step is not None:
+            count = min(count, self.halt_at_step - self.steps)
+        self.steps += count
+        self._steps_here += count
+        if self._tick_s:
+            self._now += self._tick_s * count
+        return count
+
+    def _halt_if_due(self, at_step: int) -> None:
+        if self.steps >= at_step and (self._ready or self._lanes):
+            raise MachineStopped(self.steps, self._now)
 
     def _fire_timers(self, until: float) -> bool:
         """Jump to the earliest timer and make all that are due then ready."""
@@ -361,6 +395,8 @@ class SimLoop(NoRealIO, ReportsErrors):
         if not timers or timers[0][0] > until:
             return False
         if timers[0][0] > self._now:
+            if timers[0][0] > self.limit_s:
+                raise SimulationTimeLimit(self.limit_s, self._waiting())
             self._now = timers[0][0]
             self._steps_here = 0
         add = (self._ready if self.chooser is None else self._lanes).append

@@ -1,0 +1,57 @@
+"""Blocking handlers under simulation: a pool without threads."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from typing import Any, Protocol
+
+from .blocking import run_inline
+
+
+class _Job(Protocol):
+    """The part of a job that is needed here: see `actors.workers`."""
+
+    abandoned: bool
+
+    def run(self) -> None: ...
+    def finished(self) -> None: ...
+
+
+class _Loop(Protocol):
+    def add_candidate(self, candidate: Any, /) -> None: ...
+    def call_soon(self, callback: Any, /) -> Any: ...
+    def call_later(self, delay: float, callback: Any, /) -> Any: ...
+
+
+class InlinePool:
+    """Runs each job in the loop's thread, as a step of its own.
+
+    A handler's effects happen at once, its end comes after the virtual seconds that it slept. What
+    really blocks (a lock that another job holds, a blocking `ask`) would block the whole run.
+    """
+
+    def __init__(self, loop: Any) -> None:
+        self._loop: _Loop = loop
+
+    def submit(self, job: Any, /) -> None:
+        """Have *job* run as one of the candidates of the loop."""
+        work: _Job = job
+        self._loop.add_candidate(
+            asyncio.Handle(self._run, (work,), self._loop, contextvars.Context())  # type: ignore[arg-type]
+        )
+
+    def _run(self, job: _Job) -> None:
+        if job.abandoned:
+            return
+        _, error, slept_s = run_inline(self._loop, job.run, ())
+        if error is not None:
+            raise error
+        if slept_s:
+            self._loop.call_later(slept_s, job.finished)
+        else:
+            self._loop.call_soon(job.finished)
+
+    def stop(self, wait_s: float, /) -> list[str]:
+        """Return nothing: there is no thread that could be stuck."""
+        return []

@@ -1,0 +1,77 @@
+"""The invariants that every run is held to, whatever the scenario."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from agenticaiframework.actors.lifecycle import is_system_message
+
+from .describe import kind_of
+from .injector import InjectedCrash, Noise
+from .violations import Violation
+
+if TYPE_CHECKING:
+    from .simulation import Simulation
+
+
+def after_stop(sim: Simulation) -> Iterator[Violation]:
+    """Yield what does not hold once the system has stopped."""
+    now = sim.loop.time()
+    for rule, detail in _all(sim):
+        yield Violation(rule, detail, now)
+
+
+def _all(sim: Simulation) -> Iterator[tuple[str, str]]:
+    yield from _asks_end(sim)
+    yield from _messages_are_accounted_for(sim)
+    yield from _nobody_is_left(sim)
+    yield from _callbacks_do_not_fail(sim)
+
+
+def _asks_end(sim: Simulation) -> Iterator[tuple[str, str]]:
+    """No ask without an end: an answer, an error, or an asker that has given up."""
+    for ask in sim.observer.open_asks():
+        target = sim.labels.of(getattr(ask, "_target", None))
+        yield "no ask without an end", f"{kind_of(ask.message)} to {target} was never answered"
+
+
+def _messages_are_accounted_for(sim: Simulation) -> Iterator[tuple[str, str]]:
+    """Each message is handled once, still queued, or a dead letter."""
+    dead = sim.observer.dead
+    for watched in sim.observer.all():
+        kept: set[int] = set()
+        address: Any = watched.address
+        if address is not None:
+            kept = {id(item) for item in address._kept}
+        for item, sender in watched.ledger.open():
+            if id(item) in dead or id(item) in kept or is_system_message(item):
+                continue
+            if item.__class__ is Noise or getattr(item, "done", None) is True:
+                continue
+            if hasattr(item, "asker_waiting"):
+                continue  # an ask: the rule above
+            if watched.alive:
+                continue
+            yield (
+                "no message is lost",
+                f"{kind_of(item)} from {sender or 'outside'} to {watched.label} vanished",
+            )
+
+
+def _nobody_is_left(sim: Simulation) -> Iterator[tuple[str, str]]:
+    """No actor and no thread outlives the system."""
+    for watched in sim.observer.live():
+        yield "no orphan actor", f"{watched.label} has not ended"
+    extra = threading.active_count() - sim.threads_before
+    if extra > 0:
+        yield "no orphan thread", f"{extra} more than before the run"
+
+
+def _callbacks_do_not_fail(sim: Simulation) -> Iterator[tuple[str, str]]:
+    """No callback of the loop raises: such an error has no one to go to."""
+    for context in sim.loop.unhandled:
+        error = context.get("exception")
+        if "handle" in context and not isinstance(error, InjectedCrash):
+            yield "no silent failure", f"{context.get('message')}: {error!r}"

@@ -1,0 +1,288 @@
+"""One simulated run of a scenario: built up, run, torn down, and looked at from all sides."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import random
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from agenticaiframework.actors.system import ActorSystem
+
+from .candidates import ActorLanes
+from .choosers import Chooser, RandomChooser
+from .errors import MachineStopped, SimulationError
+from .explore import ExploringChooser
+from .injector import Injector
+from .invariants import after_stop
+from .labels import Labels
+from .loop import SimLoop
+from .observer import SimObserver
+from .plan import FaultPlan
+from .quiet import QuietLogs
+from .report import Report
+from .run import cancel_leftovers
+from .schedule import RecordingChooser, ReplayChooser, Schedule
+from .trace import Trace
+from .violations import Violation
+
+Scenario = Callable[["Simulation"], Coroutine[Any, Any, Any]]
+Check = Callable[["Simulation"], Iterable[Violation]]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """How an awaited call ended, when either way is fine under faults."""
+
+    value: Any = None
+    error: Exception | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether it returned."""
+        return self.error is None
+
+
+class Simulation:
+    """What a scenario is given: its system, its clock, its randomness, and the faults of the run.
+
+    Owned by the run's thread. `boot` counts the starts of the machine from 0: after a
+    `StopMachine` the scenario is called again, with the same simulation and `boot` one higher.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int | None = None,
+        plan: FaultPlan | None = None,
+        chooser: Chooser | None = None,
+        detailed: bool = False,
+        limit_s: float = 3600.0,
+        max_steps: int = 1_000_000,
+        logs: bool = False,
+        system_options: dict[str, Any] | None = None,
+    ) -> None:
+        self.seed = seed
+        self.plan = plan if plan is not None else FaultPlan()
+        self.boot = 0
+        #: Whether messages and answers are described in full: for people, at some cost.
+        self.detailed = detailed
+        self.explorer = chooser if isinstance(chooser, ExploringChooser) else None
+        self.labels = Labels()
+        self._limit_s = limit_s
+        self._max_steps = max_steps
+        self._options = system_options or {}
+        self._logs = contextlib.nullcontext() if logs else QuietLogs()
+        if chooser is None and seed is not None:
+            chooser = RandomChooser(seed)
+        self._recorder = RecordingChooser(chooser) if self.explorer is None and chooser else None
+        self._chooser: Chooser | None = self._recorder or chooser
+        self.loop = self._make_loop(0.0)
+        self.trace = Trace(lambda: self.loop.time())
+        self.injector = Injector(self, self.plan)
+        self.observer = SimObserver(self)
+        self._system: ActorSystem | None = None
+        self._random: random.Random | None = None
+        #: Things that survive `StopMachine`, by name; stores put their disks here.
+        self.disk: dict[str, Any] = {}
+        #: What the testing kit's parts keep for this run.
+        self.data: dict[Any, Any] = {}
+        self.threads_before = threading.active_count()
+
+    def _make_loop(self, start_s: float) -> SimLoop:
+        return SimLoop(
+            chooser=self._chooser,
+            start_s=start_s,
+            max_steps=self._max_steps,
+            limit_s=self._limit_s,
+        )
+
+    # -- for the scenario ------------------------------------------------------------------------
+
+    @property
+    def system(self) -> ActorSystem:
+        """The actor system of this boot."""
+        if self._system is None:
+            raise SimulationError("The system exists only while the scenario runs.")
+        return self._system
+
+    @property
+    def random(self) -> random.Random:
+        """Randomness for the workload, from the seed; apart from that of the schedule."""
+        if self._random is None:
+            self._random = random.Random(f"workload {self.seed}")
+        return self._random
+
+    @property
+    def landed(self) -> bool:
+        """Whether any fault has landed so far."""
+        return bool(self.injector.landed)
+
+    def time(self) -> float:
+        """Return the virtual time in seconds."""
+        return self.loop.time()
+
+    def note(self, text: str) -> None:
+        """Put *text* into the trace."""
+        current = self.system.scheduler.current
+        who = "scenario" if current is None else self.labels.of(current._ref)
+        self.trace.add("note", who, "", text)
+
+    def touch(self, resource: object) -> None:
+        """Say that this step uses *resource*, a hashable name of something that actors share.
+
+        Exploration needs it: it takes actors for independent unless they exchange messages.
+        """
+        if self.explorer is not None:
+            self.explorer.touch(resource)
+
+    def violation(self, rule: str, detail: str) -> None:
+        """Report that *rule* does not hold; the run goes on, and counts as failed."""
+        self.observer.violation(rule, detail)
+
+    def expect(self, holds: bool, rule: str, detail: str = "") -> None:
+        """Report a violation of *rule* unless *holds*."""
+        if not holds:
+            self.observer.violation(rule, detail)
+
+    async def attempt(self, call: Awaitable[Any]) -> Attempt:
+        """Await *call* and return how it ended, instead of raising: under faults it may fail."""
+        try:
+            return Attempt(value=await call)
+        except Exception as error:
+            return Attempt(error=error)
+
+    # -- the run ---------------------------------------------------------------------------------
+
+    def run(self, scenario: Scenario, *, checks: Iterable[Check] = ()) -> Report:
+        """Run *scenario* once and return what happened. Never raises what the scenario raises."""
+        collecting = gc.isenabled()
+        # A collection runs finalizers at a moment that depends on all that ran before in this
+        # process; without one the same seed does the same thing.
+        gc.disable()
+        report = Report(self.seed, self.plan)
+        try:
+            with self._logs:
+                self._run_boots(scenario, report)
+        finally:
+            if collecting:
+                gc.enable()
+        for check in (after_stop, *checks):
+            self.observer.violations.extend(check(self))
+        report.violations = self.observer.violations
+        report.landed = self.injector.landed
+        report.missed = self.injector.missed()
+        report.decisions = self._recorder.decisions if self._recorder is not None else ()
+        if self.explorer is not None:
+            report.decisions = self.explorer.decisions
+        self.trace.add("note", "run", "", f"{len(report.decisions)} {sum(report.decisions)}")
+        report.trace = self.trace
+        report.trace_hash = self.trace.hash()
+        report.time_s = self.loop.time()
+        report.messages = self.observer.messages
+        report.steps = self.loop.steps
+        report.boots = self.boot + 1
+        report.handled = self.observer.handled
+        return report
+
+    def _run_boots(self, scenario: Scenario, report: Report) -> None:
+        while True:
+            try:
+                report.value = self._run_boot(scenario)
+                return
+            except MachineStopped as stopped:
+                self.trace.add("fault", "machine", "", str(stopped))
+                self._bury()
+                self.boot += 1
+                self.loop = self._make_loop(self.loop.time())
+                self.observer = self.observer.next_boot()
+            except SimulationError as error:
+                self.violation("progress", str(error))
+                self._bury()
+                return
+            except BaseException as error:
+                if isinstance(error, KeyboardInterrupt | SystemExit):
+                    raise
+                report.error = error
+                self._bury()
+                return
+
+    def _run_boot(self, scenario: Scenario) -> Any:
+        loop = self.loop
+        main = loop.create_task(self._main(scenario), name="scenario")
+        value = loop.run_until_complete(main)
+        loop.limit_s = float("inf")
+        for task in cancel_leftovers(loop):
+            self.violation("no orphan task", f"{task.get_name()} was left behind")
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+        return value
+
+    async def _main(self, scenario: Scenario) -> Any:
+        loop = self.loop
+        lanes = ActorLanes(loop) if loop.chooser is not None else None
+        seed = 0 if self.seed is None else self.seed
+        system = ActorSystem("sim", seed=seed, ready_queue=lanes, **self._options)
+        async with system:
+            if lanes is not None:
+                lanes.attach(system.scheduler)
+            self._system = system
+            self.observer.attach(system)
+            self.injector.begin(loop)
+            value = await scenario(self)
+            if self.explorer is not None:
+                self.explorer.scenario_is_over()
+        stopped = await system.stop()
+        for name in stopped.abandoned:
+            self.trace.add("note", "system", "", f"abandoned {name}")
+        for ref in system.actors():
+            self.violation("no orphan actor", f"{self.labels.of(ref)} lives after the stop")
+        self._system = None
+        return value
+
+    def _bury(self) -> None:
+        """Let what a failed or stopped run left behind come to its end, unseen."""
+        loop = self.loop
+        loop.limit_s = float("inf")
+        loop.halt_at_step = None
+        loop.set_exception_handler(_say_nothing)
+        try:
+            cancel_leftovers(loop)
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        except SimulationError:
+            # It swallows its cancellation for ever; the run has failed already and says why.
+            for task in asyncio.all_tasks(loop):
+                task._log_destroy_pending = False  # type: ignore[attr-defined]
+        finally:
+            loop.close()
+            self._system = None
+
+
+def _say_nothing(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What breaks while a dead run is buried is of no interest."""
+
+
+def simulate_once(
+    scenario: Scenario,
+    *,
+    seed: int | None = None,
+    plan: FaultPlan | None = None,
+    schedule: Schedule | None = None,
+    chooser: Chooser | None = None,
+    checks: Iterable[Check] = (),
+    **options: Any,
+) -> Report:
+    """Run *scenario* once in virtual time and return its `Report`.
+
+    The order comes from *seed*, from a *schedule* of an earlier run, or from a *chooser*; none of
+    them: the plain order of asyncio. *plan* says what goes wrong. *checks* add invariants to those
+    that are always on. *options* are those of `Simulation`: detailed, limit_s, max_steps,
+    logs (let the library log as usual), system_options.
+    """
+    if schedule is not None:
+        chooser = ReplayChooser(schedule)
+    return Simulation(seed=seed, plan=plan, chooser=chooser, **options).run(scenario, checks=checks)
