@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from contextvars import Context
     from types import TracebackType
 
+    from .address import Address
     from .links import Monitor
     from .scheduler import Scheduler
     from .system import ActorSystem
@@ -205,14 +206,25 @@ class Actor(pykka.Actor):
         *args: Any,
         name: str | None = None,
         timeout: float | None = None,
+        mailbox_to: Address | None = None,
         **kwargs: Any,
     ) -> ActorRef[A] | None:
         """Start a linked actor and return its ref once its `on_start` has succeeded.
 
         Returns None if `on_start` raised `Ignore`. Raises `StartFailed` if it failed, also when the
-        constructor did, or when it took longer than *timeout* seconds (it is killed then).
+        constructor did, or when it took longer than *timeout* seconds (it is killed then). What the
+        actor has not handled when it ends abnormally goes back to *mailbox_to*.
         """
-        return await self.system._start_link(self, actor_class, args, kwargs, name, timeout)
+        return await self.system._start_link(
+            self, actor_class, args, kwargs, name, timeout, mailbox_to=mailbox_to
+        )
+
+    def adopt(self, ref: ActorRef[Any]) -> None:
+        """Become the parent of *ref*, an actor that has none, and link with it."""
+        actor = ref._actor
+        if actor is not None and actor._parent is None:
+            actor._parent = self._ref
+        links.link(self, ref)
 
     # -- identity ------------------------------------------------------------------------------
 
