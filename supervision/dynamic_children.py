@@ -31,6 +31,7 @@ from .results import (
     StartError,
 )
 from .spec_errors import SpecError, SpecProblem
+from .starting import start_process
 
 if TYPE_CHECKING:
     from .supervisor import Supervisor
@@ -72,7 +73,7 @@ class DynamicChildren:
             return Error(child)
         if self.max_children is not None and len(self) >= self.max_children:
             return Error(ChildProblem.MAX_CHILDREN)
-        failed = await self._supervisor.start_process(child)
+        failed = await start_process(self._supervisor, child)
         if failed is not None:
             return Error(failed)
         if child.spec.restart is RestartType.TEMPORARY:
@@ -93,7 +94,7 @@ class DynamicChildren:
             return Error(self._no_id)
         child = self.by_ref.get(id)
         if child is not None:
-            await self._supervisor.stop_process(child)
+            await self._supervisor.stopper.stop(child)
             return Ok(None)
         child = self._restarting.pop(id, None)
         if child is not None:
@@ -172,7 +173,7 @@ class DynamicChildren:
         if child.restarting and child.last_ref is not None:
             del self._restarting[child.last_ref]
         child.stopped()
-        failed = await self._supervisor.start_process(child)
+        failed = await start_process(self._supervisor, child)
         if failed is not None:
             self._set_restarting(child)
             child.last_reason = failed.reason
@@ -194,7 +195,7 @@ class DynamicChildren:
             child.stopped()
         self._restarting.clear()
         unexpected: dict[Hashable, list[Child]] = {}
-        for child in await self._supervisor.stop_processes(list(self.by_ref.values())):
+        for child in await self._supervisor.stopper.stop_together(list(self.by_ref.values())):
             unexpected.setdefault(_alike(child.last_reason), []).append(child)
         for children in unexpected.values():
             self._supervisor.report(

@@ -90,10 +90,7 @@ class RestartWindow:
         child that dies a second time of the same cause opens a new event, so a cause that does
         not go away still uses up the budget.
         """
-        times = self._times
-        period_s = self.period_s
-        while times and now - times[0] > period_s:
-            times.popleft()
+        times = self._current(now)
         if token is not None and self._joins_storm(now, child, token):
             return True
         if len(times) >= self.intensity:
@@ -123,4 +120,11 @@ class RestartWindow:
 
     def count(self, now: float) -> int:
         """Return how many restarts count at *now*."""
-        return len(recent(self._times, now, self.period_s))
+        return len(self._current(now))
+
+    def _current(self, now: float) -> deque[float]:
+        """Return the restarts that still count, as `recent` does, without going through them all."""
+        times = self._times
+        while times and now - times[0] > self.period_s:
+            times.popleft()
+        return times

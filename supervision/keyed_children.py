@@ -31,6 +31,7 @@ from .results import (
     StartError,
 )
 from .spec_errors import SpecError
+from .starting import start_process
 
 if TYPE_CHECKING:
     from .supervisor import Supervisor
@@ -63,9 +64,9 @@ class KeyedChildren:
 
     async def _start_group(self, group: Iterable[Child]) -> tuple[Child, StartError] | None:
         """Start all of *group* in order, up to the first that fails; return that one."""
-        start = self._supervisor.start_process
+        supervisor = self._supervisor
         for child in group:
-            error = await start(child)
+            error = await start_process(supervisor, child)
             if error is not None:
                 self._supervisor.report(
                     ReportKind.START_ERROR, child, error.reason, "nothing after it is started"
@@ -88,7 +89,7 @@ class KeyedChildren:
                 return Error(AlreadyStarted(present.ref))
             return Error(ChildProblem.ALREADY_PRESENT)
         child = Child(spec)
-        error = await supervisor.start_process(child)
+        error = await start_process(supervisor, child)
         if error is not None:
             return Error(StartError(error.reason, spec))
         if child.ref is not None or spec.restart is not RestartType.TEMPORARY:
@@ -99,7 +100,7 @@ class KeyedChildren:
         child = self.by_id.get(id)
         if child is None:
             return Error(ChildProblem.NOT_FOUND)
-        await self._supervisor.stop_process(child)
+        await self._supervisor.stopper.stop(child)
         self.forget(child)
         return Ok(None)
 
@@ -108,7 +109,7 @@ class KeyedChildren:
         problem = self._not_down(child)
         if problem is not None or child is None:
             return Error(problem or ChildProblem.NOT_FOUND)
-        error = await self._supervisor.start_process(child)
+        error = await start_process(self._supervisor, child)
         if error is not None:
             return Error(error)
         return Ok(child.ref, child.info)
@@ -180,7 +181,7 @@ class KeyedChildren:
         supervisor = self._supervisor
         child.stopped()
         if supervisor.flags.strategy is SupervisionStrategy.ONE_FOR_ONE:
-            error = await supervisor.start_process(child)
+            error = await start_process(supervisor, child)
             if error is not None:
                 supervisor.report(
                     ReportKind.START_ERROR, child, error.reason, "it is tried again"
@@ -221,7 +222,7 @@ class KeyedChildren:
         for child in group:
             child.stopping = True
         for child in group:
-            await self._supervisor.stop_process(child)
+            await self._supervisor.stopper.stop(child)
             self.forget(child)
 
 

@@ -35,8 +35,6 @@ class ReportKind(StrEnum):
     """The restart limit is reached: the child stays down, its supervisor lives."""
     STOPPED_BY_HANDLER = "stopped_by_handler"
     """The failure handler decided against a restart."""
-    RESTARTED = "restarted"
-    """A new incarnation of a failed child is up."""
     HANDLER_FAILED = "handler_failed"
     """A failure handler failed itself, or took too long."""
 
@@ -48,14 +46,13 @@ _LEVEL = {
     ReportKind.SHUTDOWN: "CRITICAL",
     ReportKind.GAVE_UP: "ERROR",
     ReportKind.STOPPED_BY_HANDLER: "WARNING",
-    ReportKind.RESTARTED: "INFO",
     ReportKind.HANDLER_FAILED: "ERROR",
 }
 
 REACHED_MAX_RESTART_INTENSITY = "reached_max_restart_intensity"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SupervisorReport:
     """One thing that happened under a supervisor.
 

@@ -13,36 +13,24 @@ what waits gets its turn in between. Source: OTP's supervisor, whose observable 
 from __future__ import annotations
 
 import inspect
-import math
-from asyncio import timeout as time_limit
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias, cast
 
-import pykka
 from loguru import logger
 
 from agenticaiframework.actors import (
     KILLED,
-    NOPROC,
     SHUTDOWN,
     Actor,
     ActorExit,
     ActorRef,
     Exit,
     Ignore,
-    StartFailed,
     is_normal,
 )
 
 from .child import Child
-from .child_spec import (
-    BRUTAL_KILL,
-    START_TIMEOUT,
-    ChildSpec,
-    Shutdown,
-    Started,
-    check_child_specs,
-)
+from .child_spec import ChildSpec, check_child_specs
 from .dynamic_children import DynamicChildren
 from .flags import SupervisorFlags, check_flags
 from .intensity import RestartWindow, cause_token
@@ -61,7 +49,6 @@ from .requests import (
     WhichChildren,
 )
 from .results import (
-    BadStartReturn,
     ChildInfo,
     ChildProblem,
     ChildSpecResult,
@@ -71,11 +58,10 @@ from .results import (
     Ok,
     RestartChildResult,
     StartChildResult,
-    StartCrashed,
-    StartError,
     SupervisionError,
 )
 from .spec_errors import BadReturn, BadStartSpec, FlagError, SpecError, StartSpec, SupervisorData
+from .stopping import Stopper
 
 Plan: TypeAlias = tuple[
     SupervisorFlags | Mapping[str, Any], Sequence[ChildSpec | Mapping[str, Any]]
@@ -153,9 +139,8 @@ class Supervisor(Actor):
         self._given: Plan = (SupervisorFlags() if flags is None else flags, children)
         self.flags = SupervisorFlags()
         self.window = RestartWindow(self.flags.intensity, self.flags.period_s)
-        self._children: KeyedChildren | DynamicChildren = KeyedChildren(self)
-        self._unread: dict[Any, Any] = {}
-        """Exit reasons taken from the mailbox ahead of time; see `_unread_reason`."""
+        self.children: KeyedChildren | DynamicChildren = KeyedChildren(self)
+        self.stopper = Stopper(self)
 
     # -- for subclasses ------------------------------------------------------------------------
 
@@ -178,7 +163,7 @@ class Supervisor(Actor):
             REACHED_MAX_RESTART_INTENSITY,
             "the supervisor stops its children and itself",
         )
-        self._children.forget(child)
+        self.children.forget(child)
         await self._end(SHUTDOWN)
 
     def child_started(self, child: Child) -> None:
@@ -210,9 +195,9 @@ class Supervisor(Actor):
         if isinstance(specs, SpecError):
             raise ActorExit(StartSpec(specs))
         if simple:
-            self._children = DynamicChildren(self, specs[0])
+            self.children = DynamicChildren(self, specs[0])
             return
-        children = self._children = KeyedChildren(self)
+        children = self.children = KeyedChildren(self)
         failed = await children.start_all(specs)
         if failed is not None:
             await children.stop_all()
@@ -239,7 +224,7 @@ class Supervisor(Actor):
         Done in a handler rather than in `on_stop`, because a supervisor that is stopping is still
         alive: it takes requests (which fail when it is gone) and must read its exit signals.
         """
-        await self._children.stop_all()
+        await self.children.stop_all()
         # What we sent ourselves concerns nobody any more, and is no dead letter.
         self.flush(lambda message: isinstance(message, TryAgain | BackoffOver))
         raise ActorExit(reason)
@@ -248,37 +233,37 @@ class Supervisor(Actor):
         # A killed supervisor does nothing any more; its links take the children down. Otherwise
         # `_end` has mostly been here before, and there are no children left.
         if self.exit_reason != KILLED:
-            await self._children.stop_all()
+            await self.children.stop_all()
 
     async def on_failure(self, *_exc_info: Any) -> None:
         # A supervisor that fails itself must not leave its subtree behind either.
-        await self._children.stop_all()
+        await self.children.stop_all()
 
     # -- requests ------------------------------------------------------------------------------
 
     def _on_start_child(self, request: StartChild) -> Coroutine[Any, Any, StartChildResult]:
-        return self._children.start_child(request.spec)
+        return self.children.start_child(request.spec)
 
     def _on_terminate_child(self, request: TerminateChild) -> Coroutine[Any, Any, DoneResult]:
-        return self._children.terminate_child(request.id)
+        return self.children.terminate_child(request.id)
 
     def _on_restart_child(self, request: RestartChild) -> Coroutine[Any, Any, RestartChildResult]:
-        return self._children.restart_child(request.id)
+        return self.children.restart_child(request.id)
 
     def _on_delete_child(self, request: DeleteChild) -> DoneResult:
-        return self._children.delete_child(request.id)
+        return self.children.delete_child(request.id)
 
     def _on_get_childspec(self, request: GetChildSpec) -> ChildSpecResult:
-        return self._children.get_childspec(request.id)
+        return self.children.get_childspec(request.id)
 
     def _on_which_children(self, _request: WhichChildren) -> list[ChildInfo]:
-        return self._children.which_children()
+        return self.children.which_children()
 
     def _on_which_child(self, request: WhichChild) -> Ok[ChildInfo] | Error[ChildProblem]:
-        return self._children.which_child(request.id)
+        return self.children.which_child(request.id)
 
     def _on_count_children(self, _request: CountChildren) -> Counts:
-        return self._children.count_children()
+        return self.children.count_children()
 
     # -- failures ------------------------------------------------------------------------------
 
@@ -286,17 +271,11 @@ class Supervisor(Actor):
         ref = message.ref
         if ref is None:
             return None
-        child = self._children.by_ref.pop(ref, None)
+        child = self.children.by_ref.get(ref)
         if child is None:
             return self._end(message.reason) if ref is self.parent else None
-        self._lost_process(child, message.reason)
+        self.process_ended(child, ref, message.reason)
         return self._child_exited(child, message.reason)
-
-    def _lost_process(self, child: Child, reason: Any) -> None:
-        child.last_ref = child.ref
-        child.ref = None
-        child.last_reason = reason
-        self.child_ended(child)
 
     async def _child_exited(self, child: Child, reason: Any) -> None:
         restart = child.spec.restart
@@ -313,15 +292,15 @@ class Supervisor(Actor):
 
     async def stay_down(self, child: Child) -> None:
         """Note that *child* ended and is not restarted; that may end the supervisor too."""
-        self._children.forget(child)
+        self.children.forget(child)
         automatic = self.flags.auto_shutdown
         if automatic is AutoShutdown.NEVER or not child.spec.significant:
             return
-        if automatic is AutoShutdown.ANY_SIGNIFICANT or not self._children.any_significant():
+        if automatic is AutoShutdown.ANY_SIGNIFICANT or not self.children.any_significant():
             await self._end(SHUTDOWN)
 
     def _on_try_again(self, message: TryAgain) -> Coroutine[Any, Any, None] | None:
-        child = self._children.waiting(message)
+        child = self.children.waiting(message)
         return None if child is None else self._try_again(child)
 
     async def _try_again(self, child: Child) -> None:
@@ -343,10 +322,10 @@ class Supervisor(Actor):
         backoff = child.spec.backoff
         if backoff.initial_delay_s > 0:
             chance = self.system.random.random() if backoff.jitter else 0.0
-            await self._children.hold(child)
+            await self.children.hold(child)
             child.timer = self.send_after(backoff.delay_s(earlier, chance), BackoffOver(child))
         else:
-            await self._children.restart(child)
+            await self.children.restart(child)
 
     def _on_backoff_over(self, message: BackoffOver) -> Coroutine[Any, Any, None] | None:
         child = message.child
@@ -354,152 +333,28 @@ class Supervisor(Actor):
         if not child.restarting or child.timer is None:
             return None
         child.timer = None
-        return self._children.restart(child)
+        return self.children.restart(child)
 
     def try_again(self, message: TryAgain) -> None:
         """Have the restart tried again, after whatever waits in the mailbox now."""
         self.actor_ref.tell(message)
 
-    # -- one child's process -------------------------------------------------------------------
+    # -- processes -----------------------------------------------------------------------------
 
-    async def start_process(self, child: Child) -> StartError | None:
-        """Run the start function of *child*: set `child.ref` and `child.info`, or return why not.
+    def process_started(self, child: Child, ref: ActorRef[Any]) -> None:
+        """Note that *child* has a process."""
+        child.ref = ref
+        child.started_at = self.system.clock()
+        self.children.by_ref[ref] = child
+        self.child_started(child)
 
-        A success with `child.ref` None means that the child declined to start.
-        """
-        spec = child.spec
-        ref: Any = None
-        child.info = None
-        try:
-            if child.actor_class is not None:
-                ref = await self.start_link(
-                    child.actor_class, *child.args, timeout=spec.start_timeout_s
-                )
-            else:
-                ref = await self._call_start_function(child)
-        except StartFailed as error:
-            return StartError(error.reason)
-        except Exception as error:
-            return StartError(StartCrashed(error))
-        if ref is not None:
-            if ref.__class__ is Started:
-                child.info = ref.info
-                ref = ref.ref
-            elif not isinstance(ref, pykka.ActorRef):
-                return ref if isinstance(ref, StartError) else StartError(BadStartReturn(ref))
-            child.ref = ref
-            child.started_at = self.system.clock()
-            self._children.by_ref[ref] = child
-            self.child_started(child)
-        return None
-
-    async def _call_start_function(self, child: Child) -> Any:
-        limit_s = child.spec.start_timeout_s
-        started: Any = child.spec.start(self, *child.args)
-        if not inspect.isawaitable(started):
-            return started
-        if limit_s is None:
-            return await started
-        scope = time_limit(limit_s)
-        try:
-            async with scope:
-                return await started
-        except TimeoutError:
-            if scope.expired():
-                return StartError(START_TIMEOUT)
-            raise
-
-    async def stop_process(self, child: Child) -> None:
-        """Stop the process of *child*, if it has one, as its specification says."""
-        ref = child.ref
-        if ref is not None:
-            child.stopping = True
-            was_alive = ref.is_alive()
-            reason = await self._shut_down(ref, child.spec.shutdown_ms)
-            self._stopped(child, ref, reason, was_alive)
-            if not is_expected(child.last_reason, child.spec):
-                self.report(ReportKind.SHUTDOWN_ERROR, child, child.last_reason, "it is stopped")
-        child.stopped()
-
-    async def _shut_down(self, ref: ActorRef[Any], shutdown_ms: Shutdown | None) -> Any:
-        """End *ref* and return its exit reason; ``noproc`` if it was dead when we looked."""
-        if shutdown_ms == BRUTAL_KILL:
-            ref.kill()
-            return await self.wait_down(ref)
-        ref.exit(SHUTDOWN)
-        limit_s = shutdown_ms / 1000 if isinstance(shutdown_ms, int) else None
-        try:
-            return await self.wait_down(ref, limit_s)
-        except TimeoutError:
-            ref.kill()
-            return await self.wait_down(ref)
-
-    async def stop_processes(self, children: Sequence[Child]) -> list[Child]:
-        """Stop all of *children* at the same time; return those that ended unexpectedly."""
-        clock = self.system.clock
-        begun = clock()
-        waiting: list[tuple[float, Child, bool]] = []
-        for child in children:
-            ref = child.ref
-            if ref is None:
-                continue
-            child.stopping = True
-            shutdown_ms = child.spec.shutdown_ms
-            waiting.append((_deadline(begun, shutdown_ms), child, ref.is_alive()))
-            if shutdown_ms == BRUTAL_KILL:
-                ref.kill()
-            else:
-                ref.exit(SHUTDOWN)
-        # The earliest deadline first: so nobody's deadline passes while another is waited for.
-        waiting.sort(key=lambda entry: entry[0])
-        unexpected: list[Child] = []
-        for index, (deadline, child, was_alive) in enumerate(waiting):
-            ref = child.ref
-            assert ref is not None
-            limit_s = None if deadline == math.inf else max(deadline - clock(), 0.0)
-            try:
-                reason = await self.wait_down(ref, limit_s)
-            except TimeoutError:
-                for other_deadline, other, _ in waiting[index:]:
-                    if other_deadline <= clock() and other.ref is not None:
-                        other.ref.kill()
-                reason = await self.wait_down(ref)
-            self._stopped(child, ref, reason, was_alive)
-            child.stopped()
-            if not is_expected(child.last_reason, child.spec):
-                unexpected.append(child)
-        return unexpected
-
-    def _stopped(self, child: Child, ref: ActorRef[Any], reason: Any, was_alive: bool) -> None:
-        if reason == NOPROC:
-            reason = ref.exit_reason if was_alive else self._unread_reason(ref)
-        child.stopping = False
-        self._children.by_ref.pop(ref, None)
-        self._lost_process(child, reason)
-
-    def _unread_reason(self, ref: ActorRef[Any]) -> Any:
-        """Return why *ref*, which was dead already, ended: from its exit signal in our mailbox.
-
-        ``noproc`` if there is none: the child had unlinked itself. The mailbox is gone through once
-        for all children that are being stopped, since after a common failure there may be
-        thousands of them and thousands of signals.
-        """
-        if self.exit_reason is not None:
-            # In `on_stop`: the mailbox is closed.
-            return ref.exit_reason
-        unread = self._unread
-        if ref not in unread:
-            by_ref = self._children.by_ref
-
-            def is_ours(message: Any) -> bool:
-                if message.__class__ is not Exit:
-                    return False
-                child = by_ref.get(message.ref)
-                return child is not None and child.stopping
-
-            for message in self.flush(is_ours):
-                unread[message.ref] = message.reason
-        return unread.pop(ref, NOPROC)
+    def process_ended(self, child: Child, ref: ActorRef[Any], reason: Any) -> None:
+        """Note that the process of *child* has ended."""
+        self.children.by_ref.pop(ref, None)
+        child.last_ref = ref
+        child.ref = None
+        child.last_reason = reason
+        self.child_ended(child)
 
     # -- reports -------------------------------------------------------------------------------
 
@@ -529,21 +384,6 @@ class Supervisor(Actor):
 
 
 Supervisor._bind_handlers()
-
-
-def is_expected(reason: Any, spec: ChildSpec) -> bool:
-    """Tell whether a child that its supervisor stopped ended as it should.
-
-    ``shutdown`` (``killed`` where the child is killed at once) is always right. An orderly end of
-    its own is right for a child that would not have been restarted after it.
-    """
-    if reason == (KILLED if spec.shutdown_ms == BRUTAL_KILL else SHUTDOWN):
-        return True
-    return spec.restart is not RestartType.PERMANENT and is_normal(reason)
-
-
-def _deadline(begun: float, shutdown_ms: Shutdown | None) -> float:
-    return begun + shutdown_ms / 1000 if isinstance(shutdown_ms, int) else math.inf
 
 
 def _length(value: object) -> int:

@@ -1,0 +1,70 @@
+"""How a supervisor starts a child's process, whatever the child is."""
+
+from __future__ import annotations
+
+import inspect
+from asyncio import timeout as time_limit
+from typing import TYPE_CHECKING, Any
+
+import pykka
+
+from agenticaiframework.actors import Actor, StartFailed
+
+from .child import Child
+from .child_spec import START_TIMEOUT, Started
+from .results import BadStartReturn, StartCrashed, StartError
+
+if TYPE_CHECKING:
+    from .supervisor import Supervisor
+
+
+async def start_process(supervisor: Supervisor, child: Child) -> StartError | None:
+    """Run the start of *child*: set `child.ref` and `child.info`, or return why it failed.
+
+    A success with `child.ref` None means that the child declined to start.
+    """
+    child.info = None
+    started: Any
+    try:
+        actor_class = child.actor_class
+        if actor_class is None:
+            started = await _call(supervisor, child)
+        elif issubclass(actor_class, Actor):
+            started = await supervisor.start_link(
+                actor_class, *child.args, timeout=child.spec.start_timeout_s
+            )
+        else:
+            # A plain pykka actor runs in its own way; that it ended, we learn by the link.
+            started = actor_class.start(*child.args)
+            supervisor.link(started)
+    except StartFailed as error:
+        return StartError(error.reason)
+    except Exception as error:
+        return StartError(StartCrashed(error))
+    if started is None:
+        return None
+    if started.__class__ is Started:
+        child.info = started.info
+        started = started.ref
+    elif not isinstance(started, pykka.ActorRef):
+        return started if isinstance(started, StartError) else StartError(BadStartReturn(started))
+    supervisor.process_started(child, started)
+    return None
+
+
+async def _call(supervisor: Supervisor, child: Child) -> Any:
+    """Call the start function, within the time that the specification gives it."""
+    limit_s = child.spec.start_timeout_s
+    started: Any = child.spec.start(supervisor, *child.args)
+    if not inspect.isawaitable(started):
+        return started
+    if limit_s is None:
+        return await started
+    scope = time_limit(limit_s)
+    try:
+        async with scope:
+            return await started
+    except TimeoutError:
+        if scope.expired():
+            return StartError(START_TIMEOUT)
+        raise

@@ -1,0 +1,150 @@
+"""How a supervisor stops children: one after the other, or many at the same time.
+
+A child is told to end by the exit signal ``shutdown`` (or killed at once), and killed when its time
+is over. While the supervisor waits for the end, other messages stay in its mailbox, in order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from agenticaiframework.actors import KILL, KILLED, NOPROC, SHUTDOWN, ActorRef, Exit, is_normal
+from agenticaiframework.actors.links import send_exit
+
+from .child import Child
+from .child_spec import BRUTAL_KILL, ChildSpec, Shutdown
+from .kinds import RestartType
+from .reports import ReportKind
+
+if TYPE_CHECKING:
+    from .supervisor import Supervisor
+
+
+def is_expected(reason: Any, spec: ChildSpec) -> bool:
+    """Tell whether a child that its supervisor stopped ended as it should.
+
+    ``shutdown`` (``killed`` where the child is killed at once) is always right. An orderly end of
+    its own is right for a child that would not have been restarted after it.
+    """
+    if reason == (KILLED if spec.shutdown_ms == BRUTAL_KILL else SHUTDOWN):
+        return True
+    return spec.restart is not RestartType.PERMANENT and is_normal(reason)
+
+
+@dataclass(slots=True)
+class _Stopping:
+    """A child that has been told to end, and until when it may take."""
+
+    child: Child
+    ref: ActorRef[Any]
+    was_alive: bool
+    deadline: float
+
+
+class Stopper:
+    """Stops the children of one supervisor, which owns it."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+        self._unread: dict[Any, Any] = {}
+        """Exit reasons taken from the mailbox ahead of time; see `_unread_reason`."""
+
+    async def stop(self, child: Child) -> None:
+        """Stop the process of *child*, if it has one, as its specification says."""
+        ref = child.ref
+        if ref is not None:
+            stopping = self._tell(child, ref)
+            await self._wait(stopping, [stopping])
+            if not is_expected(child.last_reason, child.spec):
+                self._supervisor.report(
+                    ReportKind.SHUTDOWN_ERROR, child, child.last_reason, "it is stopped"
+                )
+        child.stopped()
+
+    async def stop_together(self, children: Sequence[Child]) -> list[Child]:
+        """Stop all of *children* at the same time; return those that ended unexpectedly."""
+        told = [self._tell(child, child.ref) for child in children if child.ref is not None]
+        # The earliest deadline first: so nobody's passes while another is waited for.
+        told.sort(key=lambda stopping: stopping.deadline)
+        for stopping in told:
+            await self._wait(stopping, told)
+            stopping.child.stopped()
+        return [
+            stopping.child
+            for stopping in told
+            if not is_expected(stopping.child.last_reason, stopping.child.spec)
+        ]
+
+    def _tell(self, child: Child, ref: ActorRef[Any]) -> _Stopping:
+        child.stopping = True
+        shutdown_ms = child.spec.shutdown_ms
+        stopping = _Stopping(child, ref, ref.is_alive(), self._deadline(shutdown_ms))
+        self._signal(ref, KILL if shutdown_ms == BRUTAL_KILL else SHUTDOWN)
+        return stopping
+
+    def _deadline(self, shutdown_ms: Shutdown | None) -> float:
+        if not isinstance(shutdown_ms, int):
+            return math.inf
+        return self._supervisor.system.clock() + shutdown_ms / 1000
+
+    def _signal(self, ref: ActorRef[Any], reason: Any) -> None:
+        # Not `ref.exit`, which plain pykka actors do not have.
+        send_exit(ref, self._supervisor.actor_ref, reason, False)
+
+    async def _wait(self, stopping: _Stopping, together: Sequence[_Stopping]) -> None:
+        """Wait for one end; when its time is over, kill all of *together* whose time is over."""
+        supervisor = self._supervisor
+        ref = stopping.ref
+        reason = getattr(ref, "exit_reason", None)
+        if reason is None or not stopping.was_alive:
+            limit_s = None
+            if stopping.deadline != math.inf:
+                limit_s = max(stopping.deadline - supervisor.system.clock(), 0.0)
+            try:
+                reason = await supervisor.wait_down(ref, limit_s)
+            except TimeoutError:
+                now = supervisor.system.clock()
+                for late in together:
+                    if late.deadline <= now and late.child.ref is not None:
+                        self._signal(late.ref, KILL)
+                reason = await supervisor.wait_down(ref)
+        if reason == NOPROC:
+            reason = self._reason_of_dead(stopping)
+        supervisor.process_ended(stopping.child, ref, reason)
+
+    def _reason_of_dead(self, stopping: _Stopping) -> Any:
+        """Return why a child ended that was dead when we came to wait for it."""
+        ref = stopping.ref
+        if stopping.was_alive:
+            # It ended at our signal, before we could watch it.
+            told = KILLED if stopping.child.spec.shutdown_ms == BRUTAL_KILL else SHUTDOWN
+            return getattr(ref, "exit_reason", told)
+        return self._unread_reason(ref)
+
+    def _unread_reason(self, ref: ActorRef[Any]) -> Any:
+        """Return why *ref*, which was dead before we told it to end, ended.
+
+        Its exit signal in the mailbox says so; ``noproc`` if there is none, because the child had
+        unlinked itself. The mailbox is gone through once for all children that are being stopped:
+        after a common failure there may be thousands of them, and of signals.
+        """
+        supervisor = self._supervisor
+        if supervisor.exit_reason is not None:
+            # In `on_stop`: the mailbox is closed.
+            return getattr(ref, "exit_reason", NOPROC)
+        unread = self._unread
+        if ref not in unread:
+            child_of = supervisor.children.by_ref.get
+
+            def is_theirs(message: Any) -> bool:
+                if message.__class__ is not Exit:
+                    return False
+                child = child_of(message.ref)
+                return child is not None and child.stopping
+
+            for message in supervisor.flush(is_theirs):
+                unread[message.ref] = message.reason
+        return unread.pop(ref, NOPROC)
