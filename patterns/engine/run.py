@@ -1,0 +1,627 @@
+"""The state of one run, and how it follows from what happened.
+
+Every change is an event, and `Run.apply` is the one place that says what an event changes: the
+coordinator applies events as they happen, recovery applies those of the journal. So what a process
+knows and what the next one reads cannot differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from .status import StepState, StepStatus, WorkflowResult, WorkflowState, WorkflowStatus
+from .templates import SKIPPED
+from .workflow_events import EventKind, WorkflowEvent
+
+if TYPE_CHECKING:
+    from agenticaiframework.actors import ActorRef
+
+    from .plan import Plan, StepPlan
+    from .store import Lease
+
+PENDING: Final = StepState.PENDING
+RUNNING: Final = StepState.RUNNING
+COMPLETED: Final = StepState.COMPLETED
+
+ENDED: Final = frozenset({StepState.COMPLETED, StepState.SKIPPED})
+"""The states after which the steps behind may run."""
+
+BUSY: Final = frozenset(
+    {StepState.RUNNING, StepState.RETRYING, StepState.WAITING, StepState.SLEEPING}
+)
+
+
+class StepRun:
+    """What has become of one step in one run."""
+
+    __slots__ = (
+        "attempts",
+        "due_at",
+        "ended_at",
+        "error",
+        "items",
+        "iteration",
+        "previous",
+        "slept",
+        "started_at",
+        "state",
+        "tries",
+        "via",
+    )
+
+    def __init__(self) -> None:
+        self.state = PENDING
+        self.attempts = 0
+        """The number of the latest attempt, over all resumptions."""
+        self.tries = 0
+        """Failed attempts that count against the retry policy."""
+        self.iteration = 1
+        self.started_at: float | None = None
+        self.ended_at: float | None = None
+        self.due_at: float | None = None
+        """When a waiting, sleeping or retrying step goes on, in seconds since the epoch."""
+        self.error: str | None = None
+        self.previous: Any = None
+        """The output of the iteration before."""
+        self.items: dict[int, Item] | None = None
+        self.via = "agent"
+        """Who works on it: the ``agent``, or its ``fallback``."""
+        self.slept = False
+        """Whether the delay before the work is over."""
+
+
+class Item:
+    """One item of a step with ``for_each``."""
+
+    __slots__ = ("attempts", "done", "due_at", "output", "running", "tries", "via")
+
+    def __init__(self) -> None:
+        self.attempts = 0
+        self.tries = 0
+        self.done = False
+        self.running = False
+        self.output: Any = None
+        self.due_at: float | None = None
+        self.via = "agent"
+
+
+class Run:
+    """One execution of a plan. Owned by its coordinator, between two of them by the engine."""
+
+    __slots__ = (
+        "__weakref__",
+        "bound",
+        "cancel",
+        "compensated",
+        "created_at",
+        "error",
+        "failed_steps",
+        "failure",
+        "finished_at",
+        "finished_steps",
+        "id",
+        "input",
+        "labels",
+        "last_error",
+        "lease",
+        "left",
+        "listeners",
+        "parent",
+        "persist",
+        "plan",
+        "reason",
+        "ref",
+        "restarts",
+        "result",
+        "scope",
+        "signals",
+        "skipped",
+        "span",
+        "started_at",
+        "state",
+        "steps",
+        "undo_failed",
+        "waiters",
+        "waking",
+    )
+
+    def __init__(self, run_id: str, plan: Plan, input_data: Any, created_at: float) -> None:
+        self.id = run_id
+        self.plan = plan
+        self.input = input_data
+        self.state = WorkflowState.PENDING
+        self.created_at = created_at
+        self.started_at: float | None = None
+        self.finished_at: float | None = None
+        self.skipped: set[str] = _NONE
+        self.scope: dict[str, Any] = {"input": input_data, SKIPPED: _NONE}
+        """What references read: the input, and the outputs of the steps that have ended."""
+        self.steps: list[StepRun | None] = [None] * len(plan.steps)
+        self.left = plan.waits_for.copy()
+        """How many steps each one still waits for."""
+        self.finished_steps = 0
+        self.failed_steps: tuple[str, ...] = ()
+        self.last_error: str | None = None
+        self.reason: str | None = None
+        self.compensated: tuple[str, ...] = ()
+        self.undo_failed: tuple[str, ...] = ()
+
+        self.persist = False
+        self.lease: Lease | None = None
+        self.bound: Sequence[Any] = ()
+        """Who is asked in each step, by index."""
+        self.ref: ActorRef[Any] | None = None
+        """The coordinator, while there is one."""
+        self.waiters: list[Any] | None = None
+        """Requests that are answered when the run ends."""
+        self.listeners: list[Callable[[WorkflowEvent], None]] | None = None
+        self.signals: list[Any] | None = None
+        """Signals that no step has taken yet, oldest first."""
+        self.labels: Mapping[str, str] = plan.definition.labels
+        self.parent: str | None = None
+        self.error: BaseException | None = None
+        """The error that a failed run raises in those who wait for it."""
+        self.failure: BaseException | None = None
+        """What made it fail, while compensations still run."""
+        self.result: Any = None
+        self.cancel: Any = None
+        """A cancellation that was asked for and has not been carried out."""
+        self.restarts = 0
+        self.span: Any = None
+        self.waking: Any = None
+        """The timer of a parked run."""
+
+    def __repr__(self) -> str:
+        return f"<Run {self.id} of {self.plan.name!r}: {self.state}>"
+
+    # -- what happened ---------------------------------------------------------------------------
+
+    def step(self, index: int) -> StepRun:
+        """Return what has become of a step, made when first asked for."""
+        found = self.steps[index]
+        if found is None:
+            found = self.steps[index] = StepRun()
+        return found
+
+    def apply(self, kind: str, step_id: str, attempt: int, data: Any, at: float) -> None:
+        """Change the state by what happened; events of steps that no longer exist change nothing."""
+        change = _STEP_CHANGES.get(kind)
+        if change is None:
+            _RUN_CHANGES[kind](self, step_id, data or {}, at)
+            return
+        plan = self.plan.by_id.get(step_id)
+        if plan is not None:
+            change(self, plan, self.step(plan.index), attempt, data or {}, at)
+
+    def settle(self, plan: StepPlan, state: StepState, output: Any, at: float) -> list[int]:
+        """Note that a step has ended, and return the steps that need wait no longer."""
+        found = self.steps[plan.index]
+        if found is None:
+            found = self.steps[plan.index] = StepRun()
+        found.state = state
+        found.ended_at = at
+        found.due_at = None
+        found.previous = None
+        found.items = None
+        self.scope[plan.id] = output
+        self.finished_steps += 1
+        if state is not COMPLETED:
+            self._mark_skipped(plan.id)
+        released: list[int] = []
+        left = self.left
+        for index in plan.dependents:
+            left[index] -= 1
+            if not left[index]:
+                released.append(index)
+        return released
+
+    def _mark_skipped(self, step_id: str) -> None:
+        if self.skipped is _NONE:
+            self.skipped = set()
+            self.scope[SKIPPED] = self.skipped
+        self.skipped.add(step_id)
+
+    def rewind(self, step_ids: set[str]) -> None:
+        """Forget the outcomes of *step_ids*, so that they run again; attempts count on."""
+        for step_id in step_ids:
+            plan = self.plan.by_id.get(step_id)
+            found = None if plan is None else self.steps[plan.index]
+            if plan is None or found is None:
+                continue
+            fresh = self.steps[plan.index] = StepRun()
+            fresh.attempts = found.attempts
+            self.scope.pop(step_id, None)
+            if step_id in self.skipped:
+                self.skipped.discard(step_id)
+        self.recount()
+
+    def recount(self) -> None:
+        """Work out anew what each step still waits for."""
+        steps = self.plan.steps
+        self.finished_steps = 0
+        self.left = self.plan.waits_for.copy()
+        for plan, found in zip(steps, self.steps, strict=True):
+            if found is not None and found.state in ENDED:
+                self.finished_steps += 1
+                for index in plan.dependents:
+                    self.left[index] -= 1
+
+    # -- what to do next -------------------------------------------------------------------------
+
+    def ready(self) -> list[int]:
+        """Return the steps that nothing holds back, and that have not ended."""
+        return [
+            index
+            for index, left in enumerate(self.left)
+            if not left
+            and ((found := self.steps[index]) is None or found.state not in ENDED)
+        ]
+
+    def default_input(self, plan: StepPlan) -> Any:
+        """Return the input of a step that declares none: what the steps before it returned."""
+        depends = plan.depends
+        if not depends:
+            return self.input
+        steps = self.plan.steps
+        if len(depends) == 1:
+            before = steps[depends[0]]
+            # A step that was skipped hands on what it would have got.
+            if before.id in self.skipped:
+                return self.default_input(before)
+            return self.scope[before.id]
+        return {steps[index].id: self.scope[steps[index].id] for index in depends}
+
+    def collect(self) -> Any:
+        """Return the result of a run that has completed."""
+        plan = self.plan
+        scope = self.scope
+        if plan.output is not None:
+            return plan.output(scope)
+        outputs = {name: scope.get(name) for name in plan.names}
+        last = None
+        for name in reversed(plan.names):
+            if name not in self.skipped:
+                last = outputs[name]
+                break
+        return WorkflowResult(outputs, last, self.id, plan.name)
+
+    # -- what can be seen ------------------------------------------------------------------------
+
+    def status(self) -> WorkflowStatus:
+        """Return where the run stands now."""
+        steps = {
+            plan.id: step_status(plan, found)
+            for plan, found in zip(self.plan.steps, self.steps, strict=True)
+        }
+        current = [name for name, step in steps.items() if step.state in BUSY]
+        if not current:
+            current = list(self.failed_steps)
+        state = self.state
+        if state is WorkflowState.RUNNING and self.ref is None and current:
+            state = WorkflowState.WAITING
+        return WorkflowStatus(
+            workflow_id=self.id,
+            name=self.plan.name,
+            state=state,
+            current_steps=tuple(current),
+            progress=100 * self.finished_steps // len(steps),
+            steps=steps,
+            created_at=self.created_at,
+            started_at=self.started_at,
+            finished_at=self.finished_at,
+            last_error=self.last_error,
+            reason=self.reason,
+            persisted=self.persist,
+            labels=self.labels,
+            parent=self.parent,
+        )
+
+    def history(self) -> list[WorkflowEvent]:
+        """Return events that tell how the run came to where it is, for who did not see them."""
+        events: list[WorkflowEvent] = []
+
+        def add(kind: EventKind, at: float | None, step: str = "", attempt: int = 0, data: Any = None) -> None:
+            events.append(WorkflowEvent(kind, self.id, step, attempt, data, at or 0.0))
+
+        if self.started_at is not None:
+            add(EventKind.WORKFLOW_STARTED, self.started_at, data={"workflow": self.plan.name})
+        for plan, found in zip(self.plan.steps, self.steps, strict=True):
+            if found is None:
+                continue
+            if found.started_at is not None:
+                add(EventKind.STEP_STARTED, found.started_at, plan.id, found.attempts)
+            ended = _ENDINGS.get(found.state)
+            if ended is not None:
+                data = {"output": self.scope.get(plan.id)} if found.state is COMPLETED else None
+                if found.error is not None:
+                    data = {"error": found.error}
+                add(ended, found.ended_at, plan.id, found.attempts, data)
+        events.sort(key=lambda event: event.at)
+        ending = _RUN_ENDINGS.get(self.state)
+        if ending is not None:
+            add(ending, self.finished_at, data=self.ending())
+        return events
+
+    def ending(self) -> dict[str, Any]:
+        """Return what the last event of the run says."""
+        if self.state is WorkflowState.FAILED:
+            return {"error": self.last_error, "steps": list(self.failed_steps)}
+        if self.state is WorkflowState.CANCELLED:
+            return {"reason": self.reason}
+        return {}
+
+
+_NONE: Final[set[str]] = set()
+"""Shared by all runs without skipped steps; never added to."""
+
+_ENDINGS: Final = {
+    StepState.COMPLETED: EventKind.STEP_COMPLETED,
+    StepState.SKIPPED: EventKind.STEP_SKIPPED,
+    StepState.FAILED: EventKind.STEP_FAILED,
+    StepState.CANCELLED: EventKind.STEP_CANCELLED,
+}
+_RUN_ENDINGS: Final = {
+    WorkflowState.COMPLETED: EventKind.WORKFLOW_COMPLETED,
+    WorkflowState.FAILED: EventKind.WORKFLOW_FAILED,
+    WorkflowState.CANCELLED: EventKind.WORKFLOW_CANCELLED,
+}
+
+
+def step_status(plan: StepPlan, found: StepRun | None) -> StepStatus:
+    """Return what is to be seen of one step."""
+    if found is None:
+        return StepStatus(plan.id, PENDING)
+    wait = plan.definition.wait_for
+    return StepStatus(
+        id=plan.id,
+        state=found.state,
+        attempts=found.attempts,
+        iterations=found.iteration if found.attempts else 0,
+        started_at=found.started_at,
+        ended_at=found.ended_at,
+        error=found.error,
+        waiting_for=wait.signal if wait is not None and found.state is StepState.WAITING else None,
+        due_at=found.due_at,
+    )
+
+
+# -- what each event changes -----------------------------------------------------------------------
+
+
+def _item(found: StepRun, data: Mapping[str, Any]) -> Item | None:
+    index = data.get("item")
+    if index is None:
+        return None
+    if found.items is None:
+        found.items = {}
+    return found.items.setdefault(index, Item())
+
+
+def _started(
+    run: Run, plan: StepPlan, found: StepRun, attempt: int, data: Mapping[str, Any], at: float
+) -> None:
+    found.state = RUNNING
+    found.slept = True
+    if found.started_at is None:
+        found.started_at = at
+    item = _item(found, data)
+    if item is None:
+        found.attempts = attempt
+        found.due_at = None
+        found.via = data.get("via", "agent")
+    else:
+        item.attempts = attempt
+        item.running = True
+        item.due_at = None
+        item.via = data.get("via", "agent")
+        found.attempts = max(found.attempts, attempt)
+
+
+def _completed(
+    run: Run, plan: StepPlan, found: StepRun, attempt: int, data: Mapping[str, Any], at: float
+) -> None:
+    if found.started_at is None:
+        found.started_at = at
+    found.error = data.get("error")
+    run.settle(plan, COMPLETED, data.get("output"), at)
+
+
+def _iterated(
+    run: Run, plan: StepPlan, found: StepRun, attempt: int, data: Mapping[str, Any], at: float
+) -> None:
+    found.state = RUNNING
+    found.iteration = data["iteration"] + 1
+    found.previous = data.get("output")
+    found.tries = 0
+    found.via = "agent"
+
+
+def _item_completed(
+    run: Run, plan: StepPlan, found: StepRun, attempt: int, data: Mapping[str, Any], at: float
+) -> None:
+    item = _item(found, data)
+    if item is not None:
+        item.done = True
+        item.running = False
+        item.output = data.get("output")
+
+
+def _retrying(
+    run: Run, plan: StepPlan, found: StepRun, attempt: int, data: Mapping[str, Any], at: float
+) -> None:
+    found.error = run.last_error = data.get("error")
+    due_at = at + data.get("delay_s", 0.0)
+    via = data.get("via", "agent")
+    item = _item(found, data)
+    if item is None:
+        found.state = StepState.RETRYING
+        found.tries += 1
+        found.due_at = due_at
+        found.via = via
+    else:
+        item.tries += 1
+        item.running = False
+        item.due_at = due_at
+        item.via = via
+
+
+def _failed(
+    run: Run, plan: StepPlan, found: StepRun, attempt: int, data: Mapping[str, Any], at: float
+) -> None:
+    found.state = StepState.FAILED
+    found.ended_at = at
+    found.due_at = None
+    found.error = run.last_error = data.get("error")
+    item = _item(found, data)
+    if item is not None:
+        item.running = False
+    if plan.id not in run.failed_steps:
+        run.failed_steps = (*run.failed_steps, plan.id)
+
+
+def _skipped(
+    run: Run, plan: StepPlan, found: StepRun, attempt: int, data: Mapping[str, Any], at: float
+) -> None:
+    found.error = data.get("error")
+    run.settle(plan, StepState.SKIPPED, None, at)
+
+
+def _waiting(
+    run: Run, plan: StepPlan, found: StepRun, attempt: int, data: Mapping[str, Any], at: float
+) -> None:
+    found.state = StepState.WAITING
+    found.started_at = at
+    timeout_s = data.get("timeout_s")
+    found.due_at = None if timeout_s is None else at + timeout_s
+
+
+def _sleeping(
+    run: Run, plan: StepPlan, found: StepRun, attempt: int, data: Mapping[str, Any], at: float
+) -> None:
+    found.state = StepState.SLEEPING
+    found.started_at = at
+    found.due_at = at + data["delay_s"]
+
+
+def _cancelled(
+    run: Run, plan: StepPlan, found: StepRun, attempt: int, data: Mapping[str, Any], at: float
+) -> None:
+    found.state = StepState.CANCELLED
+    found.ended_at = at
+    found.due_at = None
+
+
+def _undoing(
+    run: Run, plan: StepPlan, found: StepRun, attempt: int, data: Mapping[str, Any], at: float
+) -> None:
+    found.attempts = max(found.attempts, attempt)
+
+
+def _undone(
+    run: Run, plan: StepPlan, found: StepRun, attempt: int, data: Mapping[str, Any], at: float
+) -> None:
+    found.state = StepState.COMPENSATED
+    run.compensated = (*run.compensated, plan.id)
+
+
+def _undo_failed(
+    run: Run, plan: StepPlan, found: StepRun, attempt: int, data: Mapping[str, Any], at: float
+) -> None:
+    found.error = run.last_error = data.get("error")
+    run.undo_failed = (*run.undo_failed, plan.id)
+
+
+def _run_started(run: Run, step: str, data: Mapping[str, Any], at: float) -> None:
+    run.state = WorkflowState.RUNNING
+    if run.started_at is None:
+        run.started_at = at
+
+
+def _run_resumed(run: Run, step: str, data: Mapping[str, Any], at: float) -> None:
+    """Make everything that failed, was stopped or was undone run again."""
+    run.state = WorkflowState.RUNNING
+    run.finished_at = None
+    run.failed_steps = ()
+    run.last_error = run.reason = run.error = run.failure = run.cancel = None
+    run.compensated = run.undo_failed = ()
+    again = {StepState.FAILED, StepState.CANCELLED, StepState.COMPENSATED}
+    for plan, found in zip(run.plan.steps, run.steps, strict=True):
+        if found is None or found.state not in again:
+            continue
+        if found.state is StepState.COMPENSATED:
+            run.scope.pop(plan.id, None)
+        found.state = PENDING
+        found.ended_at = found.due_at = None
+        found.tries = 0
+        found.via = "agent"
+        for item in (found.items or {}).values():
+            item.running = False
+            item.tries = 0
+            item.due_at = None
+            item.via = "agent"
+    run.recount()
+
+
+def _run_rewound(run: Run, step: str, data: Mapping[str, Any], at: float) -> None:
+    run.rewind(set(data["steps"]))
+    _run_resumed(run, step, data, at)
+
+
+def _run_cancelling(run: Run, step: str, data: Mapping[str, Any], at: float) -> None:
+    run.state = WorkflowState.CANCELLING
+    run.reason = data.get("reason")
+
+
+def _run_compensating(run: Run, step: str, data: Mapping[str, Any], at: float) -> None:
+    run.state = WorkflowState.COMPENSATING
+    run.last_error = data.get("error", run.last_error)
+
+
+def _run_completed(run: Run, step: str, data: Mapping[str, Any], at: float) -> None:
+    run.state = WorkflowState.COMPLETED
+    run.finished_at = at
+
+
+def _run_failed(run: Run, step: str, data: Mapping[str, Any], at: float) -> None:
+    run.state = WorkflowState.FAILED
+    run.finished_at = at
+    run.last_error = data.get("error", run.last_error)
+
+
+def _run_cancelled(run: Run, step: str, data: Mapping[str, Any], at: float) -> None:
+    run.state = WorkflowState.CANCELLED
+    run.finished_at = at
+    run.reason = data.get("reason", run.reason)
+
+
+def _nothing(run: Run, step: str, data: Mapping[str, Any], at: float) -> None:
+    """The plan was changed before this was applied."""
+
+
+_STEP_CHANGES: Final[Mapping[str, Callable[..., None]]] = {
+    EventKind.STEP_STARTED: _started,
+    EventKind.STEP_COMPLETED: _completed,
+    EventKind.STEP_ITERATED: _iterated,
+    EventKind.ITEM_COMPLETED: _item_completed,
+    EventKind.STEP_RETRYING: _retrying,
+    EventKind.STEP_FAILED: _failed,
+    EventKind.STEP_SKIPPED: _skipped,
+    EventKind.STEP_WAITING: _waiting,
+    EventKind.STEP_SLEEPING: _sleeping,
+    EventKind.STEP_CANCELLED: _cancelled,
+    EventKind.COMPENSATION_STARTED: _undoing,
+    EventKind.COMPENSATION_COMPLETED: _undone,
+    EventKind.COMPENSATION_FAILED: _undo_failed,
+}
+_RUN_CHANGES: Final[Mapping[str, Callable[..., None]]] = {
+    EventKind.WORKFLOW_STARTED: _run_started,
+    EventKind.WORKFLOW_RESUMED: _run_resumed,
+    EventKind.WORKFLOW_REWOUND: _run_rewound,
+    EventKind.WORKFLOW_CANCELLING: _run_cancelling,
+    EventKind.WORKFLOW_COMPENSATING: _run_compensating,
+    EventKind.WORKFLOW_COMPLETED: _run_completed,
+    EventKind.WORKFLOW_FAILED: _run_failed,
+    EventKind.WORKFLOW_CANCELLED: _run_cancelled,
+    EventKind.DEFINITION_CHANGED: _nothing,
+}
