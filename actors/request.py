@@ -167,6 +167,22 @@ class Request:
         finally:
             del error  # it holds this frame: no cycle may stay
 
+    # Without awaiting: for actors that go on with other messages meanwhile.
+
+    def notify(self, waiter: Waiter) -> None:
+        """Have ``waiter._reply_ready(request)`` called once the answer, or the error, is there.
+
+        At once if it is there already. On the loop's thread; instead of awaiting the request.
+        """
+        if self._state == PENDING:
+            self._waiter = waiter
+        else:
+            waiter._reply_ready(self)
+
+    def result(self) -> Any:
+        """Return the answer, or raise the error, of a request that is `done`."""
+        return self._outcome()
+
     # A request may stand where a coroutine is wanted: `asyncio.create_task(ref.request(...))`.
 
     def send(self, value: Any) -> Any:
@@ -254,11 +270,18 @@ class Send(Request):
 class Gathering:
     """Several requests awaited together. See `gather`."""
 
-    __slots__ = ("_failed", "_missing", "_raise", "_waiter", "requests")
+    __slots__ = ("_enough", "_failed", "_missing", "_on_reply", "_raise", "_waiter", "requests")
 
-    def __init__(self, requests: tuple[Request, ...], return_exceptions: bool) -> None:
+    def __init__(
+        self,
+        requests: tuple[Request, ...],
+        return_exceptions: bool,
+        on_reply: Callable[[Request], object] | None = None,
+    ) -> None:
         self.requests = requests
         self._raise = not return_exceptions
+        self._on_reply = on_reply
+        self._enough = False
         self._missing = 0
         self._failed: Request | None = None
         self._waiter: Any = None
@@ -267,7 +290,9 @@ class Gathering:
         self._missing -= 1
         if self._raise and request._state != ANSWERED and self._failed is None:
             self._failed = request
-        if self._missing == 0 or self._failed is not None:
+        if self._on_reply is not None and not self._enough and self._on_reply(request):
+            self._enough = True
+        if self._missing == 0 or self._failed is not None or self._enough:
             waiter = self._waiter
             if waiter is not None:
                 self._waiter = None
@@ -291,8 +316,10 @@ class Gathering:
                 missing += 1
             elif self._raise and request._state != ANSWERED:
                 self._failed = request
+            elif self._on_reply is not None and not self._enough and self._on_reply(request):
+                self._enough = True
         self._missing = missing
-        if missing and self._failed is None:
+        if missing and self._failed is None and not self._enough:
             home = self.requests[0]._home
             actor = home.current_in_task()
             try:
@@ -305,6 +332,8 @@ class Gathering:
             finally:
                 if self._missing:
                     self.abandon()
+        elif self._enough:
+            self.abandon()
         if self._failed is not None:
             self.abandon()
             self._failed._outcome()
@@ -314,14 +343,22 @@ class Gathering:
         ]
 
 
-def gather(*requests: Request, return_exceptions: bool = False) -> Awaitable[list[Any]]:
+def gather(
+    *requests: Request,
+    return_exceptions: bool = False,
+    on_reply: Callable[[Request], object] | None = None,
+) -> Awaitable[list[Any]]:
     """Return the answers to *requests*, in their order, all awaited at once.
 
     The first failure is raised and the requests without an answer are abandoned; with
     *return_exceptions* the errors stand in the places of the answers. Unlike `asyncio.gather` it
     makes no task and no future per request: inside an actor it costs about as much as the asks.
+
+    *on_reply* is called with each request at the moment it is done, on the loop's thread; it must
+    not raise. Once it returns something true, the waiting is over, and what has no answer yet is
+    abandoned (with *return_exceptions* a CancelledError stands in its place): a race.
     """
-    return Gathering(requests, return_exceptions)
+    return Gathering(requests, return_exceptions, on_reply)
 
 
 class ActorFuture(pykka.ThreadingFuture[Any]):
