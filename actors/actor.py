@@ -20,7 +20,7 @@ from .messages import PipedFailure, ReceiveTimeout
 from .phase import IDLE, PARKED, QUEUED, STARTING, STOPPING
 from .reasons import NORMAL
 from .ref import ActorRef
-from .request import ActorFuture, Request
+from .request import ActorFuture, Request, new_request
 
 if TYPE_CHECKING:
     from contextvars import Context
@@ -346,7 +346,7 @@ class Actor(pykka.Actor):
 
         Raises `TimeoutError` after *timeout* seconds. Other messages stay queued, in order.
         """
-        request = Request(None, self._ref, self._sched)
+        request = new_request(None, self._ref, self._sched)
         watch = links.monitor(self, ref, request)
         if timeout is not None:
             request._timer = self._sched.loop.call_later(timeout, request._expire, timeout)

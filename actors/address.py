@@ -14,7 +14,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from .errors import ActorDied, MailboxFull
-from .request import Request
+from .request import Request, new_request
 
 if TYPE_CHECKING:
     from .ref import ActorRef
@@ -116,7 +116,7 @@ class Address:
         scheduler = self.system.scheduler
         if ref is not None and ref.is_alive() and get_ident() == scheduler.thread:
             return ref.request(message, timeout)
-        request = Request(message, self, scheduler)  # type: ignore[arg-type]
+        request = new_request(message, self, scheduler)
         if self._closed is not None or not scheduler.post_or_call(self._arrive, request):
             request._state = 2
             request._result = ActorDied(self, self._closed or "noproc")

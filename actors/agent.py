@@ -119,7 +119,9 @@ class Agent:
     ) -> AgentRequest:
         """Return an awaitable for what `ask` returns: cheaper to await many of (see `gather`)."""
         home = self.address(system)
-        request = AgentRequest(Work(payload, context), home, home.system.scheduler, self)
+        request = AgentRequest.make(
+            Work(payload, context), home, home.system.scheduler, self
+        )
         home.put(request)
         if timeout is not None:
             home.system.scheduler.post_or_call(request.start_timer, timeout)

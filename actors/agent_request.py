@@ -44,17 +44,19 @@ class Work:
 class AgentRequest(Request):
     """An awaitable for an agent's answer. See `Agent.ask` for what it raises."""
 
-    __slots__ = ("agent",)
+    agent: Agent
 
-    def __init__(self, work: Work, home: Address, scheduler: Scheduler, agent: Agent) -> None:
-        self.message = work
-        self._target = home  # type: ignore[assignment]
-        self._home = scheduler
-        self._state = PENDING
-        self._waiter = None
-        self._result = None
-        self._timer = None
-        self.agent = agent
+    @classmethod
+    def make(
+        cls, work: Work, home: Address, scheduler: Scheduler, agent: Agent
+    ) -> AgentRequest:
+        """Return a request of *work* from *agent*, whose address is *home*."""
+        request = cls()
+        request.message = work
+        request._target = home  # type: ignore[assignment]
+        request._home = scheduler
+        request.agent = agent
+        return request
 
     def _exception(self) -> BaseException:
         error: BaseException = super()._exception()

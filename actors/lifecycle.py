@@ -116,7 +116,8 @@ def run_hook(scheduler: Scheduler, actor: Actor, hook: Callable[..., Any], *args
     scheduler.current = before
     if result.__class__ is CoroutineType:
         actor._coro = result
-        actor._task = ActorTask(actor, scheduler.loop)
+        actor._task = ActorTask()
+        actor._task._actor = actor
         step(scheduler, actor)
     else:
         job_done(scheduler, actor, result, None)

@@ -12,7 +12,7 @@ from .errors import ActorDied, RequestTimeout, WouldBlock
 from .mailbox import MailboxClosed
 from .phase import IDLE, QUEUED, STOPPING
 from .reasons import KILL, NORMAL
-from .request import ActorFuture, Request, Send
+from .request import ActorFuture, Request, Send, new_request
 
 if TYPE_CHECKING:
     import threading
@@ -145,7 +145,10 @@ class ActorRef(pykka.ActorRef[A], Generic[A]):  # type: ignore[type-var]
         if actor is None:
             return _dead_request(self, message)
         scheduler = actor._sched
-        request = Request(message, self, scheduler)
+        request = Request()
+        request.message = message
+        request._target = self
+        request._home = scheduler
         if get_ident() != scheduler.thread:
             if not _fenced(scheduler, self, message):
                 if not scheduler.post(_arrive, self, request):
@@ -180,7 +183,10 @@ class ActorRef(pykka.ActorRef[A], Generic[A]):  # type: ignore[type-var]
         if actor is None:
             return _dead_request(self, message)
         scheduler = actor._sched
-        request = Send(message, self, scheduler)
+        request = Send()
+        request.message = message
+        request._target = self
+        request._home = scheduler
         if get_ident() != scheduler.thread:
             if not scheduler.post(_arrive_send, self, request):
                 return _dead_request(self, message)
@@ -318,7 +324,7 @@ def _dead_request(ref: ActorRef[Any], message: Any) -> Request:
 
     scheduler = ref._sched
     assert scheduler is not None, "a ref gets its scheduler when its actor is started"
-    request = Request(message, ref, scheduler)
+    request = new_request(message, ref, scheduler)
     request._state = FAILED
     request._result = ActorDied(ref, "noproc")
     return request

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from asyncio import current_task
 from collections.abc import Awaitable, Coroutine, Generator
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -50,28 +51,18 @@ class Request:
     its answer is dropped.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_home",
-        "_result",
-        "_state",
-        "_steps",
-        "_target",
-        "_timer",
-        "_waiter",
-        "message",
-    )
+    # Class attributes as defaults, not slots, and no constructor: one is made for each ask, and the
+    # three attributes that always differ are set by whoever makes it (`new_request`).
+    message: Any
+    _target: ActorRef[Any]
+    _home: Scheduler
+    _state = PENDING
+    _waiter: Waiter | None = None
+    _result: Any = None
+    _timer: asyncio.TimerHandle | None = None
+    _steps: Generator[Any, None, Any] | None = None
 
     waits_for_room = True
-
-    def __init__(self, message: Any, target: ActorRef[Any], home: Scheduler) -> None:
-        self.message = message
-        self._target = target
-        self._home = home
-        self._state = PENDING
-        self._waiter: Waiter | None = None
-        self._result: Any = None
-        self._timer: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
         state = ("pending", "answered", "failed", "abandoned")[self._state]
@@ -187,17 +178,15 @@ class Request:
 
     def send(self, value: Any) -> Any:
         """Run on, as a coroutine would."""
-        try:
-            steps = self._steps
-        except AttributeError:
+        steps = self._steps
+        if steps is None:
             steps = self._steps = self.__await__()
         return steps.send(value)
 
     def throw(self, *error: Any) -> Any:
         """Raise *error* where it waits, as a coroutine would."""
-        try:
-            steps = self._steps
-        except AttributeError:
+        steps = self._steps
+        if steps is None:
             steps = self._steps = self.__await__()
         return steps.throw(*error)
 
@@ -207,9 +196,8 @@ class Request:
 
     def __await__(self) -> Generator[Any, None, Any]:
         if self._state == PENDING:
-            home = self._home
-            actor = home.current_in_task()
-            if actor is not None:
+            actor = self._home.current
+            if actor is not None and current_task() is actor._task:
                 self._waiter = actor
                 try:
                     yield self
@@ -228,7 +216,18 @@ class Request:
                 finally:
                     if self._state == PENDING:
                         self.abandon()
+        if self._state == ANSWERED:
+            return self._result
         return self._outcome()
+
+
+def new_request(message: Any, target: Any, home: Scheduler) -> Request:
+    """Return a request for *message* to *target*, homed in the scheduler *home*."""
+    request = Request()
+    request.message = message
+    request._target = target
+    request._home = home
+    return request
 
 
 Coroutine.register(Request)
@@ -259,8 +258,6 @@ def _set_unless_done(future: asyncio.Future[None]) -> None:
 
 class Send(Request):
     """A message that waits for room in a bounded mailbox; the answer is that it is in."""
-
-    __slots__ = ()
 
     def admit(self) -> Any:
         self.reply(None)
@@ -320,10 +317,9 @@ class Gathering:
                 self._enough = True
         self._missing = missing
         if missing and self._failed is None and not self._enough:
-            home = self.requests[0]._home
-            actor = home.current_in_task()
+            actor = self.requests[0]._home.current
             try:
-                if actor is not None:
+                if actor is not None and current_task() is actor._task:
                     self._waiter = actor
                     yield self
                 else:

@@ -200,8 +200,9 @@ class Scheduler:
         self.awake = True
         self.runs += 1
         ready = self.ready
-        popleft = ready.popleft
+        next_ready = ready.popleft
         loop = self.loop
+        observer = self.observer
         kind_of = KINDS.get
         clock = loop.time
         deadline = clock() + SLICE_S
@@ -213,7 +214,7 @@ class Scheduler:
                     if clock() > deadline:
                         break
                     credits = CHECK_EVERY
-                actor = popleft()
+                actor = next_ready()
                 if actor._state != QUEUED:
                     continue
                 if actor._phase:
@@ -228,77 +229,108 @@ class Scheduler:
                 context = actor._context
                 if context is None:
                     context = actor._context = self.context.copy()
+                run_in_context = context.run
                 coro = actor._coro
-                batch = self.batch
-                while True:
+
+                if coro is not None:
+                    # The handler that was parked goes on.
                     credits -= 1
+                    task = actor._task
+                    if entered is not task:
+                        swap_task(loop, task)
+                        entered = task
                     try:
-                        if coro is None:
-                            request = None
-                            message = actor._mailbox.popleft()
-                            actor._message = message
-                            receive = actor._behavior or actor.on_receive
-                            kind = kind_of(message.__class__)
-                            if kind is not None:
-                                if kind == ASKED:
-                                    request = actor._current = message
-                                    message = request.message
-                                    kind = kind_of(message.__class__)
-                                if kind is not None:
-                                    receive = actor._receive_special
-                            if self.observer is not None:
-                                receive = self.observer.on_deliver(
-                                    actor, message, request, receive
-                                )
-                            result = context.run(receive, message)
-                            if result.__class__ is CoroutineType:
-                                coro = actor._coro = result
-                                task = actor._task = ActorTask(actor, loop)
-                                swap_task(loop, task)
-                                entered = task
-                                yielded = context.run(coro.send, None)
+                        if task._must_cancel:
+                            yielded = run_in_context(coro.throw, task._cancelled_error())
                         else:
-                            request = actor._current
-                            task = actor._task
-                            if entered is not task:
-                                swap_task(loop, task)
-                                entered = task
-                            if task._must_cancel:
-                                yielded = context.run(coro.throw, task._cancelled_error())
-                            else:
-                                yielded = context.run(coro.send, None)
+                            yielded = run_in_context(coro.send, None)
                     except StopIteration as stop:
-                        if coro is None:
-                            lifecycle.handler_failed(self, actor, request, actor._message, stop)
-                            break
-                        result = stop.value
-                        coro = actor._coro = None
+                        actor._coro = None
                         task._done = True
                         if task._callbacks is not None:
                             task._finish()
+                        request = actor._current
+                        if request is not None:
+                            actor._current = None
+                            request.reply(stop.value)
+                        actor._handled += 1
                     except BaseException as error:
-                        if coro is not None:
-                            coro = actor._coro = None
-                            task._finish()
-                        lifecycle.handler_failed(self, actor, request, actor._message, error)
-                        break
+                        actor._coro = None
+                        task._finish()
+                        lifecycle.handler_failed(
+                            self, actor, actor._current, actor._message, error
+                        )
                     else:
-                        if coro is not None:
-                            cls = yielded.__class__
-                            if cls in OWN_AWAITABLES and not task._must_cancel:
-                                actor._state = PARKED
-                                if actor._phase & DOOMED:
-                                    self.enqueue(actor)
-                            else:
-                                park(self, actor, task, yielded)
+                        if type(yielded) in OWN_AWAITABLES and not task._must_cancel:
+                            actor._state = PARKED
+                            if actor._phase & DOOMED:
+                                self.enqueue(actor)
+                        else:
+                            park(self, actor, task, yielded)
+                else:
+                    behavior = actor._behavior
+                    on_receive = actor.on_receive if behavior is None else behavior
+                    mailbox = actor._mailbox
+                    batch = BATCH
+                    while mailbox:
+                        message = actor._message = mailbox.popleft()
+                        request = None
+                        receive = on_receive
+                        kind = kind_of(type(message))
+                        if kind is not None:
+                            if kind == ASKED:
+                                request = actor._current = message
+                                message = request.message
+                                kind = kind_of(type(message))
+                            if kind is not None:
+                                receive = actor._receive_special
+                        if observer is not None:
+                            receive = observer.on_deliver(actor, message, request, receive)
+                        try:
+                            result = run_in_context(receive, message)
+                            if type(result) is CoroutineType:
+                                coro = actor._coro = result
+                                task = actor._task = ActorTask()
+                                task._actor = actor
+                                swap_task(loop, task)
+                                entered = task
+                                yielded = run_in_context(coro.send, None)
+                                if type(yielded) in OWN_AWAITABLES and not task._must_cancel:
+                                    actor._state = PARKED
+                                    if actor._phase & DOOMED:
+                                        self.enqueue(actor)
+                                else:
+                                    park(self, actor, task, yielded)
+                                break
+                        except StopIteration as stop:
+                            if coro is None:
+                                lifecycle.handler_failed(
+                                    self, actor, request, actor._message, stop
+                                )
+                                break
+                            result = stop.value
+                            coro = actor._coro = None
+                            task._done = True
+                            if task._callbacks is not None:
+                                task._finish()
+                        except BaseException as error:
+                            if coro is not None:
+                                actor._coro = None
+                                task._finish()
+                            lifecycle.handler_failed(self, actor, request, actor._message, error)
                             break
-                    if request is not None and actor._current is request:
-                        actor._current = None
-                        request.reply(result)
-                    actor._handled += 1
-                    batch -= 1
-                    if batch <= 0 or actor._phase or not actor._mailbox:
-                        break
+                        if request is not None and actor._current is request:
+                            actor._current = None
+                            request.reply(result)
+                        batch -= 1
+                        if actor._phase or batch == 0:
+                            break
+                        if actor._behavior is not behavior:
+                            behavior = actor._behavior
+                            on_receive = actor.on_receive if behavior is None else behavior
+                    handled = BATCH - batch
+                    actor._handled += handled
+                    credits -= handled or 1
                 # Whatever happened above may have stopped the actor, or it may be parked.
                 if actor._state == RUNNING:
                     if actor._phase or actor._mailbox:

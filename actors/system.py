@@ -27,7 +27,7 @@ from .events import EventStream
 from .phase import HELD, IDLE, OFFLOADED, PARKED, QUEUED, RUNNING, STARTING, STOPPING, SUSPENDED
 from .reasons import KILLED, SHUTDOWN
 from .registry import Groups, Names, pykka_index
-from .request import Request
+from .request import Request, new_request
 from .scheduler import Observer, ReadyQueue, Scheduler
 from .workers import Job, JobRunner, ThreadPool
 
@@ -430,7 +430,7 @@ class ActorSystem:
         incarnation: int = 1,
     ) -> Any:
         """Start an actor linked to *parent*, and wait until it has started. See `start_link`."""
-        ack = Request(None, parent._ref, parent._sched)
+        ack = new_request(None, parent._ref, parent._sched)
         try:
             ref = self._spawn(
                 actor_class,

@@ -54,9 +54,12 @@ class ActorTask:
     work_cancelled = False
     """Whether the asker has withdrawn the message that is being handled."""
 
-    def __init__(self, actor: Actor, loop: asyncio.AbstractEventLoop) -> None:
-        self._actor = actor
-        self._loop = loop
+    _actor: Actor
+    """Set right after the making: a constructor call would double the price."""
+
+    @property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        return self._actor._sched.loop
 
     def __repr__(self) -> str:
         return f"<ActorTask {self.get_name()} {'done' if self._done else 'pending'}>"
