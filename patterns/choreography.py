@@ -33,9 +33,9 @@ class ChoreographyDefinition(PatternDefinition):
     """A choreography: its agents, and which of them reacts to which event."""
 
     agents: tuple[AskField, ...] = ()
-    event_handlers: dict[
-        str, Annotated[tuple[BranchField, ...], BeforeValidator(_as_list)]
-    ] = Field(min_length=1)
+    event_handlers: dict[str, Annotated[tuple[BranchField, ...], BeforeValidator(_as_list)]] = (
+        Field(min_length=1)
+    )
     event_types: dict[str, Any] = Field(default_factory=dict[str, Any])
     start_event: str | None = None
     dead_letter: str | None = None
@@ -225,9 +225,10 @@ class ChoreographyOrchestration(OrchestrationPattern):
         """Let several events happen together, in one reaction; see `emit_event`."""
         checked = tuple(self._checked(event) for event in events)
         trigger = _Trigger(checked, correlation_id, strict=False)
-        report = await self._run(trigger, timeout, self._scope(context, resolver))
-        reaction: Reaction = report.result()
-        return reaction
+        execution = await self._run(trigger, timeout, self._scope(context, resolver))
+        if execution.error is not None:
+            raise execution.error
+        return cast(Reaction, execution.value)
 
     async def coordinate(self, run: Execution) -> Any:
         trigger = self._trigger(run)
@@ -338,7 +339,11 @@ class _Chain:
             turns.append(_Turn(handler, emit.event, payload, trail))
         if not handled:
             self.unhandled.append(emit)
-            letter = {"event": emit.event, "data": emit.data, "error": "no agent handles this event"}
+            letter = {
+                "event": emit.event,
+                "data": emit.data,
+                "error": "no agent handles this event",
+            }
             turns.extend(self._dead_letter(letter, trail))
         self._turns += len(turns)
         if self._turns > self._spec.max_reactions:
@@ -424,5 +429,3 @@ def _spoiled(outcome: Completed, error: Exception) -> Outcome:
         outcome.agent, outcome.started_at, outcome.ended_at, outcome.attempts,
         outcome.incarnation, error,
     )  # fmt: skip
-
-

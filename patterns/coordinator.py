@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from agenticaiframework.actors import Actor
+from agenticaiframework.actors import SHUTDOWN, Actor, ActorRef
 
 from .execution import Execution
-from .report import Report
+
+END_GRACE_S: Final = 10.0
+"""How long the end of a stopped coordinator is waited for; it then goes on ending by itself."""
 
 CONDUCT: Final = "conduct"
 """The one message that a coordinator gets."""
@@ -23,19 +25,27 @@ class Coordinator(Actor):
     def __init__(self, execution: Execution) -> None:
         super().__init__()
         self.execution = execution
-        execution.coordinator = self
 
-    async def on_receive(self, message: Any) -> Report:
-        report = await self.execution.conduct()
+    async def on_receive(self, message: Any) -> None:
+        await self.execution.conduct()
         self.stop()
-        return report
+
+
+class StreamedCoordinator(Coordinator):
+    """A coordinator whose execution is read event by event: its end is always told."""
 
     def on_stop(self) -> None:
-        self._end()
+        self.execution.lost(self.exit_reason)
 
     def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
-        self._end()
+        self.execution.lost(exception_value)
 
-    def _end(self) -> None:
-        self.execution.ended(self.exit_reason)
-        self.execution.coordinator = None
+
+async def stop_execution(execution: Execution, coordinator: ActorRef[Any]) -> None:
+    """Stop *execution*, and wait until it has ended, and undone what it undoes.
+
+    So that nothing of it is left when the caller of a cancelled execution goes on.
+    """
+    coordinator.exit(SHUTDOWN)
+    await execution.system.wait_ended(coordinator, END_GRACE_S)
+    await execution.released()

@@ -127,7 +127,9 @@ class DebateOrchestration(OrchestrationPattern):
         ended: Literal["unanimous", "vote"] = "unanimous" if count.unanimous else "vote"
         return Verdict(count.value(winner), ended, round_, count, answers)
 
-    async def _round(self, run: Execution, round_: int, before: Mapping[str, Any]) -> dict[str, Any]:
+    async def _round(
+        self, run: Execution, round_: int, before: Mapping[str, Any]
+    ) -> dict[str, Any]:
         works: dict[str, Work] = {}
         for voter, ask in self._voters.items():
             payload = run.input

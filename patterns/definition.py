@@ -81,8 +81,14 @@ def define(model: type[DefinitionT], what: str, data: Any, example: str = "") ->
 
 
 def _problems(error: ValidationError) -> list[str]:
+    entries = error.errors(include_url=False)
+    places = [entry["loc"] for entry in entries]
     problems: list[str] = []
-    for entry in error.errors(include_url=False):
+    for entry in entries:
+        place = entry["loc"]
+        if any(len(p) > len(place) and p[: len(place)] == place for p in places):
+            # A list whose items are wrong is also "too short"; the items say it better.
+            continue
         where = _where(entry["loc"])
         kind = entry["type"]
         message = str(entry["msg"])
@@ -153,7 +159,9 @@ def read_condition(value: Any) -> str | Test:
         return value
     if callable(value):
         return cast(Test, value)
-    raise ValueError(f"a condition is an expression such as \"input.x == 'y'\", not {_shown(value)}")
+    raise ValueError(
+        f"a condition is an expression such as \"input.x == 'y'\", not {_shown(value)}"
+    )
 
 
 ConditionField: TypeAlias = Annotated[

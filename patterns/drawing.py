@@ -46,7 +46,9 @@ class Drawing:
     def edge(self, source: str, to: str, label: str = "", *, dotted: bool = False) -> None:
         """Draw an arrow, dotted for what only happens when something fails."""
         arrow = "-.->" if dotted else "-->"
-        self._line(f'{source} {arrow}|"{_escape(label)}"| {to}' if label else f"{source} {arrow} {to}")
+        self._line(
+            f'{source} {arrow}|"{_escape(label)}"| {to}' if label else f"{source} {arrow} {to}"
+        )
 
     @contextmanager
     def group(self, label: str) -> Iterator[None]:

@@ -28,7 +28,7 @@ class PatternFailed(AgenticError):
         work: str | None = None,
         cause: BaseException | None = None,
     ) -> None:
-        super().__init__(f"{pattern!r} {problem}{_others(outcomes, work)}")
+        super().__init__(f"{pattern!r} {problem.rstrip('.')}.{_others(outcomes, work)}")
         self.pattern = pattern
         self.problem = problem
         self.work = work
@@ -47,6 +47,14 @@ class PatternTimedOut(PatternFailed, TimeoutError):
     def __init__(self, pattern: str, timeout_s: float, outcomes: Mapping[str, Outcome]) -> None:
         super().__init__(pattern, f"took longer than its {timeout_s:g} s and was stopped", outcomes)
         self.timeout_s = timeout_s
+
+
+class NotCompleted(AgenticError):
+    """A piece of work has no result; *outcome* says how it ended. Seen by patterns only."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(f"{outcome.agent!r} {describe_outcome(outcome)}")
+        self.outcome = outcome
 
 
 class CoordinatorLost(PatternFailed):
@@ -153,8 +161,8 @@ def _others(outcomes: Mapping[str, Outcome], work: str | None) -> str:
                 said = said.split(" (", 1)[0]
             groups.setdefault(said, []).append(repr(name))
     if not groups:
-        return "."
-    return ". " + "; ".join(f"{said}: {_some(names)}" for said, names in groups.items()) + "."
+        return ""
+    return " " + "; ".join(f"{said}: {_some(names)}" for said, names in groups.items()) + "."
 
 
 def _some(names: list[str]) -> str:

@@ -41,7 +41,9 @@ def read_event_key(text: str) -> EventKey:
     """Return *text* as a key; raises ValueError for one without names."""
     parts = tuple(part.strip() for part in text.split("&"))
     if not all(parts):
-        raise ValueError(f"{text!r} is no event. Write 'order.paid', 'order.*' or 'a.done & b.done'")
+        raise ValueError(
+            f"{text!r} is no event. Write 'order.paid', 'order.*' or 'a.done & b.done'"
+        )
     return EventKey(text, parts, tuple(_pattern(part) for part in parts))
 
 

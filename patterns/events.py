@@ -76,7 +76,5 @@ class Finished(_Happened):
     outcome: Outcome
 
 
-PatternEvent: TypeAlias = (
-    Started | Chunk | HandedOff | Retried | AgentRestarted | Ended | Finished
-)
+PatternEvent: TypeAlias = Started | Chunk | HandedOff | Retried | AgentRestarted | Ended | Finished
 """Everything that `stream` yields."""

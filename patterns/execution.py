@@ -1,38 +1,34 @@
 """One run of a pattern: its input, its outcomes so far, and the means to ask agents.
 
 A pattern's `coordinate` gets the `Execution` and says what is asked, in which order; everything that
-all patterns share happens here: names, policies, outcomes, events, the whole time limit.
+all patterns share happens here: names, outcomes, events, the whole time limit.
+
+Work without a policy, whose events nobody reads, is most of all work. It is asked directly, and what
+is known of it is kept as a plain tuple until somebody looks at the outcomes.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from agenticaiframework.actors import ActorSystem
+from agenticaiframework.actors import ActorSystem, Agent, gather
 
+from . import attempts
 from .chunks import CHUNKS, ChunkSink
-from .errors import CoordinatorLost, NestedTooDeep, PatternFailed, PatternTimedOut
-from .events import (
-    AgentRestarted,
-    Ended,
-    Finished,
-    HandedOff,
-    PatternEvent,
-    Retried,
-    Started,
-)
+from .errors import CoordinatorLost, NestedTooDeep, NotCompleted, PatternFailed, PatternTimedOut
+from .events import Ended, Finished, HandedOff, PatternEvent
 from .function import FunctionTarget
 from .outcome import Cancelled, Completed, Failed, Outcome, Skipped, TimedOut
-from .policy import NO_POLICY, Default, Fallback, WorkPolicy
+from .policy import NO_POLICY, WorkPolicy
 from .report import Report
-from .target import Askable, Nestable, Scope, Target, target_name
+from .target import Askable, Scope, Target, target_name
 from .task_bag import TaskBag
 
 if TYPE_CHECKING:
-    from .coordinator import Coordinator
+    from agenticaiframework.actors import Request
 
 MAX_NESTING = 64
 """Executions in one another; a pattern that contains itself by name would have no end."""
@@ -75,24 +71,26 @@ class Execution:
     """One run of a pattern. Owned by its coordinator, on the loop of its system."""
 
     __slots__ = (
-        "_emit",
         "_holds",
-        "_is_over",
         "_limit",
-        "_on_end",
         "_on_release",
+        "_outcomes",
         "_path",
+        "_plain",
         "_resolved",
-        "coordinator",
+        "clock",
+        "emit",
+        "ended_at",
+        "error",
         "input",
-        "outcomes",
+        "over",
         "pattern",
-        "report",
         "scope",
         "started_at",
         "stopping",
         "system",
         "timeout_s",
+        "value",
     )
 
     def __init__(
@@ -108,26 +106,30 @@ class Execution:
         self.scope = scope
         self.timeout_s = timeout_s
         self.system = system
-        self.outcomes: dict[str, Outcome] = {}
-        """What became of each piece of work so far, by name, in the order in which they ended."""
-        self.report: Report | None = None
-        self.coordinator: Coordinator | None = None
+        self.clock = system.loop.time
+        self.emit: Callable[[PatternEvent], None] | None = scope.emit
+        """Takes events while somebody reads them."""
         self.stopping = "cancelled"
         """Why work that is cancelled from now on is cancelled."""
-        self.started_at = system.clock()
-        self._emit = scope.emit
-        self._path = (*scope.path, pattern.name)
+        self.over = False
+        """Whether there is a result (``value``), or an ``error`` in its place."""
+        self.value: Any = None
+        self.error: PatternFailed | None = None
+        self.started_at = self.ended_at = self.clock()
+        self._outcomes: dict[str, Outcome] = {}
+        self._plain: list[tuple[str, Askable, float, float, int | None, Any]] = []
         self._limit: asyncio.Timeout | None = None
-        self._resolved: dict[str, Askable] = {}
         self._holds = 0
-        self._is_over = False
-        self._on_end: list[Callable[[], object]] = []
-        self._on_release: list[Callable[[], object]] = []
-        if len(self._path) > MAX_NESTING:
-            raise NestedTooDeep(self._path)
+        self._on_release: list[asyncio.Future[None]] | None = None
+        self._path: tuple[str, ...] | None = None
+        if len(scope.path) >= MAX_NESTING:
+            raise NestedTooDeep((*scope.path, pattern.name))
+        resolved: dict[str, Askable] = {}
+        self._resolved = resolved
+        resolver = scope.resolver
         for target in pattern.targets():
-            if isinstance(target, str):
-                self.resolve(target)
+            if target.__class__ is str and target not in resolved:
+                resolved[target] = resolver(target)
 
     # -- for patterns --------------------------------------------------------------------------
 
@@ -136,6 +138,24 @@ class Execution:
         """The name of the pattern that runs."""
         return self.pattern.name
 
+    @property
+    def path(self) -> tuple[str, ...]:
+        """The names of the executions around this one, and its own."""
+        if self._path is None:
+            self._path = (*self.scope.path, self.pattern.name)
+        return self._path
+
+    @property
+    def outcomes(self) -> dict[str, Outcome]:
+        """What became of each piece of work so far, by name, in the order in which they ended."""
+        if self._plain:
+            for name, askable, started, ended, incarnation, value in self._plain:
+                self._outcomes[name] = Completed(
+                    askable.name, started, ended, 1, incarnation, None, value
+                )
+            self._plain.clear()
+        return self._outcomes
+
     def resolve(self, target: Target) -> Askable:
         """Return who *target* stands for; raises the resolver's error for an unknown name."""
         if isinstance(target, str):
@@ -143,9 +163,29 @@ class Execution:
             if found is None:
                 found = self._resolved[target] = self.scope.resolver(target)
             return found
-        if isinstance(target, Askable):
-            return target
-        return FunctionTarget(target)
+        if hasattr(target, "ask"):
+            return cast(Askable, target)
+        return FunctionTarget(cast(Callable[..., Any], target))
+
+    async def ask(self, name: str, target: Target, payload: Any) -> Any:
+        """Return *target*'s answer, asked without a policy; raise `NotCompleted` with the outcome."""
+        askable = self.resolve(target)
+        if self.emit is not None:
+            outcome = await self.perform(name, askable, payload)
+            if isinstance(outcome, Completed):
+                return outcome.value
+            raise NotCompleted(outcome)
+        started = self.clock()
+        try:
+            value = await self.call(askable, name, payload, None, None)
+        except asyncio.CancelledError:
+            self.interrupted(name, askable, started, 1)
+            raise
+        except Exception as error:
+            failure = self.failure(askable, started, 1, error, None)
+            raise NotCompleted(self.settle(name, failure)) from error
+        self._plain.append((name, askable, started, self.clock(), self.incarnation(askable), value))
+        return value
 
     async def perform(
         self,
@@ -159,31 +199,11 @@ class Execution:
 
         Raises nothing but the resolver's error and CancelledError.
         """
-        askable = self.resolve(target)
-        if self._emit is None and policy is NO_POLICY:
-            started = self.system.clock()
-            try:
-                value = await self._ask(askable, name, payload, None, context)
-            except asyncio.CancelledError:
-                self._interrupted(name, askable, started, 1)
-                raise
-            except Exception as error:
-                outcome = self._failure(askable, started, 1, error, None)
-            else:
-                outcome = Completed(
-                    askable.name, started, self.system.clock(), 1, _incarnation(askable), None, value
-                )
-            self.outcomes[name] = outcome
-            return outcome
-        return await self._perform_with(name, askable, payload, policy, context)
-
-    async def perform_work(self, work: Work) -> Outcome:
-        """Do *work*; see `perform`."""
-        return await self.perform(work.name, work.target, work.payload, work.policy, work.context)
+        return await attempts.perform(self, Work(name, target, payload, policy, context))
 
     async def perform_all(
         self,
-        works: Iterable[Work],
+        works: Sequence[Work],
         *,
         limit: int | None = None,
         enough: Callable[[Outcome], str | None] | None = None,
@@ -193,237 +213,189 @@ class Execution:
         *enough* sees each outcome as it comes; once it returns a text, what still runs is cancelled
         and the rest is not started, for that reason.
         """
-        todo = list(works)
         async with TaskBag(limit) as bag:
 
             async def do(work: Work) -> None:
-                outcome = await self.perform_work(work)
+                outcome = await attempts.perform(self, work)
                 if enough is not None and not bag.stopped:
                     reason = enough(outcome)
                     if reason is not None:
                         self.stopping = reason
                         bag.stop()
 
-            for work in todo:
+            for work in works:
                 if limit is not None and not await bag.room():
                     break
                 bag.start(do(work))
             await bag.settled()
-        for work in todo:
-            if work.name not in self.outcomes:
-                now = self.system.clock()
-                self.settle(
-                    work.name,
-                    Cancelled(target_name(work.target), now, now, 0, reason=self.stopping),
-                )
+        outcomes = self.outcomes
+        for work in works:
+            if work.name not in outcomes:
+                now = self.clock()
+                never = Cancelled(target_name(work.target), now, now, 0, reason=self.stopping)
+                self.settle(work.name, never)
         self.stopping = "cancelled"
-        return [self.outcomes[work.name] for work in todo]
+        return [outcomes[work.name] for work in works]
+
+    async def ask_all(self, works: Sequence[Work]) -> list[Any] | None:
+        """Return the answers of *works*, all asked at once, or None if one has none: see `outcomes`.
+
+        The cheap way of `perform_all`, for agents without policies: no task for each of them.
+        """
+        clock = self.clock
+        started = clock()
+        requests: list[Request] = []
+        ended: dict[Request, float] = {}
+        agents: list[Agent] = []
+        for work in works:
+            agent = cast(Agent, self.resolve(work.target))
+            agents.append(agent)
+            requests.append(
+                agent.request(
+                    work.payload, context=self._context(work.name, None), system=self.system
+                )
+            )
+
+        def note(request: Request) -> None:
+            ended[request] = clock()
+
+        try:
+            answers = await gather(*requests, return_exceptions=True, on_reply=note)
+        except asyncio.CancelledError:
+            for work, agent, request in zip(works, agents, requests, strict=True):
+                if request in ended:
+                    await self._note(work.name, agent, started, ended[request], request)
+                else:
+                    self.interrupted(work.name, agent, started, 1)
+            raise
+        complete = True
+        plain = self._plain
+        for work, agent, request, answer in zip(works, agents, requests, answers, strict=True):
+            at = ended.get(request, started)
+            if isinstance(answer, BaseException):
+                complete &= await self._note(work.name, agent, started, at, request)
+            else:
+                plain.append((work.name, agent, started, at, self.incarnation(agent), answer))
+        return answers if complete else None
+
+    async def _note(
+        self, name: str, agent: Agent, started: float, ended: float, request: Request
+    ) -> bool:
+        """Keep what became of *request*, which is done; return whether it has an answer."""
+        try:
+            answer = await request
+        except Exception as error:
+            self.settle(name, self.failure(agent, started, 1, error, None, ended))
+            return False
+        self._plain.append((name, agent, started, ended, self.incarnation(agent), answer))
+        return True
+
+    def plain_agents(self, works: Sequence[Work]) -> bool:
+        """Whether *works* are agents asked without policies, with nobody reading events."""
+        return self.emit is None and all(
+            work.policy is NO_POLICY and isinstance(self.resolve(work.target), Agent)
+            for work in works
+        )
 
     def settle(self, name: str, outcome: Outcome) -> Outcome:
         """Keep *outcome* as what became of the work *name*, and tell who streams."""
         self.outcomes[name] = outcome
-        if self._emit is not None:
-            self._emit(Ended(outcome.ended_at, self._path, name, outcome))
+        if self.emit is not None:
+            self.emit(Ended(outcome.ended_at, self.path, name, outcome))
         return outcome
 
     def skip(self, name: str, target: Target, reason: str) -> Outcome:
         """Note that the work *name* is not needed, because of *reason*."""
-        now = self.system.clock()
+        now = self.clock()
         return self.settle(name, Skipped(target_name(target), now, now, reason=reason))
 
     def handed_off(self, source: str, to: str, trigger: str) -> None:
         """Tell who streams that the turn goes from *source* to *to*."""
-        if self._emit is not None:
-            self._emit(HandedOff(self.system.clock(), self._path, to, source, to, trigger))
+        if self.emit is not None:
+            self.emit(HandedOff(self.clock(), self.path, to, source, to, trigger))
 
     # -- asking --------------------------------------------------------------------------------
 
-    def _ask(
+    def call(
         self,
         askable: Askable,
         name: str,
         payload: Any,
         timeout_s: float | None,
-        context: Mapping[str, Any] | None,
+        added: Mapping[str, Any] | None,
     ) -> Awaitable[Any]:
-        inherited = self.scope.context
-        if context is not None or inherited is not None or self._emit is not None:
-            context = self._context(name, context)
-        if isinstance(askable, Nestable):
-            scope = Scope(self.scope.resolver, context, self._emit, (*self._path, name))
-            return askable.ask_within(payload, timeout_s, scope)
+        """Return an awaitable of *askable*'s answer, asked within this execution's scope."""
+        context = self._context(name, added)
+        if isinstance(askable, Agent):
+            return askable.request(payload, timeout_s, context=context, system=self.system)
+        within = getattr(askable, "ask_within", None)
+        if within is not None:
+            scope = Scope(self.scope.resolver, context, self.emit, (*self.path, name))
+            answer: Awaitable[Any] = within(payload, timeout_s, scope)
+            return answer
         return askable.ask(payload, timeout_s, context=context)
 
-    def _context(self, name: str, added: Mapping[str, Any] | None) -> dict[str, Any]:
-        context = {**(self.scope.context or {}), **(added or {})}
+    def _context(self, name: str, added: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+        """Return what the handler of the work *name* finds in `agent_context`."""
+        inherited = self.scope.context
+        if inherited is None and self.emit is None:
+            return added
+        context = {**(inherited or {}), **(added or {})}
         key = context.get(IDEMPOTENCY_KEY)
         if key is not None:
             # Each piece of work has its own key, the same for all its attempts.
             context[IDEMPOTENCY_KEY] = f"{key}/{self.name}/{name}"
-        if self._emit is not None:
-            context[CHUNKS] = ChunkSink(self._emit, self.system.clock, self._path, name)
+        if self.emit is not None:
+            context[CHUNKS] = ChunkSink(self.emit, self.clock, self.path, name)
         return context
 
-    async def _perform_with(
-        self,
-        name: str,
-        askable: Askable,
-        payload: Any,
-        policy: WorkPolicy,
-        context: Mapping[str, Any] | None,
-    ) -> Outcome:
-        outcome = await self._attempts(name, askable, payload, policy, context)
-        if isinstance(outcome, (Failed, TimedOut)):
-            outcome = await self._stand_in(name, askable, payload, policy, context, outcome)
-        return self.settle(name, outcome)
+    def incarnation(self, askable: Askable) -> int | None:
+        """Return which incarnation of an agent is in service, where that is known."""
+        if isinstance(askable, Agent):
+            return askable.address(self.system).incarnation
+        return None
 
-    async def _attempts(
-        self,
-        name: str,
-        askable: Askable,
-        payload: Any,
-        policy: WorkPolicy,
-        context: Mapping[str, Any] | None,
-    ) -> Outcome:
-        clock = self.system.clock
-        started = clock()
-        incarnation = _incarnation(askable)
-        attempt = 0
-        while True:
-            attempt += 1
-            if self._emit is not None:
-                self._emit(Started(clock(), self._path, name, askable.name, attempt))
-            try:
-                value = await self._ask(askable, name, payload, policy.timeout, context)
-            except asyncio.CancelledError:
-                self._interrupted(name, askable, started, attempt)
-                raise
-            except Exception as failure:
-                error = failure
-            else:
-                incarnation = self._restarted(name, askable, incarnation)
-                return Completed(
-                    askable.name, started, clock(), attempt, incarnation, None, value
-                )
-            retry = policy.retry
-            if retry is None or not retry.allows(error, attempt):
-                return self._failure(askable, started, attempt, error, policy.timeout)
-            chance = self.system.random.random() if retry.jitter else 0.0
-            delay_s = retry.delay_s(error, attempt, chance)
-            if self._emit is not None:
-                self._emit(
-                    Retried(clock(), self._path, name, askable.name, attempt, delay_s, error)
-                )
-            del error
-            try:
-                await asyncio.sleep(delay_s)
-            except asyncio.CancelledError:
-                self._interrupted(name, askable, started, attempt)
-                raise
-            incarnation = self._restarted(name, askable, incarnation)
-
-    async def _stand_in(
-        self,
-        name: str,
-        askable: Askable,
-        payload: Any,
-        policy: WorkPolicy,
-        context: Mapping[str, Any] | None,
-        failed: Failed | TimedOut,
-    ) -> Outcome:
-        """Return what stands in for what *failed* for good, as the policy's ``on_error`` says."""
-        now = self.system.clock
-        match policy.on_error:
-            case "skip":
-                return Skipped(
-                    failed.agent, failed.started_at, now(), failed.attempts,
-                    failed.incarnation, failed.cause, "failed, and may be left out",
-                )  # fmt: skip
-            case Default(default=value):
-                return Completed(
-                    failed.agent, failed.started_at, now(), failed.attempts,
-                    failed.incarnation, failed.cause, value, "default",
-                )  # fmt: skip
-            case Fallback(fallback=target):
-                other = self.resolve(target)
-                if self._emit is not None:
-                    self._emit(
-                        HandedOff(now(), self._path, name, askable.name, other.name, "on_error")
-                    )
-                limit = WorkPolicy(timeout=policy.timeout)
-                outcome = await self._attempts(name, other, payload, limit, context)
-                attempts = failed.attempts + outcome.attempts
-                if isinstance(outcome, Completed):
-                    return Completed(
-                        other.name, failed.started_at, outcome.ended_at, attempts,
-                        outcome.incarnation, failed.cause, outcome.value, "fallback",
-                    )  # fmt: skip
-                if outcome.cause is not None and outcome.cause.__cause__ is None:
-                    outcome.cause.__cause__ = failed.cause
-                return Failed(
-                    other.name, failed.started_at, outcome.ended_at, attempts,
-                    outcome.incarnation, outcome.cause,
-                )  # fmt: skip
-            case _:
-                return failed
-
-    def _failure(
+    def failure(
         self,
         askable: Askable,
         started: float,
-        attempts: int,
-        error: Exception,
+        attempt: int,
+        error: BaseException,
         timeout_s: float | None,
+        ended: float | None = None,
     ) -> Failed | TimedOut:
-        now = self.system.clock()
-        incarnation = _incarnation(askable)
+        """Return the outcome of work that ended with *error*."""
+        at = self.clock() if ended is None else ended
+        incarnation = self.incarnation(askable)
         if isinstance(error, TimeoutError):
-            return TimedOut(askable.name, started, now, attempts, incarnation, error, timeout_s)
-        return Failed(askable.name, started, now, attempts, incarnation, error)
+            return TimedOut(askable.name, started, at, attempt, incarnation, error, timeout_s)
+        return Failed(askable.name, started, at, attempt, incarnation, error)
 
-    def _interrupted(self, name: str, askable: Askable, started: float, attempts: int) -> None:
+    def interrupted(self, name: str, askable: Askable, started: float, attempt: int) -> None:
         """Note that the work *name* was stopped from outside before it had ended."""
-        now = self.system.clock()
+        now = self.clock()
         if self._limit is not None and self._limit.expired():
-            outcome: Outcome = TimedOut(
-                askable.name, started, now, attempts, timeout_s=self.timeout_s
-            )
+            limit = self.timeout_s
+            outcome: Outcome = TimedOut(askable.name, started, now, attempt, timeout_s=limit)
         else:
-            outcome = Cancelled(askable.name, started, now, attempts, reason=self.stopping)
+            outcome = Cancelled(askable.name, started, now, attempt, reason=self.stopping)
         self.settle(name, outcome)
-
-    def _restarted(self, name: str, askable: Askable, before: int | None) -> int | None:
-        now = _incarnation(askable)
-        if self._emit is not None and before is not None and now is not None and now > before:
-            self._emit(AgentRestarted(self.system.clock(), self._path, name, askable.name, now))
-        return now
 
     # -- for the coordinator -------------------------------------------------------------------
 
-    async def conduct(self) -> Report:
-        """Run the pattern to its end, within the whole time limit, and return the report."""
+    async def conduct(self) -> None:
+        """Run the pattern to its end, within the whole time limit. Raises only CancelledError."""
         try:
             if self.timeout_s is None:
-                value = await self.pattern.coordinate(self)
+                self.value = await self.pattern.coordinate(self)
             else:
-                value = await self._within_limit(self.timeout_s)
-        except PatternTimedOut as error:
-            outcome: Outcome = TimedOut(
-                self.name, self.started_at, self.system.clock(), cause=error,
-                timeout_s=error.timeout_s,
-            )  # fmt: skip
+                self.value = await self._within_limit(self.timeout_s)
         except PatternFailed as error:
-            outcome = Failed(self.name, self.started_at, self.system.clock(), cause=error)
+            self.error = error
         except Exception as error:
-            failed = PatternFailed(
-                self.name, f"failed: {type(error).__name__}: {error}", self.outcomes, cause=error
-            )
-            outcome = Failed(self.name, self.started_at, self.system.clock(), cause=failed)
-        else:
-            outcome = Completed(
-                self.name, self.started_at, self.system.clock(), 1, None, None, value
-            )
-        return self._finish(outcome)
+            problem = f"failed: {type(error).__name__}: {error}"
+            self.error = PatternFailed(self.name, problem, self.outcomes, cause=error)
+        self._finish()
 
     async def _within_limit(self, timeout_s: float) -> Any:
         try:
@@ -432,58 +404,53 @@ class Execution:
         except TimeoutError:
             if self._limit is None or not self._limit.expired():
                 raise
-            await self._released()
+            await self.released()
             raise PatternTimedOut(self.name, timeout_s, self.outcomes) from None
 
-    async def _released(self) -> None:
-        """Wait until nothing holds the end of this execution any more."""
-        if self._holds:
-            released: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._on_release.append(lambda: released.done() or released.set_result(None))
-            await released
+    def _finish(self) -> None:
+        self.over = True
+        self.ended_at = self.clock()
+        if self.emit is not None:
+            self.emit(Finished(self.ended_at, self.path, "", self.outcome))
 
-    def _finish(self, outcome: Outcome) -> Report:
-        report = self.report = Report(self.name, outcome, self.outcomes)
-        if self._emit is not None:
-            self._emit(Finished(self.system.clock(), self._path, "", outcome))
-        return report
+    def lost(self, reason: Any) -> None:
+        """Note that the coordinator is gone for *reason*, if that was before there was a result."""
+        if not self.over:
+            self.error = CoordinatorLost(self.name, reason, self.outcomes)
+            self._finish()
 
-    def ended(self, reason: Any) -> Report:
-        """Note that the coordinator has ended, and return the report, which there is always one of."""
-        report = self.report
-        if report is None:
-            error = CoordinatorLost(self.name, reason, self.outcomes)
-            report = self._finish(
-                Failed(self.name, self.started_at, self.system.clock(), cause=error)
+    @property
+    def outcome(self) -> Outcome:
+        """How the whole ended, once it has."""
+        error = self.error
+        if error is None:
+            return Completed(self.name, self.started_at, self.ended_at, value=self.value)
+        if isinstance(error, PatternTimedOut):
+            return TimedOut(
+                self.name, self.started_at, self.ended_at, cause=error, timeout_s=error.timeout_s
             )
-        self._is_over = True
-        self._tell_end()
-        return report
+        return Failed(self.name, self.started_at, self.ended_at, cause=error)
 
-    def on_end(self, call: Callable[[], object]) -> None:
-        """Have *call* called once the coordinator has ended, and nothing holds the end back."""
-        self._on_end.append(call)
-        self._tell_end()
+    def report(self) -> Report:
+        """Return how the whole and each piece of work ended, once it has."""
+        return Report(self.name, self.outcome, dict(self.outcomes))
 
-    def hold_end(self) -> None:
-        """Keep the execution from counting as ended until `release_end`: it is being undone."""
+    def hold(self) -> None:
+        """Keep the execution from counting as ended until `release`: it is being undone."""
         self._holds += 1
 
-    def release_end(self) -> None:
-        """Take back one `hold_end`."""
+    def release(self) -> None:
+        """Take back one `hold`."""
         self._holds -= 1
-        if self._holds == 0:
-            calls, self._on_release = self._on_release, []
-            for call in calls:
-                call()
-        self._tell_end()
+        if self._holds == 0 and self._on_release is not None:
+            waiting, self._on_release = self._on_release, None
+            for future in waiting:
+                if not future.done():
+                    future.set_result(None)
 
-    def _tell_end(self) -> None:
-        if self._is_over and self._holds == 0:
-            calls, self._on_end = self._on_end, []
-            for call in calls:
-                call()
-
-
-def _incarnation(askable: Askable) -> int | None:
-    return getattr(askable, "incarnation", None)
+    async def released(self) -> None:
+        """Wait until nothing holds the end of this execution any more."""
+        if self._holds:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._on_release = [*(self._on_release or ()), future]
+            await future

@@ -161,7 +161,9 @@ class HierarchicalOrchestration(OrchestrationPattern):
             if parent not in reached
         ]
         if depth > self._spec.max_depth:
-            problems.append(f"the rules are {depth} levels deep, and max_depth is {self._spec.max_depth}")
+            problems.append(
+                f"the rules are {depth} levels deep, and max_depth is {self._spec.max_depth}"
+            )
         if problems:
             raise DefinitionError(repr(self), problems, self.example)
 
@@ -180,7 +182,9 @@ class HierarchicalOrchestration(OrchestrationPattern):
             await bag.settled()
             if descent.problem is not None:
                 raise descent.problem
-        failed = [(n, o) for n, o in run.outcomes.items() if not isinstance(o, (Completed, Skipped))]
+        failed = [
+            (n, o) for n, o in run.outcomes.items() if not isinstance(o, (Completed, Skipped))
+        ]
         root_failed = spec.root_agent.label in dict(failed)
         if failed and (spec.join == "all" or root_failed):
             work, outcome = failed[0]
@@ -233,9 +237,7 @@ class HierarchicalOrchestration(OrchestrationPattern):
         for rule in self._spec.delegation_rules:
             label = rule.condition if isinstance(rule.condition, str) else ""
             for child in rule.children:
-                drawing.edge(
-                    node(rule.parent), node(child.agent), "picked" if rule.pick else label
-                )
+                drawing.edge(node(rule.parent), node(child.agent), "picked" if rule.pick else label)
         if self._spec.aggregator is not None:
             merge = node(self._spec.aggregator.agent)
             for name in list(nodes):
@@ -263,7 +265,11 @@ class _Descent:
         async with self._turn or nullcontext():
             outcome = await run.perform(self._unique(name), ask.agent, task, ask.policy)
         if isinstance(outcome, Completed):
-            fields = {**(inherited or _fields(run.input)), **_fields(task), **_fields(outcome.value)}
+            fields = {
+                **(inherited or _fields(run.input)),
+                **_fields(task),
+                **_fields(outcome.value),
+            }
             try:
                 children = self._pattern.delegations(name, run, outcome.value, fields, task)
                 self._spend(name, len(children))

@@ -80,9 +80,7 @@ class LoopOrchestration(OrchestrationPattern):
             if isinstance(outcome, Completed):
                 output = outcome.value
             elif not isinstance(outcome, Skipped):
-                raise work_failed(
-                    self.name, work, outcome, run.outcomes, f"iteration {iteration}"
-                )
+                raise work_failed(self.name, work, outcome, run.outcomes, f"iteration {iteration}")
             if self._until(input_scope(run.input, output=output, iteration=iteration)):
                 return output
         if self._spec.exhausted == "fail":

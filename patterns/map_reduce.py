@@ -76,7 +76,9 @@ class MapReduceOrchestration(OrchestrationPattern):
     def _prepare(self) -> None:
         if self._spec.batch_size is not None and self._spec.reducer is None:
             raise DefinitionError(
-                repr(self), ["batch_size says when the reducer runs, and there is none"], self.example
+                repr(self),
+                ["batch_size says when the reducer runs, and there is none"],
+                self.example,
             )
 
     @property
@@ -237,7 +239,11 @@ class _Job:
     async def _reduce(self, values: list[Any]) -> Any:
         reducer = cast(Ask, self._spec.reducer)
         self._reductions += 1
-        work = reducer.label if self._spec.batch_size is None else f"{reducer.label}[{self._reductions}]"
+        work = (
+            reducer.label
+            if self._spec.batch_size is None
+            else f"{reducer.label}[{self._reductions}]"
+        )
         outcome = await self._run.perform(work, reducer.agent, values, reducer.policy)
         if isinstance(outcome, Completed):
             return outcome.value

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from agenticaiframework.actors import AgenticError
+
 
 @dataclass(frozen=True, slots=True)
 class _Ended:
@@ -95,10 +97,12 @@ def describe_outcome(outcome: Outcome) -> str:
 
 
 def describe_error(error: BaseException | None) -> str:
-    """Return *error* as one line: its type and the first line of its message."""
+    """Return *error* as one line: its type, where the message does not say, and the message."""
     if error is None:
         return "no cause"
     text = str(error).strip().split("\n", 1)[0]
+    if isinstance(error, AgenticError) and text:
+        return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

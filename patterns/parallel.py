@@ -130,6 +130,14 @@ class ParallelOrchestration(OrchestrationPattern):
     async def coordinate(self, run: Execution) -> Any:
         spec = self._spec
         works = self._works(run) if spec.for_each is None else self._items(run, spec.for_each)
+        if spec.join.kind == "all" and spec.max_concurrency is None and run.plain_agents(works):
+            answers = await run.ask_all(works)
+            if answers is not None:
+                result: Any = answers
+                if spec.for_each is None:
+                    result = {w.name: a for w, a in zip(works, answers, strict=True)}
+                return await aggregate(run, spec.aggregator, result)
+            self._check(run, works, [run.outcomes[work.name] for work in works])
         progress = JoinProgress(spec.join, len(works))
         outcomes = await run.perform_all(
             works,
@@ -208,7 +216,9 @@ class ParallelOrchestration(OrchestrationPattern):
             # Others may have completed in the same instant; the race has one winner.
             first = next(n for n, o in run.outcomes.items() if isinstance(o, Completed))
             outcomes = [
-                outcome if work.name == first or not isinstance(outcome, Completed) else _late(outcome)
+                outcome
+                if work.name == first or not isinstance(outcome, Completed)
+                else _late(outcome)
                 for work, outcome in zip(works, outcomes, strict=True)
             ]
         if self._spec.for_each is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -12,7 +11,7 @@ from pydantic import Field
 
 from agenticaiframework.actors import ActorDied, ActorSystem, find_agent
 
-from .coordinator import CONDUCT, Coordinator
+from .coordinator import CONDUCT, Coordinator, stop_execution
 from .definition import Definition, DefinitionError, Seconds, define
 from .drawing import Drawing
 from .dump import dump_definition
@@ -21,9 +20,6 @@ from .kinds import pattern_kind, register_kind
 from .report import Report
 from .stream import EmitEvent, EventStream
 from .target import Resolver, Scope, Target
-
-END_GRACE_S = 10.0
-"""How long a cancelled execution is waited for; one that takes longer goes on ending by itself."""
 
 
 class PatternDefinition(Definition):
@@ -117,8 +113,10 @@ class OrchestrationPattern(ABC):
         name, before any agent runs. *timeout* (seconds) replaces the definition's. Cancelling the
         awaiting task, or the timeout, stops the agents' work for this execution.
         """
-        scope = self._scope(context, resolver)
-        return (await self._run(input_data, timeout, scope)).result()
+        execution = await self._run(input_data, timeout, self._scope(context, resolver))
+        if execution.error is not None:
+            raise execution.error
+        return execution.value
 
     async def run(
         self,
@@ -132,7 +130,7 @@ class OrchestrationPattern(ABC):
 
         Raises only for unknown names and cancellation; what failed is in the report.
         """
-        return await self._run(input_data, timeout, self._scope(context, resolver))
+        return (await self._run(input_data, timeout, self._scope(context, resolver))).report()
 
     def stream(
         self,
@@ -166,7 +164,10 @@ class OrchestrationPattern(ABC):
 
     async def ask_within(self, payload: Any, timeout: float | None, scope: Scope) -> Any:
         """Return the result of running the pattern inside another execution."""
-        return (await self._run(payload, timeout, scope)).result()
+        execution = await self._run(payload, timeout, scope)
+        if execution.error is not None:
+            raise execution.error
+        return execution.value
 
     def _scope(self, context: Mapping[str, Any] | None, resolver: Resolver | None) -> Scope:
         return Scope(resolver or self.resolver or find_agent, context)
@@ -175,21 +176,19 @@ class OrchestrationPattern(ABC):
         limit = self._definition.timeout if timeout is None else timeout
         return Execution(self, input_data, scope, limit, ActorSystem.current())
 
-    async def _run(self, input_data: Any, timeout: float | None, scope: Scope) -> Report:
+    async def _run(self, input_data: Any, timeout: float | None, scope: Scope) -> Execution:
+        """Return the execution, over."""
         execution = self._execution(input_data, timeout, scope)
         ref = execution.system.start(Coordinator, execution)
         try:
-            report: Report = await ref.request(CONDUCT)
-            return report
+            await ref.request(CONDUCT)
         except ActorDied as error:
-            return execution.ended(error.reason)
+            execution.lost(error.reason)
+            await execution.released()
         except BaseException:
-            ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            execution.on_end(lambda: ended.done() or ended.set_result(None))
-            ref.exit("shutdown")
-            # So that nothing is left when the caller goes on.
-            await asyncio.wait((ended,), timeout=END_GRACE_S)
+            await stop_execution(execution, ref)
             raise
+        return execution
 
     # -- as data -------------------------------------------------------------------------------
 

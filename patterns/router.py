@@ -9,7 +9,7 @@ from pydantic import Field
 
 from agenticaiframework.actors import near
 
-from .definition import ConditionField, DefinitionError, Test, compile_condition
+from .definition import ConditionField, DefinitionError, compile_condition
 from .drawing import Drawing
 from .errors import PatternFailed, UnexpectedAnswer, work_failed
 from .execution import Execution
@@ -130,7 +130,9 @@ class RouterOrchestration(OrchestrationPattern):
             if condition is None or condition(scope):
                 run.handed_off(self.name, name, str(route.condition))
                 return name, route
-        raise NoRoute(self.name, [f"{r.condition} -> {n}" for n, r, _ in self._routes], run.outcomes)
+        raise NoRoute(
+            self.name, [f"{r.condition} -> {n}" for n, r, _ in self._routes], run.outcomes
+        )
 
     def _named(self, run: Execution, classifier: str, answer: Any) -> tuple[str, Route] | None:
         """Return the route that the classifier's *answer* names, if it names one."""
@@ -148,7 +150,11 @@ class RouterOrchestration(OrchestrationPattern):
             return None
         names = [name for name, _, _ in self._routes]
         raise UnexpectedAnswer(
-            self.name, classifier, f"the name of a route. {near(wanted, names)}", answer, run.outcomes
+            self.name,
+            classifier,
+            f"the name of a route. {near(wanted, names)}",
+            answer,
+            run.outcomes,
         )
 
     def draw(self, drawing: Drawing) -> None:

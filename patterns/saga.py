@@ -55,7 +55,10 @@ class CompensationFailed(PatternFailed):
     ) -> None:
         listed = ", ".join(f"{n!r} {describe_outcome(o)}" for n, o in not_undone.items())
         super().__init__(
-            pattern, f"{problem}; and what was done is not all undone: {listed}", outcomes, cause=cause
+            pattern,
+            f"{problem}; and what was done is not all undone: {listed}",
+            outcomes,
+            cause=cause,
         )
         self.not_undone = dict(not_undone)
 
@@ -136,9 +139,7 @@ class SagaOrchestration(OrchestrationPattern):
             if isinstance(outcome, Completed):
                 if step.compensate is not None:
                     given = {"input": output, "output": outcome.value}
-                    done.append(
-                        _Undo(name, step.compensate.agent, step.compensate.policy, given)
-                    )
+                    done.append(_Undo(name, step.compensate.agent, step.compensate.policy, given))
                 output = outcome.value
             elif not isinstance(outcome, Skipped):
                 await self._undo(run, done, name, outcome)
@@ -166,7 +167,7 @@ class SagaOrchestration(OrchestrationPattern):
         """Start the actor that undoes *done*; it goes on whatever becomes of the coordinator."""
         if not done:
             return None
-        run.hold_end()
+        run.hold()
         limit = self._spec.compensation_timeout
         return run.system.start(_Compensator, run, list(reversed(done)), error, limit)
 
@@ -236,7 +237,7 @@ class _Compensator(Actor):
         return await self._run.perform(undo_name(undo.step), undo.target, payload, undo.policy)
 
     def on_stop(self) -> None:
-        self._run.release_end()
+        self._run.release()
 
     def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
-        self._run.release_end()
+        self._run.release()

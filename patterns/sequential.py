@@ -10,11 +10,11 @@ from pydantic import Field
 
 from .definition import Test, compile_condition
 from .drawing import Drawing
-from .errors import MissingInput, work_failed
+from .errors import MissingInput, NotCompleted, work_failed
 from .execution import Execution
 from .outcome import Completed, Skipped
 from .pattern import OrchestrationPattern, PatternDefinition
-from .policy import WorkPolicy
+from .policy import NO_POLICY, WorkPolicy
 from .step import Step, StepField, input_scope, unique_names
 from .target import Target
 
@@ -96,19 +96,34 @@ class SequentialOrchestration(OrchestrationPattern):
                 run.skip(step.name, step.target, "its condition does not hold")
                 continue
             payload = self._input(step, run, previous, kept)
-            outcome = await run.perform(step.name, step.target, payload, step.policy)
-            if isinstance(outcome, Completed):
-                previous = outcome.value
-                if step.output_key is not None:
-                    kept[step.output_key] = previous
-            elif not isinstance(outcome, Skipped):
+            try:
+                if step.policy is NO_POLICY:
+                    output = await run.ask(step.name, step.target, payload)
+                else:
+                    output = await self._under_policy(run, step, payload)
+            except NotCompleted as failed:
                 self._leave_out(run, index + 1, "an earlier step failed")
                 where = f"step {index + 1} of {len(self._steps)}"
-                raise work_failed(self.name, step.name, outcome, run.outcomes, where)
+                raise work_failed(
+                    self.name, step.name, failed.outcome, run.outcomes, where
+                ) from failed.outcome.cause
+            if output is not _NOTHING:
+                previous = output
+                if step.output_key is not None:
+                    kept[step.output_key] = output
             if step.stop_if is not None and step.stop_if(_scope(data, previous, kept)):
                 self._leave_out(run, index + 1, f"{step.name!r} ended the sequence")
                 break
         return data if previous is _NOTHING else previous
+
+    @staticmethod
+    async def _under_policy(run: Execution, step: _Planned, payload: Any) -> Any:
+        outcome = await run.perform(step.name, step.target, payload, step.policy)
+        if isinstance(outcome, Completed):
+            return outcome.value
+        if isinstance(outcome, Skipped):
+            return _NOTHING
+        raise NotCompleted(outcome)
 
     def _input(self, step: _Planned, run: Execution, previous: Any, kept: Mapping[str, Any]) -> Any:
         data = run.input

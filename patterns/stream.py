@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Self, TypeAlias
 
-from .coordinator import CONDUCT, Coordinator
+from .coordinator import CONDUCT, StreamedCoordinator, stop_execution
 from .errors import PatternFailed
 from .events import Finished, PatternEvent
 from .execution import Execution
@@ -59,7 +59,8 @@ class EventStream(AsyncIterator[PatternEvent]):
     @property
     def report(self) -> Report | None:
         """The report of the execution, once it has ended."""
-        return None if self._execution is None else self._execution.report
+        execution = self._execution
+        return execution.report() if execution is not None and execution.over else None
 
     def result(self) -> Any:
         """Return the result of the execution, once it has ended, or raise its error."""
@@ -74,7 +75,7 @@ class EventStream(AsyncIterator[PatternEvent]):
             raise StopAsyncIteration
         if self._execution is None:
             self._execution = self._start(buffer.put)
-            self._ref = self._execution.system.start(Coordinator, self._execution)
+            self._ref = self._execution.system.start(StreamedCoordinator, self._execution)
             self._ref.tell(CONDUCT)
         while not buffer.events:
             buffer.wake = asyncio.get_running_loop().create_future()
@@ -92,12 +93,8 @@ class EventStream(AsyncIterator[PatternEvent]):
         """Cancel the execution if it still runs, and wait until it has ended."""
         self._closed = True
         execution = self._execution
-        if execution is None or execution.report is not None:
-            return
-        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        execution.on_end(lambda: ended.done() or ended.set_result(None))
-        self._ref.exit("shutdown")
-        await ended
+        if execution is not None and not execution.over:
+            await stop_execution(execution, self._ref)
 
     async def __aenter__(self) -> Self:
         return self
@@ -115,5 +112,7 @@ class StreamNotFinished(PatternFailed):
 
     def __init__(self) -> None:
         super().__init__(
-            "stream", "has no result yet: read it to its end (`async for event in stream`) first", {}
+            "stream",
+            "has no result yet: read it to its end (`async for event in stream`) first",
+            {},
         )
