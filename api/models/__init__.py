@@ -3,12 +3,15 @@
 from .local import close_local_models
 from .names import UnknownModel
 from .providers import install, model_runner
+from .readiness import ModelNotReady, check_model
 from .weights import LocalModelUnavailable, check_local_model
 
 __all__ = [
     "LocalModelUnavailable",
+    "ModelNotReady",
     "UnknownModel",
     "check_local_model",
+    "check_model",
     "close_local_models",
     "install",
     "model_runner",

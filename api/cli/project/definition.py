@@ -61,7 +61,9 @@ class AgentEntry(Definition):
             module, colon, function = value.partition(":")
             named = all(part.isidentifier() for part in (*module.split("."), function))
             if not (colon and named):
-                raise ValueError(f"{value!r} is no function. For example: handler: my_agents:answer")
+                raise ValueError(
+                    f"{value!r} is no function. For example: handler: my_agents:answer"
+                )
         return value
 
     @model_validator(mode="after")
@@ -86,7 +88,9 @@ class SupervisorEntry(Definition):
     @field_validator("strategy", mode="before")
     @classmethod
     def _check_strategy(cls, value: object) -> object:
-        known = [s.value for s in SupervisionStrategy if s is not SupervisionStrategy.SIMPLE_ONE_FOR_ONE]
+        known = [
+            s.value for s in SupervisionStrategy if s is not SupervisionStrategy.SIMPLE_ONE_FOR_ONE
+        ]
         if isinstance(value, str) and value.lower() in known:
             return value.lower()
         raise ValueError(f"{value!r} is no strategy. {near(str(value), known)}")

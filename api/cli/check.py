@@ -1,0 +1,33 @@
+"""`agenticaiframework check`: everything about a project file that can be known without running it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from .project import ProjectDefinition, load_project
+from .project.build import build_project
+
+
+def check_command(file: Path, *, as_json: bool) -> int:
+    """Print what the project in *file* consists of; raises the error that says what is wrong."""
+    definition = load_project(file)
+    build_project(definition, file.resolve().parent)
+    contents = _contents(definition)
+    if as_json:
+        print(json.dumps(contents, ensure_ascii=False, indent=2))
+    else:
+        print(f"{file}: good")
+        for what, names in contents.items():
+            if names:
+                print(f"  {what}: {', '.join(names)}")
+    return 0
+
+
+def _contents(definition: ProjectDefinition) -> dict[str, list[str]]:
+    return {
+        "agents": list(definition.agents),
+        "supervisors": list(definition.supervisors),
+        "teams": list(definition.teams),
+        "steps": [step.id for step in definition.workflow.steps],
+    }

@@ -1,0 +1,64 @@
+"""What `--input` gives a workflow: ``key=text``, ``key:=JSON``, ``@file.json``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from agenticaiframework.actors import AgenticError
+
+
+class BadInput(AgenticError, ValueError):
+    """A value given with ``--input`` cannot be read."""
+
+    def __init__(self, text: str, problem: str) -> None:
+        super().__init__(
+            f"--input {text}: {problem} Forms that work: query=\"any text\", 'count:=3' (JSON), "
+            "@values.json (a file with a JSON object)."
+        )
+        self.text = text
+
+
+def read_inputs(texts: Iterable[str]) -> dict[str, Any]:
+    """Return the mapping that *texts* make together; raises `BadInput`.
+
+    >>> read_inputs(["query=a=b", "count:=3"])
+    {'query': 'a=b', 'count': 3}
+    """
+    found: dict[str, Any] = {}
+    for text in texts:
+        if text.startswith("@"):
+            values = _read_file(text)
+        else:
+            key, equals, value = text.partition("=")
+            as_json = key.endswith(":")
+            key = key.removesuffix(":").strip()
+            if not equals or not key:
+                raise BadInput(text, "it has no key and '='.")
+            values = {key: _read_json(text, value) if as_json else value}
+        twice = next((key for key in values if key in found), None)
+        if twice is not None:
+            raise BadInput(text, f"{twice!r} is given twice.")
+        found.update(values)
+    return found
+
+
+def _read_json(text: str, value: str) -> Any:
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise BadInput(text, f"the value is no JSON ({error}).") from None
+
+
+def _read_file(text: str) -> Mapping[str, Any]:
+    try:
+        data: object = json.loads(Path(text[1:]).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(text, f"the file cannot be read ({error.strerror or error}).") from None
+    except ValueError as error:
+        raise BadInput(text, f"the file is no JSON ({error}).") from None
+    if not isinstance(data, dict):
+        raise BadInput(text, "the file holds no JSON object.")
+    return cast("dict[str, Any]", data)

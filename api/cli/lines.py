@@ -1,0 +1,99 @@
+"""What the progress of a run says: one line for each event that somebody watching wants to know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from agenticaiframework.actors import describe_reason
+from agenticaiframework.patterns import AgentRestarted, Ended, HandedOff, Retried, Started
+from agenticaiframework.patterns.engine import EventKind, WorkflowEvent
+from agenticaiframework.supervision import ReportKind, SupervisorReport
+
+Tone = Literal["quiet", "good", "bad", "notice"]
+
+_WIDTH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line: *who* it is about, what is *said*, and how much it matters."""
+
+    who: str
+    said: str
+    tone: Tone = "quiet"
+
+
+def workflow_line(event: WorkflowEvent) -> Line | None:
+    """Return the line for an event of a run, or None for one that needs none."""
+    match event.kind:
+        case EventKind.WORK:
+            return work_line(event.step, event.data)
+        case EventKind.STEP_STARTED:
+            again = f" (attempt {event.attempt})" if event.attempt > 1 else ""
+            return Line(event.step, f"started{again}")
+        case EventKind.STEP_COMPLETED:
+            return Line(event.step, "done", "good")
+        case EventKind.STEP_ITERATED:
+            return Line(event.step, "goes round again")
+        case EventKind.STEP_RETRYING:
+            return Line(event.step, f"attempt {event.attempt} failed; trying again", "notice")
+        case EventKind.STEP_FAILED:
+            return Line(event.step, "failed", "bad")
+        case EventKind.STEP_SKIPPED:
+            return Line(event.step, "skipped")
+        case EventKind.STEP_WAITING:
+            return Line(event.step, "waits for a signal", "notice")
+        case EventKind.STEP_SLEEPING:
+            return Line(event.step, "waits for its time")
+        case EventKind.STEP_CANCELLED:
+            return Line(event.step, "cancelled", "notice")
+        case EventKind.WORKFLOW_COMPENSATING:
+            return Line("workflow", "undoing what was done", "notice")
+        case EventKind.COMPENSATION_COMPLETED:
+            return Line(event.step, "undone", "notice")
+        case EventKind.COMPENSATION_FAILED:
+            return Line(event.step, "could not be undone", "bad")
+        case _:
+            return None
+
+
+def work_line(step: str, event: Any) -> Line | None:
+    """Return the line for what happens inside a step: agents at work in a pattern or a team."""
+    where = " > ".join(filter(None, (step, getattr(event, "work", ""))))
+    match event:
+        case Started(agent=agent, attempt=attempt):
+            again = f" (attempt {attempt})" if attempt > 1 else ""
+            return Line(where, f"{agent} at work{again}")
+        case Retried(agent=agent, attempt=attempt, error=error):
+            said = f"{agent}: attempt {attempt} failed ({describe_error(error)}); trying again"
+            return Line(where, said, "notice")
+        case AgentRestarted(agent=agent, incarnation=incarnation):
+            return Line(where, f"{agent} is back (incarnation {incarnation})", "notice")
+        case HandedOff(source=source, to=to, trigger=trigger):
+            return Line(where, f"{source} hands over to {to} ({trigger})")
+        case Ended(outcome=outcome):
+            kind = type(outcome).__name__.lower()
+            return Line(where, kind, "good" if kind == "completed" else "notice")
+        case _:
+            return None
+
+
+def supervision_line(report: SupervisorReport) -> Line | None:
+    """Return the line for what a supervisor did."""
+    child = str(report.child)
+    match report.kind:
+        case ReportKind.CHILD_TERMINATED:
+            return Line("supervisor", f"{child} ended: {describe_reason(report.reason)}", "bad")
+        case ReportKind.RESTARTED:
+            times = f"{report.in_window} of {report.limit} restarts in {report.period_s:g} s"
+            return Line("supervisor", f"{child} restarted ({times})", "notice")
+        case _:
+            what = report.kind.value.replace("_", " ")
+            return Line("supervisor", f"{child}: {what}; {report.next}", "bad")
+
+
+def describe_error(error: BaseException) -> str:
+    """Return the first line of what *error* says, shortened."""
+    first = (str(error).strip() or type(error).__name__).split("\n", 1)[0]
+    return first if len(first) <= _WIDTH else first[: _WIDTH - 3] + "..."

@@ -1,0 +1,69 @@
+"""The entry point of the command `agenticaiframework`: errors become sentences and exit codes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from loguru import logger
+
+from agenticaiframework.actors import AgenticError, MissingExtra
+
+EXIT_FAILED = 1
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
+
+_NEEDED = ("cyclopts", "rich", "yaml")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command with *arguments* (the process's own, if not given); return the exit code.
+
+    No error of the library's own prints a traceback. A defect of the program does.
+    """
+    try:
+        from .app import app
+    except ImportError as error:
+        if error.name not in _NEEDED:
+            raise
+        _complain(MissingExtra("The command agenticaiframework", "cli"))
+        return EXIT_BAD_INPUT
+
+    from cyclopts import CycloptsError
+
+    from agenticaiframework.patterns.engine import (
+        WorkflowCancelled,
+        WorkflowFailed,
+        WorkflowLost,
+    )
+
+    from .interrupts import Interrupted
+
+    # The progress says what happens; the library's log would say it a second time.
+    logger.remove()
+    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        _complain(error)
+        print("Try: agenticaiframework --help", file=sys.stderr)
+        return EXIT_BAD_INPUT
+    except (Interrupted, KeyboardInterrupt):
+        print("Interrupted; everything has been stopped.", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except (WorkflowFailed, WorkflowCancelled, WorkflowLost) as error:
+        _complain(error)
+        return EXIT_FAILED
+    except AgenticError as error:
+        _complain(error)
+        return EXIT_BAD_INPUT
+    except BrokenPipeError:
+        # The reader of our output has had enough, which is its right; without this, Python would
+        # complain once more while it closes the stream.
+        sys.stdout = None  # type: ignore[assignment]
+        return EXIT_FAILED
+    return code if isinstance(code, int) else 0
+
+
+def _complain(error: BaseException) -> None:
+    print(f"agenticaiframework: {error}", file=sys.stderr)

@@ -1,0 +1,159 @@
+"""The command line's parts that need no workflow: inputs, crashes, handlers, interrupts."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agenticaiframework.cli.inputs import BadInput, read_inputs
+from agenticaiframework.cli.interrupts import Interrupted, run_interruptible
+from agenticaiframework.cli.project.crash import BadCrash, InjectedCrash, read_crash
+from agenticaiframework.cli.project.handlers import HandlerNotFound, find_handler
+
+
+def test_inputs_are_text_json_or_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "values.json"
+    file.write_text('{"from_file": [1, 2]}', encoding="utf-8")
+    assert read_inputs(["q=a=b", "n:=3", "flag:=true", "empty=", f"@{file}"]) == {
+        "q": "a=b",
+        "n": 3,
+        "flag": True,
+        "empty": "",
+        "from_file": [1, 2],
+    }
+
+
+@pytest.mark.parametrize("text", ["query", "=x", "n:=three", "@/none.json", ":=1"])
+def test_a_bad_input_is_shown_the_forms_that_work(text: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        read_inputs([text])
+    assert text in str(caught.value)
+    assert 'query="any text"' in str(caught.value)
+
+
+def test_an_input_given_twice_is_an_error() -> None:
+    with pytest.raises(BadInput, match="twice"):
+        read_inputs(["q=1", "q=2"])
+
+
+def test_a_crash_happens_once_at_its_message() -> None:
+    crash = read_crash("writer@2", ["writer", "reader"])
+
+    async def answer(payload: Any) -> str:
+        return f"did {payload}"
+
+    async def main() -> None:
+        handler = crash.around(answer)
+        assert await handler(1) == "did 1"
+        assert not crash.landed
+        with pytest.raises(InjectedCrash, match="'writer' crashed on purpose at its message 2"):
+            await handler(2)
+        assert crash.landed
+        assert await handler(2) == "did 2"
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("writer", "researcher@2"),
+        ("writer@0", "researcher@2"),
+        ("writer@x", "researcher@2"),
+        ("writr@1", "Did you mean 'writer'?"),
+    ],
+)
+def test_a_crash_that_cannot_happen_is_refused(text: str, said: str) -> None:
+    with pytest.raises(BadCrash) as caught:
+        read_crash(text, ["writer"])
+    assert said in str(caught.value)
+
+
+def test_a_handler_is_found_beside_the_project_file(tmp_path: Path) -> None:
+    (tmp_path / "my_handlers_here.py").write_text("def answer(payload):\n    return payload * 2\n")
+    path = list(sys.path)
+    assert find_handler("a", "my_handlers_here:answer", tmp_path)(4) == 8
+    assert sys.path == path
+    with pytest.raises(HandlerNotFound, match="Did you mean 'answer'"):
+        find_handler("a", "my_handlers_here:anser", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (None, "is in no module"),
+        ("import surely_not_installed_here", "needs the missing 'surely_not_installed_here'"),
+        ("1 / 0", "cannot be imported: ZeroDivisionError"),
+    ],
+)
+def test_a_handler_that_cannot_be_had_is_named(
+    source: str | None, said: str, tmp_path: Path
+) -> None:
+    if source is not None:
+        (tmp_path / "broken_handlers.py").write_text(source)
+    with pytest.raises(HandlerNotFound) as caught:
+        find_handler("writer", "broken_handlers:answer", tmp_path)
+    assert "agents.writer.handler" in str(caught.value)
+    assert said in str(caught.value)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
+def test_the_first_interrupt_stops_in_order() -> None:
+    said: list[str] = []
+    cleaned: list[str] = []
+
+    async def main() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            cleaned.append("cleaned up")
+
+    with pytest.raises(Interrupted):
+        run_interruptible(main, said.append)
+    assert cleaned == ["cleaned up"]
+    assert len(said) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
+def test_the_second_interrupt_ends_at_once() -> None:
+    program = textwrap.dedent("""
+        import asyncio, os, signal
+        from agenticaiframework.cli.interrupts import run_interruptible
+
+        async def main():
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+                await asyncio.Event().wait()
+            finally:
+                os.kill(os.getpid(), signal.SIGINT)
+                await asyncio.Event().wait()
+
+        run_interruptible(main, print)
+    """)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=30)
+    assert done.returncode == 130
+
+
+def test_without_the_extra_the_command_names_it() -> None:
+    program = textwrap.dedent("""
+        import sys
+        sys.modules["cyclopts"] = None
+        from agenticaiframework.cli import main
+        sys.exit(main(["schema"]))
+    """)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert 'pip install "agenticaiframework[cli]"' in done.stderr
+    assert "Traceback" not in done.stderr
