@@ -203,6 +203,7 @@ class Scheduler:
         next_ready = ready.popleft
         loop = self.loop
         observer = self.observer
+        batch_size = self.batch
         kind_of = KINDS.get
         clock = loop.time
         deadline = clock() + SLICE_S
@@ -271,7 +272,7 @@ class Scheduler:
                     behavior = actor._behavior
                     on_receive = actor.on_receive if behavior is None else behavior
                     mailbox = actor._mailbox
-                    batch = BATCH
+                    batch = batch_size
                     while mailbox:
                         message = actor._message = mailbox.popleft()
                         request = None
@@ -328,7 +329,7 @@ class Scheduler:
                         if actor._behavior is not behavior:
                             behavior = actor._behavior
                             on_receive = actor.on_receive if behavior is None else behavior
-                    handled = BATCH - batch
+                    handled = batch_size - batch
                     actor._handled += handled
                     credits -= handled or 1
                 # Whatever happened above may have stopped the actor, or it may be parked.
