@@ -29,7 +29,7 @@ class BadFault(SimulationError, ValueError):
         self.kind = kind
 
 
-class _Fault(BaseModel):
+class FaultModel(BaseModel):
     """Common to all faults: frozen, exact about its fields, short when printed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,7 +49,7 @@ class _Fault(BaseModel):
         return self.code()
 
 
-class ActorFault(_Fault):
+class ActorFault(FaultModel):
     """A fault of one actor, at one of its messages or at a virtual time."""
 
     actor: str = "*"
@@ -152,7 +152,7 @@ class FillMailbox(ActorFault):
     example: ClassVar[str] = "FillMailbox(actor='worker', at_time_s=1, count=1000)"
 
 
-class FailStart(_Fault):
+class FailStart(FaultModel):
     """`on_start` raises, at the n-th start of the label and *times* - 1 more."""
 
     kind: Literal["fail_start"] = "fail_start"
@@ -163,7 +163,7 @@ class FailStart(_Fault):
     example: ClassVar[str] = "FailStart(actor='worker', at_start=2, times=3)"
 
 
-class LoseNode(_Fault):
+class LoseNode(FaultModel):
     """Every actor that matches is gone at the same instant, with the reason `noconnection`."""
 
     kind: Literal["lose_node"] = "lose_node"
@@ -172,7 +172,7 @@ class LoseNode(_Fault):
     example: ClassVar[str] = "LoseNode(actor='worker*', at_time_s=3)"
 
 
-class Partition(_Fault):
+class Partition(FaultModel):
     """Messages between the two groups are lost from *at_time_s* for *heal_after_s* seconds."""
 
     kind: Literal["partition"] = "partition"
@@ -183,7 +183,7 @@ class Partition(_Fault):
     example: ClassVar[str] = "Partition(between='worker*', other='root', at_time_s=3)"
 
 
-class ClockSkew(_Fault):
+class ClockSkew(FaultModel):
     """The clock leaps *by_s* seconds ahead at *at_time_s*, as after a suspended machine wakes."""
 
     kind: Literal["clock_skew"] = "clock_skew"
@@ -192,7 +192,7 @@ class ClockSkew(_Fault):
     example: ClassVar[str] = "ClockSkew(at_time_s=3, by_s=3600)"
 
 
-class StopMachine(_Fault):
+class StopMachine(FaultModel):
     """The whole process dies, at the n-th step of its loop or at a time; then it boots again.
 
     What was written but not synced to disk is lost. "Any await" is a step: trying every *at_step*
@@ -211,7 +211,7 @@ class StopMachine(_Fault):
         return self
 
 
-class StoreFault(_Fault):
+class StoreFault(FaultModel):
     """A fault of a store, at the n-th operation of a kind (`*`: of any) and *times* - 1 more."""
 
     operation: str = "*"

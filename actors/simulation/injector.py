@@ -11,6 +11,7 @@ from . import faults as f
 from .plan import FaultPlan, Landed
 
 if TYPE_CHECKING:
+    from .loop import SimLoop
     from .observer import Watched
     from .simulation import Simulation
 
@@ -69,16 +70,45 @@ class Injector:
             elif isinstance(fault, f.ActorFault | f.LoseNode | f.Partition | f.ClockSkew):
                 assert fault.at_time_s is not None, "checked by the model"
                 self._by_time.append((fault.at_time_s, index, fault))
+        self._stops = [
+            (index, fault)
+            for index, fault in enumerate(plan.faults)
+            if isinstance(fault, f.StopMachine)
+        ]
+        self._stopping: tuple[int, Any] | None = None
         self._by_message = by_message
         self._at_start = at_start
         #: Whether some partition is on: looked at for every message.
         self.partitioned = False
 
-    def begin(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Set the timers of the faults that come at a time."""
+    def begin(self, loop: SimLoop) -> None:
+        """Set the timers of the faults that come at a time; at each boot, those still to come."""
         for when, index, fault in self._by_time:
             if when >= loop.time():
                 loop.call_at(when, self._at_time, index, fault)
+        before = self._sim.steps_before
+        for index, fault in self._stops:
+            if fault.at_time_s is not None:
+                if fault.at_time_s >= loop.time():
+                    loop.call_at(fault.at_time_s, self.stop_machine, index, fault)
+            elif fault.at_step is not None and fault.at_step > before:
+                step = fault.at_step - before
+                if loop.halt_at_step is None or step < loop.halt_at_step:
+                    loop.halt_at_step = step
+                    self._stopping = (index, fault)
+
+    def stop_machine(self, index: int, fault: Any) -> None:
+        """Let the machine lose its power as soon as the step that runs now has ended."""
+        self._stopping = (index, fault)
+        self._sim.loop.halt()
+
+    def machine_stopped(self) -> None:
+        """Note the fault that stopped the machine."""
+        if self._stopping is not None:
+            index, fault = self._stopping
+            self._stopping = None
+            self._stops = [entry for entry in self._stops if entry[0] != index]
+            self.land(index, fault, "machine")
 
     def land(self, index: int, fault: Any, where: str) -> None:
         """Note that a fault did its harm."""

@@ -80,6 +80,7 @@ class SimLoop(NoRealIO, ReportsErrors):
         self.steps: int = 0
         #: Raise `MachineStopped` instead of running this one.
         self.halt_at_step: int | None = None
+        self._halted = False
         # An explorer wants to see every step, others only those where there is a choice.
         self._ask_from = 1 if getattr(self.chooser, "every_step", False) else 2
         super().__init__()
@@ -339,14 +340,16 @@ class SimLoop(NoRealIO, ReportsErrors):
         """Run one batch and fire what is due; return whether there is more to do."""
         if self._foreign:
             self._take_foreign()
-        if self.halt_at_step is not None:
-            self._halt_if_due(self.halt_at_step)
+        if self._halted or self.halt_at_step is not None:
+            self._halt_if_due()
         if self.chooser is None:
             self._run_batch()
             idle = not self._ready
         else:
             self._run_chosen_batch(self.chooser)
             idle = not self._lanes
+        if self._halted:
+            return True
         if self._stopping:
             return False
         if self._timers and (idle or self._timers[0][0] <= self._now <= until):
@@ -359,6 +362,8 @@ class SimLoop(NoRealIO, ReportsErrors):
         popleft = ready.popleft
         count = self._count_steps(len(ready))
         for _ in range(count):
+            if self._halted:
+                return
             handle = popleft()
             if not handle._cancelled:
                 handle._run()
@@ -368,7 +373,7 @@ class SimLoop(NoRealIO, ReportsErrors):
         ask_from = self._ask_from
         count = self._count_steps(len(lanes))
         for _ in range(count):
-            if not lanes:
+            if not lanes or self._halted:
                 return
             candidate = lanes.pop(chooser.choose(lanes) if len(lanes) >= ask_from else 0)
             if not candidate._cancelled:
@@ -384,8 +389,20 @@ class SimLoop(NoRealIO, ReportsErrors):
             self._now += self._tick_s * count
         return count
 
-    def _halt_if_due(self, at_step: int) -> None:
-        if self.steps >= at_step and (self._ready or self._lanes):
+    def halt(self) -> None:
+        """Let nothing run after the callback that runs now: the run ends with `MachineStopped`."""
+        self._halted = True
+
+    def revive(self) -> None:
+        """Let a halted loop run again, so that what it left can be buried."""
+        self._halted = False
+        self.halt_at_step = None
+
+    def _halt_if_due(self) -> None:
+        at_step = self.halt_at_step
+        if self._halted or (
+            at_step is not None and self.steps >= at_step and (self._ready or self._lanes)
+        ):
             raise MachineStopped(self.steps, self._now)
 
     def _fire_timers(self, until: float) -> bool:

@@ -35,6 +35,8 @@ class Report:
     messages: int = 0
     steps: int = 0
     boots: int = 1
+    #: Operations of the stores that took part.
+    store_operations: int = 0
     #: Label -> messages handled; tells which faults could land.
     handled: dict[str, int] = field(default_factory=dict[str, int])
 

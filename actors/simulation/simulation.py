@@ -34,6 +34,9 @@ Scenario = Callable[["Simulation"], Coroutine[Any, Any, Any]]
 Check = Callable[["Simulation"], Iterable[Violation]]
 
 
+_MOST_BOOTS = 100
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """How an awaited call ended, when either way is fine under faults."""
@@ -89,6 +92,10 @@ class Simulation:
         self._random: random.Random | None = None
         #: Things that survive `StopMachine`, by name; stores put their disks here.
         self.disk: dict[str, Any] = {}
+        #: Steps of the boots before this one.
+        self.steps_before = 0
+        #: Operations that the stores of this run have counted.
+        self.store_operations = 0
         #: What the testing kit's parts keep for this run.
         self.data: dict[Any, Any] = {}
         self.threads_before = threading.active_count()
@@ -179,14 +186,17 @@ class Simulation:
         report.decisions = self._recorder.decisions if self._recorder is not None else ()
         if self.explorer is not None:
             report.decisions = self.explorer.decisions
-        self.trace.add("note", "run", "", f"{len(report.decisions)} {sum(report.decisions)}")
+        # Orders that differ only between tasks leave no other mark in the trace.
+        turns = [step * index for step, index in enumerate(report.decisions) if index]
+        self.trace.add("note", "run", "", f"order {len(turns)} {sum(turns)}")
         report.trace = self.trace
         report.trace_hash = self.trace.hash()
         report.time_s = self.loop.time()
         report.messages = self.observer.messages
-        report.steps = self.loop.steps
+        report.steps = self.steps_before + self.loop.steps
         report.boots = self.boot + 1
         report.handled = self.observer.handled
+        report.store_operations = self.store_operations
         return report
 
     def _run_boots(self, scenario: Scenario, report: Report) -> None:
@@ -194,10 +204,14 @@ class Simulation:
             try:
                 report.value = self._run_boot(scenario)
                 return
-            except MachineStopped as stopped:
-                self.trace.add("fault", "machine", "", str(stopped))
+            except MachineStopped:
+                self.injector.machine_stopped()
+                self.steps_before += self.loop.steps
                 self._bury()
                 self.boot += 1
+                if self.boot > _MOST_BOOTS:
+                    self.violation("progress", f"not done after {_MOST_BOOTS} boots")
+                    return
                 self.loop = self._make_loop(self.loop.time())
                 self.observer = self.observer.next_boot()
             except SimulationError as error:
@@ -248,7 +262,7 @@ class Simulation:
         """Let what a failed or stopped run left behind come to its end, unseen."""
         loop = self.loop
         loop.limit_s = float("inf")
-        loop.halt_at_step = None
+        loop.revive()
         loop.set_exception_handler(_say_nothing)
         try:
             cancel_leftovers(loop)

@@ -10,9 +10,9 @@ from typing import NamedTuple
 class Event(NamedTuple):
     """One thing that happened.
 
-    kind: ``spawn`` (who started whom), ``send`` (who sent what to whom), ``handle`` (who takes what
-        up), ``reply`` (who answered whom; only in detailed traces), ``end`` (who ended, what is the
-        reason), ``dead`` (what was for whom and came too late), ``fault`` (what hit whom), ``note``.
+    kind: ``spawn`` (who was started, by whom), ``handle`` (who takes up what from whom), ``reply``
+        (who answers whom; only in detailed traces), ``end`` (who ended, what is the reason),
+        ``dead`` (who did not get what), ``fault`` (what hit whom), ``note``.
     """
 
     time_s: float
@@ -22,9 +22,13 @@ class Event(NamedTuple):
     what: str = ""
 
     def __str__(self) -> str:
-        arrow = f" -> {self.whom}" if self.whom else ""
-        what = f": {self.what}" if self.what else ""
-        return f"{self.time_s:>10g}  {self.kind:<6} {self.who}{arrow}{what}"
+        if self.kind == "handle":
+            who = f"{self.whom or 'outside'} -> {self.who}"
+        elif self.whom:
+            who = f"{self.who} {'->' if self.kind == 'reply' else 'by'} {self.whom}"
+        else:
+            who = self.who
+        return f"{self.time_s:>10g}  {self.kind:<6} {who}" + (f": {self.what}" if self.what else "")
 
 
 class Trace:

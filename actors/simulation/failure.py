@@ -1,0 +1,105 @@
+"""A failure that was found: what broke, the smallest run that shows it, and how to repeat it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from .diagram import sequence_diagram
+from .plan import FaultPlan
+from .report import Report
+from .schedule import Schedule
+
+VERSION = 1
+
+
+class Failure(BaseModel):
+    """One failure as data; `save` writes it as a file that `--sim-replay` and `load` read."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: int = VERSION
+    #: ``module:name`` of the scenario.
+    scenario: str
+    #: The kind of failure: the rule that was violated, or the class of the error.
+    failure: str
+    #: What exactly was found, in one line.
+    detail: str
+    plan: FaultPlan = FaultPlan()
+    schedule: Schedule = Schedule()
+    #: How its order was chosen when it was found, and after how many runs.
+    found_by: str = ""
+    runs: int = 0
+    trace_hash: str = ""
+    narrative: str = ""
+    diagram: str = ""
+
+    @classmethod
+    def of(
+        cls, scenario: Any, report: Report, told: Report, schedule: Schedule, how: str, runs: int
+    ) -> Failure:
+        """Return the failure of *report*; *told* is the same run, described in detail."""
+        name = scenario_name(scenario)
+        if report.violations:
+            detail = str(report.violations[0])
+        else:
+            detail = f"{type(report.error).__name__}: {report.error}"
+        return cls(
+            scenario=name,
+            failure=report.failure,
+            detail=detail,
+            plan=report.plan,
+            schedule=schedule,
+            found_by=how,
+            runs=runs,
+            trace_hash=report.trace_hash,
+            narrative=told.narrative(),
+            diagram=sequence_diagram(told.trace or (), title=f"{name}: {report.failure}"),
+        )
+
+    def code(self) -> str:
+        """Return Python code that repeats the failure."""
+        module, _, name = self.scenario.partition(":")
+        used = sorted({type(fault).__name__ for fault in self.plan.faults})
+        imports = ", ".join(sorted({"FaultPlan", "Schedule", "simulate_once", *used}))
+        plan = self.plan.code().replace("\n", "\n    ")
+        return (
+            f"from {module} import {name.split('.')[0]}\n"
+            f"from agenticaiframework.testing import {imports}\n\n"
+            f"report = simulate_once(\n"
+            f"    {name},\n"
+            f"    plan={plan},\n"
+            f"    schedule={self.schedule.code()},\n"
+            f")\n"
+            f"assert not report.failed, report.narrative()\n"
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"{self.detail}\n"
+            f"Found by {self.found_by} in run {self.runs}; the smallest run that shows it has "
+            f"{len(self.plan)} faults and leaves the plain order {len(self.schedule)} times.\n\n"
+            f"{self.narrative}\n\nTo repeat it:\n\n{self.code()}"
+        )
+
+    def save(self, path: str | Path) -> Path:
+        """Write the failure to *path* as JSON, and its diagram beside it as ``.mmd``."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        path.with_suffix(".mmd").write_text(self.diagram, encoding="utf-8")
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> Failure:
+        """Return the failure that *path* holds."""
+        return cls.model_validate_json(Path(path).read_text(encoding="utf-8"))
+
+
+def scenario_name(scenario: Any) -> str:
+    """Return ``module:name`` of a scenario."""
+    target = getattr(scenario, "__wrapped__", scenario)
+    module = getattr(target, "__module__", "__main__")
+    return f"{module}:{getattr(target, '__qualname__', type(target).__qualname__)}"

@@ -1,0 +1,219 @@
+"""Random fault plans that have a chance to land: made from what a run without faults did."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from . import faults as f
+from .injector import matches
+from .plan import FaultPlan
+from .report import Report
+
+DELAYS_S = (0.001, 0.1, 1.0, 10.0, 60.0, 600.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a scenario does when nothing goes wrong: who handles how much, and how long it takes."""
+
+    handled: dict[str, int]
+    time_s: float
+    choices: int
+    steps: int
+    store_operations: int = 0
+
+    @classmethod
+    def of(cls, report: Report) -> Profile:
+        """Return the profile of a run."""
+        return cls(
+            handled=dict(report.handled),
+            time_s=report.time_s,
+            choices=report.choices,
+            steps=report.steps,
+            store_operations=report.store_operations,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """Which faults a search may inject.
+
+    kinds: the fault models to choose from; see `ACTOR_FAULTS` and `STORE_FAULTS`.
+    most: how many in one plan; every fourth run has none, and looks at order alone.
+    actor: only actors whose label matches are hit.
+    """
+
+    kinds: tuple[type[f.FaultModel], ...] = ()
+    most: int = 3
+    actor: str = "*"
+
+    def plan(self, seed: int, profile: Profile) -> FaultPlan:
+        """Return the plan of one run: the same for the same seed and profile."""
+        rng = random.Random(f"faults {seed}")
+        kinds = [kind for kind in (self.kinds or ACTOR_FAULTS) if kind in _MAKE]
+        labels = [label for label in profile.handled if matches(self.actor, label)]
+        if rng.randrange(4) == 0 or not kinds:
+            return FaultPlan()
+        made: list[f.Fault] = []
+        for _ in range(1 + min(int(rng.expovariate(1.0)), self.most - 1)):
+            fault = _MAKE[rng.choice(kinds)](rng, profile, labels)
+            if fault is not None:
+                made.append(fault)
+        return FaultPlan(faults=tuple(made))
+
+
+Maker = Callable[[random.Random, Profile, Sequence[str]], "f.Fault | None"]
+
+
+def _message(rng: random.Random, profile: Profile, labels: Sequence[str]) -> tuple[str, int] | None:
+    """Return an actor and the number of one of its messages."""
+    if not labels:
+        return None
+    if rng.randrange(6) == 0 and len(labels) == len(profile.handled):
+        return "*", 1 + rng.randrange(sum(profile.handled.values()))
+    label = rng.choice(labels)
+    return label, 1 + rng.randrange(profile.handled[label] + 1)
+
+
+def _when(rng: random.Random, profile: Profile) -> float:
+    return round(rng.uniform(0, profile.time_s), 3) if profile.time_s else 0.0
+
+
+def _at_message(
+    make: Callable[[random.Random, str, int], f.Fault],
+) -> Maker:
+    def maker(rng: random.Random, profile: Profile, labels: Sequence[str]) -> f.Fault | None:
+        place = _message(rng, profile, labels)
+        return None if place is None else make(rng, *place)
+
+    return maker
+
+
+def _at_time(
+    make: Callable[[random.Random, str, float], f.Fault],
+) -> Maker:
+    def maker(rng: random.Random, profile: Profile, labels: Sequence[str]) -> f.Fault | None:
+        return make(rng, rng.choice(labels), _when(rng, profile)) if labels else None
+
+    return maker
+
+
+def _either(by_message: Maker, by_time: Maker) -> Maker:
+    def maker(rng: random.Random, profile: Profile, labels: Sequence[str]) -> f.Fault | None:
+        return (by_time if rng.randrange(3) == 0 else by_message)(rng, profile, labels)
+
+    return maker
+
+
+def _delay(rng: random.Random) -> float:
+    return rng.choice(DELAYS_S)
+
+
+def _times(rng: random.Random) -> int:
+    return 1 if rng.randrange(4) else rng.randint(2, 5)
+
+
+def _operation(rng: random.Random, profile: Profile) -> int:
+    return 1 + rng.randrange(max(profile.store_operations, 1))
+
+
+_MAKE: dict[type, Maker] = {
+    f.Crash: _either(
+        _at_message(
+            lambda rng, actor, n: f.Crash(
+                actor=actor, at_message=n, times=_times(rng), after=rng.randrange(3) == 0
+            )
+        ),
+        _at_time(lambda rng, actor, t: f.Crash(actor=actor, at_time_s=t)),
+    ),
+    f.Kill: _either(
+        _at_message(lambda rng, actor, n: f.Kill(actor=actor, at_message=n)),
+        _at_time(lambda rng, actor, t: f.Kill(actor=actor, at_time_s=t)),
+    ),
+    f.Hang: _at_message(lambda rng, actor, n: f.Hang(actor=actor, at_message=n)),
+    f.Slow: _at_message(
+        lambda rng, actor, n: f.Slow(actor=actor, at_message=n, delay_s=_delay(rng))
+    ),
+    f.LateAnswer: _at_message(
+        lambda rng, actor, n: f.LateAnswer(actor=actor, at_message=n, delay_s=_delay(rng))
+    ),
+    f.Garbage: _at_message(lambda rng, actor, n: f.Garbage(actor=actor, at_message=n)),
+    f.SwallowCancel: _at_message(
+        lambda rng, actor, n: f.SwallowCancel(actor=actor, at_message=n, delay_s=_delay(rng))
+    ),
+    f.BlockLoop: _at_message(
+        lambda rng, actor, n: f.BlockLoop(actor=actor, at_message=n, delay_s=_delay(rng))
+    ),
+    f.FillMailbox: _either(
+        _at_message(lambda rng, actor, n: f.FillMailbox(actor=actor, at_message=n, count=50)),
+        _at_time(lambda rng, actor, t: f.FillMailbox(actor=actor, at_time_s=t, count=50)),
+    ),
+    f.FailStart: lambda rng, profile, labels: (
+        f.FailStart(actor=rng.choice(labels), at_start=rng.randint(1, 3), times=_times(rng))
+        if labels
+        else None
+    ),
+    f.LoseNode: lambda rng, profile, labels: (
+        f.LoseNode(actor=_group(rng, labels), at_time_s=_when(rng, profile)) if labels else None
+    ),
+    f.Partition: lambda rng, profile, labels: (
+        f.Partition(
+            between=rng.choice(labels), at_time_s=_when(rng, profile), heal_after_s=_delay(rng)
+        )
+        if labels
+        else None
+    ),
+    f.ClockSkew: lambda rng, profile, labels: f.ClockSkew(
+        at_time_s=_when(rng, profile), by_s=_delay(rng)
+    ),
+    f.StopMachine: lambda rng, profile, labels: f.StopMachine(
+        at_step=1 + rng.randrange(max(profile.steps, 1))
+    ),
+    f.FailStore: lambda rng, profile, labels: f.FailStore(
+        at_operation=_operation(rng, profile), times=_times(rng)
+    ),
+    f.SlowStore: lambda rng, profile, labels: f.SlowStore(
+        at_operation=_operation(rng, profile), delay_s=_delay(rng)
+    ),
+    f.FillDisk: lambda rng, profile, labels: f.FillDisk(
+        at_operation=_operation(rng, profile), times=_times(rng)
+    ),
+    f.TornWrite: lambda rng, profile, labels: f.TornWrite(at_operation=_operation(rng, profile)),
+    f.PowerCut: lambda rng, profile, labels: f.PowerCut(at_operation=_operation(rng, profile)),
+}
+
+
+def _group(rng: random.Random, labels: Sequence[str]) -> str:
+    """Return a pattern for one actor or for all with the same beginning."""
+    label = rng.choice(labels)
+    return label if rng.randrange(2) else f"{label[: max(1, len(label) // 2)]}*"
+
+
+ACTOR_FAULTS: tuple[type[f.FaultModel], ...] = (
+    f.Crash,
+    f.Kill,
+    f.Hang,
+    f.Slow,
+    f.LateAnswer,
+    f.Garbage,
+    f.SwallowCancel,
+    f.BlockLoop,
+    f.FillMailbox,
+    f.FailStart,
+    f.LoseNode,
+    f.Partition,
+    f.ClockSkew,
+)
+"""Every fault of actors, their messages and their clock."""
+
+STORE_FAULTS: tuple[type[f.FaultModel], ...] = (
+    f.FailStore,
+    f.SlowStore,
+    f.FillDisk,
+    f.TornWrite,
+    f.PowerCut,
+    f.StopMachine,
+)
+"""Every fault of a store and of the machine under it."""

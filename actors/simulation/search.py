@@ -1,0 +1,179 @@
+"""Looks for a run of a scenario that fails, and makes what it finds small and repeatable."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from .explore import explore
+from .failure import Failure
+from .pct import PctChooser
+from .plan import FaultPlan
+from .planner import Faults, Profile
+from .report import Report
+from .schedule import Schedule
+from .shrink import Shrinker
+from .simulation import Check, Scenario, simulate_once
+
+Mode = Literal["random", "pct", "mixed"]
+
+
+@dataclass(slots=True)
+class SearchResult:
+    """What a search did. `failure` is None if nothing failed."""
+
+    runs: int = 0
+    messages: int = 0
+    failure: Failure | None = None
+    #: Kind of fault -> how many landed, over all runs.
+    landed: dict[str, int] = field(default_factory=dict[str, int])
+    #: Kind of fault -> how many were planned and did not land.
+    missed: dict[str, int] = field(default_factory=dict[str, int])
+
+    def count(self, report: Report) -> None:
+        """Add one run to the totals."""
+        self.runs += 1
+        self.messages += report.messages
+        for landed in report.landed:
+            self.landed[landed.fault.kind] = self.landed.get(landed.fault.kind, 0) + 1
+        for fault in report.missed:
+            self.missed[fault.kind] = self.missed.get(fault.kind, 0) + 1
+
+    def summary(self) -> str:
+        """Return the totals as a few lines."""
+        lines = [f"{self.runs} schedules, {self.messages} messages"]
+        lines += [
+            f"  {kind}: {self.landed.get(kind, 0)} landed, {self.missed.get(kind, 0)} did not"
+            for kind in sorted({*self.landed, *self.missed})
+        ]
+        lines.append("violations: 0" if self.failure is None else str(self.failure))
+        return "\n".join(lines)
+
+
+@dataclass(slots=True)
+class Search:
+    """A search over orders and faults of one scenario.
+
+    faults: what may go wrong: `Faults()` for anything, a fixed `FaultPlan`, a function of seed and
+        profile, or None.
+    mode: how orders are chosen: ``random``, ``pct`` (see `pct`), or ``mixed``: three random ones,
+        then one of PCT.
+    depth: the depth of PCT.
+    checks: invariants beside those that are always on.
+    options: of `Simulation`, such as ``{"limit_s": 86400}``.
+    """
+
+    scenario: Scenario
+    faults: Faults | FaultPlan | Callable[[int, Profile], FaultPlan] | None = None
+    mode: Mode = "mixed"
+    depth: int = 3
+    checks: tuple[Check, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    def run_one(
+        self,
+        plan: FaultPlan,
+        seed: int | None,
+        schedule: Schedule | None = None,
+        **options: Any,
+    ) -> Report:
+        """Make one run with the random order of *seed*, or with *schedule*."""
+        return simulate_once(
+            self.scenario,
+            plan=plan,
+            seed=None if schedule is not None else seed,
+            schedule=schedule,
+            checks=self.checks,
+            **{**self.options, **options},
+        )
+
+    def profile(self) -> tuple[Profile, Report]:
+        """Run once without faults, in the order of seed 0, and return what it did."""
+        report = self.run_one(FaultPlan(), 0)
+        return Profile.of(report), report
+
+    def reports(self, runs: int, *, seed: int = 0) -> Iterator[tuple[str, Report]]:
+        """Yield *runs* runs, each with how its order was chosen; seeds count up from *seed*."""
+        plain = self.run_one(
+            FaultPlan() if isinstance(self.faults, Faults) else self._fixed(), None
+        )
+        yield "plain order", plain
+        if runs <= 1:
+            return
+        profile, first = self.profile()
+        yield "random order", first
+        for number in itertools.count(seed + 1):
+            if number > seed + runs - 2:
+                return
+            plan = self.plan_for(number, profile)
+            if self.mode == "pct" or (self.mode == "mixed" and number % 4 == 0):
+                chooser = PctChooser(number, depth=self.depth, steps=max(profile.choices, 1))
+                report = simulate_once(
+                    self.scenario, plan=plan, chooser=chooser, checks=self.checks, **self.options
+                )
+                report.seed = number
+                yield f"PCT of depth {self.depth}", report
+            else:
+                yield "random order", self.run_one(plan, number)
+
+    def _fixed(self) -> FaultPlan:
+        return self.faults if isinstance(self.faults, FaultPlan) else FaultPlan()
+
+    def plan_for(self, seed: int, profile: Profile) -> FaultPlan:
+        """Return what goes wrong in the run of *seed*."""
+        if self.faults is None:
+            return FaultPlan()
+        if isinstance(self.faults, FaultPlan):
+            return self.faults
+        if isinstance(self.faults, Faults):
+            return self.faults.plan(seed, profile)
+        return self.faults(seed, profile)
+
+    def run(self, runs: int = 100, *, seed: int = 0, shrink: bool = True) -> SearchResult:
+        """Make up to *runs* runs, stop at the first that fails, and shrink it."""
+        result = SearchResult()
+        for how, report in self.reports(runs, seed=seed):
+            result.count(report)
+            if report.failed:
+                result.failure = self.failure(report, how, result.runs, shrink=shrink)
+                break
+        return result
+
+    def failure(self, report: Report, how: str, runs: int, *, shrink: bool = True) -> Failure:
+        """Return the failure of *report*, shrunk, with the story of its smallest run."""
+        schedule = report.schedule
+        if shrink:
+            shrinker = Shrinker(lambda plan, seed, order: self.run_one(plan, seed, order), report)
+            report, schedule = shrinker.shrink(), shrinker.schedule
+        told = self.run_one(report.plan, None, schedule, detailed=True)
+        if told.failure != report.failure:  # pragma: no cover - describing must change nothing
+            told = report
+        return Failure.of(self.scenario, report, told, schedule, how, runs)
+
+    def explore(
+        self, plans: Iterable[FaultPlan] = (FaultPlan(),), *, max_schedules: int = 10_000
+    ) -> tuple[SearchResult, bool]:
+        """Try every essentially different order under each plan; tell whether that was all.
+
+        For small scenarios: the number of orders grows with the factorial of what can overlap.
+        """
+        result = SearchResult()
+        exhaustive = True
+        for plan in plans:
+
+            def run(chooser: Any, plan: FaultPlan = plan) -> Report:
+                report = simulate_once(
+                    self.scenario, plan=plan, chooser=chooser, checks=self.checks, **self.options
+                )
+                result.count(report)
+                return report
+
+            found = explore(run, failed=lambda report: report.failed, max_schedules=max_schedules)
+            if found.failures:
+                _, report = found.failures[0]
+                result.failure = self.failure(report, "exploration", result.runs)
+                return result, False
+            exhaustive = exhaustive and found.exhaustive
+        return result, exhaustive
