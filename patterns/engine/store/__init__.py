@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .base import Acknowledge, Lease, Store
+from .encoding import ValueLimits
 from .errors import (
     FencedOut,
     RunExists,
@@ -35,6 +36,7 @@ from .records import (
     Signal,
     StoreStats,
 )
+from .urls import open_store
 
 __all__ = [
     "Acknowledge",
@@ -66,6 +68,8 @@ __all__ = [
     "StoreUrlError",
     "StoreVersionTooNew",
     "UnknownRun",
+    "ValueLimits",
     "ValueNotStorable",
     "ValueTooLarge",
+    "open_store",
 ]

@@ -14,9 +14,10 @@ it fails too, so the journal cannot get a gap.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol
 
+from .errors import StoreError
 from .records import (
     Durability,
     Inbox,
@@ -35,7 +36,7 @@ from .records import (
 
 __all__ = ["Acknowledge", "Lease", "Store"]
 
-Acknowledge = Callable[[BaseException | None], None]
+Acknowledge = Callable[[StoreError | None], None]
 """Called once on the loop: None when the append is durable, else the StoreError."""
 
 
@@ -45,7 +46,16 @@ class Lease:
     Owned by the loop that the store was opened on. Its fields are for reading.
     """
 
-    __slots__ = ("durability", "fence", "generation", "key", "next_seq", "run_id")
+    __slots__ = (
+        "durability",
+        "failed_generation",
+        "fence",
+        "generation",
+        "key",
+        "lost",
+        "next_seq",
+        "run_id",
+    )
 
     def __init__(
         self, run_id: str, key: int, fence: int, next_seq: int, durability: Durability
@@ -58,7 +68,11 @@ class Lease:
         """The sequence number that the next record gets."""
         self.durability = durability
         self.generation = 0
-        """Raised by every failed append: what was queued with an older one fails too."""
+        """Raised by every failed append, on the loop."""
+        self.failed_generation = -1
+        """Set by the writer: what is queued with this generation must fail too."""
+        self.lost: StoreError | None = None
+        """Why an append of durability `none` was lost after its acknowledgement."""
 
     def __repr__(self) -> str:
         return f"Lease({self.run_id!r}, fence={self.fence}, next_seq={self.next_seq})"
@@ -111,23 +125,23 @@ class Store(Protocol):
 
     # Runs
 
-    async def create_run(
+    def create_run(
         self, owner: Owner, run: NewRun, records: Sequence[Record] = ()
-    ) -> Lease:
-        """Store a run and its first records, durably; return the right to write to it.
+    ) -> Awaitable[Lease]:
+        """Store a run and its first records, durably; await the right to write to it.
 
         Raises RunExists for an id that is taken.
         """
         ...
 
-    async def append(
+    def append(
         self,
         lease: Lease,
         records: Sequence[Record],
         update: RunUpdate | None = None,
         consumes: Iterable[int] = (),
-    ) -> int:
-        """Write *records* in order, atomically with *update*; return the last sequence number.
+    ) -> Awaitable[int]:
+        """Write *records* in order, atomically with *update*; await the last sequence number.
 
         *consumes* are numbers of signals that these records have used up.
         Raises FencedOut when the run has another owner by now, ValueTooLarge and
@@ -232,5 +246,5 @@ class Store(Protocol):
         ...
 
     def stats(self) -> StoreStats:
-        """Return the counters since `open`."""
+        """Return the counters since the store was made."""
         ...

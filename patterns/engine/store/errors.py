@@ -60,9 +60,7 @@ class StoreCorrupt(StoreError):
     """What is stored cannot be what was written."""
 
     def __init__(self, store: str, detail: str) -> None:
-        super().__init__(
-            f"{store} is damaged: {detail}. Stop writing to it and restore a backup."
-        )
+        super().__init__(f"{store} is damaged: {detail}. Stop writing to it and restore a backup.")
         self.store = store
         self.detail = detail
 

@@ -199,11 +199,14 @@ class Retention:
 
 @dataclass(frozen=True, slots=True)
 class StoreStats:
-    """Counters since the store was opened."""
+    """Counters since the store was made."""
 
     commits: int = 0
-    records: int = 0
+    """Batches carried out, well or not."""
     appends: int = 0
+    """Appends and calls in those batches."""
+    records: int = 0
+    """Records handed over."""
     largest_batch: int = 0
     """The most appends that one commit carried."""
-    failed_commits: int = 0
+    failed_appends: int = 0

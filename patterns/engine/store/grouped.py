@@ -1,0 +1,669 @@
+"""The store itself: leases, encoding and acknowledgements over any backend."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache, partial
+from typing import Any, Generic, TypeVar
+
+from loguru import logger
+from pydantic_core import from_json, to_json
+
+from .backend import Backend, Claimed, Clock, JournalRow, Json, RawRun
+from .base import Acknowledge, Lease
+from .encoding import (
+    ValueLimits,
+    decode_entries,
+    decode_value,
+    encode_input,
+    encode_payload,
+    encode_records,
+)
+from .errors import (
+    StoreClosed,
+    StoreCorrupt,
+    StoreError,
+    UnknownRun,
+    ValueNotStorable,
+    ValueTooLarge,
+)
+from .jobs import Call, Job, Op, Write
+from .reader import ReaderThread
+from .records import (
+    Durability,
+    Inbox,
+    JournalEntry,
+    NewRun,
+    Owner,
+    Record,
+    Retention,
+    RunFilter,
+    RunPage,
+    RunRow,
+    RunUpdate,
+    Signal,
+    StoreStats,
+)
+from .writer import GroupWriter, InlineWriter, ThreadWriter
+
+__all__ = ["GroupedStore"]
+
+T = TypeVar("T")
+
+OWNER_SLOTS = 1 << 12
+"""A run's key is its moment of creation in microseconds and, below, its owner's number.
+
+Keys so grow with time: recent runs are neighbours on disk, and their order is that of creation.
+"""
+PURGE_CHUNK = 200
+"""Runs forgotten in one transaction, so that purging delays appends by milliseconds only."""
+READ_CHUNK = 500
+
+
+class GroupedStore:
+    """A Store over a backend, with one writer that commits in groups.
+
+    Its state and its leases belong to the loop that opened it; the backend belongs to the
+    writer, its reading half to the reader thread.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        *,
+        clock: Clock,
+        limits: ValueLimits | None = None,
+        inline: bool = False,
+    ) -> None:
+        self._backend = backend
+        self._clock = clock
+        self._limits = limits or ValueLimits()
+        self._inline = inline
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._writer: GroupWriter | None = None
+        self._reader: ReaderThread | None = None
+        self._changing: asyncio.Lock | None = None
+        # The moment of each owner's latest run, in microseconds: the first part of its key.
+        self._last_run: dict[int, int] = {}
+        self._batches = 0
+        self._appends = 0
+        self._records = 0
+        self._largest_batch = 0
+        self._failed_appends = 0
+
+    def __repr__(self) -> str:
+        return f"<{self._backend.label}{'' if self._writer else ', closed'}>"
+
+    @property
+    def url(self) -> str:
+        """Where it is, without secrets."""
+        return self._backend.label
+
+    # Opening and closing
+
+    async def open(self) -> None:
+        """Start the writer and make the medium ready."""
+        loop = asyncio.get_running_loop()
+        if self._changing is None:
+            self._changing = asyncio.Lock()
+        async with self._changing:
+            if self._writer is not None:
+                return
+            backend = self._backend
+            kind = InlineWriter if self._inline else ThreadWriter
+            writer = kind(
+                loop, backend.label, backend.open, backend.commit, backend.close, self._deliver
+            )
+            opened: _Outcome[None] = _Outcome(loop)
+            writer.start(lambda error: opened.set(None, error))
+            await opened.future
+            self._loop = loop
+            self._writer = writer
+            if backend.reads_apart and not self._inline:
+                self._reader = ReaderThread(loop, backend.label, backend.close_reader)
+
+    async def close(self) -> None:
+        """Write what is queued, then let go of threads, files and connections."""
+        if self._changing is None:
+            return
+        async with self._changing:
+            writer, reader = self._writer, self._reader
+            if writer is None:
+                return
+            if reader is not None:
+                await reader.stop()
+                self._reader = None
+            await writer.stop()
+            if reader is None:
+                self._backend.close_reader()
+            self._writer = None
+            self._last_run.clear()
+
+    def stats(self) -> StoreStats:
+        """Return the counters since the store was made."""
+        return StoreStats(
+            commits=self._batches,
+            appends=self._appends,
+            records=self._records,
+            largest_batch=self._largest_batch,
+            failed_appends=self._failed_appends,
+        )
+
+    # Owners
+
+    async def register(self, engine_id: str, lease_s: float) -> Owner:
+        """Return a new owner."""
+        _check_text("the engine id", engine_id)
+        if not lease_s > 0:
+            raise ValueError(f"lease_s={lease_s!r}: give the lease's length in seconds, above 0")
+        number = await self._call(lambda: self._backend.register(engine_id, lease_s))
+        self._last_run[number] = 0
+        return Owner(engine_id, number, lease_s)
+
+    async def renew(self, owner: Owner) -> bool:
+        """Extend the lease; False when it had ended meanwhile."""
+        return await self._call(
+            lambda: self._backend.renew(owner.number, owner.engine_id, owner.lease_s)
+        )
+
+    async def owned(self, owner: Owner) -> frozenset[str]:
+        """Return the ids of the runs that this owner holds."""
+        return frozenset(await self._read(lambda: self._backend.owned(owner.number)))
+
+    async def retire(self, owner: Owner) -> None:
+        """End the owner's lease at once."""
+        await self._call(lambda: self._backend.retire(owner.number))
+
+    # Writing
+
+    def create_run(
+        self, owner: Owner, run: NewRun, records: Sequence[Record] = ()
+    ) -> asyncio.Future[Lease]:
+        """Store a run and its first records, durably."""
+        future: asyncio.Future[Lease] = self._open_loop().create_future()
+        self._create(owner, run, records, None, future)
+        return future
+
+    def submit_run(
+        self, owner: Owner, run: NewRun, done: Acknowledge, records: Sequence[Record] = ()
+    ) -> Lease:
+        """Store a run and its first records, and call *done*."""
+        return self._create(owner, run, records, done, None)
+
+    def _create(
+        self,
+        owner: Owner,
+        run: NewRun,
+        records: Sequence[Record],
+        done: Acknowledge | None,
+        future: asyncio.Future[Lease] | None,
+    ) -> Lease:
+        writer = self._open_writer()
+        earlier = self._last_run.get(owner.number)
+        if earlier is None:
+            raise ValueError(
+                f"{owner} was not registered with {self.url} since it was opened: "
+                "owner = await store.register(engine_id, lease_s)"
+            )
+        limits = self._limits
+        run_id = run.run_id
+        _check_run(run)
+        definition = run.definition.encode()
+        if len(definition) > limits.max_value_bytes:
+            what = f"the definition of run {run_id!r}"
+            raise ValueTooLarge(what, len(definition), limits.max_value_bytes)
+        body, blob, blobs = encode_input(run, limits)
+        at = int(self._clock() * 1e6)
+        moment = at if at > earlier else earlier + 1
+        key = moment * OWNER_SLOTS + owner.number % OWNER_SLOTS
+        labels = to_json(dict(run.labels)).decode() if run.labels else None
+        extra = to_json(
+            [
+                run_id,
+                run.name,
+                run.definition_hash,
+                run.state,
+                run.durability,
+                run.parent,
+                labels,
+                owner.number,
+                blob,
+            ]
+        ).decode()
+        rows: list[Any] = [
+            *(Op.DEFINE, key, 1, at, 0, definition, run.definition_hash),
+            *(Op.CREATE, key, 1, at, 0, body, extra),
+        ]
+        size = len(definition) + len(body or b"")
+        count = len(records)
+        if records:
+            body, more = encode_records(run_id, records, limits)
+            blobs += more
+            rows += (Op.APPEND, key, 1, at, count, body, None)
+            size += len(body)
+        for digest, data in blobs:
+            rows += (Op.BLOB, key, 1, at, 0, data, digest)
+            size += len(data)
+        self._last_run[owner.number] = moment
+        lease = Lease(run_id, key, 1, count + 1, run.durability)
+        self._records += count
+        self._put(writer, Write(lease, rows, 1, size, done, future, lease))
+        return lease
+
+    def append(
+        self,
+        lease: Lease,
+        records: Sequence[Record],
+        update: RunUpdate | None = None,
+        consumes: Iterable[int] = (),
+    ) -> asyncio.Future[int]:
+        """Write *records* in order, atomically with *update*; return the last number."""
+        future: asyncio.Future[int] = self._open_loop().create_future()
+        self._append(lease, records, None, future, update, consumes)
+        return future
+
+    def submit(
+        self,
+        lease: Lease,
+        records: Sequence[Record],
+        done: Acknowledge,
+        update: RunUpdate | None = None,
+        consumes: Iterable[int] = (),
+    ) -> None:
+        """Write *records* in order, atomically with *update*, and call *done*."""
+        self._append(lease, records, done, None, update, consumes)
+
+    def _append(
+        self,
+        lease: Lease,
+        records: Sequence[Record],
+        done: Acknowledge | None,
+        future: asyncio.Future[int] | None,
+        update: RunUpdate | None,
+        consumes: Iterable[int],
+    ) -> None:
+        writer = self._open_writer()
+        count = len(records)
+        first = lease.next_seq
+        last = first + count - 1
+        key = lease.key
+        fence = lease.fence
+        at = int(self._clock() * 1e6)
+        body: bytes | None = None
+        blobs: Sequence[tuple[str, bytes]] = ()
+        size = 0
+        if count:
+            body, blobs = encode_records(lease.run_id, records, self._limits)
+            size = len(body)
+        rows: list[Any]
+        if update is not None:
+            rows = [Op.APPEND_UPDATE, key, fence, at, last, body, _encode_update(update)]
+        elif count:
+            rows = [Op.APPEND, key, fence, at, last, body, None]
+        else:
+            rows = []
+        for digest, data in blobs:
+            rows += (Op.BLOB, key, fence, at, last, data, digest)
+            size += len(data)
+        for number in consumes:
+            rows += (Op.CONSUME, key, fence, at, last, None, str(number))
+        if not rows:
+            raise ValueError(
+                f"nothing to append to run {lease.run_id!r}: give records, an update or signals"
+            )
+        lease.next_seq = last + 1
+        self._records += count
+        self._put(writer, Write(lease, rows, first, size, done, future, last))
+
+    def _put(self, writer: GroupWriter, job: Write) -> None:
+        if job.lease.durability is Durability.NONE:
+            # Acknowledged now; what is lost later is told by the next append.
+            lost, job.lease.lost = job.lease.lost, None
+            job.error = None if lost is None else _own(lost)
+            self._acknowledge(job)
+            job.error = job.future = job.done = None
+        writer.put(job)
+
+    def _deliver(self, batch: list[Job]) -> None:
+        """Report finished jobs to those who wait. On the loop."""
+        self._batches += 1
+        self._appends += len(batch)
+        if len(batch) > self._largest_batch:
+            self._largest_batch = len(batch)
+        for job in batch:
+            try:
+                if isinstance(job, Call):
+                    job.done(job.result, job.error)
+                    continue
+                if job.error is not None:
+                    self._withdraw(job, job.error)
+                self._acknowledge(job)
+            except Exception:
+                # One caller's mistake must not keep the others waiting for ever.
+                logger.exception("{}: an acknowledgement's callback failed", self.url)
+
+    def _acknowledge(self, job: Write) -> None:
+        future = job.future
+        if future is None:
+            if job.done is not None:
+                job.done(job.error)
+        elif not future.done():
+            if job.error is None:
+                future.set_result(job.result)
+            else:
+                future.set_exception(job.error)
+
+    def _withdraw(self, job: Write, error: StoreError) -> None:
+        """Free the sequence numbers of a failed append, and of what was queued behind it."""
+        self._failed_appends += 1
+        job.error = _own(error)
+        lease = job.lease
+        if lease.generation == job.generation:
+            # The first of them to fail.
+            lease.generation += 1
+            lease.next_seq = job.first_seq
+        if lease.durability is Durability.NONE:
+            lease.lost = job.error
+            logger.error(
+                "{}: records of run {!r} with durability 'none' are lost: {}",
+                self.url,
+                lease.run_id,
+                error,
+            )
+
+    # Claims
+
+    async def claim(self, owner: Owner, run_id: str) -> Lease:
+        """Take a run that nobody alive holds."""
+        return _lease(await self._call(lambda: self._backend.claim(owner.number, run_id)))
+
+    async def claim_abandoned(self, owner: Owner, limit: int = 1000) -> list[Lease]:
+        """Take unfinished runs whose owners are gone."""
+        claimed = await self._call(lambda: self._backend.claim_abandoned(owner.number, limit))
+        return [_lease(each) for each in claimed]
+
+    async def release(self, lease: Lease) -> None:
+        """Give the run up."""
+        await self._call(lambda: self._backend.release(lease.key, lease.fence))
+
+    # Reading
+
+    async def load_run(self, run_id: str) -> RunRow:
+        """Return the run's row."""
+        return (await self._read(lambda: self._rows(self._runs((run_id,)))))[0]
+
+    async def load_runs(self, run_ids: Iterable[str]) -> dict[str, RunRow]:
+        """Return the rows of those runs that exist, by id."""
+        found: dict[str, RunRow] = {}
+        for some in _chunks(tuple(run_ids)):
+            rows = await self._read(partial(self._found, some))
+            found.update((row.run_id, row) for row in rows)
+        return found
+
+    async def load_definition(self, definition_hash: str) -> str:
+        """Return the definition's JSON."""
+        data = await self._read(lambda: self._backend.definition(definition_hash))
+        if data is None:
+            raise StoreCorrupt(self.url, f"there is no definition {definition_hash!r}")
+        return data if isinstance(data, str) else data.decode()
+
+    async def read_journal(
+        self, run_id: str, after: int = 0, limit: int | None = None
+    ) -> list[JournalEntry]:
+        """Return the entries numbered above *after*, in order."""
+
+        def read() -> list[JournalEntry]:
+            key = self._runs((run_id,))[0][0]
+            rows = self._backend.journal(key, after, limit)
+            return self._entries(run_id, key, rows, after)
+
+        entries = await self._read(read)
+        return entries if limit is None else entries[:limit]
+
+    async def read_journals(self, run_ids: Iterable[str]) -> dict[str, list[JournalEntry]]:
+        """Return whole journals by run id."""
+        found: dict[str, list[JournalEntry]] = {}
+
+        def read(some: Sequence[str]) -> None:
+            keys = {run[0]: run[1] for run in self._backend.runs(some)}
+            for key, rows in self._backend.journals(tuple(keys)).items():
+                found[keys[key]] = self._entries(keys[key], key, rows, 0)
+
+        for some in _chunks(tuple(run_ids)):
+            await self._read(partial(read, some))
+        return found
+
+    async def list_runs(
+        self, where: RunFilter | None = None, page: str | None = None, limit: int = 100
+    ) -> RunPage:
+        """Return runs, newest first."""
+        before = _parse_page(page)
+        if limit < 1:
+            raise ValueError(f"limit={limit}: give the number of rows wanted, 1 or more")
+
+        def read() -> RunPage:
+            found = self._backend.list_runs(where or RunFilter(), before, limit + 1)
+            following = None
+            if len(found) > limit:
+                found = found[:limit]
+                following = str(found[-1][0])
+            return RunPage(tuple(self._rows(found)), following)
+
+        return await self._read(read)
+
+    # From outside
+
+    async def request_cancel(self, run_id: str, reason: str) -> bool:
+        """Note durably that the run shall be cancelled."""
+        _check_text("the reason", reason, allow_empty=True)
+        return await self._call(lambda: self._backend.request_cancel(run_id, reason))
+
+    async def put_signal(self, run_id: str, name: str, payload: Any = None) -> int:
+        """Keep a signal for the run, durably; return its number."""
+        _check_text("the signal's name", name)
+        data = encode_payload(run_id, name, payload, self._limits)
+        return await self._call(lambda: self._backend.put_signal(run_id, name, data))
+
+    async def pending_signals(self, run_id: str) -> list[Signal]:
+        """Return the run's signals that no record has consumed, oldest first."""
+
+        def read() -> list[Signal]:
+            key = self._runs((run_id,))[0][0]
+            return [
+                Signal(
+                    number,
+                    run_id,
+                    name,
+                    decode_value(payload, self.url, f"signal {number} of run {run_id!r}"),
+                    at / 1e6,
+                )
+                for number, name, payload, at in self._backend.signals(key)
+            ]
+
+        return await self._read(read)
+
+    async def poll(self, owner: Owner, after: int = 0) -> Inbox:
+        """Return what was said since cursor *after* to runs that *owner* holds."""
+        notices, cursor = await self._read(lambda: self._backend.notices(owner.number, after))
+        return Inbox(tuple(notices), cursor)
+
+    # Keeping house
+
+    async def purge(self, retention: Retention) -> int:
+        """Forget finished runs by policy; return how many."""
+        purged = 0
+        now = int(self._clock() * 1e6)
+        while True:
+            keys = await self._read(lambda: self._backend.purgeable(retention, now, PURGE_CHUNK))
+            some = await self._call(partial(self._backend.purge_runs, keys)) if keys else 0
+            purged += some
+            if not some:
+                return purged
+
+    # Inside
+
+    def _open_writer(self) -> GroupWriter:
+        if self._writer is None:
+            raise StoreClosed(self.url)
+        return self._writer
+
+    def _open_loop(self) -> asyncio.AbstractEventLoop:
+        if self._writer is None or self._loop is None:
+            raise StoreClosed(self.url)
+        return self._loop
+
+    async def _call(self, function: Callable[[], T]) -> T:
+        """Run *function* in the writer, in a transaction."""
+        outcome: _Outcome[T] = _Outcome(self._open_loop())
+        self._open_writer().put(Call(function, outcome.set))
+        return await outcome.future
+
+    async def _read(self, function: Callable[[], T]) -> T:
+        """Run *function* where reads are run."""
+        reader = self._reader
+        if reader is None:
+            return await self._call(function)
+        outcome: _Outcome[T] = _Outcome(self._open_loop())
+        reader.run(function, outcome.set)
+        return await outcome.future
+
+    def _runs(self, run_ids: Sequence[str]) -> list[RawRun]:
+        found = self._backend.runs(run_ids)
+        if len(found) < len(run_ids):
+            missing = set(run_ids).difference(run[1] for run in found)
+            raise UnknownRun(min(missing), self.url)
+        return found
+
+    def _found(self, run_ids: Sequence[str]) -> list[RunRow]:
+        return self._rows(self._backend.runs(run_ids))
+
+    def _rows(self, found: Sequence[RawRun]) -> list[RunRow]:
+        return [self._row(raw) for raw in found]
+
+    def _row(self, raw: RawRun) -> RunRow:
+        data = raw[4]
+        if data is None:
+            data = self._blob(raw[0], raw[5] or "")
+        return RunRow(
+            run_id=raw[1],
+            name=raw[2],
+            definition_hash=raw[3],
+            input=decode_value(data, self.url, f"the input of run {raw[1]!r}"),
+            state=raw[6],
+            durability=Durability(raw[7]),
+            created_at=raw[8] / 1e6,
+            updated_at=raw[9] / 1e6,
+            finished_at=_seconds(raw[10]),
+            wake_at=_seconds(raw[11]),
+            error=raw[12],
+            cancel_reason=raw[13],
+            cancel_requested_at=_seconds(raw[14]),
+            parent=raw[15],
+            labels=from_json(raw[16]) if raw[16] else {},
+            owner=raw[17],
+            fence=raw[18],
+        )
+
+    def _blob(self, key: int, digest: str) -> Json:
+        found = self._backend.blobs(key, (digest,))
+        if digest not in found:
+            raise StoreCorrupt(self.url, f"the spilled value {digest!r} is missing")
+        return found[digest]
+
+    def _entries(
+        self, run_id: str, key: int, rows: Sequence[JournalRow], after: int
+    ) -> list[JournalEntry]:
+        return decode_entries(rows, after, self.url, run_id, lambda digest: self._blob(key, digest))
+
+
+class _Outcome(Generic[T]):
+    """A future, and the two callbacks that settle it. A waiter that has gone is left alone."""
+
+    __slots__ = ("future",)
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.future: asyncio.Future[T] = loop.create_future()
+
+    def set(self, result: T, error: BaseException | None) -> None:
+        if self.future.done():
+            return
+        if error is None:
+            self.future.set_result(result)
+        else:
+            self.future.set_exception(_own(error))
+
+
+E = TypeVar("E", bound=BaseException)
+
+
+def _own(error: E) -> E:
+    """Return a copy of *error* for one waiter: raising one object in many tasks mixes their
+    tracebacks."""
+    copy = type(error).__new__(type(error), *error.args)
+    copy.__dict__.update(error.__dict__)
+    copy.__cause__ = error.__cause__
+    return copy
+
+
+def _lease(claimed: Claimed) -> Lease:
+    run_id, key, fence, next_seq, durability = claimed
+    return Lease(run_id, key, fence, next_seq, Durability(durability))
+
+
+def _seconds(microseconds: int | None) -> float | None:
+    return None if microseconds is None else microseconds / 1e6
+
+
+@lru_cache(maxsize=512)
+def _encode_update(update: RunUpdate) -> str:
+    """Return *update* as the JSON that every backend reads; most updates recur word for word."""
+    state, finished, error, wake_at = update
+    return to_json(
+        [
+            state,
+            None if finished is None else int(finished),
+            None if error is None else error.replace("\0", "\N{REPLACEMENT CHARACTER}"),
+            None if wake_at is None else int(wake_at * 1e6),
+        ]
+    ).decode()
+
+
+def _check_run(run: NewRun) -> None:
+    _check_text("the run's id", run.run_id)
+    _check_text("the run's name", run.name, allow_empty=True)
+    _check_text("the definition's hash", run.definition_hash)
+    _check_text("the run's state", run.state)
+    _check_text("the parent's id", run.parent or "", allow_empty=True)
+    for key, value in (run.labels or {}).items():
+        _check_text("a label's name", key)
+        _check_text(f"the label {key!r}", value, allow_empty=True)
+
+
+def _check_text(what: str, text: str, allow_empty: bool = False) -> None:
+    """Refuse what not every medium keeps as it is."""
+    sort: type = type(text)
+    if sort is str and text and text.isascii() and "\0" not in text:
+        return
+    if not issubclass(sort, str) or (not text and not allow_empty):
+        raise ValueNotStorable(what, f"{text!r} is not a text with at least one character")
+    if "\0" in text:
+        raise ValueNotStorable(what, f"{text!r} holds a NUL character")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueNotStorable(what, f"{text!r} is not valid Unicode") from error
+
+
+def _parse_page(page: str | None) -> int | None:
+    if page is None:
+        return None
+    try:
+        return int(page)
+    except ValueError:
+        raise ValueError(f"page={page!r}: give the `next` of the RunPage before, or None") from None
+
+
+def _chunks(run_ids: Sequence[str]) -> Iterable[Sequence[str]]:
+    unique = tuple(dict.fromkeys(run_ids))
+    return (unique[at : at + READ_CHUNK] for at in range(0, len(unique), READ_CHUNK))

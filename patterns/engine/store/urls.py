@@ -1,0 +1,64 @@
+"""Which store a URL means."""
+
+from __future__ import annotations
+
+import difflib
+import time
+from urllib.parse import unquote, urlsplit
+
+from .backend import Backend, Clock
+from .base import Store
+from .encoding import ValueLimits
+from .errors import StoreUrlError
+from .grouped import GroupedStore
+from .memory import MemoryBackend
+from .sqlite import SQLiteBackend
+
+__all__ = ["open_store"]
+
+SCHEMES = ("sqlite", "postgresql", "memory")
+
+
+def open_store(
+    url: str,
+    *,
+    clock: Clock = time.time,
+    limits: ValueLimits | None = None,
+    inline: bool = False,
+) -> Store:
+    """Return the store that *url* names; `await store.open()` before using it.
+
+    `sqlite:///state.db` (relative), `sqlite:////var/lib/state.db`, `sqlite:///:memory:`,
+    `postgresql://user:password@host/database?schema=name`, `memory://`.
+    *clock* gives seconds since the epoch, for dates and leases (PostgreSQL uses the server's).
+    *inline* runs everything on the loop, without threads: for simulation. There, leases alone
+    tell who is alive.
+
+    Raises StoreUrlError, and StoreMissingExtra when PostgreSQL's driver is not installed.
+    """
+    backend, threadless = _backend(url, clock, inline)
+    return GroupedStore(backend, clock=clock, limits=limits, inline=threadless)
+
+
+def _backend(url: str, clock: Clock, inline: bool) -> tuple[Backend, bool]:
+    scheme, _, rest = url.partition("://")
+    if scheme == "sqlite":
+        return SQLiteBackend(_sqlite_path(url, rest), clock=clock, owner_locks=not inline), inline
+    if scheme == "memory":
+        if rest:
+            raise StoreUrlError(url, "memory:// takes nothing behind it")
+        return MemoryBackend(clock=clock), True
+    if scheme in ("postgresql", "postgres"):
+        raise StoreUrlError(url, "not yet")
+    near = difflib.get_close_matches(scheme, SCHEMES, 1)
+    hint = f"; did you mean {near[0]}://?" if near else ""
+    raise StoreUrlError(url, f"it does not begin with a known scheme{hint}")
+
+
+def _sqlite_path(url: str, rest: str) -> str:
+    if not rest.startswith("/") or rest == "/":
+        raise StoreUrlError(url, "a file's path follows sqlite:///")
+    parts = urlsplit(url)
+    if parts.query or parts.fragment:
+        raise StoreUrlError(url, "SQLite's URL takes no options")
+    return unquote(rest[1:])
