@@ -42,6 +42,7 @@ from agenticaiframework.actors.simulation import (
     simulate_once,
 )
 
+from .pykka_suite import pykka_runtimes
 from .scripted_model import ScriptedModel, scripted_model
 from .simulate import NotASimulation, SimulationFailed, simulate
 
@@ -85,6 +86,7 @@ __all__ = [
     "SwallowCancel",
     "TornWrite",
     "Violation",
+    "pykka_runtimes",
     "run_sim",
     "scripted_model",
     "sequence_diagram",
