@@ -12,6 +12,7 @@ from .errors import (
     SimulationTimeLimit,
 )
 from .explore import Exploration, explore
+from .failure import Failure
 from .faults import (
     BadFault,
     BlockLoop,
@@ -39,19 +40,25 @@ from .injector import InjectedCrash
 from .loop import SimLoop
 from .pct import PctChooser, chance_of_finding
 from .plan import FaultPlan, Landed
+from .planner import ACTOR_FAULTS, STORE_FAULTS, Faults, Profile
 from .report import Report
 from .run import run_sim
 from .schedule import RecordingChooser, ReplayChooser, Schedule
-from .simulation import Attempt, Scenario, Simulation, simulate_once
+from .search import Mode, Search, SearchResult
+from .shrink import Shrinker
+from .simulation import Attempt, Check, Scenario, Simulation, simulate_once
 from .tasks import SimTask
 from .trace import Event, Trace
 from .violations import Violation
 
 __all__ = [
+    "ACTOR_FAULTS",
+    "STORE_FAULTS",
     "ActorLanes",
     "Attempt",
     "BadFault",
     "BlockLoop",
+    "Check",
     "Chooser",
     "ClockSkew",
     "Crash",
@@ -59,8 +66,10 @@ __all__ = [
     "Exploration",
     "FailStart",
     "FailStore",
+    "Failure",
     "Fault",
     "FaultPlan",
+    "Faults",
     "FillDisk",
     "FillMailbox",
     "Garbage",
@@ -71,9 +80,11 @@ __all__ = [
     "LateAnswer",
     "LoseNode",
     "MachineStopped",
+    "Mode",
     "Partition",
     "PctChooser",
     "PowerCut",
+    "Profile",
     "RandomChooser",
     "RealIORefused",
     "RecordingChooser",
@@ -81,6 +92,9 @@ __all__ = [
     "Report",
     "Scenario",
     "Schedule",
+    "Search",
+    "SearchResult",
+    "Shrinker",
     "SimLoop",
     "SimTask",
     "Simulation",

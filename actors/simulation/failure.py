@@ -99,7 +99,8 @@ class Failure(BaseModel):
 
 
 def scenario_name(scenario: Any) -> str:
-    """Return ``module:name`` of a scenario."""
+    """Return ``module:name`` of a scenario; of a simulated test, of the function inside it."""
     target = getattr(scenario, "__wrapped__", scenario)
     module = getattr(target, "__module__", "__main__")
-    return f"{module}:{getattr(target, '__qualname__', type(target).__qualname__)}"
+    name = getattr(target, "__qualname__", type(target).__qualname__)
+    return f"{module}:{name}" + (".scenario" if hasattr(target, "simulated") else "")

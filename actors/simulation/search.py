@@ -41,6 +41,15 @@ class SearchResult:
         for fault in report.missed:
             self.missed[fault.kind] = self.missed.get(fault.kind, 0) + 1
 
+    def add(self, other: SearchResult) -> None:
+        """Add the totals of another search."""
+        self.runs += other.runs
+        self.messages += other.messages
+        for mine, theirs in ((self.landed, other.landed), (self.missed, other.missed)):
+            for kind, count in theirs.items():
+                mine[kind] = mine.get(kind, 0) + count
+        self.failure = self.failure or other.failure
+
     def summary(self) -> str:
         """Return the totals as a few lines."""
         lines = [f"{self.runs} schedules, {self.messages} messages"]
@@ -48,7 +57,9 @@ class SearchResult:
             f"  {kind}: {self.landed.get(kind, 0)} landed, {self.missed.get(kind, 0)} did not"
             for kind in sorted({*self.landed, *self.missed})
         ]
-        lines.append("violations: 0" if self.failure is None else str(self.failure))
+        lines.append(
+            "violations: 0" if self.failure is None else f"violated: {self.failure.detail}"
+        )
         return "\n".join(lines)
 
 

@@ -188,7 +188,7 @@ class Simulation:
             report.decisions = self.explorer.decisions
         # Orders that differ only between tasks leave no other mark in the trace.
         turns = [step * index for step, index in enumerate(report.decisions) if index]
-        self.trace.add("note", "run", "", f"order {len(turns)} {sum(turns)}")
+        self.trace.seal(f"order {len(turns)} {sum(turns)}")
         report.trace = self.trace
         report.trace_hash = self.trace.hash()
         report.time_s = self.loop.time()

@@ -67,6 +67,11 @@ class Trace:
             del events[:surplus]
         self._seen = len(events)
 
+    def seal(self, text: str) -> None:
+        """Let *text* count for the hash, without being an event."""
+        self.compact()
+        self._digest.update(text.encode())
+
     def hash(self) -> str:
         """Return the hash of everything that happened so far."""
         self.compact()

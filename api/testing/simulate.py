@@ -1,0 +1,166 @@
+"""`@simulate`: a plain async test becomes a search over orders and faults."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any, overload
+
+from agenticaiframework.actors.simulation import (
+    Check,
+    Failure,
+    FaultPlan,
+    Faults,
+    Mode,
+    Profile,
+    Report,
+    Search,
+    SearchResult,
+    Simulation,
+)
+
+from .settings import settings
+
+Test = Callable[..., Coroutine[Any, Any, Any]]
+FaultSource = Faults | FaultPlan | Callable[[int, Profile], FaultPlan] | bool | None
+
+
+class SimulationFailed(AssertionError):
+    """A simulated test found a failure; `failure` is its smallest run, as data."""
+
+    def __init__(self, failure: Failure, saved: Path | None) -> None:
+        where = f"\nReplay it with: pytest --sim-replay {saved}" if saved is not None else ""
+        super().__init__(f"{failure}{where}")
+        self.failure = failure
+        self.saved = saved
+
+
+class NotASimulation(TypeError):
+    """`@simulate` was put on something else than an async function of a simulation."""
+
+    def __init__(self, function: object) -> None:
+        name = getattr(function, "__name__", repr(function))
+        super().__init__(
+            f"@simulate needs an async function whose first parameter is the simulation. "
+            f"Write: async def {name}(sim): ..."
+        )
+
+
+@overload
+def simulate(test: Test, /) -> Callable[..., None]: ...
+@overload
+def simulate(
+    *,
+    runs: int = 100,
+    faults: FaultSource = None,
+    mode: Mode = "mixed",
+    depth: int = 3,
+    seed: int = 0,
+    exhaustive: bool = False,
+    checks: Sequence[Check] = (),
+    limit_s: float = 3600.0,
+    **options: Any,
+) -> Callable[[Test], Callable[..., None]]: ...
+def simulate(
+    test: Test | None = None,
+    /,
+    *,
+    runs: int = 100,
+    faults: FaultSource = None,
+    mode: Mode = "mixed",
+    depth: int = 3,
+    seed: int = 0,
+    exhaustive: bool = False,
+    checks: Sequence[Check] = (),
+    limit_s: float = 3600.0,
+    **options: Any,
+) -> Any:
+    """Make an async test run *runs* times, each in another order and with other faults.
+
+    The test takes a `Simulation` first and then its fixtures. It runs in virtual time inside an
+    actor system (`sim.system`, and what `Actor.start` uses); what must always hold is checked after
+    every run. The first failure is shrunk and raised as `SimulationFailed`, with the code that
+    repeats it, and saved where ``--sim-replay`` finds it.
+
+    faults: True or `Faults(...)` for random ones, a `FaultPlan` for the same ones in every run, or
+        a function of seed and `Profile`; None: only orders differ.
+    mode: how orders are chosen: ``random``, ``pct``, or ``mixed``.
+    exhaustive: try every essentially different order instead, at most *runs*; for small systems.
+    seed: the first of the seeds; the same seed does the same thing on every machine.
+    checks: functions of the simulation that yield violations.
+    limit_s: virtual seconds after which a run counts as stuck.
+    options: further ones of `Simulation`.
+
+    With pytest, ``--sim-seed``, ``--sim-runs`` and ``--sim-replay`` override these.
+
+    >>> @simulate(runs=20)
+    ... async def test_sleeping_takes_time(sim):
+    ...     await asyncio.sleep(60)
+    ...     assert sim.time() == 60
+    """
+
+    def decorate(function: Test) -> Callable[..., None]:
+        if not inspect.iscoroutinefunction(function):
+            raise NotASimulation(function)
+        parameters = list(inspect.signature(function).parameters.values())
+        if not parameters:
+            raise NotASimulation(function)
+
+        @functools.wraps(function)
+        def run(*args: Any, **kwargs: Any) -> None:
+            async def scenario(sim: Simulation) -> Any:
+                return await function(sim, *args, **kwargs)
+
+            functools.update_wrapper(scenario, run)
+            search = Search(
+                scenario,
+                faults=Faults() if faults is True else faults or None,
+                mode=mode,
+                depth=depth,
+                checks=tuple(checks),
+                options={"limit_s": limit_s, **options},
+            )
+            _search(search, run, runs, seed, exhaustive)
+
+        # pytest takes its fixtures from the signature: the simulation is not one.
+        del run.__wrapped__
+        run.__signature__ = inspect.Signature(parameters[1:])  # type: ignore[attr-defined]
+        run.scenario = function  # type: ignore[attr-defined]
+        run.simulated = True  # type: ignore[attr-defined]
+        return run
+
+    return decorate if test is None else decorate(test)
+
+
+def _search(search: Search, test: Any, runs: int, seed: int, exhaustive: bool) -> None:
+    if settings.replay is not None:
+        _replay(search, settings.replay)
+        return
+    runs = settings.runs if settings.runs is not None else runs
+    seed = settings.seed if settings.seed is not None else seed
+    complete = True
+    if exhaustive:
+        plans = [search.faults] if isinstance(search.faults, FaultPlan) else [FaultPlan()]
+        result, complete = search.explore(plans, max_schedules=max(runs, 1))
+    else:
+        result = search.run(max(runs, 1), seed=seed)
+    settings.count(result, complete=complete)
+    if result.failure is not None:
+        raise SimulationFailed(result.failure, _save(result, test))
+
+
+def _save(result: SearchResult, test: Any) -> Path | None:
+    if settings.directory is None or result.failure is None:
+        return None
+    name = f"{test.__module__}.{test.__qualname__}".replace(".<locals>.", ".")
+    return result.failure.save(settings.directory / f"{name}.json")
+
+
+def _replay(search: Search, failure: Failure) -> Report:
+    report = search.run_one(failure.plan, None, failure.schedule, detailed=True)
+    if report.failed:
+        told = failure.model_copy(update={"narrative": report.narrative(last=200)})
+        raise SimulationFailed(told, None)
+    return report
