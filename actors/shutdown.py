@@ -63,7 +63,8 @@ async def shut_down(system: ActorSystem, timeout_s: float) -> StopReport:
         try:
             result: Any = fn()
             if inspect.isawaitable(result):
-                await asyncio.wait_for(result, max(1.0, deadline - clock()))
+                async with asyncio.timeout(max(1.0, deadline - clock())):
+                    await result
         except Exception as error:
             system.log.opt(exception=error).error("Something failed at the end of {}", system.name)
     if killed or abandoned:

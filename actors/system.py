@@ -113,7 +113,7 @@ class ActorSystem:
         self._stopping = False
         self._stopped: asyncio.Future[StopReport] | None = None
         self._end_hooks: list[Callable[[Any, Any], object]] = []
-        self._end_waiters: dict[Any, list[asyncio.Future[None]]] = {}
+        self._end_waiters: dict[Any, list[asyncio.Future[bool]]] = {}
         self._at_stop: list[Callable[[], Any]] = []
         self._live = 0
         self._zombies: dict[Any, None] = {}
@@ -534,13 +534,24 @@ class ActorSystem:
         """Wait until the actor has ended; return False if it still lives after *timeout* seconds."""
         if ref._actor is None:
             return True
-        future = self.loop.create_future()
-        self._end_waiters.setdefault(ref, []).append(future)
+        # Not by `asyncio.wait_for`: its steps differ from one Python to the next, and with them what
+        # a seed of a simulated run means.
+        loop = self.loop
+        future: asyncio.Future[bool] = loop.create_future()
+        waiting = self._end_waiters.setdefault(ref, [])
+        waiting.append(future)
+        timer = None
+        if timeout is not None:
+            timer = loop.call_later(timeout, _set_unless_done, future, False)
         try:
-            await asyncio.wait_for(future, timeout)
-        except TimeoutError:
-            return False
-        return True
+            return await future
+        finally:
+            if timer is not None:
+                timer.cancel()
+            if future in waiting:
+                waiting.remove(future)
+            if not waiting and self._end_waiters.get(ref) is waiting:
+                del self._end_waiters[ref]
 
     # -- the kernel's side ---------------------------------------------------------------------
 
@@ -558,8 +569,7 @@ class ActorSystem:
         self._live -= 1
         if self._end_waiters:
             for future in self._end_waiters.pop(ref, ()):
-                if not future.done():
-                    future.set_result(None)
+                _set_unless_done(future, True)
 
     def _grace(self, actor: Actor) -> None:
         ext = actor._own_ext()
@@ -604,6 +614,11 @@ class ActorSystem:
         ext = job.actor._own_ext()
         ext.job = job
         ext.pool.submit(job)
+
+
+def _set_unless_done(future: asyncio.Future[bool], value: bool) -> None:
+    if not future.done():
+        future.set_result(value)
 
 
 def _after_fork_in_child() -> None:
