@@ -163,7 +163,7 @@ SYSTEMS: tuple[System, ...] = (
         "peer",
         "burr_graph",
         ("patterns", "engine"),
-        requirements=("apache-burr==0.43.0",),
+        requirements=("apache-burr==0.43.0", "aiosqlite==0.22.1", "pydantic>=2"),
         speed=0.2,
     ),
     System(
@@ -195,7 +195,7 @@ SYSTEMS: tuple[System, ...] = (
         "peer",
         "dbos_workflow",
         ("patterns", "engine"),
-        requirements=("dbos==3.4.0",),
+        requirements=("dbos==3.4.0", "pysqlite3-binary==0.5.4.post2"),
         speed=0.02,
         note="SQLite system database",
     ),

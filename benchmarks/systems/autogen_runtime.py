@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from autogen_core import AgentId, MessageContext, RoutedAgent, SingleThreadedAgentRuntime, message_handler
 
-from benchmarks.measure import each, now, rate, resident_bytes, settle
+from benchmarks.flows import STEP_S, STEPS, all_at_once, fanned_out, one_after_the_other
+from benchmarks.measure import now, rate, settle
 from benchmarks.protocol import Job, Outcome, check
 
 DISTRIBUTIONS = ("autogen-core",)
@@ -118,64 +119,44 @@ def fork_join(job: Job) -> Outcome:
 
 async def _sequence(runtime: SingleThreadedAgentRuntime) -> int:
     payload = Payload(0)
-    for step in range(3):
+    for step in range(STEPS):
         payload = await runtime.send_message(payload, AgentId("step", str(step)))
     return payload.value
+
+
+async def _fan(runtime: SingleThreadedAgentRuntime, branches: int) -> int:
+    answers = await asyncio.gather(
+        *(runtime.send_message(Payload(0), AgentId("step", str(i))) for i in range(branches))
+    )
+    return sum(answer.value for answer in answers)
 
 
 def sequential(job: Job) -> Outcome:
     """Three agents, one after the other."""
 
-    async def main() -> float:
+    async def main() -> Outcome:
         runtime = await _runtime()
-        await _sequence(runtime)
-        settle()
-        started = now()
-        for _ in range(job.operations):
-            check("steps", 3, await _sequence(runtime))
-        return now() - started
+        return await one_after_the_other(job, lambda: _sequence(runtime))
 
-    return each(job.operations, asyncio.run(main()))
+    return asyncio.run(main())
 
 
 def fan_out(job: Job) -> Outcome:
     """Many agents at once."""
 
-    async def main() -> float:
+    async def main() -> Outcome:
         runtime = await _runtime()
+        return await fanned_out(job, lambda: _fan(runtime, job.actors))
 
-        async def once() -> None:
-            answers = await asyncio.gather(
-                *(runtime.send_message(Payload(0), AgentId("step", str(i))) for i in range(job.actors))
-            )
-            check("branches", job.actors, sum(answer.value for answer in answers))
-
-        await once()
-        settle()
-        started = now()
-        for _ in range(job.operations):
-            await once()
-        return now() - started
-
-    return each(job.operations * job.actors, asyncio.run(main()))
+    return asyncio.run(main())
 
 
 def thousand(job: Job) -> Outcome:
     """Many sequences at once, ten milliseconds a step."""
 
     async def main() -> Outcome:
-        runtime = await _runtime(0.010)
-        await _sequence(runtime)
-        settle()
-        before = resident_bytes()
-        started = now()
-        runs = [asyncio.create_task(_sequence(runtime)) for _ in range(job.operations)]
-        await asyncio.sleep(0.015)
-        during = resident_bytes()
-        answers = await asyncio.gather(*runs)
-        seconds = now() - started
-        check("steps", 3 * job.operations, sum(answers))
-        return Outcome({"wall_s": seconds, "kb_a_run": (during - before) / job.operations / 1e3})
+        runtime = await _runtime(STEP_S)
+        return await all_at_once(job, lambda: _sequence(runtime))
 
     return asyncio.run(main())
 

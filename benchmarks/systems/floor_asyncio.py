@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from benchmarks.measure import each, now, resident_bytes, settle
+from benchmarks.flows import STEP_S, STEPS, all_at_once, fanned_out, one_after_the_other
+from benchmarks.measure import resident_bytes, settle
 from benchmarks.protocol import Job, Outcome, check
 
 DISTRIBUTIONS: tuple[str, ...] = ()
@@ -20,61 +21,36 @@ async def agent(value: int) -> int:
 
 async def slow_agent(value: int) -> int:
     """Add one after ten milliseconds."""
-    await asyncio.sleep(0.010)
+    await asyncio.sleep(STEP_S)
     return value + 1
 
 
 async def run(step: Agent) -> int:
     """Return the result of three steps."""
     value = 0
-    for _ in range(3):
+    for _ in range(STEPS):
         value = await step(value)
     return value
 
 
+async def fan(branches: int) -> int:
+    """Return how many branches answered."""
+    return sum(await asyncio.gather(*(agent(0) for _ in range(branches))))
+
+
 def sequential(job: Job) -> Outcome:
     """Three awaits a run."""
-
-    async def main() -> float:
-        settle()
-        started = now()
-        for _ in range(job.operations):
-            check("steps", 3, await run(agent))
-        return now() - started
-
-    return each(job.operations, asyncio.run(main()))
+    return asyncio.run(one_after_the_other(job, lambda: run(agent)))
 
 
 def fan_out(job: Job) -> Outcome:
     """One gather a run."""
-
-    async def main() -> float:
-        settle()
-        started = now()
-        for _ in range(job.operations):
-            answers = await asyncio.gather(*(agent(0) for _ in range(job.actors)))
-            check("branches", job.actors, sum(answers))
-        return now() - started
-
-    return each(job.operations * job.actors, asyncio.run(main()))
+    return asyncio.run(fanned_out(job, lambda: fan(job.actors)))
 
 
 def thousand(job: Job) -> Outcome:
     """A task a run."""
-
-    async def main() -> Outcome:
-        settle()
-        before = resident_bytes()
-        started = now()
-        runs = [asyncio.create_task(run(slow_agent)) for _ in range(job.operations)]
-        await asyncio.sleep(0.015)
-        during = resident_bytes()
-        answers = await asyncio.gather(*runs)
-        seconds = now() - started
-        check("steps", 3 * job.operations, sum(answers))
-        return Outcome({"wall_s": seconds, "kb_a_run": (during - before) / job.operations / 1e3})
-
-    return asyncio.run(main())
+    return asyncio.run(all_at_once(job, lambda: run(slow_agent)))
 
 
 def parked(job: Job) -> Outcome:

@@ -1,0 +1,148 @@
+"""Peer: DBOS, durable by nature; its system database is SQLite here.
+
+Its tables need SQLite 3.42; so it gets a newer library than the interpreter may have.
+"""
+
+# mypy: ignore-errors
+# pyright: basic, reportMissingImports=false
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import sys
+
+import pysqlite3
+
+sys.modules["sqlite3"] = pysqlite3
+sys.modules["sqlite3.dbapi2"] = pysqlite3.dbapi2
+
+from dbos import DBOS, DBOSConfig, SetWorkflowID  # noqa: E402
+
+from benchmarks.flows import STEP_S, all_at_once, durably, fanned_out, one_after_the_other
+from benchmarks.measure import now, settle
+from benchmarks.protocol import Job, Outcome, check
+from benchmarks.victim import kill_halfway, say_ready
+
+DISTRIBUTIONS = ("dbos",)
+
+
+def versions(options: object) -> dict[str, str]:
+    """Return the version of the SQLite library."""
+    return {"sqlite": pysqlite3.sqlite_version}
+
+
+wait_s = 0.0
+hold = False
+reached = itertools.count(1)
+
+
+@DBOS.step()
+async def agent(value: int) -> int:
+    """Add one."""
+    if wait_s:
+        await asyncio.sleep(wait_s)
+    return value + 1
+
+
+@DBOS.step()
+async def second(value: int) -> int:
+    """Add one, or wait there for ever."""
+    if hold:
+        next(reached)
+        await asyncio.sleep(3600)
+    return await agent(value)
+
+
+@DBOS.workflow()
+async def sequence() -> int:
+    """Three steps."""
+    return await agent(await second(await agent(0)))
+
+
+@DBOS.workflow()
+async def fan(branches: int) -> int:
+    """As many steps at once."""
+    return sum(await asyncio.gather(*(agent(0) for _ in range(branches))))
+
+
+def _launch(job: Job) -> None:
+    config: DBOSConfig = {
+        "name": "benchmark",
+        "system_database_url": f"sqlite:///{job.scratch / 'dbos.sqlite'}",
+        "log_level": "CRITICAL",
+        "application_version": "1",
+        "executor_id": "one",
+    }
+    DBOS(config=config)
+    DBOS.launch()
+
+
+def steps(job: Job) -> Outcome:
+    """Three durable steps: it has no others."""
+    _launch(job)
+    return asyncio.run(one_after_the_other(job, sequence))
+
+
+def durable(job: Job) -> Outcome:
+    """Three steps, many in flight."""
+    _launch(job)
+    return asyncio.run(durably(job, sequence))
+
+
+def fan_out(job: Job) -> Outcome:
+    """Many steps at once in one workflow."""
+    _launch(job)
+    return asyncio.run(fanned_out(job, lambda: fan(job.actors)))
+
+
+def thousand(job: Job) -> Outcome:
+    """Many workflows at once, ten milliseconds a step."""
+    global wait_s
+    wait_s = STEP_S
+    _launch(job)
+    return asyncio.run(all_at_once(job, sequence))
+
+
+def victim(job: Job) -> Outcome:
+    """Get all workflows into their second step, say so, and wait there."""
+    global hold
+    hold = True
+    _launch(job)
+
+    async def main() -> None:
+        for i in range(job.operations):
+            with SetWorkflowID(f"workflow-{i}"):
+                await DBOS.start_workflow_async(sequence)
+        while next(reached) <= job.operations:
+            await asyncio.sleep(0.01)
+        say_ready(job)
+        await asyncio.sleep(3600)
+
+    asyncio.run(main())
+    raise AssertionError("The victim outlived its murder.")
+
+
+def recovery(job: Job) -> Outcome:
+    """Launching recovers what the killed process left."""
+    kill_halfway(__name__, job)
+    settle()
+    started = now()
+    _launch(job)
+    finished = 0
+    for i in range(job.operations):
+        result = DBOS.retrieve_workflow(f"workflow-{i}").get_result()
+        check("steps", 3, result)
+        finished += 1
+    return Outcome({"recover_s": now() - started, "lost": job.operations - finished})
+
+
+WORKLOADS = {
+    "durable": durable,
+    "durable-100": durable,
+    "fan-out-workflow": fan_out,
+    "recovery": recovery,
+    "steps": steps,
+    "thousand-workflows": thousand,
+    "victim": victim,
+}
