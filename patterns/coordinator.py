@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from agenticaiframework.actors import SHUTDOWN, Actor, ActorRef
+from agenticaiframework.actors import SHUTDOWN, Actor, ActorDied, ActorRef
 
 from .execution import Execution
 
@@ -39,6 +39,21 @@ class StreamedCoordinator(Coordinator):
 
     def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
         self.execution.lost(exception_value)
+
+
+async def run_to_end(execution: Execution, coordinator: ActorRef[Any]) -> None:
+    """Have *coordinator* run *execution*, and return once it is over.
+
+    When the awaiting code is cancelled, the execution is stopped first.
+    """
+    try:
+        await coordinator.request(CONDUCT)
+    except ActorDied as error:
+        execution.lost(error.reason)
+        await execution.released()
+    except BaseException:
+        await stop_execution(execution, coordinator)
+        raise
 
 
 async def stop_execution(execution: Execution, coordinator: ActorRef[Any]) -> None:

@@ -50,6 +50,19 @@ class Definition(BaseModel):
     also_known_as: ClassVar[Mapping[str, str]] = {}
     """Other spellings of fields that are accepted: spelling -> field."""
 
+    def __init__(self, /, **data: Any) -> None:
+        try:
+            super().__init__(**data)
+        except ValidationError as error:
+            name = data.get("name")
+            kind = type(self).__name__
+            what = f"{kind} {name!r}" if isinstance(name, str) and name else kind
+            raise DefinitionError(what, _problems(error)) from None
+
+    # pydantic would call any other constructor for nested definitions too, and their mistakes would
+    # lose their place in the whole.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
     @model_validator(mode="before")
     @classmethod
     def _read_fields(cls, data: Any) -> Any:

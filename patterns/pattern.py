@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field
 
-from agenticaiframework.actors import ActorDied, ActorSystem, find_agent
+from agenticaiframework.actors import ActorRef, ActorSystem, find_agent
 
-from .coordinator import CONDUCT, Coordinator, stop_execution
+from .coordinator import Coordinator, StreamedCoordinator, run_to_end
 from .definition import Definition, DefinitionError, Seconds, define
 from .drawing import Drawing
 from .dump import dump_definition
@@ -146,9 +146,10 @@ class OrchestrationPattern(ABC):
         the execution.
         """
 
-        def start(emit: EmitEvent) -> Execution:
+        async def start(emit: EmitEvent) -> tuple[Execution, ActorRef[Any]]:
             scope = replace(self._scope(context, resolver), emit=emit)
-            return self._execution(input_data, timeout, scope)
+            execution = self._execution(input_data, timeout, scope)
+            return execution, execution.system.start(StreamedCoordinator, execution)
 
         return EventStream(start)
 
@@ -179,15 +180,7 @@ class OrchestrationPattern(ABC):
     async def _run(self, input_data: Any, timeout: float | None, scope: Scope) -> Execution:
         """Return the execution, over."""
         execution = self._execution(input_data, timeout, scope)
-        ref = execution.system.start(Coordinator, execution)
-        try:
-            await ref.request(CONDUCT)
-        except ActorDied as error:
-            execution.lost(error.reason)
-            await execution.released()
-        except BaseException:
-            await stop_execution(execution, ref)
-            raise
+        await run_to_end(execution, execution.system.start(Coordinator, execution))
         return execution
 
     # -- as data -------------------------------------------------------------------------------

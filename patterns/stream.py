@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Self, TypeAlias
 
-from .coordinator import CONDUCT, StreamedCoordinator, stop_execution
+from agenticaiframework.actors import ActorRef
+
+from .coordinator import CONDUCT, stop_execution
 from .errors import PatternFailed
 from .events import Finished, PatternEvent
 from .execution import Execution
@@ -49,11 +51,13 @@ class EventStream(AsyncIterator[PatternEvent]):
     that reads it.
     """
 
-    def __init__(self, start: Callable[[EmitEvent], Execution]) -> None:
+    def __init__(
+        self, start: Callable[[EmitEvent], Awaitable[tuple[Execution, ActorRef[Any]]]]
+    ) -> None:
         self._start = start
         self._buffer = EventBuffer()
         self._execution: Execution | None = None
-        self._ref: Any = None
+        self._ref: ActorRef[Any] | None = None
         self._closed = False
 
     @property
@@ -74,8 +78,7 @@ class EventStream(AsyncIterator[PatternEvent]):
         if self._closed:
             raise StopAsyncIteration
         if self._execution is None:
-            self._execution = self._start(buffer.put)
-            self._ref = self._execution.system.start(StreamedCoordinator, self._execution)
+            self._execution, self._ref = await self._start(buffer.put)
             self._ref.tell(CONDUCT)
         while not buffer.events:
             buffer.wake = asyncio.get_running_loop().create_future()
@@ -93,7 +96,7 @@ class EventStream(AsyncIterator[PatternEvent]):
         """Cancel the execution if it still runs, and wait until it has ended."""
         self._closed = True
         execution = self._execution
-        if execution is not None and not execution.over:
+        if execution is not None and self._ref is not None and not execution.over:
             await stop_execution(execution, self._ref)
 
     async def __aenter__(self) -> Self:

@@ -1,0 +1,45 @@
+"""Teams: agents in roles, that work on tasks together."""
+
+from .config import TeamConfig
+from .discussion import Contribution, Discussion
+from .errors import (
+    MemberLost,
+    RoleFull,
+    TeamError,
+    TeamFull,
+    TeamIncomplete,
+    UnknownMember,
+    UnknownRole,
+    UnknownTrigger,
+)
+from .handoff import AgentHandoff, HandoffRecord
+from .message import TeamMessage
+from .notes import NotesUnavailable, SharedNotes, shared_notes
+from .result import TeamResult
+from .role import AgentRole
+from .team import AgentTeam
+from .workflow import TeamStep
+
+__all__ = [
+    "AgentHandoff",
+    "AgentRole",
+    "AgentTeam",
+    "Contribution",
+    "Discussion",
+    "HandoffRecord",
+    "MemberLost",
+    "NotesUnavailable",
+    "RoleFull",
+    "SharedNotes",
+    "TeamConfig",
+    "TeamError",
+    "TeamFull",
+    "TeamIncomplete",
+    "TeamMessage",
+    "TeamResult",
+    "TeamStep",
+    "UnknownMember",
+    "UnknownRole",
+    "UnknownTrigger",
+    "shared_notes",
+]

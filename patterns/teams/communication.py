@@ -1,0 +1,96 @@
+"""The channels of a team, and who gets what is said on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from agenticaiframework.actors import ActorDied, ActorSystem, Agent, near
+
+from ..definition import DefinitionError
+from ..target import Resolver
+from .errors import TeamError
+from .message import DEFAULT_CHANNEL, Protocol, TeamMessage, as_message, check_message
+from .roster import Member, Roster
+
+PROTOCOLS: tuple[Protocol, ...] = ("structured", "text")
+
+
+class Communication:
+    """The channels of one team. Owned by whoever puts the team together.
+
+    A message goes into the inboxes of agents (`Agent.on_message`), apart from their work, and nobody
+    waits for it to be handled: members may answer each other without waiting for themselves.
+    """
+
+    def __init__(self, team: str) -> None:
+        self._team = team
+        self._channels: dict[str, Protocol] = {}
+
+    @property
+    def default(self) -> str:
+        """The channel that messages take if none is named: the one enabled last."""
+        return next(reversed(self._channels), DEFAULT_CHANNEL)
+
+    def enable(self, channel: str, protocol: Protocol) -> None:
+        """Open *channel*; raises `DefinitionError` for an unknown protocol."""
+        if protocol not in PROTOCOLS:
+            raise DefinitionError(
+                f"the channel {channel!r} of team {self._team!r}",
+                [f"unknown protocol {protocol!r}. {near(str(protocol), PROTOCOLS)}"],
+                'team.enable_communication(channel="team_chat", protocol="structured")',
+            )
+        self._channels.pop(channel, None)
+        self._channels[channel] = protocol
+
+    def message(
+        self, content: Any, type_: str, sender: str | None, channel: str | None
+    ) -> tuple[str, TeamMessage]:
+        """Return the channel and the checked message; raises for an unknown channel."""
+        name = channel or self.default
+        if channel is not None and self._channels and channel not in self._channels:
+            raise TeamError(
+                self._team, f"there is no channel {channel!r}. {near(channel, self._channels)}"
+            )
+        message = as_message(content, type_, sender, name)
+        check_message(self._team, message, self._channels.get(name, "structured"))
+        return name, message
+
+    def deliver(
+        self,
+        members: Iterable[Member],
+        message: TeamMessage,
+        resolver: Resolver,
+        system: ActorSystem,
+    ) -> list[str]:
+        """Put *message* into the inbox of each of *members* that has one; return who got it.
+
+        One that has been stopped for good gets nothing: the message is a dead letter.
+        """
+        reached: list[str] = []
+        for member in {member.name: member for member in members}.values():
+            target = member.target
+            agent: Any = resolver(target) if isinstance(target, str) else target
+            if not isinstance(agent, Agent):
+                continue
+            try:
+                agent.address(system).tell(message)
+            except ActorDied as error:
+                system.dead_letter(message, member.name, error)
+            else:
+                reached.append(member.name)
+        return reached
+
+
+def speaker(roster: Roster, name: str | None, system: ActorSystem) -> set[str]:
+    """Return the names of who *name*, a member or a role, stands for as a sender.
+
+    A role with several members means the one whose handler is running, if it is one of them; else
+    all of them, because a message must never come back to who sent it.
+    """
+    if name is None:
+        return set()
+    members = {member.name for member in roster.find(name)}
+    running = system.scheduler.current
+    own = None if running is None else running.actor_ref.name
+    return {own} if own is not None and own in members else members

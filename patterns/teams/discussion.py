@@ -1,0 +1,262 @@
+"""A discussion: members speak in rounds, hear each other, and come to a decision or do not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, cast
+
+from ..errors import PatternFailed, work_failed
+from ..execution import Execution
+from ..outcome import Completed, Outcome, Skipped
+from ..target import Target
+from ..task_bag import TaskBag
+from ..voting import Tally, position_of, tally
+from .errors import UnknownMember
+from .handoff import without_handoff
+from .job import TeamJob
+from .roster import Member, Roster
+
+Ending: TypeAlias = Literal["consensus", "vote", "moderator", "rounds"]
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """What one member said in one round (rounds count from 1)."""
+
+    speaker: str
+    role: str
+    round: int
+    content: Any
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the contribution as plain data."""
+        return {
+            "speaker": self.speaker,
+            "role": self.role,
+            "round": self.round,
+            "content": self.content,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Discussion:
+    """How a discussion went.
+
+    ``ended`` says how: by ``consensus`` (all who spoke in a round are of one position), by ``vote``,
+    by the ``moderator``, or because the ``rounds`` were used up without a decision, in which case
+    ``decision`` is None. ``tally`` counts the positions of each member's last contribution.
+    ``missing`` are the members that could not speak, and why.
+    """
+
+    topic: Any
+    decision: Any
+    ended: Ending
+    rounds: int
+    contributions: tuple[Contribution, ...]
+    tally: Tally
+    missing: Mapping[str, Outcome]
+
+    def said_by(self, speaker: str) -> list[Any]:
+        """Return what *speaker* said, round after round."""
+        return [c.content for c in self.contributions if c.speaker == speaker]
+
+
+class DiscussionJob(TeamJob):
+    """Rounds of speaking; after each one it is looked whether there is a decision.
+
+    A speaker gets ``{"topic", "round", "max_rounds", "speaker", "role", "contributions"}``. What it
+    is for is its answer's ``position`` (or ``vote``, ``answer``, ``decision``) field, or the whole
+    answer. ``{"agree": true}`` joins the position that was stated last. The moderator gets the same
+    with ``"participants"``, and answers with ``decision`` (or ``done``), or with ``next``: who speaks
+    in the next round.
+    """
+
+    def __init__(
+        self,
+        roster: Roster,
+        participants: Sequence[Member],
+        max_rounds: int,
+        moderator: Target | None,
+    ) -> None:
+        super().__init__(roster)
+        self._participants = participants
+        self._max_rounds = max_rounds
+        self._moderator = moderator
+        self._said: list[Contribution] = []
+        self._positions: dict[str, Any] = {}
+
+    def targets(self) -> Iterable[Target]:
+        yield from super().targets()
+        if self._moderator is not None:
+            yield self._moderator
+
+    async def coordinate(self, run: Execution) -> Discussion:
+        config = self.roster.config
+        speakers: Sequence[Member] = self._participants
+        round_ = 0
+        answer: Any = None
+        for round_ in range(1, self._max_rounds + 1):
+            if config.speaker_policy == "random":
+                speakers = run.system.random.sample(list(speakers), len(speakers))
+            await self._round(run, round_, speakers)
+            if config.decision_making == "moderator" or config.speaker_policy == "moderator":
+                answer = await self._moderated(run, round_)
+                if config.decision_making == "moderator" and _decided(answer):
+                    return self._ended(run, "moderator", round_, _decision(answer))
+                speakers = self._next_speakers(answer)
+            elif self._unanimous(round_):
+                return self._ended(run, "consensus", round_, self._count().winner)
+        if config.decision_making == "moderator":
+            # The last word is a decision, however it is put.
+            return self._ended(run, "moderator", round_, _decision(answer))
+        count = self._count()
+        if config.decision_making == "vote":
+            needed = config.quorum or count.cast // 2 + 1
+            if count.of(count.winner) >= needed:
+                return self._ended(run, "vote", round_, count.winner)
+        elif self._unanimous(round_):
+            return self._ended(run, "consensus", round_, count.winner)
+        return self._ended(run, "rounds", round_, None)
+
+    # -- speaking ------------------------------------------------------------------------------
+
+    async def _round(self, run: Execution, round_: int, speakers: Sequence[Member]) -> None:
+        present = [member for member in speakers if member.name not in self.missing]
+        if self.roster.config.speaker_policy == "simultaneous":
+            heard = list(self._said)
+            said: dict[str, Any] = {}
+
+            async def speak(member: Member) -> None:
+                said[member.name] = await self._speak(run, round_, member, heard)
+
+            async with TaskBag() as bag:
+                for member in present:
+                    bag.start(speak(member))
+                await bag.settled()
+            for member in present:
+                self._note(member, round_, said[member.name])
+        else:
+            for member in present:
+                self._note(member, round_, await self._speak(run, round_, member, self._said))
+        if not any(contribution.round == round_ for contribution in self._said):
+            causes = [o.cause for o in self.missing.values() if o.cause is not None]
+            raise PatternFailed(
+                self.name,
+                f"failed: nobody could speak in round {round_} of the discussion",
+                run.outcomes,
+                cause=causes[-1] if causes else None,
+            )
+
+    async def _speak(
+        self, run: Execution, round_: int, member: Member, heard: Sequence[Contribution]
+    ) -> Outcome:
+        payload = {
+            "topic": run.input,
+            "round": round_,
+            "max_rounds": self._max_rounds,
+            "speaker": member.name,
+            "role": member.role,
+            "contributions": self._shown(heard),
+        }
+        _, _, outcome = await self.turn(
+            run, [member], payload, label=f"{member.name}[{round_}]", context={"action": "discuss"}
+        )
+        return outcome
+
+    def _note(self, member: Member, round_: int, outcome: Outcome) -> None:
+        if not isinstance(outcome, Completed):
+            if isinstance(outcome, Skipped):
+                return
+            # Who has failed says no more; the others can still decide.
+            self.missing[member.name] = outcome
+            self._positions.pop(member.name, None)
+            return
+        content = without_handoff(outcome.value)
+        self._positions[member.name] = self._position(content)
+        self._said.append(Contribution(member.name, member.role, round_, content))
+
+    def _position(self, content: Any) -> Any:
+        if isinstance(content, Mapping):
+            fields = cast(Mapping[str, Any], content)
+            if fields.get("agree") is True and self._said:
+                return self._positions.get(self._said[-1].speaker, position_of(content))
+        return position_of(content)
+
+    def _shown(self, contributions: Sequence[Contribution]) -> Any:
+        if self.roster.config.communication_style == "free":
+            return "\n".join(f"{c.speaker} ({c.role}): {c.content}" for c in contributions)
+        return [contribution.to_dict() for contribution in contributions]
+
+    # -- deciding ------------------------------------------------------------------------------
+
+    def _count(self) -> Tally:
+        return tally(self._positions.items())
+
+    def _unanimous(self, round_: int) -> bool:
+        spoke = {c.speaker for c in self._said if c.round == round_}
+        everybody = {m.name for m in self._participants if m.name not in self.missing}
+        return spoke == everybody and self._count().unanimous
+
+    async def _moderated(self, run: Execution, round_: int) -> Any:
+        moderator = self._moderator
+        assert moderator is not None, "checked when the discussion was asked for"
+        payload = {
+            "topic": run.input,
+            "round": round_,
+            "max_rounds": self._max_rounds,
+            "role": "moderator",
+            "participants": [member.name for member in self._participants],
+            "contributions": self._shown(self._said),
+        }
+        name = self.work_name(f"moderator[{round_}]")
+        outcome = await run.perform(
+            name,
+            self.roster.moderator(moderator),
+            payload,
+            self._policy,
+            {"team": self.name, "role": "moderator", "action": "moderate"},
+        )
+        if isinstance(outcome, Completed):
+            return outcome.value
+        if isinstance(outcome, Skipped):
+            return None
+        raise work_failed(self.name, name, outcome, run.outcomes, "the moderator")
+
+    def _next_speakers(self, answer: Any) -> Sequence[Member]:
+        """Return who speaks in the next round: whom the moderator's *answer* names, else everybody."""
+        wanted: Any = None
+        if isinstance(answer, Mapping) and self.roster.config.speaker_policy == "moderator":
+            wanted = cast(Mapping[str, Any], answer).get("next")
+        if not wanted:
+            return self._participants
+        names = [wanted] if isinstance(wanted, str) else [str(name) for name in wanted]
+        chosen: list[Member] = []
+        for name in names:
+            found = [m for m in self._participants if name in (m.name, m.role)]
+            if not found:
+                known = [m.name for m in self._participants]
+                raise UnknownMember(self.name, name, known)
+            chosen.extend(m for m in found if m not in chosen)
+        return chosen
+
+    def _ended(self, run: Execution, ended: Ending, rounds: int, decision: Any) -> Discussion:
+        count = self._count()
+        if ended in ("consensus", "vote"):
+            decision = count.value(decision)
+        return Discussion(
+            run.input, decision, ended, rounds, tuple(self._said), count, dict(self.missing)
+        )
+
+
+def _decided(answer: Any) -> bool:
+    if not isinstance(answer, Mapping):
+        return False
+    fields = cast(Mapping[str, Any], answer)
+    return "decision" in fields or fields.get("done") is True
+
+
+def _decision(answer: Any) -> Any:
+    if isinstance(answer, Mapping) and "decision" in answer:
+        return cast(Mapping[str, Any], answer)["decision"]
+    return answer

@@ -1,0 +1,71 @@
+"""Handoffs: rules by which a member's result goes to another role."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import Field
+
+from ..definition import Definition
+from ..values import Handoff, read_handoff
+from .errors import UnknownTrigger
+
+
+class AgentHandoff(Definition):
+    """A rule: when a member of *from_role* returns *trigger*, one of *to_role* goes on.
+
+    *data_transform*, a plain function, makes what the next one gets of what the first one gave.
+    A member triggers it by returning ``Handoff("research_complete", data)``.
+    """
+
+    from_role: str = Field(min_length=1)
+    to_role: str = Field(min_length=1)
+    trigger: str = Field(min_length=1)
+    data_transform: Callable[[Any], Any] | None = None
+
+    def transform(self, data: Any) -> Any:
+        """Return what the next member gets."""
+        return data if self.data_transform is None else self.data_transform(data)
+
+
+@dataclass(frozen=True, slots=True)
+class HandoffRecord:
+    """A handoff that happened: who handed on to which role, because of which trigger."""
+
+    from_agent: str
+    from_role: str
+    to_role: str
+    trigger: str
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """A handoff that is due: the rule that fires, and the data before its transform."""
+
+    rule: AgentHandoff
+    data: Any
+
+
+def fired(team: str, rules: Sequence[AgentHandoff], role: str, answer: Any) -> Handed | None:
+    """Return the handoff that *answer* of a member of *role* fires, or None.
+
+    Raises `UnknownTrigger` for a `Handoff` that no rule is for. A mapping that merely has a field
+    called ``trigger`` is an ordinary answer unless a rule is for it.
+    """
+    handoff = read_handoff(answer)
+    if handoff is None:
+        return None
+    for rule in rules:
+        if rule.from_role == role and rule.trigger == handoff.trigger:
+            return Handed(rule, handoff.data)
+    if isinstance(answer, Handoff):
+        known = [rule.trigger for rule in rules if rule.from_role == role]
+        raise UnknownTrigger(team, role, handoff.trigger, known)
+    return None
+
+
+def without_handoff(answer: Any) -> Any:
+    """Return what *answer* contributes to a result: the data of a handoff, else the answer."""
+    return answer.data if isinstance(answer, Handoff) else answer

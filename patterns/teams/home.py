@@ -1,0 +1,44 @@
+"""Where a team's actor lives in one system: started on demand, unless a supervisor owns it."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from agenticaiframework.actors import ActorRef, ActorSystem, Address
+
+from .team_actor import TeamActor
+
+if TYPE_CHECKING:
+    from .team import AgentTeam
+
+
+class TeamHome(Address):
+    """The lasting address of a team in one system. Owned by the loop of that system."""
+
+    __slots__ = ("_finalizer", "owner")
+
+    def __init__(self, team: AgentTeam, system: ActorSystem) -> None:
+        super().__init__(team.name, system, wanted=self.start_on_demand)
+        self.owner: ActorRef[Any] | None = None
+        # A team that nobody holds any more must not leave its idle actor behind.
+        self._finalizer = weakref.finalize(team, _end, weakref.ref(self))
+        self._finalizer.atexit = False
+
+    @property
+    def owned(self) -> bool:
+        """Whether a supervisor decides about the next incarnation."""
+        return self.owner is not None and self.owner.is_alive()
+
+    def start_on_demand(self) -> None:
+        """Start an incarnation, unless that is a supervisor's business or one lives."""
+        if self.owned or self.live is not None or not self.system.running:
+            return
+        self.owner = None
+        self.bind(self.system.start(TeamActor, _name=self.name))
+
+
+def _end(home_ref: weakref.ref[TeamHome]) -> None:
+    home = home_ref()
+    if home is not None and home.system.running and not home.owned and home.ref is not None:
+        home.ref.exit("shutdown")

@@ -1,0 +1,198 @@
+"""A piece of a team's work, and the turns of its members."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from agenticaiframework.actors import AgentStopped
+
+from ..errors import LimitReached, NotCompleted, work_failed
+from ..execution import Execution
+from ..outcome import Completed, Failed, Outcome, Skipped
+from ..policy import NO_POLICY, WorkPolicy
+from ..target import Target
+from .errors import MemberLost
+from .handoff import Handed, HandoffRecord, fired, without_handoff
+from .notes import NOTES, SharedNotes
+from .result import TeamResult
+from .roster import Member, Roster
+
+if TYPE_CHECKING:
+    from .team_actor import TeamCoordinator
+
+
+class TeamJob(ABC):
+    """A task, a workflow or a discussion under way. Owned by its coordinator; used once."""
+
+    coordinator: TeamCoordinator
+    """Set by the coordinator itself."""
+
+    def __init__(self, roster: Roster) -> None:
+        self.roster = roster
+        self.name = roster.team
+        self.values: dict[str, Any] = {}
+        """What the result maps, in order."""
+        self.final: Any = None
+        self.missing: dict[str, Outcome] = {}
+        self.handoffs: list[HandoffRecord] = []
+        self._names: dict[str, int] = {}
+        self._notes: SharedNotes | None = None
+        config = roster.config
+        self._policy: WorkPolicy = NO_POLICY if config.plain else config
+
+    def targets(self) -> Iterable[Target]:
+        """Return all who may be asked."""
+        return self.roster.targets()
+
+    @abstractmethod
+    async def coordinate(self, run: Execution) -> Any:
+        """Return the result, or raise `PatternFailed`."""
+
+    async def result(self, run: Execution) -> TeamResult:
+        """Return what has been made so far as the team's result."""
+        notes = {} if self._notes is None else await self._notes.all()
+        return TeamResult(
+            self.values,
+            final=self.final,
+            outcomes=run.outcomes,
+            missing=self.missing,
+            handoffs=self.handoffs,
+            notes=notes,
+        )
+
+    def work_name(self, label: str) -> str:
+        """Return *label*, numbered if it has been used already."""
+        count = self._names[label] = self._names.get(label, 0) + 1
+        return label if count == 1 else f"{label}#{count}"
+
+    # -- turns ---------------------------------------------------------------------------------
+
+    async def turn(
+        self,
+        run: Execution,
+        members: Sequence[Member],
+        payload: Any,
+        *,
+        label: str | None = None,
+        policy: WorkPolicy | None = None,
+        context: Mapping[str, Any] | None = None,
+    ) -> tuple[str, Member, Outcome]:
+        """Have the least busy of *members* take a turn; return its name, who took it, how it ended.
+
+        One that has been stopped for good is replaced by another of *members*; when none is left, the
+        outcome is a failure with `MemberLost`.
+        """
+        left = {member.name: member for member in members}
+        tried: list[str] = []
+        name = ""
+        while True:
+            chosen = left.pop(await self.coordinator.take_seat(tuple(left)))
+            tried.append(chosen.name)
+            if not name:
+                name = self.work_name(label or chosen.name)
+            try:
+                outcome = await run.perform(
+                    name,
+                    chosen.target,
+                    payload,
+                    self._policy if policy is None else policy,
+                    self._context(chosen, context),
+                )
+            finally:
+                self.coordinator.leave_seat(chosen.name)
+            if not lost(outcome):
+                return name, chosen, outcome
+            if left:
+                run.handed_off(chosen.name, next(iter(left)), "lost")
+                continue
+            error = MemberLost(self.name, chosen.role, tried)
+            error.__cause__ = outcome.cause
+            failed = Failed(
+                chosen.name, outcome.started_at, outcome.ended_at, outcome.attempts,
+                outcome.incarnation, error,
+            )  # fmt: skip
+            return name, chosen, run.settle(name, failed)
+
+    def _context(self, member: Member, added: Mapping[str, Any] | None) -> dict[str, Any]:
+        if self._notes is None:
+            self._notes = self.coordinator.notes()
+        return {"team": self.name, "role": member.role, NOTES: self._notes, **(added or {})}
+
+    def needed(self, run: Execution, name: str, outcome: Outcome, what: str) -> Any:
+        """Return the value of a turn that the rest stands on; raise if there is none.
+
+        Raises `NotCompleted` for one that may be left out.
+        """
+        if isinstance(outcome, Completed):
+            return outcome.value
+        if isinstance(outcome, Skipped):
+            self.missing[name] = outcome
+            raise NotCompleted(outcome)
+        raise work_failed(self.name, name, outcome, run.outcomes, what)
+
+    # -- handoffs ------------------------------------------------------------------------------
+
+    def fired(self, role: str, answer: Any) -> Handed | None:
+        """Return the handoff that *answer* of a member of *role* fires."""
+        return fired(self.name, self.roster.handoffs, role, answer)
+
+    def hand_over(self, run: Execution, member: Member, handed: Handed) -> Any:
+        """Note that *handed* happens, and return what the next member gets."""
+        rule = handed.rule
+        limit = self.roster.config.max_handoffs
+        if len(self.handoffs) >= limit:
+            trail = " -> ".join(
+                [*(h.from_role for h in self.handoffs[-5:]), member.role, rule.to_role]
+            )
+            raise LimitReached(
+                self.name, "handoffs", limit, trail, "TeamConfig.max_handoffs", run.outcomes
+            )
+        self.handoffs.append(HandoffRecord(member.name, member.role, rule.to_role, rule.trigger))
+        run.handed_off(member.name, rule.to_role, rule.trigger)
+        return rule.transform(handed.data)
+
+    async def follow(
+        self, run: Execution, member: Member, handed: Handed, until: str | None = None
+    ) -> tuple[Any, bool]:
+        """Follow handoffs from *member* on, until nobody hands on any more.
+
+        Return the last output and False; or, once a handoff goes to the role *until*, what that role
+        is to get, and True.
+        """
+        while True:
+            data = self.hand_over(run, member, handed)
+            to_role = handed.rule.to_role
+            if to_role == until:
+                return data, True
+            context = {"handed_off_by": member.name, "trigger": handed.rule.trigger}
+            name, member, outcome = await self.turn(
+                run, self.roster.of_role(to_role), data, context=context
+            )
+            try:
+                answer = self.needed(run, name, outcome, f"handed off to {to_role!r}")
+            except NotCompleted:
+                return data, False
+            self.add(name, answer)
+            following = self.fired(member.role, answer)
+            if following is None:
+                return answer, False
+            handed = following
+
+    def add(self, name: str, answer: Any) -> None:
+        """Add what the turn *name* gave to the result."""
+        self.values[name] = self.final = without_handoff(answer)
+
+
+def lost(outcome: Outcome) -> bool:
+    """Tell whether *outcome* says that the agent has been stopped for good."""
+    return isinstance(outcome, Failed) and isinstance(outcome.cause, AgentStopped)
+
+
+async def gathered(*work: Any) -> list[Any]:
+    """Return the results of coroutines that run at the same time; the first error ends them all."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one) for one in work]
+    return [task.result() for task in tasks]

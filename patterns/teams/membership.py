@@ -1,0 +1,144 @@
+"""Who belongs to a team: roles, members, their limits, and the assignment by capabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+from ..definition import read_target
+from ..target import Target, target_name
+from .config import TeamConfig
+from .errors import RoleFull, TeamError, TeamFull, UnknownMember, UnknownRole
+from .handoff import AgentHandoff
+from .matching import match
+from .role import AgentRole
+from .roster import Member, Roster
+
+
+class Membership:
+    """The roles and members of one team. Owned by whoever puts the team together.
+
+    Work that has started keeps the `Roster` it started with.
+    """
+
+    def __init__(self, team: str, config: TeamConfig) -> None:
+        self._team = team
+        self._config = config
+        self._roles: dict[str, AgentRole] = {}
+        self._members: list[Member] = []
+        self._handoffs: tuple[AgentHandoff, ...] = ()
+
+    @property
+    def roles(self) -> Mapping[str, AgentRole]:
+        """The roles by name, in the order in which they were added."""
+        return MappingProxyType(self._roles)
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """The members, in the order of their assignment."""
+        return tuple(self._members)
+
+    @property
+    def handoffs(self) -> tuple[AgentHandoff, ...]:
+        """The handoff rules."""
+        return self._handoffs
+
+    def roster(self) -> Roster:
+        """Return the team as it is now."""
+        return Roster(
+            self._team, self._config, dict(self._roles), tuple(self._members), self._handoffs
+        )
+
+    def add_role(self, role: AgentRole) -> None:
+        """Add *role*; raises `TeamError` if there is one of that name already."""
+        if role.name in self._roles:
+            raise TeamError(self._team, f"there is a role {role.name!r} already.")
+        self._roles[role.name] = role
+
+    def role(self, name: str) -> AgentRole:
+        """Return the role of that name; raises `UnknownRole`."""
+        try:
+            return self._roles[name]
+        except KeyError:
+            raise UnknownRole(self._team, name, self._roles) from None
+
+    def in_role(self, role: str) -> list[Member]:
+        """Return the members of *role*, in the order of their assignment; raises `UnknownRole`."""
+        self.role(role)
+        return [member for member in self._members if member.role == role]
+
+    def assign(self, agent: Target, role: str) -> None:
+        """Give *agent* the role; harmless if it has it already.
+
+        Raises `UnknownRole`, `RoleFull`, `TeamFull`.
+        """
+        wanted = self.role(role)
+        target = read_target(agent)
+        name = target_name(target)
+        holders = self.in_role(role)
+        if any(member.name == name for member in holders):
+            return
+        if wanted.max_agents is not None and len(holders) >= wanted.max_agents:
+            raise RoleFull(self._team, role, wanted.max_agents, name)
+        everybody = {member.name for member in self._members}
+        limit = self._config.max_members
+        if limit is not None and name not in everybody and len(everybody) >= limit:
+            raise TeamFull(self._team, limit, name)
+        self._members.append(Member(name, role, target))
+
+    def unassign(self, agent: Target, role: str | None = None) -> None:
+        """Take the role (all its roles, without one) from *agent*; raises `UnknownMember`."""
+        name = target_name(agent)
+        if role is not None:
+            self.role(role)
+        left = [m for m in self._members if m.name != name or role not in (None, m.role)]
+        if len(left) == len(self._members):
+            raise UnknownMember(self._team, name, {m.name for m in self._members})
+        self._members = left
+
+    def auto_assign(self, agents: Iterable[Target]) -> list[Target]:
+        """Give the *agents* that have no role yet the roles that fit them best; return the rest.
+
+        As many as possible get a role, then as fittingly as possible, whatever their order.
+        """
+        wanted = {target_name(agent): read_target(agent) for agent in agents}
+        placed = {member.name for member in self._members}
+        free = {name: target for name, target in wanted.items() if name not in placed}
+        seats = {
+            name: (role.capabilities, self._free_seats(role, len(free)))
+            for name, role in self._roles.items()
+        }
+        capabilities = {name: tuple(_capabilities(target)) for name, target in free.items()}
+        limit = self._config.max_members
+        room = None if limit is None else max(0, limit - len(placed))
+        chosen = match(capabilities, seats, room)
+        for name, role in chosen.items():
+            self._members.append(Member(name, role, free[name]))
+        return [target for name, target in free.items() if name not in chosen]
+
+    def _free_seats(self, role: AgentRole, most: int) -> int:
+        if role.max_agents is None:
+            return most
+        return max(0, role.max_agents - len(self.in_role(role.name)))
+
+    def configure_handoffs(self, rules: Iterable[AgentHandoff]) -> None:
+        """Replace the handoff rules; raises `UnknownRole`, and `TeamError` for ambiguous ones."""
+        checked = tuple(rules)
+        seen: set[tuple[str, str]] = set()
+        for rule in checked:
+            self.role(rule.from_role)
+            self.role(rule.to_role)
+            key = (rule.from_role, rule.trigger)
+            if key in seen:
+                raise TeamError(
+                    self._team,
+                    f"two handoffs from {rule.from_role!r} have the trigger {rule.trigger!r}; "
+                    "only one of them could ever fire.",
+                )
+            seen.add(key)
+        self._handoffs = checked
+
+
+def _capabilities(target: Target) -> Iterable[str]:
+    found: object = getattr(target, "capabilities", ())
+    return found if isinstance(found, (tuple, list, set, frozenset)) else ()

@@ -1,0 +1,102 @@
+"""Who is in a team, in which role, at the moment when its work starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from ..policy import Fallback
+from ..target import Target, target_name
+from .config import TeamConfig
+from .errors import TeamIncomplete, UnknownMember, UnknownRole
+from .handoff import AgentHandoff
+from .role import AgentRole
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An agent of a team, and its role (an agent with two roles is two members)."""
+
+    name: str
+    role: str
+    target: Target
+
+
+@dataclass(frozen=True, slots=True)
+class Roster:
+    """A team as it is when some work starts: later changes to the team do not reach that work."""
+
+    team: str
+    config: TeamConfig
+    roles: Mapping[str, AgentRole]
+    members: tuple[Member, ...]
+    handoffs: tuple[AgentHandoff, ...]
+
+    def of_role(self, role: str) -> list[Member]:
+        """Return the members of *role*, in the order of their assignment.
+
+        Raises `UnknownRole`, and `TeamIncomplete` if it has none.
+        """
+        if role not in self.roles:
+            raise UnknownRole(self.team, role, self.roles)
+        members = [member for member in self.members if member.role == role]
+        if not members:
+            raise TeamIncomplete(self.team, role)
+        return members
+
+    def find(self, name: str) -> list[Member]:
+        """Return the members that *name* stands for: those of a role, or the one called so.
+
+        Raises `UnknownMember`, and `TeamIncomplete` for a role that nobody has.
+        """
+        if name in self.roles:
+            return self.of_role(name)
+        for member in self.members:
+            if member.name == name:
+                return [member]
+        raise UnknownMember(self.team, name, [*self.roles, *(m.name for m in self.members)])
+
+    def leader(self, coordinator: str | None) -> list[Member]:
+        """Return who may lead: the members of the coordinating role, or the one named."""
+        wanted = coordinator or self.config.coordinator
+        if wanted is not None:
+            return self.find(wanted)
+        for role in self.roles:
+            members = [member for member in self.members if member.role == role]
+            if members:
+                return members
+        raise TeamIncomplete(self.team, next(iter(self.roles), "any"))
+
+    def names(self) -> Iterator[str]:
+        """Yield the name of each agent once."""
+        yield from dict.fromkeys(member.name for member in self.members)
+
+    def targets(self) -> Iterator[Target]:
+        """Yield all who may be asked."""
+        for member in self.members:
+            yield member.target
+        if self.config.moderator is not None:
+            yield self.moderator(self.config.moderator)
+        if isinstance(self.config.on_error, Fallback):
+            yield self.config.on_error.fallback
+
+    def moderator(self, moderator: Target) -> Target:
+        """Return who moderates: the member of that name or role, else the agent itself."""
+        if isinstance(moderator, str):
+            for member in self.members:
+                if moderator in (member.name, member.role):
+                    return member.target
+        return moderator
+
+
+def participants_of(roster: Roster, participants: Iterable[Target] | None) -> Sequence[Member]:
+    """Return the members that take part: all, or those named by name or role, each once."""
+    if participants is None:
+        found = list(roster.members)
+    else:
+        found = [
+            member
+            for participant in participants
+            for member in roster.find(target_name(participant))
+        ]
+    return list({member.name: member for member in found}.values())

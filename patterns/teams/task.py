@@ -1,0 +1,88 @@
+"""A task for the whole team: a coordinator leads, the others contribute."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import NotCompleted, work_failed
+from ..execution import Execution
+from ..outcome import Completed, Skipped
+from ..task_bag import TaskBag
+from .errors import MemberLost
+from .handoff import without_handoff
+from .job import TeamJob
+from .result import TeamResult
+from .roster import Member, Roster
+
+
+class TaskJob(TeamJob):
+    """The leader sees the task first, then either hands off, or everybody else contributes.
+
+    The leader gets the task as it is. If its answer fires a handoff, the work follows the handoffs,
+    and only those take part to whom it is handed. Otherwise every other member gets
+    ``{"task", "lead"}`` at the same time, *lead* being the leader's answer.
+    """
+
+    def __init__(self, roster: Roster, leaders: Sequence[Member]) -> None:
+        super().__init__(roster)
+        self._leaders = leaders
+
+    async def coordinate(self, run: Execution) -> TeamResult:
+        task = run.input
+        name, leader, outcome = await self.turn(run, self._leaders, task)
+        try:
+            answer = self.needed(run, name, outcome, "the coordinator")
+        except NotCompleted:
+            answer = None
+        else:
+            self.add(name, answer)
+        handed = self.fired(leader.role, answer)
+        if handed is not None:
+            await self.follow(run, leader, handed)
+        else:
+            await self._contribute(run, leader, answer)
+        if self.roster.config.synthesis:
+            await self._synthesize(run, leader)
+        return await self.result(run)
+
+    async def _contribute(self, run: Execution, leader: Member, lead: Any) -> None:
+        others = list({m.name: m for m in self.roster.members if m.name != leader.name}.values())
+        payload = {"task": run.input, "lead": without_handoff(lead)}
+        done: dict[str, tuple[Member, Any]] = {}
+
+        async def contribute(member: Member) -> None:
+            name, _, outcome = await self.turn(run, [member], payload)
+            if isinstance(outcome, Completed):
+                done[member.name] = (member, outcome.value)
+            elif isinstance(outcome, Skipped) or isinstance(outcome.cause, MemberLost):
+                self.missing[member.name] = outcome
+            else:
+                failed.append((name, outcome))
+
+        failed: list[tuple[str, Any]] = []
+        async with TaskBag() as bag:
+            for member in others:
+                bag.start(contribute(member))
+            await bag.settled()
+        if failed:
+            name, outcome = failed[0]
+            raise work_failed(self.name, name, outcome, run.outcomes, "a contributor")
+        # In the order of the team, whoever was quicker; and handoffs one after another.
+        for member in others:
+            if member.name in done:
+                self.add(member.name, done[member.name][1])
+        for member, answer in [done[m.name] for m in others if m.name in done]:
+            handed = self.fired(member.role, answer)
+            if handed is not None:
+                await self.follow(run, member, handed)
+
+    async def _synthesize(self, run: Execution, leader: Member) -> None:
+        payload = {"task": run.input, "contributions": dict(self.values)}
+        name, _, outcome = await self.turn(
+            run, [leader], payload, label="synthesis", context={"action": "synthesize"}
+        )
+        try:
+            self.add(name, self.needed(run, name, outcome, "the synthesis"))
+        except NotCompleted:
+            pass

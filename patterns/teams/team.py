@@ -1,0 +1,437 @@
+"""`AgentTeam`: agents in roles, working together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from agenticaiframework.actors import (
+    Actor,
+    ActorDied,
+    ActorRef,
+    ActorSystem,
+    find_agent,
+)
+
+from ..coordinator import run_to_end, stop_execution
+from ..definition import define
+from ..drawing import Drawing
+from ..execution import Execution
+from ..stream import EmitEvent, EventStream
+from ..target import Resolver, Scope, Target
+from .communication import Communication, speaker
+from .config import TeamConfig
+from .data import draw_team, team_from_dict, team_to_dict
+from .discussion import Discussion, DiscussionJob
+from .errors import TeamError
+from .handoff import AgentHandoff
+from .home import TeamHome
+from .job import TeamJob
+from .membership import Membership
+from .message import Protocol, TeamMessage
+from .result import TeamResult
+from .role import AgentRole
+from .roster import Member, participants_of
+from .task import TaskJob
+from .team_actor import Begin, Busy, History, Said, TeamActor
+from .workflow import TeamStep, WorkflowJob, read_workflow
+
+STARTS = 3
+"""How often some work is handed to the team's actor before it counts as unavailable."""
+
+
+class AgentTeam:
+    """Agents in roles, that work on tasks together: a blueprint plus an address, like an `Agent`.
+
+    Making one starts nothing and needs no loop. The team's actor starts with its first work, or
+    under the supervisor that was given the team; it starts a coordinator for each piece of work,
+    which ends with it. The members are agents of their own: their supervisors restart them. A team
+    stands wherever an agent can (`ask` executes a task).
+
+    Roles and members may change at any time; work that has started keeps those it started with.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        config: TeamConfig | Mapping[str, Any] | None = None,
+        *,
+        roles: Iterable[AgentRole] = (),
+        resolver: Resolver | None = None,
+    ) -> None:
+        if not isinstance(name, str) or not name.strip():  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TeamError(str(name), f"a team's name is a non-empty text, not {name!r}.")
+        self.name = name
+        self.config = (
+            config
+            if isinstance(config, TeamConfig)
+            else define(TeamConfig, f"the config of team {name!r}", dict(config or {}))
+        )
+        self.resolver = resolver
+        """Finds members that were given as names; an engine puts its own here."""
+        self._membership = Membership(name, self.config)
+        self._communication = Communication(name)
+        self._homes: dict[int, TeamHome] = {}
+        for role in roles:
+            self.add_role(role)
+
+    def __repr__(self) -> str:
+        return f"<AgentTeam {self.name!r}>"
+
+    # -- roles and members ---------------------------------------------------------------------
+
+    @property
+    def roles(self) -> Mapping[str, AgentRole]:
+        """The roles by name, in the order in which they were added."""
+        return self._membership.roles
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """The members (``name``, ``role``, ``target``), in the order of their assignment."""
+        return self._membership.members
+
+    @property
+    def handoffs(self) -> tuple[AgentHandoff, ...]:
+        """The handoff rules."""
+        return self._membership.handoffs
+
+    def agents_in(self, role: str) -> list[Any]:
+        """Return the agents of *role*, in the order of their assignment; raises `UnknownRole`."""
+        return [member.target for member in self._membership.in_role(role)]
+
+    def add_role(self, role: AgentRole) -> None:
+        """Add *role*; raises `TeamError` if there is one of that name already."""
+        self._membership.add_role(role)
+
+    def assign_agent(self, agent: Target, role: str) -> None:
+        """Give *agent* (an Agent, its name, a pattern, another team) the role.
+
+        Harmless if it has it already. Raises `UnknownRole`, `RoleFull`, `TeamFull`.
+        """
+        self._membership.assign(agent, role)
+
+    def unassign_agent(self, agent: Target, role: str | None = None) -> None:
+        """Take the role (all its roles, without one) from *agent*; raises `UnknownMember`."""
+        self._membership.unassign(agent, role)
+
+    def auto_assign_agents(self, agents: Iterable[Target]) -> list[Any]:
+        """Give *agents* roles by their capabilities, and return those that got none.
+
+        As many as possible get a role, then as fittingly as possible; the order of *agents* makes no
+        difference. Who has a role keeps it, so that doing it twice changes nothing.
+        """
+        return list(self._membership.auto_assign(agents))
+
+    def configure_handoffs(self, handoffs: Iterable[AgentHandoff]) -> None:
+        """Replace the handoff rules; they are applied to all work from now on.
+
+        Raises `UnknownRole`, and `TeamError` for two rules with one trigger from one role.
+        """
+        self._membership.configure_handoffs(handoffs)
+
+    # -- work ----------------------------------------------------------------------------------
+
+    async def execute_task(
+        self,
+        task: Any,
+        coordinator: str | None = None,
+        *,
+        timeout: float | None = None,
+        context: Mapping[str, Any] | None = None,
+        resolver: Resolver | None = None,
+    ) -> TeamResult:
+        """Have the team do *task*, and return what each member contributed.
+
+        *coordinator* is a role, of which the least busy member leads, or a member. The leader gets
+        the task as it is. If it hands off, the work follows the handoffs; otherwise all others get
+        ``{"task", "lead"}`` at the same time. Raises `PatternFailed`, `UnknownMember`,
+        `TeamIncomplete`.
+        """
+        job = self._task(coordinator)
+        result: TeamResult = await self._execute(job, task, timeout, self._scope(context, resolver))
+        return result
+
+    async def execute_workflow(
+        self,
+        workflow: Iterable[TeamStep | Mapping[str, Any]],
+        input_data: Any = None,
+        *,
+        timeout: float | None = None,
+        context: Mapping[str, Any] | None = None,
+        resolver: Resolver | None = None,
+    ) -> TeamResult:
+        """Run the steps of *workflow* in order, each by a member of its role.
+
+        A step is ``{"role": ..., "action": ...}`` with, as needed, ``condition``, ``timeout``,
+        ``retry``, ``on_error``. A member gets the input's fields, ``action``, ``role`` and the
+        ``previous`` output. Raises `DefinitionError`, `UnknownRole`, `TeamIncomplete` before anybody
+        works, and `PatternFailed`.
+        """
+        return await self.workflow_within(
+            workflow, input_data, timeout, self._scope(context, resolver)
+        )
+
+    async def discuss(
+        self,
+        topic: Any,
+        participants: Iterable[Target] | None = None,
+        max_rounds: int = 3,
+        *,
+        moderator: Target | None = None,
+        timeout: float | None = None,
+        context: Mapping[str, Any] | None = None,
+        resolver: Resolver | None = None,
+    ) -> Discussion:
+        """Have *participants* (roles or members; None: all) discuss *topic*, and return how it went.
+
+        At most *max_rounds* rounds; `TeamConfig` says who speaks when and how it is decided.
+        """
+        if max_rounds < 1:
+            raise TeamError(self.name, f"a discussion has at least one round, not {max_rounds}.")
+        roster = self._membership.roster()
+        chosen = moderator or self.config.moderator
+        speakers = [
+            member
+            for member in participants_of(roster, participants)
+            if chosen is None or member.target is not roster.moderator(chosen)
+        ]
+        if not speakers:
+            raise TeamError(self.name, "a discussion needs somebody who takes part.")
+        job = DiscussionJob(roster, speakers, max_rounds, chosen)
+        scope = self._scope(context, resolver)
+        discussion: Discussion = await self._execute(job, topic, timeout, scope)
+        return discussion
+
+    def stream_task(
+        self,
+        task: Any,
+        coordinator: str | None = None,
+        *,
+        timeout: float | None = None,
+        context: Mapping[str, Any] | None = None,
+        resolver: Resolver | None = None,
+    ) -> EventStream:
+        """Return the events of `execute_task`, for ``async for``; ``stream.result()`` afterwards."""
+        job = self._task(coordinator)
+        return self._stream(job, task, timeout, self._scope(context, resolver))
+
+    def stream_workflow(
+        self,
+        workflow: Iterable[TeamStep | Mapping[str, Any]],
+        input_data: Any = None,
+        *,
+        timeout: float | None = None,
+        context: Mapping[str, Any] | None = None,
+        resolver: Resolver | None = None,
+    ) -> EventStream:
+        """Return the events of `execute_workflow`, for ``async for``."""
+        job = WorkflowJob(self._membership.roster(), read_workflow(self.name, workflow))
+        return self._stream(job, input_data, timeout, self._scope(context, resolver))
+
+    # -- as something that is asked ------------------------------------------------------------
+
+    async def ask(
+        self,
+        payload: Any,
+        timeout: float | None = None,
+        *,
+        context: Mapping[str, Any] | None = None,
+    ) -> TeamResult:
+        """Have the team do *payload* as a task: what makes it an `Askable`."""
+        return await self.execute_task(payload, timeout=timeout, context=context)
+
+    async def ask_within(self, payload: Any, timeout: float | None, scope: Scope) -> TeamResult:
+        """Have the team do *payload* as a task inside another execution."""
+        result: TeamResult = await self._execute(self._task(None), payload, timeout, scope)
+        return result
+
+    async def workflow_within(
+        self,
+        workflow: Iterable[TeamStep | Mapping[str, Any]],
+        input_data: Any,
+        timeout: float | None,
+        scope: Scope,
+    ) -> TeamResult:
+        """Run *workflow* inside another execution."""
+        job = WorkflowJob(self._membership.roster(), read_workflow(self.name, workflow))
+        result: TeamResult = await self._execute(job, input_data, timeout, scope)
+        return result
+
+    def _task(self, coordinator: str | None) -> TaskJob:
+        roster = self._membership.roster()
+        return TaskJob(roster, roster.leader(coordinator))
+
+    def _scope(self, context: Mapping[str, Any] | None, resolver: Resolver | None) -> Scope:
+        return Scope(resolver or self.resolver or find_agent, context)
+
+    async def _execute(self, job: TeamJob, data: Any, timeout: float | None, scope: Scope) -> Any:
+        execution = Execution(job, data, scope, timeout, ActorSystem.current())
+        await run_to_end(execution, await self._begin(execution))
+        if execution.error is not None:
+            raise execution.error
+        return execution.value
+
+    def _stream(self, job: TeamJob, data: Any, timeout: float | None, scope: Scope) -> EventStream:
+        async def start(emit: EmitEvent) -> tuple[Execution, ActorRef[Any]]:
+            streamed = Scope(scope.resolver, scope.context, emit, scope.path)
+            execution = Execution(job, data, streamed, timeout, ActorSystem.current())
+            return execution, await self._begin(execution)
+
+        return EventStream(start)
+
+    async def _begin(self, execution: Execution) -> ActorRef[Any]:
+        """Have the team's actor start the coordinator of *execution*, and return its ref."""
+        home = self.address(execution.system)
+        begin = Begin(execution)
+        for attempt in range(1, STARTS + 1):
+            try:
+                ref: ActorRef[Any] = await home.request(begin)
+                return ref
+            except ActorDied as error:
+                # It died before it had begun anything, so another try repeats nothing.
+                if attempt == STARTS or home.closed is not None:
+                    raise TeamError(
+                        self.name, f"cannot work: its actor is gone ({error.reason!r})."
+                    ) from error
+            except BaseException:
+                if begin.coordinator is not None:
+                    await stop_execution(execution, begin.coordinator)
+                raise
+        raise AssertionError("the last try returns or raises")
+
+    # -- communication -------------------------------------------------------------------------
+
+    def enable_communication(
+        self, channel: str = "team", protocol: Protocol = "structured"
+    ) -> None:
+        """Open *channel* and make it the one that messages take.
+
+        *protocol* is ``structured`` (any content, under a type) or ``text`` (nothing but text).
+        """
+        self._communication.enable(channel, protocol)
+
+    async def send(
+        self,
+        to: str,
+        content: Any,
+        type: str = "message",
+        sender: str | None = None,
+        *,
+        channel: str | None = None,
+    ) -> list[str]:
+        """Put one message into the inbox of *to*, a member or a role, and return who got it.
+
+        Their `Agent.on_message` gets it (``type``, ``content``, ``sender``, ``channel``), in its own
+        time: nobody waits for that here.
+        """
+        roster = self._membership.roster()
+        return self._deliver(roster.find(to), content, type, sender, channel)
+
+    async def broadcast(
+        self,
+        from_agent: str | None,
+        message: Any,
+        *,
+        type: str = "message",
+        channel: str | None = None,
+    ) -> list[str]:
+        """Put *message* into every other member's inbox, never the sender's; return who got it.
+
+        *from_agent* is a member or a role (None: somebody outside the team). For a role of several
+        members it is the one whose handler is calling.
+        """
+        roster = self._membership.roster()
+        senders = speaker(roster, from_agent, ActorSystem.current())
+        others = [member for member in roster.members if member.name not in senders]
+        sender = next(iter(senders)) if len(senders) == 1 else from_agent
+        return self._deliver(others, message, type, sender, channel)
+
+    async def history(self, channel: str | None = None) -> list[TeamMessage]:
+        """Return the latest messages of *channel*, the oldest first."""
+        wanted = channel or self._communication.default
+        messages: list[TeamMessage] = await self.address().request(History(wanted))
+        return messages
+
+    def _deliver(
+        self,
+        members: Iterable[Member],
+        content: Any,
+        type_: str,
+        sender: str | None,
+        channel: str | None,
+    ) -> list[str]:
+        system = ActorSystem.current()
+        name, message = self._communication.message(content, type_, sender, channel)
+        resolver = self.resolver or find_agent
+        reached = self._communication.deliver(members, message, resolver, system)
+        self.address(system).tell(Said(name, message))
+        return reached
+
+    # -- its actor -----------------------------------------------------------------------------
+
+    async def busy(self) -> dict[str, int]:
+        """Return how many turns each member is taking at this moment."""
+        names = tuple(dict.fromkeys(member.name for member in self.members))
+        turns: dict[str, int] = await self.address().request(Busy(names))
+        return turns
+
+    async def stop(self, reason: Any = "normal", timeout: float | None = None) -> None:
+        """End the team's actor, and the work it has under way, and wait for that.
+
+        Its supervisor then does what the restart type says; without one, the next work starts it anew.
+        """
+        home = self.address()
+        ref = home.live
+        if ref is not None:
+            ref.exit(reason if reason != "normal" else "shutdown")
+            await home.system.wait_ended(ref, timeout)
+
+    def address(self, system: ActorSystem | None = None) -> TeamHome:
+        """Return the team's address in *system* (the current one, if not given)."""
+        wanted = ActorSystem.current() if system is None else system
+        home = self._homes.get(id(wanted))
+        if home is None or home.system is not wanted:
+            self._homes = {k: h for k, h in self._homes.items() if h.system.running}
+            home = self._homes[id(wanted)] = TeamHome(self, wanted)
+        return home
+
+    async def start_under(
+        self, parent: Actor, timeout: float | None = None
+    ) -> ActorRef[Any] | None:
+        """Start the team's actor as a child of *parent*; from now on only *parent* starts it."""
+        home = self.address(parent.system)
+        if home.owned and home.owner is not parent.actor_ref:
+            raise TeamError(self.name, "it already belongs to a supervisor. Remove it there first.")
+        home.owner = parent.actor_ref
+        home.reopen()
+        running = home.live
+        if running is not None:
+            parent.adopt(running)
+            return running
+        ref = await parent.start_link(TeamActor, name=self.name, timeout=timeout, mailbox_to=home)
+        if ref is not None:
+            home.bind(ref)
+        return ref
+
+    def release(self, system: ActorSystem) -> None:
+        """Belong to no supervisor any more: the next work starts the team on demand."""
+        home = self.address(system)
+        home.owner = None
+        home.reopen()
+
+    # -- as data -------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the team as plain data, its members by name; raises `DefinitionError`."""
+        return team_to_dict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], *, resolver: Resolver | None = None) -> AgentTeam:
+        """Return the team that *data* defines; raises `DefinitionError`, `TeamError`."""
+        return team_from_dict(cls, data, resolver)
+
+    def mermaid(self) -> str:
+        """Return the team drawn as a Mermaid flowchart: roles, members, handoffs."""
+        drawing = Drawing("TB")
+        draw_team(self, drawing)
+        return drawing.text()

@@ -1,0 +1,128 @@
+"""The team's actor: it starts the coordinators of the team's work, and knows who is busy."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+from agenticaiframework.actors import Actor, ActorRef, Exit
+
+from ..coordinator import StreamedCoordinator
+from ..execution import Execution
+from .message import HISTORY, TeamMessage
+from .notes import NotesActor, SharedNotes
+from .seats import Seats
+
+
+@dataclass(slots=True)
+class Begin:
+    """Start the coordinator of *execution*; the answer is its ref.
+
+    It is also kept here, for an asker that was cancelled before it saw the answer.
+    """
+
+    execution: Execution
+    coordinator: ActorRef[Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TakeSeat:
+    """Choose the least busy of *members* for a turn; the answer is its name."""
+
+    members: tuple[str, ...]
+    holder: ActorRef[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveSeat:
+    """The turn of *name* is over."""
+
+    name: str
+    holder: ActorRef[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Remember *message* in its channel."""
+
+    channel: str
+    message: TeamMessage
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Ask for the messages of a channel, the oldest first."""
+
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Ask how many turns each of *names* is taking."""
+
+    names: tuple[str, ...]
+
+
+class TeamActor(Actor):
+    """One incarnation of a team.
+
+    The coordinators of the team's work are linked to it: they end with the team, while a coordinator
+    that is killed takes nobody with it, because exits are trapped here.
+    """
+
+    crash_on_ask_error = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trap_exit = True
+        self._seats = Seats()
+        self._channels: dict[str, deque[TeamMessage]] = {}
+
+    def on_receive(self, message: Any) -> Any:
+        match message:
+            case TakeSeat(members, holder):
+                return self._seats.take(members, holder)
+            case LeaveSeat(name, holder):
+                self._seats.leave(name, holder)
+            case Begin(execution):
+                request = self.current_request
+                if request is not None and request.asker_waiting:
+                    message.coordinator = self.spawn(TeamCoordinator, execution, self.actor_ref)
+                    return message.coordinator
+            case Exit(ref, _):
+                self._seats.forget(ref)
+            case Said(channel, said):
+                self._channels.setdefault(channel, deque(maxlen=HISTORY)).append(said)
+            case History(channel):
+                return list(self._channels.get(channel, ()))
+            case Busy(names):
+                return self._seats.busy(names)
+            case _:
+                # Nothing else is ever sent here by a team; a stray message is no reason to crash.
+                self.system.dead_letter(message, self.actor_ref.label, "not a team's message")
+        return None
+
+
+class TeamCoordinator(StreamedCoordinator):
+    """Runs one piece of a team's work: a task, a workflow, a discussion."""
+
+    def __init__(self, execution: Execution, team: ActorRef[TeamActor]) -> None:
+        super().__init__(execution)
+        self._team = team
+        job: Any = execution.pattern
+        job.coordinator = self
+
+    def notes(self) -> SharedNotes:
+        """Start the shared notes of this work, which end with it."""
+        return SharedNotes(self.spawn(NotesActor))
+
+    async def take_seat(self, members: tuple[str, ...]) -> str:
+        """Return the least busy of *members*, for a turn."""
+        name: str = await self._team.request(TakeSeat(members, self.actor_ref))
+        return name
+
+    def leave_seat(self, name: str) -> None:
+        """Say that the turn of *name* is over."""
+        if self._team.is_alive():
+            self._team.tell(LeaveSeat(name, self.actor_ref))
