@@ -10,9 +10,11 @@ import pykka
 from . import links
 from .errors import ActorDied, RequestTimeout, WouldBlock
 from .mailbox import MailboxClosed
+from .messages import Exit
 from .phase import IDLE, QUEUED, STOPPING
 from .reasons import KILL, NORMAL
 from .request import ActorFuture, Request, Send, new_request
+from .running import running_here
 
 if TYPE_CHECKING:
     import threading
@@ -239,10 +241,8 @@ class ActorRef(pykka.ActorRef[A], Generic[A]):  # type: ignore[type-var]
         its running handler is cancelled; ``normal`` is ignored. ``kill`` cannot be trapped.
         """
         actor = self._actor
-        if actor is not None:
-            current = actor._sched.current
-            inside = current is not None and get_ident() == actor._sched.thread
-            links.send_exit(self, current._ref if inside and current else None, reason, False)
+        if actor is not None and not _fenced(actor._sched, self, Exit(None, reason)):
+            links.send_exit(self, running_here(), reason, False)
 
     def kill(self) -> None:
         """End the actor now, whatever it is doing; linked actors see the reason ``killed``."""

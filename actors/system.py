@@ -50,6 +50,11 @@ _background: ActorSystem | None = None
 _numbers = count(1)
 
 
+def system_here() -> ActorSystem | None:
+    """Return the system of the running handler, or of the enclosing ``async with``, if any."""
+    return _current.get()
+
+
 @dataclass(frozen=True, slots=True)
 class StopReport:
     """What stopping a system met: nothing, if all went well.

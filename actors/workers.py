@@ -16,7 +16,7 @@ from collections.abc import Callable
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from . import lifecycle
+from . import lifecycle, running
 
 if TYPE_CHECKING:
     from .actor import Actor
@@ -84,6 +84,13 @@ class Job:
 
     def run(self) -> None:
         """Do the work; on the worker's thread."""
+        before = running.enter(self.actor._ref)
+        try:
+            self._work()
+        finally:
+            running.enter(before)
+
+    def _work(self) -> None:
         actor = self.actor
         context = actor._context
         if context is None:
