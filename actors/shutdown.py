@@ -6,7 +6,7 @@ import asyncio
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from . import lifecycle
+from . import lifecycle, links
 from .phase import DEAD
 from .reasons import SHUTDOWN
 from .system import StopReport
@@ -28,19 +28,23 @@ async def shut_down(system: ActorSystem, timeout_s: float) -> StopReport:
     deadline = begin + timeout_s
     abandoned_before = system.abandoned
 
-    roots = [ref for ref in system.actors() if ref._actor is not None and _is_root(ref)]
-    for number, ref in enumerate(reversed(roots), 1):
-        actor = ref._actor
-        if actor is None:
-            continue
-        ref.exit(SHUTDOWN)
-        if actor._trap and actor._phase & DEAD == 0:
-            # Nobody but its parent could tell it to end by a message; here we are the parent.
-            lifecycle.doom(actor, SHUTDOWN, soft=True)
-        if actor._has_on_stop or actor._coro is not None or actor._links is not None:
-            await system.wait_ended(ref, max(0.0, min(PATIENCE_S, deadline - clock())))
-        elif number % BREATH == 0:
-            await asyncio.sleep(0)
+    told: set[Any] = set()
+    # Stopping one may start others or cut them loose, so look again until there is none to tell.
+    while roots := [r for r in system.actors() if r not in told and _is_root(r)]:
+        told.update(roots)
+        for number, ref in enumerate(reversed(roots), 1):
+            actor = ref._actor
+            if actor is None:
+                continue
+            ref.exit(SHUTDOWN)
+            if actor._trap and actor._phase & DEAD == 0:
+                # Nobody but its parent could tell it to end by a message; here we are the parent.
+                lifecycle.doom(actor, SHUTDOWN, soft=True)
+            if actor._has_on_stop or actor._coro is not None or actor._links is not None:
+                await system.wait_ended(ref, max(0.0, min(PATIENCE_S, deadline - clock())))
+            elif number % BREATH == 0:
+                await asyncio.sleep(0)
+        await asyncio.sleep(0)
     while system._live and clock() < deadline:
         rest = system.actors()
         if not rest:
@@ -77,8 +81,12 @@ async def shut_down(system: ActorSystem, timeout_s: float) -> StopReport:
 
 
 def _is_root(ref: Any) -> bool:
-    parent = ref._actor._parent
-    return parent is None or parent._actor is None
+    """Tell whether no live parent is linked to the actor, so that only the system can stop it."""
+    actor = ref._actor
+    if actor is None:
+        return False
+    parent = actor._parent
+    return parent is None or parent._actor is None or parent not in links.links_of(actor)
 
 
 async def _stop_pools(system: ActorSystem, wait_s: float) -> list[str]:
