@@ -104,8 +104,12 @@ class Store(Protocol):
 
     # Owners
 
-    async def register(self, engine_id: str, lease_s: float) -> Owner:
-        """Return a new owner whose lease ends *lease_s* from now unless renewed."""
+    async def register(self, engine_id: str, lease_s: float, replace: bool = False) -> Owner:
+        """Return a new owner whose lease ends *lease_s* from now unless renewed.
+
+        *replace* declares earlier owners with the same engine id dead: for ids that are given to
+        one process at a time, so that its successor need not wait for the lease to end.
+        """
         ...
 
     async def renew(self, owner: Owner) -> bool:

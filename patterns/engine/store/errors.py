@@ -19,7 +19,16 @@ __all__ = [
     "UnknownRun",
     "ValueNotStorable",
     "ValueTooLarge",
+    "without_password",
 ]
+
+
+def without_password(url: str) -> str:
+    """Return *url* fit to be shown."""
+    scheme, mark, rest = url.partition("://")
+    login, at, address = rest.rpartition("@")
+    user, colon, _ = login.partition(":")
+    return f"{scheme}{mark}{user}{':***' if colon else ''}{at}{address}"
 
 
 class StoreError(AgenticError):
@@ -82,6 +91,7 @@ class StoreUrlError(StoreError, ValueError):
     """A store URL that names no store."""
 
     def __init__(self, url: str, detail: str) -> None:
+        url = without_password(url)
         super().__init__(
             f"cannot open the store {url!r}: {detail}. Use sqlite:///relative.db, "
             "sqlite:////absolute.db, sqlite:///:memory:, postgresql://user@host/database or "
@@ -94,6 +104,7 @@ class StoreMissingExtra(StoreError, ImportError):
     """The store needs a package that is an extra of this one."""
 
     def __init__(self, url: str, package: str, extra: str) -> None:
+        url = without_password(url)
         super().__init__(
             f"the store {url!r} needs {package}, which is not installed: "
             f"pip install 'agenticaiframework[{extra}]'"

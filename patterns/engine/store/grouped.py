@@ -152,12 +152,12 @@ class GroupedStore:
 
     # Owners
 
-    async def register(self, engine_id: str, lease_s: float) -> Owner:
+    async def register(self, engine_id: str, lease_s: float, replace: bool = False) -> Owner:
         """Return a new owner."""
         _check_text("the engine id", engine_id)
         if not lease_s > 0:
             raise ValueError(f"lease_s={lease_s!r}: give the lease's length in seconds, above 0")
-        number = await self._call(lambda: self._backend.register(engine_id, lease_s))
+        number = await self._call(lambda: self._backend.register(engine_id, lease_s, replace))
         self._last_run[number] = 0
         return Owner(engine_id, number, lease_s)
 
@@ -619,11 +619,16 @@ def _seconds(microseconds: int | None) -> float | None:
 def _encode_update(update: RunUpdate) -> str:
     """Return *update* as the JSON that every backend reads; most updates recur word for word."""
     state, finished, error, wake_at = update
+    if state is not None:
+        _check_text("the run's state", state)
+    if error is not None:
+        # Somebody else's words: better changed than refused.
+        error = error.encode(errors="replace").decode().replace("\0", "?")
     return to_json(
         [
             state,
             None if finished is None else int(finished),
-            None if error is None else error.replace("\0", "\N{REPLACEMENT CHARACTER}"),
+            error,
             None if wake_at is None else int(wake_at * 1e6),
         ]
     ).decode()

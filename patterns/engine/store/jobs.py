@@ -8,33 +8,35 @@ from __future__ import annotations
 
 from asyncio import Future
 from collections.abc import Callable
-from enum import IntEnum
-from typing import Any
+from typing import Any, Final
 
 from .base import Acknowledge, Lease
 from .errors import StoreError, StoreUnavailable
 from .records import Durability
 
-__all__ = ["COLUMNS", "Call", "Job", "Op", "Write", "fail", "follows_failure", "pack"]
+__all__ = ["COLUMNS", "Call", "Job", "Op", "Write", "fail", "follows_failure", "forgive", "pack"]
 
 COLUMNS = 7
 FULL = Durability.FULL
 
 
-class Op(IntEnum):
-    """What a row does. *run* is the store's number of the run, *seq* the row's last record."""
+class Op:
+    """What a row does. *run* is the store's number of the run, *seq* the row's last record.
 
-    CREATE = 1
+    Plain integers, no enum: SQLite's module looks for an adapter for every other type.
+    """
+
+    CREATE: Final = 1
     """A new run, `extra`: JSON of its fields, `body`: its input."""
-    APPEND = 2
+    APPEND: Final = 2
     """One row of the journal, in `body`."""
-    APPEND_UPDATE = 3
+    APPEND_UPDATE: Final = 3
     """The same with a RunUpdate as JSON in `extra`; without a body only the update."""
-    BLOB = 4
+    BLOB: Final = 4
     """A spilled value in `body`, its digest in `extra`."""
-    CONSUME = 5
+    CONSUME: Final = 5
     """The signal numbered `extra` is used up by record `seq`."""
-    DEFINE = 6
+    DEFINE: Final = 6
     """A definition in `body`, its hash in `extra`; kept when it is there already."""
 
 
@@ -114,6 +116,13 @@ def fail(job: Job, error: StoreError) -> None:
     job.error = error
     if isinstance(job, Write):
         job.lease.failed_generation = job.generation
+
+
+def forgive(job: Job) -> None:
+    """Undo `fail`, before the job is tried again."""
+    job.error = None
+    if isinstance(job, Write) and job.lease.failed_generation == job.generation:
+        job.lease.failed_generation = -1
 
 
 def pack(jobs: list[Job], label: str) -> tuple[list[Any], list[Job], bool, bool]:

@@ -168,9 +168,12 @@ class MemoryBackend:
 
     # Calls: owners
 
-    def register(self, engine_id: str, lease_s: float) -> int:
+    def register(self, engine_id: str, lease_s: float, replace: bool) -> int:
         """Return the number of a new owner."""
         disk = self._disk
+        for earlier in disk.owners.values() if replace else ():
+            if earlier.engine_id == engine_id:
+                earlier.expires_at = 0
         held = {run.owner for run in disk.runs.values() if run.finished_at is None}
         for number in [n for n in disk.owners if n not in held and not self._alive(n)]:
             del disk.owners[number]

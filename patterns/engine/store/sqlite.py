@@ -205,11 +205,15 @@ class SQLiteBackend(SQLiteReads):
 
     # Calls: owners
 
-    def register(self, engine_id: str, lease_s: float) -> int:
+    def register(self, engine_id: str, lease_s: float, replace: bool) -> int:
         """Return the number of a new owner."""
         connection = self._writing()
-        self._forget_dead_owners(connection)
         with translated(self.label, "registering an engine"):
+            if replace:
+                connection.execute(
+                    "UPDATE owners SET retired = 1 WHERE engine_id = ?", (engine_id,)
+                )
+            self._forget_dead_owners(connection)
             cursor = connection.execute(
                 "INSERT INTO owners (engine_id, host, expires_at) VALUES (?, ?, ?)",
                 (engine_id, self._host, self._now() + int(lease_s * 1e6)),

@@ -15,11 +15,11 @@ __all__ = ["BATCH_VIEW", "MIGRATIONS", "insert_batch", "migrate", "schema_versio
 #
 # The journal has no rowids: with them each append dirties a page of the index as well. The price
 # is that a body of more than 1 KB gets a page of its own.
+_VERSIONS = (
+    "CREATE TABLE schema_versions (version INTEGER PRIMARY KEY, applied_at INTEGER NOT NULL)"
+)
+
 _VERSION_1 = """
-CREATE TABLE schema_versions (
-    version INTEGER PRIMARY KEY,
-    applied_at INTEGER NOT NULL
-);
 CREATE TABLE owners (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     engine_id TEXT NOT NULL,
@@ -90,7 +90,7 @@ _FENCED = """SELECT RAISE(ABORT, 'fenced') WHERE NOT EXISTS (
 BATCH_VIEW = f"""
 CREATE TEMP VIEW batch (op, run, fence, at, seq, body, extra) AS SELECT 0, 0, 0, 0, 0, 0, 0;
 
-CREATE TEMP TRIGGER batch_create INSTEAD OF INSERT ON batch WHEN new.op = {Op.CREATE:d} BEGIN
+CREATE TEMP TRIGGER batch_create INSTEAD OF INSERT ON batch WHEN new.op = {Op.CREATE} BEGIN
     INSERT INTO runs (
         run, run_id, name, definition_hash, input, input_blob, state, durability,
         created_at, updated_at, parent, labels, owner, fence
@@ -104,12 +104,12 @@ CREATE TEMP TRIGGER batch_create INSTEAD OF INSERT ON batch WHEN new.op = {Op.CR
 END;
 
 CREATE TEMP TRIGGER batch_append INSTEAD OF INSERT ON batch
-WHEN new.op = {Op.APPEND:d} OR (new.op = {Op.APPEND_UPDATE:d} AND new.body IS NOT NULL) BEGIN
+WHEN new.op = {Op.APPEND} OR (new.op = {Op.APPEND_UPDATE} AND new.body IS NOT NULL) BEGIN
     {_FENCED};
     INSERT INTO journal VALUES (new.run, new.seq, new.fence, new.at, new.body);
 END;
 
-CREATE TEMP TRIGGER batch_update INSTEAD OF INSERT ON batch WHEN new.op = {Op.APPEND_UPDATE:d} BEGIN
+CREATE TEMP TRIGGER batch_update INSTEAD OF INSERT ON batch WHEN new.op = {Op.APPEND_UPDATE} BEGIN
     {_FENCED};
     UPDATE runs SET
         updated_at = new.at,
@@ -124,12 +124,12 @@ CREATE TEMP TRIGGER batch_update INSTEAD OF INSERT ON batch WHEN new.op = {Op.AP
     WHERE run = new.run;
 END;
 
-CREATE TEMP TRIGGER batch_blob INSTEAD OF INSERT ON batch WHEN new.op = {Op.BLOB:d} BEGIN
+CREATE TEMP TRIGGER batch_blob INSTEAD OF INSERT ON batch WHEN new.op = {Op.BLOB} BEGIN
     {_FENCED};
     INSERT OR IGNORE INTO blobs VALUES (new.run, new.extra, new.body);
 END;
 
-CREATE TEMP TRIGGER batch_consume INSTEAD OF INSERT ON batch WHEN new.op = {Op.CONSUME:d} BEGIN
+CREATE TEMP TRIGGER batch_consume INSTEAD OF INSERT ON batch WHEN new.op = {Op.CONSUME} BEGIN
     {_FENCED};
     SELECT RAISE(ABORT, 'signal') WHERE NOT EXISTS (
         SELECT 1 FROM notices WHERE number = CAST(new.extra AS INTEGER) AND run = new.run
@@ -138,7 +138,7 @@ CREATE TEMP TRIGGER batch_consume INSTEAD OF INSERT ON batch WHEN new.op = {Op.C
     UPDATE notices SET consumed_by = new.seq WHERE number = CAST(new.extra AS INTEGER);
 END;
 
-CREATE TEMP TRIGGER batch_define INSTEAD OF INSERT ON batch WHEN new.op = {Op.DEFINE:d} BEGIN
+CREATE TEMP TRIGGER batch_define INSTEAD OF INSERT ON batch WHEN new.op = {Op.DEFINE} BEGIN
     INSERT OR IGNORE INTO definitions VALUES (new.extra, new.body);
 END;
 """
@@ -170,6 +170,8 @@ def migrate(
         version = schema_version(connection, label)
         if version > newest:
             raise StoreVersionTooNew(label, version, newest)
+        if version == 0:
+            connection.execute(_VERSIONS)
         for number in range(version, newest):
             for statement in migrations[number].split(";"):
                 if statement.strip():

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 from .backend import Backend, Clock
 from .base import Store
 from .encoding import ValueLimits
-from .errors import StoreUrlError
+from .errors import StoreMissingExtra, StoreUrlError
 from .grouped import GroupedStore
 from .memory import MemoryBackend
 from .sqlite import SQLiteBackend
@@ -48,8 +48,14 @@ def _backend(url: str, clock: Clock, inline: bool) -> tuple[Backend, bool]:
         if rest:
             raise StoreUrlError(url, "memory:// takes nothing behind it")
         return MemoryBackend(clock=clock), True
-    if scheme in ("postgresql", "postgres"):
-        raise StoreUrlError(url, "not yet")
+    if scheme == "postgresql":
+        if inline:
+            raise StoreUrlError(url, "PostgreSQL cannot run inline, without a thread")
+        try:
+            from .postgres import PostgresBackend
+        except ImportError as error:
+            raise StoreMissingExtra(url, "psycopg", "postgres") from error
+        return PostgresBackend(url, clock=clock), False
     near = difflib.get_close_matches(scheme, SCHEMES, 1)
     hint = f"; did you mean {near[0]}://?" if near else ""
     raise StoreUrlError(url, f"it does not begin with a known scheme{hint}")
