@@ -58,6 +58,10 @@ class FairQueue(Generic[Item]):
         self._size -= 1
         return item
 
+    def items(self, name: str) -> list[Item]:
+        """Return what waits under *name*, in order."""
+        return [*self._first, *self._lanes.get(name, ())]
+
     def remove(self, name: str, item: Item) -> bool:
         """Take *item* out, and tell whether it was there."""
         lane = self._lanes.get(name)

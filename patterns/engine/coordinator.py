@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from agenticaiframework.actors import Actor, ActorDied, Exit
+from agenticaiframework.actors import Actor, ActorDied, Agent, AgentFailed, Exit
 
 from ..expressions import ExpressionError
 from ..policy import Retry
@@ -88,10 +88,13 @@ class Coordinator(Actor):
 
     __slots__ = (
         "_active",
+        "_asked",
         "_cancelling",
         "_core",
         "_ending",
         "_events",
+        "_fans",
+        "_free",
         "_opening",
         "_outbox",
         "_queue",
@@ -124,8 +127,13 @@ class Coordinator(Actor):
         self._used_signals: list[int] = []
         self._unwritten = 0
         """Groups of events that the store has not acknowledged."""
-        self._workers: dict[ActorRef[Any], Unit | None] = {}
-        """Each worker with what it works on; None: it is free."""
+        self._workers: dict[ActorRef[Any], Unit] = {}
+        """Each busy worker with what it works on."""
+        self._free: list[ActorRef[Any]] = []
+        self._asked: set[Unit] = set()
+        """Attempts whose agents have been asked directly."""
+        self._fans: dict[int, Fan] = {}
+        """The steps with ``for_each`` that are under way, by index."""
         self._active = 0
         """Attempts under way, those in the outbox included."""
         self._ending = False
@@ -169,6 +177,11 @@ class Coordinator(Actor):
             self._acknowledged(message)
         elif cls is Exit:
             self._worker_ended(message)
+        elif cls is Turn:
+            self._turn(message.unit)
+        elif cls is UndoAgain:
+            self._active -= 1
+            self._next_undo()
         elif message == NUDGE:
             if self.run.cancel is not None and self._cancelling is None:
                 self._cancel()
@@ -255,7 +268,7 @@ class Coordinator(Actor):
             output = self._payload(plan)
             self._ended(EventKind.STEP_COMPLETED, plan, 0, {"output": output})
         elif plan.for_each is not None:
-            self._expand(plan, again)
+            self._expand(plan)
         else:
             found = self.run.step(plan.index)
             payload = self._payload(plan)
@@ -307,7 +320,7 @@ class Coordinator(Actor):
 
     # -- for each item ---------------------------------------------------------------------------
 
-    def _expand(self, plan: StepPlan, again: bool) -> None:
+    def _expand(self, plan: StepPlan) -> None:
         """Start as many items of a step as may run at the same time."""
         run = self.run
         assert plan.for_each is not None, "called for steps that have it"
@@ -320,36 +333,40 @@ class Coordinator(Actor):
         found = run.step(plan.index)
         if found.items is None:
             found.items = {}
-        count = len(cast("list[Any]", items))
-        if count > MAX_ITEMS:
-            raise ValueError(f"for_each of step {plan.id!r} has {count:,} items, over {MAX_ITEMS:,}")
-        if not count:
-            self._ended(EventKind.STEP_COMPLETED, plan, 0, {"items": 0})
-            return
-        self._more_items(plan, found, items, again)
+        fan = Fan(plan, list(cast("list[Any]", items)))
+        if len(fan.items) > MAX_ITEMS:
+            raise ValueError(
+                f"for_each of step {plan.id!r} has {len(fan.items):,} items, over {MAX_ITEMS:,}"
+            )
+        self._fans[plan.index] = fan
+        for index in range(len(fan.items)):
+            state = found.items.get(index)
+            if state is None or (not state.done and state.due_at is None):
+                fan.waiting.append(index)
+            elif state.done:
+                fan.done += 1
+            else:
+                fan.running += 1
+        if fan.done == len(fan.items):
+            data = {"items": fan.done}
+            self._ended(EventKind.STEP_COMPLETED, plan, found.attempts, data)
+        else:
+            self._more_items(fan)
 
-    def _more_items(
-        self, plan: StepPlan, found: StepRun, items: Any, again: bool = False
-    ) -> None:
-        states = found.items if found.items is not None else {}
-        limit = plan.max_concurrency or len(items)
-        running = sum(1 for state in states.values() if state.running and not again)
-        waiting = sum(1 for state in states.values() if state.due_at is not None)
-        for index, item in enumerate(items):
-            if running + waiting >= limit:
-                break
+    def _more_items(self, fan: Fan) -> None:
+        plan = fan.plan
+        states = self.run.step(plan.index).items or {}
+        while fan.waiting and fan.running < fan.limit and not self._stopping:
+            index = fan.waiting.popleft()
+            fan.running += 1
             state = states.get(index)
-            if state is not None and (
-                state.done or state.due_at is not None or (state.running and not again)
-            ):
-                continue
             attempt = 1
             via = "agent"
             if state is not None:
+                # One that was under way when the last coordinator ended is the same attempt again.
+                attempt = state.attempts if state.running else state.attempts + 1
                 via = state.via
-                attempt = state.attempts if state.running and again else state.attempts + 1
-            self._launch_item(plan, index, item, attempt, via)
-            running += 1
+            self._launch_item(plan, index, fan.items[index], attempt, via)
 
     def _launch_item(self, plan: StepPlan, index: int, item: Any, attempt: int, via: str) -> None:
         if plan.build is None:
@@ -364,23 +381,30 @@ class Coordinator(Actor):
         plan = unit.plan
         self._happened(EventKind.ITEM_COMPLETED, plan.id, unit.attempt, {"item": unit.item, **data})
         found = run.step(plan.index)
-        if found.state is StepState.FAILED or self._stopping:
+        fan = self._fans.get(plan.index)
+        if fan is None or found.state is StepState.FAILED:
             return
-        assert plan.for_each is not None, "items come from it"
-        items = plan.for_each.build(run.scope)
-        states = found.items or {}
-        if sum(1 for state in states.values() if state.done) == len(items):
-            self._ended(EventKind.STEP_COMPLETED, plan, found.attempts, {"items": len(items)})
-        elif plan.max_concurrency is not None:
-            self._guarded(plan, self._more_items, plan, found, items)
+        fan.done += 1
+        fan.running -= 1
+        if fan.done == len(fan.items):
+            del self._fans[plan.index]
+            self._ended(EventKind.STEP_COMPLETED, plan, found.attempts, {"items": fan.done})
+        elif fan.waiting:
+            self._guarded(plan, self._more_items, fan)
 
     # -- work that has ended -----------------------------------------------------------------------
 
     def _worked(self, unit: Unit) -> None:
         worker = unit.worker
-        if worker is None or self._workers.get(worker) is not unit:
-            return
-        self._workers[worker] = None
+        if worker is None:
+            if unit not in self._asked:
+                return  # it was stopped, and answered all the same
+            self._asked.discard(unit)
+        else:
+            if self._workers.get(worker) is not unit:
+                return
+            del self._workers[worker]
+            self._free.append(worker)
         self._active -= 1
         self._core.work_ended(self.run, unit)
         if unit.error is None:
@@ -392,21 +416,27 @@ class Coordinator(Actor):
 
     def _worker_ended(self, exit: Exit) -> None:
         ref = exit.ref
-        unit = self._workers.pop(ref, None) if ref is not None else None
+        if ref is None:
+            return
+        unit = self._workers.pop(ref, None)
         if unit is None:
+            if ref in self._free:
+                self._free.remove(ref)
             return
         self._active -= 1
         unit.error = ActorDied(ref, exit.reason)
         self._core.work_ended(self.run, unit)
         if unit.stopping:
-            if not unit.undo:
-                step = self.run.step(unit.plan.index)
-                if step.state in BUSY:
-                    self._happened(EventKind.STEP_CANCELLED, unit.plan.id, unit.attempt)
+            self._work_stopped(unit)
         elif unit.undo:
             self._undo_failed(unit, unit.error)
         else:
             self._failed(unit.plan, unit, unit.error)
+
+    def _work_stopped(self, unit: Unit) -> None:
+        """Note that an attempt was stopped before it had ended."""
+        if not unit.undo and self.run.step(unit.plan.index).state in BUSY:
+            self._happened(EventKind.STEP_CANCELLED, unit.plan.id, unit.attempt)
 
     def _succeeded(self, unit: Unit) -> None:
         plan = unit.plan
@@ -463,14 +493,15 @@ class Coordinator(Actor):
         attempt = found.attempts if unit is None else unit.attempt
         via = "agent" if unit is None else unit.via
         item = None if unit is None else unit.item
-        data: dict[str, Any] = {"error": describe(error)}
+        data: dict[str, Any] = {"error": error_text(error)}
         if item is not None:
             data["item"] = item
         if unit is not None and not self._stopping and via == "agent":
             tries = 1 + (found.tries if item is None else (found.items or {})[item].tries)
             retry = plan.definition.retry
             if retry is not None and retry.allows(error, tries):
-                data["delay_s"] = retry.delay_s(error, tries, self.system.random.random())
+                chance = self.system.random.random() if retry.jitter else 0.0
+                data["delay_s"] = retry.delay_s(error, tries, chance)
                 self._happened(EventKind.STEP_RETRYING, plan.id, attempt, data)
                 self._tick_step(plan, found)
                 return
@@ -500,6 +531,8 @@ class Coordinator(Actor):
         run = self.run
         kind = WorkflowTimedOut if isinstance(error, TimeoutError) else WorkflowFailed
         agent = "" if plan is None else self._core.agent_name(run, plan)
+        if isinstance(error, AgentFailed) and error.__cause__ is not None:
+            error = error.__cause__
         return kind(
             run.plan.name,
             run.id,
@@ -524,7 +557,7 @@ class Coordinator(Actor):
                 stored=run.persist,
             )  # fmt: skip
         self._queue.clear()
-        if run.plan.definition.on_failure == "cancel" or run.failure.__class__ is TimeLimit:
+        if run.plan.definition.on_failure == "cancel":
             self._stop_work()
 
     @property
@@ -533,16 +566,22 @@ class Coordinator(Actor):
         return self._cancelling is not None or self.run.failure is not None
 
     def _stop_work(self) -> None:
-        for worker, unit in list(self._workers.items()):
-            if unit is not None and not unit.stopping:
+        """Stop all attempts that are under way, and start none of those that were about to."""
+        for worker, unit in self._workers.items():
+            if not unit.stopping and not unit.undo:
                 unit.stopping = True
                 worker.exit("shutdown")
+        asked = [unit for unit in self._asked if not unit.undo]
         unsent = [unit for unit in self._outbox if not unit.undo]
-        if unsent:
-            self._outbox = [unit for unit in self._outbox if unit.undo]
-            self._active -= len(unsent)
-            for unit in unsent:
-                self._happened(EventKind.STEP_CANCELLED, unit.plan.id, unit.attempt)
+        self._outbox = [unit for unit in self._outbox if unit.undo]
+        for unit in asked:
+            self._asked.discard(unit)
+            if unit.request is not None:
+                unit.request.abandon()
+            self._core.work_ended(self.run, unit)
+        for unit in [*asked, *unsent]:
+            self._active -= 1
+            self._work_stopped(unit)
 
     # -- cancellation ------------------------------------------------------------------------------
 
@@ -613,7 +652,8 @@ class Coordinator(Actor):
         tries = self.run.step(plan.index).tries + 1
         if retry is not None and retry.allows(error, tries):
             self.run.step(plan.index).tries = tries
-            delay_s = retry.delay_s(error, tries, self.system.random.random())
+            chance = self.system.random.random() if retry.jitter else 0.0
+            delay_s = retry.delay_s(error, tries, chance)
             assert self._undo is not None, "this was one of them"
             self._undo.append(plan.index)
             self._active += 1  # the pause before the next attempt counts as work
@@ -706,14 +746,20 @@ class Coordinator(Actor):
             for index, item in (found.items or {}).items()
             if item.due_at is not None and item.due_at <= now
         ]
-        if not due or plan.for_each is None:
+        fan = self._fans.get(plan.index)
+        if fan is None:
             return
-        items = plan.for_each.build(self.run.scope)
         for index in due:
             state = (found.items or {})[index]
             state.due_at = None
             self._guarded(
-                plan, self._launch_item, plan, index, items[index], state.attempts + 1, state.via
+                plan,
+                self._launch_item,
+                plan,
+                index,
+                fan.items[index],
+                state.attempts + 1,
+                state.via,
             )
 
     def next_due(self) -> float | None:
@@ -741,7 +787,12 @@ class Coordinator(Actor):
         if self._cancelling is None and run.failure is None and self._undo is None:
             if run.finished_steps == len(run.steps):
                 self._complete()
-            return
+                return
+            if any(found is not None and found.state in BUSY for found in run.steps):
+                return
+            # A run that would neither end nor wait for anything must not look as if it did.
+            stalled = RuntimeError("no step can go on, although some have not ended")
+            self._fail(self._failure(None, stalled, 0))
         if self._undo is None:
             for plan, found in zip(run.plan.steps, run.steps, strict=True):
                 if found is not None and found.state in BUSY:
@@ -794,6 +845,9 @@ class Coordinator(Actor):
                     self._send(unit)
             return
         state = self._state_to_store()
+        if run.lease is None:
+            # It is created with the state that it has now.
+            self._stored_state = str(run.state)
         changed = state != self._stored_state
         if not self._records and not changed:
             return
@@ -835,7 +889,7 @@ class Coordinator(Actor):
             if self._stopping and not unit.undo:
                 self._active -= 1
                 if not self._ending:
-                    self._happened(EventKind.STEP_CANCELLED, unit.plan.id, unit.attempt)
+                    self._work_stopped(unit)
             else:
                 self._send(unit)
 
@@ -844,16 +898,26 @@ class Coordinator(Actor):
         self._core.store_failed(self.run, error)
         self.exit("shutdown")
 
-    def _send(self, unit: Unit) -> None:
-        """Give an attempt to a free worker, or to a new one."""
-        self._core.work_started(self.run, unit)
-        workers = self._workers
-        for worker, busy in workers.items():
-            if busy is None:
-                break
+    def _turn(self, unit: Unit) -> None:
+        """It is the turn of an attempt that has waited for its agent's limit."""
+        if self._stopping and not unit.undo:
+            self._core.work_ended(self.run, unit)
+            self._active -= 1
+            self._work_stopped(unit)
         else:
-            worker = self.spawn(Worker)
-        workers[worker] = unit
+            self._send(unit)
+
+    def _send(self, unit: Unit) -> None:
+        """Have an attempt begin: agents are asked directly, others by a worker."""
+        if not self._core.work_started(self.run, unit):
+            return  # the agent's limit is reached; this comes again when it is its turn
+        target = unit.target
+        if isinstance(target, Agent):
+            self._asked.add(unit)
+            unit.ask(target, self.system)
+            return
+        worker = self._free.pop() if self._free else self.spawn(Worker)
+        self._workers[worker] = unit
         unit.worker = worker
         worker.tell(unit)
 
@@ -910,6 +974,30 @@ CLOCK_SLACK_S: Final = 1e-6
 """Timers may fire a hair before the moment that a sum of floats stands for."""
 
 
+class Fan:
+    """A step with ``for_each`` under way."""
+
+    __slots__ = ("done", "items", "limit", "plan", "running", "waiting")
+
+    def __init__(self, plan: StepPlan, items: list[Any]) -> None:
+        self.plan = plan
+        self.items = items
+        self.limit = plan.max_concurrency or len(items)
+        self.done = 0
+        self.running = 0
+        self.waiting: deque[int] = deque()
+        """Items that have not been started, by index."""
+
+
+class Turn:
+    """Told by the engine: an attempt may ask its agent now."""
+
+    __slots__ = ("unit",)
+
+    def __init__(self, unit: Unit) -> None:
+        self.unit = unit
+
+
 class UndoAgain:
     """Told by a timer: the pause before the next attempt at a compensation is over."""
 
@@ -962,6 +1050,13 @@ def next_due(run: Run) -> float | None:
     if limit is not None and run.started_at is not None and not run.state.finished:
         times.append(run.started_at + limit)
     return min(times) if times else None
+
+
+def error_text(error: BaseException) -> str:
+    """Return what an attempt's error says, without who was asked: that is known."""
+    if isinstance(error, AgentFailed) and error.__cause__ is not None:
+        error = error.__cause__
+    return describe(error)
 
 
 def failure_text(error: BaseException | str) -> str:

@@ -1,6 +1,6 @@
 """Plans: definitions compiled into what the engine runs, once, and shared by all runs.
 
-A plan holds no state of a run and nothing of an engine, so it may be used by many at once.
+A plan holds no state of a run, so it may be used by many at once.
 """
 
 from __future__ import annotations
@@ -112,6 +112,7 @@ class Plan:
     __slots__ = (
         "_hash",
         "_text",
+        "bound",
         "by_id",
         "compensates",
         "definition",
@@ -162,6 +163,8 @@ class Plan:
                 and reference not in reading.optional
             )
         )
+        self.bound: tuple[Any, int, tuple[Any, ...]] | None = None
+        """Who is asked in each step, as last looked up by whom at which state of its names."""
         self._text: str | None = None
         self._hash: str | None = None
 

@@ -91,6 +91,7 @@ class Run:
 
     __slots__ = (
         "__weakref__",
+        "accepted",
         "bound",
         "cancel",
         "compensated",
@@ -107,7 +108,9 @@ class Run:
         "lease",
         "left",
         "listeners",
+        "outside",
         "parent",
+        "parent_span",
         "persist",
         "plan",
         "reason",
@@ -168,7 +171,13 @@ class Run:
         self.cancel: Any = None
         """A cancellation that was asked for and has not been carried out."""
         self.restarts = 0
+        self.accepted: Any = None
+        """A request that is answered when the run is stored."""
         self.span: Any = None
+        self.parent_span: Any = None
+        """The span of the attempt that this run is a part of."""
+        self.outside: Any = None
+        """The tracing context of who started it."""
         self.waking: Any = None
         """The timer of a parked run."""
 
@@ -424,7 +433,13 @@ def _completed(
     if found.started_at is None:
         found.started_at = at
     found.error = data.get("error")
-    run.settle(plan, COMPLETED, data.get("output"), at)
+    count = data.get("items")
+    if count is None:
+        output = data.get("output")
+    else:
+        items = found.items or {}
+        output = [items[index].output for index in range(count)]
+    run.settle(plan, COMPLETED, output, at)
 
 
 def _iterated(

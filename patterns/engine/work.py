@@ -10,14 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from agenticaiframework.actors import Actor, ActorDied
-
-from ..target import Nestable, Scope
+from agenticaiframework.actors import Actor, ActorDied, HandlerCancelled
 
 if TYPE_CHECKING:
-    from agenticaiframework.actors import ActorRef
+    from agenticaiframework.actors import ActorRef, ActorSystem, Agent, AgentRequest, Request
 
-    from ..target import Askable
+    from ..target import Askable, Scope
     from .plan import StepPlan
     from .run import Run
 
@@ -29,12 +27,14 @@ class Unit:
 
     __slots__ = (
         "attempt",
+        "context",
         "coordinator",
         "error",
         "item",
         "iteration",
         "payload",
         "plan",
+        "request",
         "scope",
         "span",
         "stopping",
@@ -68,10 +68,47 @@ class Unit:
         self.value: Any = UNSET
         self.error: BaseException | None = None
         self.worker: ActorRef[Any] | None = None
+        """Who carries it out, unless it is an agent: those are asked directly."""
+        self.request: AgentRequest | None = None
         self.stopping = False
         """Whether its worker has been told to end."""
         self.span: Any = None
+        self.context: Mapping[str, Any] | None = None
         self.scope: Scope | None = None
+        """For whom runs others: what it hands down to them."""
+
+    @property
+    def answered(self) -> bool:
+        """Whether there is an answer."""
+        return self.value is not UNSET
+
+    # An agent's answer needs no actor that waits for it: the request tells this unit, and this unit
+    # tells the coordinator.
+
+    def ask(self, agent: Agent, system: ActorSystem) -> None:
+        """Ask *agent*; the coordinator is told when the answer is there."""
+        self.request = agent.request(
+            self.payload, self.timeout_s, context=self.context, system=system
+        )
+        self.request.notify(self)
+
+    def _reply_ready(self, request: Request, /) -> None:
+        try:
+            self.value = request.result()
+        except Exception as error:
+            self.error = error
+        except BaseException as error:  # a handler that was cancelled from elsewhere
+            self.error = HandlerCancelled(self.target.name)
+            self.error.__cause__ = error
+        self.finished()
+
+    def finished(self) -> None:
+        """Tell the coordinator that this attempt has ended."""
+        try:
+            self.coordinator.tell(self)
+        except ActorDied:
+            # It ended meanwhile, and takes its work with it.
+            pass
 
     def __repr__(self) -> str:
         item = "" if self.item is None else f"[{self.item}]"
@@ -115,17 +152,13 @@ class Worker(Actor):
     async def on_receive(self, message: Unit) -> None:
         unit = message
         scope = unit.scope
-        target = unit.target
+        target: Any = unit.target
         try:
-            if scope is not None and isinstance(target, Nestable):
-                unit.value = await target.ask_within(unit.payload, unit.timeout_s, scope)
+            within = getattr(target, "ask_within", None)
+            if within is not None and scope is not None:
+                unit.value = await within(unit.payload, unit.timeout_s, scope)
             else:
-                context: Mapping[str, Any] | None = scope.context if scope is not None else None
-                unit.value = await target.ask(unit.payload, unit.timeout_s, context=context)
+                unit.value = await target.ask(unit.payload, unit.timeout_s, context=unit.context)
         except Exception as error:
             unit.error = error
-        try:
-            unit.coordinator.tell(unit)
-        except ActorDied:
-            # It ended meanwhile, and its exit signal is on its way here.
-            pass
+        unit.finished()

@@ -1,0 +1,92 @@
+"""The engine: declarative workflows over agents, teams and patterns, durable where wanted."""
+
+from __future__ import annotations
+
+from .config import EngineConfig
+from .definition import (
+    Compensation,
+    StepDefinition,
+    WaitFor,
+    WorkflowDefinition,
+    define_workflow,
+)
+from .engine import OrchestrationEngine
+from .errors import (
+    DefinitionChanged,
+    EngineError,
+    EngineStopped,
+    InputMismatch,
+    NoRouteMatches,
+    NotStored,
+    OutputMismatch,
+    TooManyWorkflows,
+    UnknownName,
+    UnknownWorkflow,
+    WorkflowCancelled,
+    WorkflowExists,
+    WorkflowFailed,
+    WorkflowLost,
+    WorkflowTimedOut,
+)
+from .forms import load_workflow, workflow_schema
+from .mermaid import draw_mermaid
+from .status import (
+    CancelReport,
+    RecoveryReport,
+    StepState,
+    StepStatus,
+    WorkflowPage,
+    WorkflowResult,
+    WorkflowState,
+    WorkflowStatus,
+    WorkflowSummary,
+)
+from .store import Durability, Retention
+from .templates import MissingValue
+from .tracing import Span
+from .workflow_events import EventKind, WorkflowEvent
+from .workflow_stream import WorkflowStream
+
+__all__ = [
+    "CancelReport",
+    "Compensation",
+    "DefinitionChanged",
+    "Durability",
+    "EngineConfig",
+    "EngineError",
+    "EngineStopped",
+    "EventKind",
+    "InputMismatch",
+    "MissingValue",
+    "NoRouteMatches",
+    "NotStored",
+    "OrchestrationEngine",
+    "OutputMismatch",
+    "RecoveryReport",
+    "Retention",
+    "Span",
+    "StepDefinition",
+    "StepState",
+    "StepStatus",
+    "TooManyWorkflows",
+    "UnknownName",
+    "UnknownWorkflow",
+    "WaitFor",
+    "WorkflowCancelled",
+    "WorkflowDefinition",
+    "WorkflowEvent",
+    "WorkflowExists",
+    "WorkflowFailed",
+    "WorkflowLost",
+    "WorkflowPage",
+    "WorkflowResult",
+    "WorkflowState",
+    "WorkflowStatus",
+    "WorkflowStream",
+    "WorkflowSummary",
+    "WorkflowTimedOut",
+    "define_workflow",
+    "draw_mermaid",
+    "load_workflow",
+    "workflow_schema",
+]

@@ -1,0 +1,751 @@
+"""The engine's actor: one in each system in which the engine is used.
+
+It gives runs their turn, starts a coordinator for each, watches how those end, and wakes runs that
+wait for a time. All state of live runs belongs to the loop of its system. The public calls of
+`OrchestrationEngine` come here as messages, and read what they show directly, on the same loop.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from agenticaiframework.actors import Actor, ActorDied, Agent, Exit, Request, describe_reason
+
+from agenticaiframework.actors.request import new_request
+
+from ..chunks import CHUNKS, ChunkSink
+from ..target import Askable, Scope, target_name
+from .admission import FairQueue
+from .coordinator import NUDGE, Acknowledged, Cancellation, Coordinator, Turn, next_due
+from .directory import as_askable
+from .errors import EngineStopped, TooManyWorkflows, WorkflowFailed, WorkflowLost, describe
+from .limits import AgentLimits
+from .run import BUSY, Run
+from .status import CancelReport, WorkflowState
+from .store import Durability, FencedOut, NewRun, Record, RunUpdate, Signal, StoreError
+from .templates import compile_template
+from .tracing import CANCELLED, OK, Tracer
+from .work import Unit, work_context
+from .workflow_events import EventKind, WorkflowEvent
+
+if TYPE_CHECKING:
+    from agenticaiframework.actors import ActorRef
+
+    from agenticaiframework.actors import ActorSystem
+
+    from .config import EngineConfig
+    from .keeper import Keeper
+    from .plan import StepPlan
+    from .setup import Setup
+    from .store import Acknowledge
+
+MAX_SIGNALS: Final = 10_000
+"""Signals that may wait in one run for a step that takes them."""
+
+MAX_RESTARTS: Final = 3
+"""How often a stored run's coordinator that crashed is started again."""
+
+
+class Start:
+    """Take a run in: at once, or when it is its turn."""
+
+    __slots__ = ("accepted", "bypass", "opening", "run")
+
+    def __init__(
+        self,
+        run: Run,
+        accepted: Request | None = None,
+        *,
+        bypass: bool = False,
+        opening: tuple[tuple[EventKind, Any], ...] = (),
+    ) -> None:
+        self.run = run
+        self.accepted = accepted
+        """Answered when the run is taken in (and stored, if it is to be)."""
+        self.bypass = bypass
+        """Whether it counts as part of a run that has its turn already."""
+        self.opening = opening
+
+
+class CancelRun:
+    """Cancel a run that lives here."""
+
+    __slots__ = ("cancellation", "run_id")
+
+    def __init__(self, run_id: str, cancellation: Cancellation) -> None:
+        self.run_id = run_id
+        self.cancellation = cancellation
+
+
+class SignalRun:
+    """Give a run that lives here a signal."""
+
+    __slots__ = ("run_id", "signals")
+
+    def __init__(self, run_id: str, signals: Iterable[Signal]) -> None:
+        self.run_id = run_id
+        self.signals = tuple(signals)
+
+
+class Wake:
+    """A time has come that a parked run waits for."""
+
+    __slots__ = ("run_id",)
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+
+
+class OpenStore:
+    """Open the store; *request* is answered with the keeper, or fails."""
+
+    __slots__ = ("request",)
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+
+
+class KeeperReady:
+    """Told when the store has been opened, or could not be."""
+
+    __slots__ = ("error", "keeper")
+
+    def __init__(self, keeper: Keeper, error: BaseException | None) -> None:
+        self.keeper = keeper
+        self.error = error
+
+
+class Reload:
+    """Start the coordinator of a stored run again from what is stored."""
+
+    __slots__ = ("run",)
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+
+class End:
+    """Stop now: the engine was told to."""
+
+    __slots__ = ()
+
+
+class Retire:
+    """Nobody holds the engine any more: end once no workflow is left that can go on."""
+
+    __slots__ = ()
+
+
+class Drop:
+    """Let go of a run that another engine has taken."""
+
+    __slots__ = ("run_id", "why")
+
+    def __init__(self, run_id: str, why: str) -> None:
+        self.run_id = run_id
+        self.why = why
+
+
+class EngineCore(Actor):
+    """Owns the runs of one engine in one system. Linked to their coordinators, which end with it."""
+
+    def __init__(self, setup: Setup, system: ActorSystem) -> None:
+        super().__init__()
+        self.trap_exit = True
+        self.setup = setup
+        self.config: EngineConfig = setup.config
+        self.home = system
+        self.default_timeout_s = self.config.default_timeout_seconds
+        self.runs: dict[str, Run] = {}
+        """Every run that has not ended here, and those kept after their end."""
+        self._finished: OrderedDict[str, None] = OrderedDict()
+        self._coordinators: dict[ActorRef[Any], Run] = {}
+        self._bypassing: set[str] = set()
+        """Runs that do not count as running, because they belong to one that does."""
+        self._running = 0
+        self._retiring = False
+        self._queue: FairQueue[Start] = FairQueue(self.config.max_queued_workflows)
+        limits = setup.limits
+        self._limits = AgentLimits(limits) if limits else None
+        self.keeper: Keeper | None = None
+        self._opening: list[Request] = []
+        """Those who wait for the store to be opened."""
+        # Dates follow the loop's own clock from here on, so that timers and deadlines agree, also
+        # where time is simulated.
+        self._clock: Callable[[], float] = system.loop.time
+        self._epoch = self.config.wall_clock() - self._clock()
+        self.tracer: Tracer | None = None
+        if self.config.enable_tracing:
+            self.tracer = setup.make_tracer(self.now, system.random)
+        cores: dict[Setup, EngineCore] = system.data.setdefault(EngineCore, {})
+        cores[setup] = self
+
+    def end(self) -> None:
+        """Tell this actor to end, from outside."""
+        self.actor_ref.tell(End())
+
+    def set_limits(self, limits: Mapping[str, int]) -> None:
+        """Let new limits hold for attempts that begin from now on."""
+        if self._limits is None:
+            self._limits = AgentLimits(limits)
+        else:
+            self._limits.change(limits)
+
+    def promise(self) -> Request:
+        """Return a request that nobody gets as a message: whoever holds it answers it."""
+        return new_request(None, self.actor_ref, self.home.scheduler)
+
+    def now(self) -> float:
+        """Return the seconds since the epoch."""
+        return self._epoch + self._clock()
+
+    async def on_stop(self, reason: Any) -> None:
+        for run in list(self.runs.values()):
+            if not run.state.finished:
+                self._interrupt(run, "its engine has been stopped")
+        keeper, self.keeper = self.keeper, None
+        if keeper is not None:
+            try:
+                await keeper.close()
+            except StoreError as error:
+                self.system.log.warning("engine {}: {}", self.setup.name, error)
+
+    # -- messages --------------------------------------------------------------------------------
+
+    def on_receive(self, message: Any) -> None:
+        cls = message.__class__
+        if cls is Start:
+            self._start(message)
+        elif cls is Exit:
+            self._coordinator_ended(message)
+        elif cls is SignalRun:
+            self._signal(message)
+        elif cls is CancelRun:
+            self._cancel(message)
+        elif cls is Wake:
+            self._wake(message.run_id)
+        elif cls is Drop:
+            self._drop(message)
+        elif cls is OpenStore:
+            self._open_store(message.request)
+        elif cls is KeeperReady:
+            self._keeper_ready(message)
+        elif cls is End:
+            self.exit("shutdown")
+        elif cls is Retire:
+            self._retiring = True
+        if self._retiring and not self._coordinators and not len(self._queue):
+            self._retire()
+
+    # -- the store -------------------------------------------------------------------------------
+
+    def _open_store(self, request: Request) -> None:
+        if self.keeper is not None:
+            request.reply(self.keeper)
+            return
+        self._opening.append(request)
+        if len(self._opening) == 1:
+            from .keeper import Keeper
+
+            try:
+                self.spawn(Keeper, self, self.setup.make_store())
+            except Exception as error:
+                self._keeper_failed(error)
+
+    def _keeper_ready(self, message: KeeperReady) -> None:
+        if message.error is not None:
+            self._keeper_failed(message.error)
+            return
+        self.keeper = message.keeper
+        waiting, self._opening = self._opening, []
+        for request in waiting:
+            request.reply(message.keeper)
+
+    def _keeper_lost(self, reason: Any) -> None:
+        """The keeper has crashed: without it nothing is renewed, so another one takes its place."""
+        self.system.log.error(
+            "engine {}: the keeper of its store ended ({}); starting another",
+            self.setup.name, describe_reason(reason),
+        )  # fmt: skip
+        lost, self.keeper = self.keeper, None
+        if lost is not None:
+            from .keeper import Keeper
+
+            self.spawn(Keeper, self, lost.store, lost.owner)
+
+    def _keeper_failed(self, error: BaseException) -> None:
+        waiting, self._opening = self._opening, []
+        for request in waiting:
+            request.fail(error)
+
+    # -- taking in -------------------------------------------------------------------------------
+
+    def _start(self, start: Start) -> None:
+        run = start.run
+        self.runs[run.id] = run
+        if start.bypass:
+            self._bypassing.add(run.id)
+        elif self._running >= self.config.max_concurrent_workflows:
+            if self._queue.full:
+                del self.runs[run.id]
+                error = TooManyWorkflows(self._running, len(self._queue))
+                if start.accepted is not None:
+                    start.accepted.fail(error)
+                answer(run, error)
+                return
+            self._enqueue(start)
+            return
+        self._launch(start)
+
+    def _enqueue(self, start: Start) -> None:
+        run = start.run
+        # A run that had its turn before, and was only parked, does not go to the end of the line.
+        self._queue.put(run.plan.name, start, first=run.started_at is not None)
+        if run.persist and run.lease is None:
+            run.accepted = start.accepted
+            self.create_run(run, [], lambda error: self._created(run, error))
+        elif start.accepted is not None:
+            start.accepted.reply(run.id)
+
+    def _created(self, run: Run, error: BaseException | None) -> None:
+        """The store has taken in a run that waits for its turn, or has refused it."""
+        if error is not None:
+            self._unqueue(run)
+            self.store_failed(run, error)
+            self._keep(run)
+        self.accept(run, error)
+
+    @staticmethod
+    def accept(run: Run, error: BaseException | None = None) -> None:
+        """Tell who started *run* that it is stored, or cannot be."""
+        request, run.accepted = run.accepted, None
+        if request is not None:
+            if error is None:
+                request.reply(run.id)
+            else:
+                request.fail(error)
+
+    def _launch(self, start: Start) -> None:
+        run = start.run
+        if run.waking is not None:
+            run.waking.cancel()
+            run.waking = None
+        if run.id not in self._bypassing:
+            self._running += 1
+        tracer = self.tracer
+        if tracer is not None and run.span is None:
+            run.span = tracer.start(
+                f"invoke_workflow {run.plan.name}",
+                "workflow",
+                run.id,
+                run.parent_span,
+                {"gen_ai.operation.name": "invoke_workflow", "workflow.name": run.plan.name,
+                 "workflow.id": run.id},
+                run.outside,
+            )  # fmt: skip
+        if start.accepted is not None:
+            if run.persist and run.lease is None:
+                run.accepted = start.accepted
+            else:
+                start.accepted.reply(run.id)
+        ref = self.spawn(Coordinator, run, self, start.opening)
+        run.ref = ref
+        self._coordinators[ref] = run
+
+    def create_run(self, run: Run, records: list[Record], done: Acknowledge) -> None:
+        """Have the store take *run* in, with its first events."""
+        keeper = self.keeper
+        if keeper is None:
+            raise EngineStopped(self.setup.name)
+        new = NewRun(
+            run.id,
+            run.plan.name,
+            run.plan.hash,
+            run.plan.text,
+            run.input,
+            str(run.state),
+            Durability(self.config.durability),
+            run.parent,
+            run.labels,
+        )
+        run.lease = keeper.store.submit_run(keeper.owner, new, done, records)
+
+    # -- ending ----------------------------------------------------------------------------------
+
+    def _coordinator_ended(self, exit: Exit) -> None:
+        ref = exit.ref
+        run = None if ref is None else self._coordinators.pop(ref, None)
+        if run is None or ref is None:
+            if self.keeper is not None and self.keeper.actor_ref is ref:
+                self._keeper_lost(exit.reason)
+            return
+        if run.ref is ref:
+            run.ref = None
+        if run.id not in self._bypassing:
+            self._running -= 1
+        if self._limits is not None:
+            for unit in self._limits.drop(ref):
+                self._give_turn(unit)
+        if run.state.finished:
+            self._settle_late_cancel(run)
+            self._keep(run)
+        elif run.state is WorkflowState.INTERRUPTED:
+            self._keep(run)
+        elif exit.reason == "shutdown":
+            self._park(run)
+        else:
+            self._crashed(run, exit.reason)
+        self._admit()
+
+    def _admit(self) -> None:
+        while len(self._queue) and self._running < self.config.max_concurrent_workflows:
+            self._launch(self._queue.get())
+
+    def _park(self, run: Run) -> None:
+        """Keep a run that waits, without an actor, until a signal or its time comes."""
+        if run.cancel is not None or (run.signals and self._takes(run)):
+            self._start(Start(run, bypass=run.id in self._bypassing))
+            return
+        due = next_due(run)
+        if due is not None:
+            run.waking = self.system.call_later(max(0.0, due - self.now()), self._tell_wake, run.id)
+
+    def _tell_wake(self, run_id: str) -> None:
+        try:
+            self.actor_ref.tell(Wake(run_id))
+        except ActorDied:
+            pass  # the engine has stopped meanwhile
+
+    def _wake(self, run_id: str) -> None:
+        run = self.runs.get(run_id)
+        if run is not None and run.ref is None and not run.state.finished:
+            run.waking = None
+            self._start(Start(run, bypass=run_id in self._bypassing))
+
+    @staticmethod
+    def _takes(run: Run) -> bool:
+        """Tell whether a step of *run* waits for a signal that is there."""
+        names = {signal.name for signal in run.signals or ()}
+        for plan, found in zip(run.plan.steps, run.steps, strict=True):
+            wait = plan.definition.wait_for
+            if wait is not None and found is not None and found.state in BUSY:
+                if wait.signal in names and plan.when is None:
+                    return True
+        return False
+
+    def _crashed(self, run: Run, reason: Any) -> None:
+        """A coordinator ended before its run: by a defect, or because somebody killed it."""
+        if run.persist and run.restarts < MAX_RESTARTS:
+            run.restarts += 1
+            self.system.log.warning(
+                "engine {}: the coordinator of {} ended ({}); starting it again from the journal",
+                self.setup.name, run.id, describe_reason(reason),
+            )  # fmt: skip
+            if self.keeper is not None:
+                self.keeper.actor_ref.tell(Reload(run))
+                return
+        cause = reason if isinstance(reason, BaseException) else describe_reason(reason)
+        error = WorkflowFailed(run.plan.name, run.id, "", "", cause, stored=run.persist)
+        run.apply(EventKind.WORKFLOW_FAILED, "", 0, {"error": describe(cause)}, self.now())
+        run.error = error
+        self.publish(run, [self._last_event(run)])
+        self.concluded(run)
+        self._settle_late_cancel(run)
+        self._keep(run)
+
+    def _last_event(self, run: Run) -> WorkflowEvent:
+        kind = {
+            WorkflowState.COMPLETED: EventKind.WORKFLOW_COMPLETED,
+            WorkflowState.CANCELLED: EventKind.WORKFLOW_CANCELLED,
+        }.get(run.state, EventKind.WORKFLOW_FAILED)
+        return WorkflowEvent(kind, run.id, data=run.ending(), at=self.now())
+
+    def _settle_late_cancel(self, run: Run) -> None:
+        """Answer a cancellation that came too late."""
+        cancellation: Cancellation | None = run.cancel
+        if cancellation is not None:
+            run.cancel = None
+            report = CancelReport(run.id, run.state, cancellation.reason, already_finished=True)
+            for request in cancellation.requests:
+                request.reply(report)
+
+    def _keep(self, run: Run) -> None:
+        """Keep a finished run for a while, so that it can be asked about."""
+        self._bypassing.discard(run.id)
+        run.ref = None
+        limit = self.config.keep_finished
+        self._finished[run.id] = None
+        self._finished.move_to_end(run.id)
+        while len(self._finished) > limit:
+            oldest, _ = self._finished.popitem(last=False)
+            self.runs.pop(oldest, None)
+
+    def _interrupt(self, run: Run, why: str) -> None:
+        """Stop knowing about a run that has not ended; a stored one goes on elsewhere."""
+        run.state = WorkflowState.INTERRUPTED
+        run.error = WorkflowLost(run.plan.name, run.id, why)
+        if run.waking is not None:
+            run.waking.cancel()
+            run.waking = None
+        if run.span is not None and self.tracer is not None:
+            self.tracer.end(run.span, why, CANCELLED)
+        if run.listeners is not None:
+            for listener in run.listeners:
+                listener(WorkflowEvent(EventKind.WORKFLOW_FAILED, run.id, data={"error": why}))
+        answer(run, run.error)
+        cancellation: Cancellation | None = run.cancel
+        if cancellation is not None:
+            run.cancel = None
+            for request in cancellation.requests:
+                request.fail(run.error)
+
+    def _drop(self, drop: Drop) -> None:
+        run = self.runs.get(drop.run_id)
+        if run is None or run.state.finished:
+            return
+        self._interrupt(run, drop.why)
+        if run.ref is not None:
+            run.ref.kill()
+        else:
+            self._keep(run)
+
+    # -- signals and cancellations -----------------------------------------------------------------
+
+    def _signal(self, message: SignalRun) -> None:
+        run = self.runs.get(message.run_id)
+        if run is None or run.state.finished:
+            return
+        if run.signals is None:
+            run.signals = []
+        known = {signal.number for signal in run.signals if signal.number}
+        run.signals += [s for s in message.signals if not s.number or s.number not in known]
+        del run.signals[:-MAX_SIGNALS]
+        self._nudge(run)
+
+    def _cancel(self, message: CancelRun) -> None:
+        cancellation = message.cancellation
+        run = self.runs.get(message.run_id)
+        if run is None or run.state.finished or run.state is WorkflowState.INTERRUPTED:
+            state = WorkflowState.INTERRUPTED if run is None else run.state
+            report = CancelReport(
+                message.run_id, state, cancellation.reason, already_finished=run is not None
+            )
+            for request in cancellation.requests:
+                request.reply(report)
+            return
+        if run.cancel is not None:
+            run.cancel.requests += cancellation.requests
+            return
+        run.cancel = cancellation
+        if run.ref is None and run.state is WorkflowState.PENDING:
+            # It waits for its turn; being cancelled needs none.
+            self._unqueue(run)
+        self._nudge(run)
+
+    def _unqueue(self, run: Run) -> None:
+        for start in list(self._queue_items(run.plan.name)):
+            if start.run is run:
+                self._queue.remove(run.plan.name, start)
+
+    def _queue_items(self, name: str) -> list[Start]:
+        return self._queue.items(name)
+
+    def _nudge(self, run: Run) -> None:
+        if run.ref is not None:
+            try:
+                run.ref.tell(NUDGE)
+            except ActorDied:
+                pass  # its end is on its way here, and looks at the run again
+        elif run.state is not WorkflowState.PENDING or run.cancel is not None:
+            self._unqueue(run)
+            self._launch(Start(run, bypass=run.id in self._bypassing))
+
+    # -- for coordinators --------------------------------------------------------------------------
+
+    def resolve_fallback(self, plan: StepPlan) -> Askable:
+        """Return who is asked when a step has failed for good."""
+        fallback = plan.fallback
+        assert fallback is not None, "only steps that have it fall back"
+        return self.resolve(fallback.fallback)
+
+    def resolve_compensation(self, plan: StepPlan) -> Askable:
+        """Return who undoes a step."""
+        compensation = plan.definition.compensate
+        assert compensation is not None, "only steps that have it are undone"
+        return self.resolve(compensation.agent)
+
+    def compensation_input(self, plan: StepPlan, scope: Mapping[str, Any]) -> Any:
+        """Return what the agent gets that undoes a step: by default the step's own output."""
+        compensation = plan.definition.compensate
+        assert compensation is not None, "only steps that have it are undone"
+        if "input" in compensation.model_fields_set:
+            return compile_template(compensation.input).build(scope)
+        return scope["output"]
+
+    def resolve(self, target: Any) -> Askable:
+        """Return who *target* is or names."""
+        return self.setup.resolve(target)
+
+    def agent_name(self, run: Run, plan: StepPlan) -> str:
+        """Return who works on a step, for people."""
+        target = plan.definition.target
+        if target is not None:
+            return target_name(target)
+        if plan.definition.workflow is not None:
+            return target_name(run.bound[plan.index]) if run.bound else ""
+        return ""
+
+    def work_started(self, run: Run, unit: Unit) -> bool:
+        """Prepare an attempt; False when it has to wait for the agent's limit."""
+        limits = self._limits
+        if limits is not None and not limits.enter(self._limited(unit), unit):
+            return False
+        if unit.context is None:
+            unit.context = context = work_context(run, unit)
+            if self.tracer is not None:
+                self._begin_span(self.tracer, run, unit, context)
+            if run.listeners is not None:
+                emit = self._emitter(run, unit)
+                clock = self.system.clock
+                context[CHUNKS] = ChunkSink(emit, clock, (run.plan.name,), unit.plan.id)
+            if not isinstance(unit.target, Agent):
+                emit_or_not = None if run.listeners is None else self._emitter(run, unit)
+                path = (run.plan.name, unit.plan.id)
+                unit.scope = Scope(self.resolve, context, emit_or_not, path)
+        return True
+
+    def _emitter(self, run: Run, unit: Unit) -> Callable[[Any], None]:
+        def emit(event: Any) -> None:
+            happened = WorkflowEvent(
+                EventKind.WORK, run.id, unit.plan.id, unit.attempt, event, self.now()
+            )
+            self.publish(run, [happened])
+
+        return emit
+
+    def _begin_span(
+        self, tracer: Tracer, run: Run, unit: Unit, context: dict[str, Any]
+    ) -> None:
+        name = target_name(unit.target)
+        unit.span = tracer.start(
+            f"invoke_agent {name}",
+            "attempt",
+            run.id,
+            run.span,
+            {
+                "gen_ai.operation.name": "invoke_agent",
+                "gen_ai.agent.name": name,
+                "workflow.step": unit.plan.id,
+                "workflow.attempt": unit.attempt,
+                "workflow.idempotency_key": context["idempotency_key"],
+            },
+        )
+        context["trace_id"] = unit.span.trace_id
+        context["span_id"] = unit.span.span_id
+        context["traceparent"] = unit.span.traceparent
+
+    def work_ended(self, run: Run, unit: Unit) -> None:
+        """Note that an attempt has ended, or been stopped."""
+        if self.tracer is not None and unit.span is not None:
+            stopped = unit.stopping or (unit.error is None and not unit.answered)
+            self.tracer.end(unit.span, unit.error, CANCELLED if stopped else OK)
+        limits = self._limits
+        if limits is not None:
+            following = limits.leave(self._limited(unit), unit)
+            if following is not None:
+                self._give_turn(following)
+
+    def _limited(self, unit: Unit) -> str:
+        return self.setup.directory.agent_name(unit.target)
+
+    @staticmethod
+    def _give_turn(unit: Unit) -> None:
+        try:
+            unit.coordinator.tell(Turn(unit))
+        except ActorDied:
+            pass  # its end gives the place back
+
+    def publish(self, run: Run, events: Iterable[WorkflowEvent]) -> None:
+        """Tell those who follow the run."""
+        if run.listeners is not None:
+            for event in events:
+                for listener in tuple(run.listeners):
+                    listener(event)
+
+    def store_events(
+        self,
+        run: Run,
+        records: list[Record],
+        update: RunUpdate | None,
+        used: list[int],
+        group: Acknowledged,
+        coordinator: ActorRef[Any],
+    ) -> None:
+        """Have a group of events written; the coordinator is told when it is, or has failed."""
+        keeper, lease = self.keeper, run.lease
+        if keeper is None:
+            raise EngineStopped(self.setup.name)
+
+        def done(error: BaseException | None) -> None:
+            group.error = error
+            if run.accepted is not None:
+                self.accept(run, error)
+            try:
+                coordinator.tell(group)
+            except ActorDied:
+                pass  # it was killed, and whoever goes on reads what was written
+
+        if lease is None:
+            self.create_run(run, records, done)
+        else:
+            keeper.store.submit(lease, records, done, update, used)
+
+    def store_failed(self, run: Run, error: BaseException) -> None:
+        """The store did not take what happened in a run: stop it here, and say so."""
+        if isinstance(error, FencedOut):
+            self._interrupt(run, "another engine has taken it over")
+            return
+        run.state = WorkflowState.FAILED
+        run.finished_at = self.now()
+        run.last_error = describe(error)
+        run.error = WorkflowFailed(
+            run.plan.name, run.id, "", "", error, stored=run.lease is not None
+        )
+        self.system.log.error("engine {}: {}: {}", self.setup.name, run.id, error)
+        self.publish(run, [self._last_event(run)])
+        self.concluded(run)
+
+    def concluded(self, run: Run) -> None:
+        """Answer everybody who waits for the end of a run."""
+        if run.span is not None and self.tracer is not None:
+            status = CANCELLED if run.state is WorkflowState.CANCELLED else OK
+            self.tracer.end(run.span, run.error, status)
+        if run.state is WorkflowState.COMPLETED:
+            waiters, run.waiters = run.waiters, None
+            for request in waiters or ():
+                request.reply(run.result)
+        else:
+            answer(run, run.error or WorkflowLost(run.plan.name, run.id, "it ended unseen"))
+
+    # -- what is seen from outside -----------------------------------------------------------------
+
+    def _retire(self) -> None:
+        """End, unless runs in memory still wait for something: those can only go on here."""
+        if not any(
+            not run.state.finished and not run.persist for run in self.runs.values()
+        ):
+            self.exit("shutdown")
+
+    @property
+    def live(self) -> int:
+        """How many runs have not ended."""
+        return sum(1 for run in self.runs.values() if not run.state.finished)
+
+
+def answer(run: Run, error: BaseException) -> None:
+    """Let everybody who waits for *run* have *error*."""
+    waiters, run.waiters = run.waiters, None
+    for request in waiters or ():
+        request.fail(error)
