@@ -1,18 +1,34 @@
 """Supervision: OTP's supervisor for actors and agents."""
 
+from .agent_supervisor import AgentSupervisor
 from .backoff import Backoff, BackoffType
+from .blueprint import SupervisorBlueprint
+from .child import Child
 from .child_spec import (
     BRUTAL_KILL,
     INFINITY,
     Budget,
     ChildSpec,
     Started,
+    StartFunction,
     check_child_spec,
     check_child_specs,
+)
+from .dynamic_supervisor import DynamicSupervisor
+from .face_errors import (
+    BadOption,
+    ChildExited,
+    ChildStopped,
+    DuplicateChild,
+    SupervisorNotRunning,
+    SupervisorStartFailed,
+    UnknownChild,
+    WaitTimeout,
 )
 from .flags import SupervisorFlags, check_flags
 from .intensity import RestartWindow
 from .kinds import AutoShutdown, ChildType, RestartType, SupervisionStrategy
+from .partition_supervisor import PartitionSupervisor, partition_of
 from .reports import ReportKind, SupervisorReport
 from .requests import (
     CountChildren,
@@ -59,4 +75,97 @@ from .spec_errors import (
     StartSpec,
     SupervisorData,
 )
+from .supervisable import Supervisable
+from .supervised_child import ChildState, SupervisedChild
 from .supervisor import Supervisor, UnknownRequest
+from .targets import NotSupervisable
+from .task_supervisor import Task, TaskSupervisor, TaskTimeout
+from .tree import SupervisionTree, tree_of, tree_of_ref
+
+__all__ = [
+    "BRUTAL_KILL",
+    "INFINITY",
+    "AgentSupervisor",
+    "AlreadyStarted",
+    "AutoShutdown",
+    "Backoff",
+    "BackoffType",
+    "BadOption",
+    "BadReturn",
+    "BadStartReturn",
+    "BadStartSpec",
+    "Budget",
+    "Child",
+    "ChildExited",
+    "ChildInfo",
+    "ChildProblem",
+    "ChildSpec",
+    "ChildState",
+    "ChildStopped",
+    "ChildType",
+    "CountChildren",
+    "Counts",
+    "DeleteChild",
+    "DuplicateChild",
+    "DynamicSupervisor",
+    "Error",
+    "FailedToStartChild",
+    "FlagError",
+    "FlagProblem",
+    "GetChildSpec",
+    "InvalidChildSpec",
+    "InvalidFlags",
+    "InvalidRestartPolicy",
+    "NotSupervisable",
+    "Ok",
+    "PartitionSupervisor",
+    "Refused",
+    "ReportKind",
+    "RestartChild",
+    "RestartPolicy",
+    "RestartType",
+    "RestartWindow",
+    "SpecError",
+    "SpecProblem",
+    "StartChild",
+    "StartCrashed",
+    "StartError",
+    "StartFunction",
+    "StartSpec",
+    "Started",
+    "Supervisable",
+    "SupervisedChild",
+    "SupervisionError",
+    "SupervisionStrategy",
+    "SupervisionTree",
+    "Supervisor",
+    "SupervisorBlueprint",
+    "SupervisorData",
+    "SupervisorFlags",
+    "SupervisorNotRunning",
+    "SupervisorReport",
+    "SupervisorStartFailed",
+    "Task",
+    "TaskSupervisor",
+    "TaskTimeout",
+    "TerminateChild",
+    "UnknownChild",
+    "UnknownRequest",
+    "WaitTimeout",
+    "WhichChild",
+    "WhichChildren",
+    "check_child_spec",
+    "check_child_specs",
+    "check_flags",
+    "count_children",
+    "delete_child",
+    "get_childspec",
+    "partition_of",
+    "restart_child",
+    "start_child",
+    "terminate_child",
+    "tree_of",
+    "tree_of_ref",
+    "which_child",
+    "which_children",
+]

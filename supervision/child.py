@@ -9,10 +9,11 @@ from agenticaiframework.actors import ActorRef
 from .child_spec import ChildSpec
 from .intensity import RestartWindow
 
-class Cancellable(Protocol):
-    """A timer, as far as a supervisor needs one."""
 
-    def cancel(self) -> None: ...
+class Cancellable(Protocol):
+    """What a child between two incarnations waits for: a timer, or a decision."""
+
+    def cancel(self) -> Any: ...
 
 
 class Child:
@@ -65,6 +66,11 @@ class Child:
         self.window = (
             None if budget is None else RestartWindow(budget.max_restarts, budget.within_s)
         )
+
+    @property
+    def is_to_be_tried(self) -> bool:
+        """Whether it waits for its next start, and for nothing else (a backoff, a decision)."""
+        return self.restarting and self.timer is None
 
     def stopped(self) -> None:
         """Note that the child is not running, and is not about to be."""

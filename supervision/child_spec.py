@@ -59,7 +59,8 @@ class Budget:
 class ChildSpec:
     """How to start, stop and restart one child.
 
-    *start* is an Actor class, a tuple ``(class, *args)``, or a `StartFunction`. *shutdown_ms* is how
+    *start* is an Actor class, a tuple ``(class, *args)``, a `StartFunction`, or anything that is
+    `Supervisable` (an agent, a team, an `AgentSupervisor`). *shutdown_ms* is how
     long the child may take to end after the supervisor's ``shutdown`` signal before it is killed;
     ``"brutal_kill"`` kills at once, ``"infinity"`` waits. Left out, it is 5000 for a worker and
     ``"infinity"`` for a supervisor, whose subtree needs its time. *start_timeout_s* limits the start
@@ -193,7 +194,7 @@ def _starts_something(start: object) -> bool:
     if isinstance(start, tuple):
         parts = cast("tuple[object, ...]", start)
         return bool(parts) and isinstance(parts[0], type)
-    return callable(start)
+    return callable(start) or hasattr(start, "start_under")
 
 
 def _is_shutdown(value: object) -> bool:

@@ -6,8 +6,8 @@ for each. They are restarted one by one, and stopped all at once.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Hashable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import pykka
 
@@ -27,8 +27,8 @@ from .results import (
     Error,
     Ok,
     RestartChildResult,
+    Restarting,
     StartChildResult,
-    StartError,
 )
 from .spec_errors import SpecError, SpecProblem
 from .starting import start_process
@@ -53,9 +53,9 @@ class DynamicChildren:
         self._supervisor = supervisor
         self._template = template
         self.max_children = max_children
-        self.by_ref: dict[ActorRef[Any], Child] = {}
+        self.by_ref: dict[pykka.ActorRef[Any], Child] = {}
         """The children that have a process (which may have died without our having read it)."""
-        self._restarting: dict[ActorRef[Any], Child] = {}
+        self._restarting: dict[pykka.ActorRef[Any], Child] = {}
         """The children between two incarnations, by the last ref that they had."""
 
     def __iter__(self) -> Iterator[Child]:
@@ -85,30 +85,33 @@ class DynamicChildren:
         if self._template is None:
             spec = check_child_spec(given, self._supervisor.flags.auto_shutdown)
             return spec if isinstance(spec, SpecError) else Child(spec)
-        if isinstance(given, str) or not isinstance(given, Sequence):
+        if given.__class__ not in (tuple, list):
             return SpecError(SpecProblem.NOT_ARGUMENTS, given)
-        return Child(self._template, tuple(cast("Sequence[Any]", given)))
+        return Child(self._template, tuple(given))
 
-    async def terminate_child(self, id: Any) -> DoneResult:  # noqa: A002
-        if not isinstance(id, pykka.ActorRef):
+    async def terminate_child(self, id: Any) -> DoneResult:
+        ref = _as_ref(id)
+        if ref is None:
             return Error(self._no_id)
-        child = self.by_ref.get(id)
+        child = self.by_ref.get(ref)
         if child is not None:
             await self._supervisor.stopper.stop(child)
+            self._supervisor.child_closed(child)
             return Ok(None)
-        child = self._restarting.pop(id, None)
+        child = self._restarting.pop(ref, None)
         if child is not None:
             child.stopped()
+            self._supervisor.child_closed(child)
             return Ok(None)
         # A dead process may have been our child a moment ago; then its end is what was asked for.
-        if self._template is not None and not id.is_alive():
+        if self._template is not None and not ref.is_alive():
             return Ok(None)
         return Error(ChildProblem.NOT_FOUND)
 
-    async def restart_child(self, id: Any) -> RestartChildResult:  # noqa: A002
+    async def restart_child(self, id: Any) -> RestartChildResult:
         return Error(self._no_id)
 
-    def delete_child(self, id: Any) -> DoneResult:  # noqa: A002
+    def delete_child(self, id: Any) -> DoneResult:
         return Error(self._no_id)
 
     @property
@@ -117,13 +120,14 @@ class DynamicChildren:
             return ChildProblem.SIMPLE_ONE_FOR_ONE
         return ChildProblem.NOT_FOUND
 
-    def get_childspec(self, id: Any) -> ChildSpecResult:  # noqa: A002
+    def get_childspec(self, id: Any) -> ChildSpecResult:
         template = self._template
-        if isinstance(id, pykka.ActorRef):
-            child = self.by_ref.get(id) or self._restarting.get(id)
+        ref = _as_ref(id)
+        if ref is not None:
+            child = self.by_ref.get(ref) or self._restarting.get(ref)
             if child is not None:
                 return Ok(child.spec)
-            if template is not None and not id.is_alive():
+            if template is not None and not ref.is_alive():
                 return Ok(template)
         elif template is not None and id == template.id:
             return Ok(template)
@@ -134,7 +138,7 @@ class DynamicChildren:
             _info(child) for child in self._restarting.values()
         ]
 
-    def which_child(self, id: Any) -> Ok[ChildInfo] | Error[ChildProblem]:  # noqa: A002
+    def which_child(self, id: Any) -> Ok[ChildInfo] | Error[ChildProblem]:
         child = self.by_ref.get(id) or self._restarting.get(id)
         return Error(ChildProblem.NOT_FOUND) if child is None else Ok(_info(child))
 
@@ -162,7 +166,7 @@ class DynamicChildren:
     def waiting(self, message: TryAgain) -> Child | None:
         """Return the child whose restart is to be tried again, unless that is obsolete."""
         child = message.child
-        return child if child is not None and child.restarting else None
+        return child if child is not None and child.is_to_be_tried else None
 
     async def hold(self, child: Child) -> None:
         """Note that *child* is between two incarnations, and waits for its backoff."""
@@ -207,6 +211,11 @@ class DynamicChildren:
             )
 
 
+def _as_ref(value: Any) -> pykka.ActorRef[Any] | None:
+    is_ref: bool = isinstance(value, pykka.ActorRef)
+    return value if is_ref else None
+
+
 def _alike(reason: Any) -> Hashable:
     """Return a key under which equal reasons meet; exceptions are equal by type and arguments."""
     if isinstance(reason, BaseException):
@@ -216,5 +225,5 @@ def _alike(reason: Any) -> Hashable:
 
 def _info(child: Child) -> ChildInfo:
     spec = child.spec
-    shown = "restarting" if child.restarting else child.ref
+    shown: ActorRef[Any] | Restarting | None = "restarting" if child.restarting else child.ref
     return ChildInfo(None, shown, spec.type, spec.modules or ())

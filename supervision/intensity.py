@@ -44,17 +44,16 @@ def cause_token(reason: Any) -> Hashable | None:
     """
     if reason.__class__ is str:
         return None
-    if isinstance(reason, tuple):
-        if not reason:
-            return None
+    if reason.__class__ is tuple and reason:
         reason = reason[-1]
-    seen = 0
-    while reason is not None and seen < 16:
-        token = getattr(reason, "cause_token", None)
+    # Chains are short; the bound is against one that bites its own tail.
+    for _ in range(16):
+        token: Hashable | None = getattr(reason, "cause_token", None)
         if token is not None:
-            return token  # type: ignore[no-any-return]
+            return token
         reason = getattr(reason, "__cause__", None)
-        seen += 1
+        if reason is None:
+            break
     return None
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import pykka
+
 from agenticaiframework.actors import ActorRef
 
 from .child import Child
@@ -27,6 +29,7 @@ from .results import (
     FailedToStartChild,
     Ok,
     RestartChildResult,
+    Restarting,
     StartChildResult,
     StartError,
 )
@@ -44,7 +47,7 @@ class KeyedChildren:
         self._supervisor = supervisor
         self.by_id: dict[Any, Child] = {}
         """In start order, oldest first."""
-        self.by_ref: dict[ActorRef[Any], Child] = {}
+        self.by_ref: dict[pykka.ActorRef[Any], Child] = {}
         """The children that have a process (which may have died without our having read it)."""
 
     def __iter__(self) -> Iterator[Child]:
@@ -76,6 +79,11 @@ class KeyedChildren:
                 del self.by_id[child.spec.id]
         return None
 
+    def add(self, spec: ChildSpec) -> Child:
+        """Take over *spec*, whose id is new, without starting it."""
+        child = self.by_id[spec.id] = Child(spec)
+        return child
+
     # -- requests ------------------------------------------------------------------------------
 
     async def start_child(self, given: Any) -> StartChildResult:
@@ -96,15 +104,16 @@ class KeyedChildren:
             self.by_id[spec.id] = child
         return Ok(child.ref, child.info)
 
-    async def terminate_child(self, id: Any) -> DoneResult:  # noqa: A002
+    async def terminate_child(self, id: Any) -> DoneResult:
         child = self.by_id.get(id)
         if child is None:
             return Error(ChildProblem.NOT_FOUND)
         await self._supervisor.stopper.stop(child)
         self.forget(child)
+        self._supervisor.child_closed(child)
         return Ok(None)
 
-    async def restart_child(self, id: Any) -> RestartChildResult:  # noqa: A002
+    async def restart_child(self, id: Any) -> RestartChildResult:
         child = self.by_id.get(id)
         problem = self._not_down(child)
         if problem is not None or child is None:
@@ -114,7 +123,7 @@ class KeyedChildren:
             return Error(error)
         return Ok(child.ref, child.info)
 
-    def delete_child(self, id: Any) -> DoneResult:  # noqa: A002
+    def delete_child(self, id: Any) -> DoneResult:
         problem = self._not_down(self.by_id.get(id))
         if problem is not None:
             return Error(problem)
@@ -129,14 +138,14 @@ class KeyedChildren:
             return ChildProblem.RESTARTING
         return None if child.ref is None else ChildProblem.RUNNING
 
-    def get_childspec(self, id: Any) -> ChildSpecResult:  # noqa: A002
+    def get_childspec(self, id: Any) -> ChildSpecResult:
         child = self.by_id.get(id)
         return Error(ChildProblem.NOT_FOUND) if child is None else Ok(child.spec)
 
     def which_children(self) -> list[ChildInfo]:
         return [info(child) for child in reversed(self.by_id.values())]
 
-    def which_child(self, id: Any) -> Ok[ChildInfo] | Error[ChildProblem]:  # noqa: A002
+    def which_child(self, id: Any) -> Ok[ChildInfo] | Error[ChildProblem]:
         child = self.by_id.get(id)
         return Error(ChildProblem.NOT_FOUND) if child is None else Ok(info(child))
 
@@ -164,7 +173,7 @@ class KeyedChildren:
     def waiting(self, message: TryAgain) -> Child | None:
         """Return the child whose restart is to be tried again, unless that is obsolete."""
         child = self.by_id.get(message.key)
-        return child if child is not None and child.restarting else None
+        return child if child is not None and child.is_to_be_tried else None
 
     async def hold(self, child: Child) -> None:
         """Put *child* between two incarnations for its backoff.
@@ -215,8 +224,20 @@ class KeyedChildren:
     # -- stopping ------------------------------------------------------------------------------
 
     async def stop_all(self) -> None:
-        """Stop all children, the one started last first, each before the next."""
-        await self._stop_group(list(reversed(self.by_id.values())))
+        """Stop all children, the one started last first, each before the next.
+
+        A supervisor whose children have no order stops them all at the same time.
+        """
+        children = list(reversed(self.by_id.values()))
+        if not self._supervisor.stops_together:
+            await self._stop_group(children)
+            return
+        for child in await self._supervisor.stopper.stop_together(children):
+            self._supervisor.report(
+                ReportKind.SHUTDOWN_ERROR, child, child.last_reason, "it is stopped"
+            )
+        for child in children:
+            self.forget(child)
 
     async def _stop_group(self, group: Sequence[Child]) -> None:
         for child in group:
@@ -229,5 +250,5 @@ class KeyedChildren:
 def info(child: Child) -> ChildInfo:
     """Return *child*'s line of `which_children`."""
     spec = child.spec
-    shown = "restarting" if child.restarting else child.ref
+    shown: ActorRef[Any] | Restarting | None = "restarting" if child.restarting else child.ref
     return ChildInfo(spec.id, shown, spec.type, spec.modules or ())

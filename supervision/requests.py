@@ -102,22 +102,22 @@ async def start_child(supervisor: SupervisorName, spec: Any) -> StartChildResult
     return cast("StartChildResult", await _ask(supervisor, StartChild(spec)))
 
 
-async def terminate_child(supervisor: SupervisorName, id: Any) -> DoneResult:  # noqa: A002
+async def terminate_child(supervisor: SupervisorName, id: Any) -> DoneResult:
     """Stop a child and keep its specification, unless it is temporary. Not an error if stopped."""
     return cast("DoneResult", await _ask(supervisor, TerminateChild(id)))
 
 
-async def restart_child(supervisor: SupervisorName, id: Any) -> RestartChildResult:  # noqa: A002
+async def restart_child(supervisor: SupervisorName, id: Any) -> RestartChildResult:
     """Start a child that was stopped, or had ended, from its specification."""
     return cast("RestartChildResult", await _ask(supervisor, RestartChild(id)))
 
 
-async def delete_child(supervisor: SupervisorName, id: Any) -> DoneResult:  # noqa: A002
+async def delete_child(supervisor: SupervisorName, id: Any) -> DoneResult:
     """Forget the specification of a child that is not running."""
     return cast("DoneResult", await _ask(supervisor, DeleteChild(id)))
 
 
-async def get_childspec(supervisor: SupervisorName, id: Any) -> ChildSpecResult:  # noqa: A002
+async def get_childspec(supervisor: SupervisorName, id: Any) -> ChildSpecResult:
     """Return the specification of a child, given its id or (dynamic children) its ref."""
     return cast("ChildSpecResult", await _ask(supervisor, GetChildSpec(id)))
 
@@ -127,7 +127,7 @@ async def which_children(supervisor: SupervisorName) -> list[ChildInfo]:
     return cast("list[ChildInfo]", await _ask(supervisor, WhichChildren()))
 
 
-async def which_child(supervisor: SupervisorName, id: Any) -> Ok[ChildInfo] | Error[Any]:  # noqa: A002
+async def which_child(supervisor: SupervisorName, id: Any) -> Ok[ChildInfo] | Error[Any]:
     """Return one child's line of `which_children`."""
     return cast("Ok[ChildInfo] | Error[Any]", await _ask(supervisor, WhichChild(id)))
 

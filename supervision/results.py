@@ -129,7 +129,7 @@ class ChildInfo:
     """One line of `which_children`: *child* is its ref, None (not running) or ``"restarting"``."""
 
     id: Any
-    child: ActorRef[Any] | None | Restarting
+    child: ActorRef[Any] | Restarting | None
     type: ChildType
     modules: Sequence[str] | Literal["dynamic"] = ()
 

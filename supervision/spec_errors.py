@@ -46,8 +46,8 @@ _EXPLAINED: dict[SpecProblem, str] = {
     SpecProblem.MISSING_ID: "the specification has no 'id'",
     SpecProblem.MISSING_START: "the specification has no 'start'",
     SpecProblem.INVALID_START: (
-        "start={value!r} starts nothing; give an Actor class, a tuple (class, *args), or a function "
-        "that takes the supervisor"
+        "start={value!r} starts nothing; give an Actor class, a tuple (class, *args), an agent, or a "
+        "function that takes the supervisor"
     ),
     SpecProblem.INVALID_RESTART: "restart={value!r} is not one of permanent, transient, temporary",
     SpecProblem.SIGNIFICANT_WITHOUT_AUTO_SHUTDOWN: (

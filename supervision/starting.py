@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import inspect
 from asyncio import timeout as time_limit
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pykka
 
-from agenticaiframework.actors import Actor, StartFailed
+from agenticaiframework.actors import Actor, ActorRef, StartFailed
 
 from .child import Child
 from .child_spec import START_TIMEOUT, Started
@@ -35,8 +35,9 @@ async def start_process(supervisor: Supervisor, child: Child) -> StartError | No
             )
         else:
             # A plain pykka actor runs in its own way; that it ended, we learn by the link.
-            started = actor_class.start(*child.args)
-            supervisor.link(started)
+            plain: Any = actor_class.start(*child.args)
+            supervisor.link(plain)
+            started = plain
     except StartFailed as error:
         return StartError(error.reason)
     except Exception as error:
@@ -48,14 +49,17 @@ async def start_process(supervisor: Supervisor, child: Child) -> StartError | No
         started = started.ref
     elif not isinstance(started, pykka.ActorRef):
         return started if isinstance(started, StartError) else StartError(BadStartReturn(started))
-    supervisor.process_started(child, started)
+    supervisor.process_started(child, cast("ActorRef[Any]", started))
     return None
 
 
 async def _call(supervisor: Supervisor, child: Child) -> Any:
     """Call the start function, within the time that the specification gives it."""
+    start = child.spec.start
     limit_s = child.spec.start_timeout_s
-    started: Any = child.spec.start(supervisor, *child.args)
+    if hasattr(start, "start_under"):
+        return await start.start_under(supervisor, limit_s)
+    started: Any = start(supervisor, *child.args)
     if not inspect.isawaitable(started):
         return started
     if limit_s is None:

@@ -142,7 +142,8 @@ class Stopper:
             def is_theirs(message: Any) -> bool:
                 if message.__class__ is not Exit:
                     return False
-                child = child_of(message.ref)
+                ref: Any = message.ref
+                child = child_of(ref)
                 return child is not None and child.stopping
 
             for message in supervisor.flush(is_theirs):

@@ -15,6 +15,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias, cast
+from weakref import WeakValueDictionary
 
 from loguru import logger
 
@@ -24,6 +25,7 @@ from agenticaiframework.actors import (
     Actor,
     ActorExit,
     ActorRef,
+    ActorSystem,
     Exit,
     Ignore,
     is_normal,
@@ -35,8 +37,8 @@ from .dynamic_children import DynamicChildren
 from .flags import SupervisorFlags, check_flags
 from .intensity import RestartWindow, cause_token
 from .keyed_children import KeyedChildren
-from .kinds import AutoShutdown, RestartType, SupervisionStrategy
-from .messages import BackoffOver, TryAgain
+from .kinds import AutoShutdown, ChildType, RestartType, SupervisionStrategy
+from .messages import BackoffOver, Ready, StopChild, StopSupervisor, TryAgain
 from .reports import REACHED_MAX_RESTART_INTENSITY, ReportKind, SupervisorReport, publish
 from .requests import (
     CountChildren,
@@ -62,6 +64,7 @@ from .results import (
 )
 from .spec_errors import BadReturn, BadStartSpec, FlagError, SpecError, StartSpec, SupervisorData
 from .stopping import Stopper
+from .supervisable import close_target
 
 Plan: TypeAlias = tuple[
     SupervisorFlags | Mapping[str, Any], Sequence[ChildSpec | Mapping[str, Any]]
@@ -105,6 +108,9 @@ class Supervisor(Actor):
 
     # The parent's exit signal waits its turn in the mailbox, as in OTP; see `_on_exit`.
     obey_parent = False
+    child_type = ChildType.SUPERVISOR
+    stops_together = False
+    """Whether children that have ids are stopped all at the same time."""
 
     _requests: ClassVar[Mapping[type, str]] = {
         Exit: "_on_exit",
@@ -118,15 +124,19 @@ class Supervisor(Actor):
         WhichChildren: "_on_which_children",
         WhichChild: "_on_which_child",
         CountChildren: "_on_count_children",
+        Ready: "_on_ready",
+        StopChild: "_on_stop_child",
+        StopSupervisor: "_on_stop_supervisor",
     }
     _handlers: ClassVar[Mapping[type, Callable[[Any, Any], Any]]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls._bind_handlers()
+        cls.bind_handlers()
 
     @classmethod
-    def _bind_handlers(cls) -> None:
+    def bind_handlers(cls) -> None:
+        """Look up the methods that handle each kind of message, overridden ones included."""
         cls._handlers = {kind: getattr(cls, name) for kind, name in cls._requests.items()}
 
     def __init__(
@@ -148,7 +158,7 @@ class Supervisor(Actor):
         """Return flags and children (a `Plan`); None declines to start. May be ``async``."""
         return self._given
 
-    async def consult(self, child: Child) -> bool:  # noqa: ARG002 - for those who override it
+    async def consult(self, child: Child) -> bool:
         """Tell whether the failed *child* may go on to the restart limit at once.
 
         False leaves the child to this method, which calls `restart` or `stay_down` later.
@@ -164,7 +174,7 @@ class Supervisor(Actor):
             "the supervisor stops its children and itself",
         )
         self.children.forget(child)
-        await self._end(SHUTDOWN)
+        await self.end(SHUTDOWN)
 
     def child_started(self, child: Child) -> None:
         """Called when *child* has a new incarnation, `child.ref`."""
@@ -172,26 +182,40 @@ class Supervisor(Actor):
     def child_ended(self, child: Child) -> None:
         """Called when *child* has lost its process, `child.last_ref`, to `child.last_reason`."""
 
+    def child_closed(self, child: Child) -> None:
+        """Called when *child* stays down until somebody starts it, or us, again."""
+        close_target(child.spec.start, self.system, child.last_reason)
+
+    @property
+    def strategy_name(self) -> str:
+        """The strategy, for people."""
+        return self.flags.strategy.value
+
     # -- life ----------------------------------------------------------------------------------
 
-    async def on_start(self) -> None:
+    async def on_start(self) -> None:  # type: ignore[override]  # hooks may be async
+        _supervisors(self.system)[self.actor_ref] = self
         plan: Any = self.init()
         if inspect.isawaitable(plan):
             plan = await plan
         if plan is None:
             raise Ignore
-        if not isinstance(plan, tuple) or len(cast("tuple[Any, ...]", plan)) != 2:
+        if plan.__class__ is not tuple or len(plan) != 2:
             raise ActorExit(BadReturn(plan))
-        given_flags, given_specs = cast("tuple[Any, Any]", plan)
+        given_flags, specs = plan
         flags = check_flags(given_flags)
         if isinstance(flags, FlagError):
             raise ActorExit(SupervisorData(flags))
         self.flags = flags
         self.window = RestartWindow(flags.intensity, flags.period_s)
-        simple = flags.strategy is SupervisionStrategy.SIMPLE_ONE_FOR_ONE
-        if simple and (not isinstance(given_specs, list | tuple) or _length(given_specs) != 1):
-            raise ActorExit(BadStartSpec(given_specs))
-        specs = check_child_specs(given_specs, flags.auto_shutdown)
+        await self.take_children(specs)
+
+    async def take_children(self, given: Any) -> None:
+        """Check the specifications and start the children, or end with what is wrong."""
+        simple = self.flags.strategy is SupervisionStrategy.SIMPLE_ONE_FOR_ONE
+        if simple and not (given.__class__ in (list, tuple) and len(given) == 1):
+            raise ActorExit(BadStartSpec(given))
+        specs = check_child_specs(given, self.flags.auto_shutdown)
         if isinstance(specs, SpecError):
             raise ActorExit(StartSpec(specs))
         if simple:
@@ -218,7 +242,7 @@ class Supervisor(Actor):
             unexpected=message,
         )
 
-    async def _end(self, reason: Any) -> None:
+    async def end(self, reason: Any) -> None:
         """Stop all children and end.
 
         Done in a handler rather than in `on_stop`, because a supervisor that is stopping is still
@@ -229,15 +253,22 @@ class Supervisor(Actor):
         self.flush(lambda message: isinstance(message, TryAgain | BackoffOver))
         raise ActorExit(reason)
 
-    async def on_stop(self) -> None:
+    async def on_stop(self) -> None:  # type: ignore[override]
         # A killed supervisor does nothing any more; its links take the children down. Otherwise
-        # `_end` has mostly been here before, and there are no children left.
+        # `end` has mostly been here before, and there are no children left.
         if self.exit_reason != KILLED:
             await self.children.stop_all()
+        self.over()
 
-    async def on_failure(self, *_exc_info: Any) -> None:
+    async def on_failure(self, *_exc_info: Any) -> None:  # type: ignore[override]
         # A supervisor that fails itself must not leave its subtree behind either.
         await self.children.stop_all()
+        self.over()
+
+    def over(self) -> None:
+        """Called last: this incarnation stops its children no more."""
+        for child in self.children:
+            self.child_closed(child)
 
     # -- requests ------------------------------------------------------------------------------
 
@@ -265,6 +296,19 @@ class Supervisor(Actor):
     def _on_count_children(self, _request: CountChildren) -> Counts:
         return self.children.count_children()
 
+    def _on_ready(self, _request: Ready) -> bool:
+        return True
+
+    async def _on_stop_child(self, request: StopChild) -> None:
+        child = self.children.by_ref.get(request.ref)
+        if child is not None:
+            await self.stopper.stop(child)
+            self.children.forget(child)
+            self.child_closed(child)
+
+    def _on_stop_supervisor(self, request: StopSupervisor) -> Coroutine[Any, Any, None]:
+        return self.end(request.reason)
+
     # -- failures ------------------------------------------------------------------------------
 
     def _on_exit(self, message: Exit) -> Coroutine[Any, Any, None] | None:
@@ -273,7 +317,7 @@ class Supervisor(Actor):
             return None
         child = self.children.by_ref.get(ref)
         if child is None:
-            return self._end(message.reason) if ref is self.parent else None
+            return self.end(message.reason) if ref is self.parent else None
         self.process_ended(child, ref, message.reason)
         return self._child_exited(child, message.reason)
 
@@ -293,11 +337,12 @@ class Supervisor(Actor):
     async def stay_down(self, child: Child) -> None:
         """Note that *child* ended and is not restarted; that may end the supervisor too."""
         self.children.forget(child)
+        self.child_closed(child)
         automatic = self.flags.auto_shutdown
         if automatic is AutoShutdown.NEVER or not child.spec.significant:
             return
         if automatic is AutoShutdown.ANY_SIGNIFICANT or not self.children.any_significant():
-            await self._end(SHUTDOWN)
+            await self.end(SHUTDOWN)
 
     def _on_try_again(self, message: TryAgain) -> Coroutine[Any, Any, None] | None:
         child = self.children.waiting(message)
@@ -314,8 +359,6 @@ class Supervisor(Actor):
         if not window.admit(now, child.spec.id, cause_token(child.last_reason)):
             await self.limit_reached(child)
             return
-        if now - child.started_at > window.period_s:
-            child.row = 0
         earlier = child.row
         child.row += 1
         child.restarts += 1
@@ -351,6 +394,8 @@ class Supervisor(Actor):
     def process_ended(self, child: Child, ref: ActorRef[Any], reason: Any) -> None:
         """Note that the process of *child* has ended."""
         self.children.by_ref.pop(ref, None)
+        if self.system.clock() - child.started_at > (child.window or self.window).period_s:
+            child.row = 0
         child.last_ref = ref
         child.ref = None
         child.last_reason = reason
@@ -359,7 +404,7 @@ class Supervisor(Actor):
     # -- reports -------------------------------------------------------------------------------
 
     def report(
-        self, kind: ReportKind, child: Child, reason: Any, next: str, *, children: int = 1  # noqa: A002
+        self, kind: ReportKind, child: Child, reason: Any, next: str, *, children: int = 1
     ) -> None:
         """Publish and log what happened to *child*, and what is done about it."""
         window = child.window or self.window
@@ -383,8 +428,19 @@ class Supervisor(Actor):
         )
 
 
-Supervisor._bind_handlers()
+Supervisor.bind_handlers()
 
 
-def _length(value: object) -> int:
-    return len(cast("Sequence[Any]", value))
+def _supervisors(system: ActorSystem) -> WeakValueDictionary[Any, Supervisor]:
+    data = system.data
+    if Supervisor not in data:
+        data[Supervisor] = WeakValueDictionary()
+    return cast("WeakValueDictionary[Any, Supervisor]", data[Supervisor])
+
+
+def supervisor_of(ref: Any) -> Supervisor | None:
+    """Return the live supervisor behind *ref*, for a look at it; None if it is no supervisor."""
+    system: ActorSystem | None = getattr(ref, "system", None)
+    if system is None or not ref.is_alive():
+        return None
+    return _supervisors(system).get(ref)

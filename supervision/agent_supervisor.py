@@ -1,0 +1,363 @@
+"""The page's supervisor: named children, restart policies, failure handlers, on OTP's machinery."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Literal, TypeVar
+
+from agenticaiframework.actors import ActorSystem
+
+from .agent_supervisor_actor import AgentSupervisorActor
+from .blueprint import SupervisorBlueprint, check_name
+from .child_spec import Budget, ChildSpec, Shutdown
+from .face_errors import BadOption, ChildStopped, DuplicateChild, UnknownChild, WaitTimeout
+from .flags import SupervisorFlags
+from .kinds import AutoShutdown, RestartType, SupervisionStrategy
+from .messages import AddChild, RemoveChild
+from .requests import RestartChild, TerminateChild
+from .restart_policy import RestartPolicy
+from .supervisable import child_type_of
+from .supervised_child import ChildState, SupervisedChild
+from .supervisor import Supervisor
+from .targets import target_of
+from .tree import SupervisionTree, tree_of
+
+FailureHandler = Callable[[str, Exception, int], Awaitable[bool | None] | bool | None]
+MaxRestartsHandler = Callable[[str], Awaitable[Any] | Any]
+F = TypeVar("F", bound=Callable[..., Any])
+
+Mailbox = Literal["keep", "drop"]
+
+DEFAULT_START_TIMEOUT_S = 30.0
+"""Long enough to load a model, short enough that a stuck start does not go unnoticed."""
+
+
+MAX_ENDED_TEMPORARY = 100
+"""Temporary children that have ended and can still be looked at by name."""
+
+
+class AgentSupervisor(SupervisorBlueprint):
+    """Keeps named children running: agents, teams, supervisors, actors, pykka actors, coroutines.
+
+        supervisor = AgentSupervisor(
+            "pool", SupervisionStrategy.ONE_FOR_ONE, RestartPolicy(max_restarts=5, within_seconds=60)
+        )
+        supervisor.add_child("worker", worker_agent)
+        await supervisor.start()
+
+    Constructing and `add_child` need no event loop. *restart_policy* gives the restart type, the
+    budget that the children share, and their backoff; a child added with a policy of its own has
+    its own budget. ``mailbox="keep"`` (the default) keeps what waits for a child that failed for its
+    next incarnation; ``"drop"`` is OTP's way. The message that a child failed on is never sent again.
+
+    With ``max_restarts=5, within_seconds=60``, the sixth failure within a minute is one too many: the
+    handler given to `on_max_restarts` is called, the child stays down, and the supervisor lives.
+    Without such a handler it does as OTP's: it stops its children and ends, and its own supervisor,
+    if it has one, sees that as a failure and restarts the whole subtree.
+
+    Raises `BadOption` for options that make no sense.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        strategy: SupervisionStrategy | str = SupervisionStrategy.ONE_FOR_ONE,
+        restart_policy: RestartPolicy | None = None,
+        *,
+        mailbox: Mailbox = "keep",
+        auto_shutdown: AutoShutdown | str = AutoShutdown.NEVER,
+        start_timeout_s: float | None = DEFAULT_START_TIMEOUT_S,
+        handler_timeout_s: float = 30.0,
+    ) -> None:
+        super().__init__(name)
+        policy = RestartPolicy() if restart_policy is None else restart_policy
+        if not isinstance(policy, RestartPolicy):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise BadOption(
+                f"AgentSupervisor {name!r}",
+                f"restart_policy is {policy!r}",
+                "AgentSupervisor('pool', restart_policy=RestartPolicy(max_restarts=3))",
+            )
+        _check_mailbox(f"AgentSupervisor {name!r}", mailbox)
+        self.restart_policy = policy
+        self.flags = SupervisorFlags(
+            SupervisionStrategy(strategy)
+            if strategy in tuple(SupervisionStrategy)
+            else strategy,  # type: ignore[arg-type]  # refused there, with a hint
+            policy.max_restarts,
+            policy.within_seconds,
+            AutoShutdown(auto_shutdown)
+            if auto_shutdown in tuple(AutoShutdown)
+            else auto_shutdown,  # type: ignore[arg-type]
+        )
+        self.mailbox: Mailbox = mailbox
+        self.start_timeout_s = start_timeout_s
+        self.handler_timeout_s = handler_timeout_s
+        self.children: dict[str, SupervisedChild] = {}
+        """The children by name, in the order in which they are started."""
+        self.failure_handler: FailureHandler | None = None
+        self.max_restarts_handler: MaxRestartsHandler | None = None
+        self._actor: AgentSupervisorActor | None = None
+        self._ended: dict[str, None] = {}
+        """Temporary children that have ended, oldest first: only there to be looked at."""
+        self._waiters: list[tuple[str, ChildState, asyncio.Future[None]]] = []
+
+    def __repr__(self) -> str:
+        state = "running" if self.is_running else "not running"
+        return f"<AgentSupervisor {self.name!r} ({state}, {len(self.children)} children)>"
+
+    @property
+    def strategy(self) -> SupervisionStrategy:
+        """Who is restarted when one child fails."""
+        return self.flags.strategy
+
+    # -- children ------------------------------------------------------------------------------
+
+    def add_child(
+        self,
+        name: str,
+        child: Any,
+        *,
+        restart_policy: RestartPolicy | None = None,
+        restart: RestartType | str | None = None,
+        mailbox: Mailbox | None = None,
+        shutdown_ms: Shutdown | None = None,
+        start_timeout_s: float | None = None,
+        significant: bool = False,
+    ) -> SupervisedChild:
+        """Add *child* under *name*; if the supervisor runs, it is started now.
+
+        *child* is an agent, a team, a supervisor, an Actor class or ``(class, *args)``, a plain
+        pykka actor class, or a coroutine function (or ``(function, *args)``). *restart_policy* gives
+        it a budget and a backoff of its own; *restart* overrides only the restart type.
+
+        Returns the child; ``await`` it to wait until it runs. Raises `DuplicateChild`,
+        `NotSupervisable`, `InvalidChildSpec`.
+        """
+        check_name(name, f"A child of {self.name!r}", "add_child('worker', agent)")
+        present = self.children.get(name)
+        if present is not None:
+            if name not in self._ended:
+                raise DuplicateChild(self.name, name)
+            self._drop_ended(name)
+        _check_mailbox(f"The child {name!r}", mailbox)
+        target = target_of(name, child)
+        policy = restart_policy or self.restart_policy
+        own = restart_policy
+        spec = ChildSpec(
+            id=name,
+            start=target,
+            restart=policy.type if restart is None else restart,  # type: ignore[arg-type]
+            shutdown_ms=shutdown_ms,
+            type=child_type_of(target),
+            significant=significant,
+            start_timeout_s=self.start_timeout_s if start_timeout_s is None else start_timeout_s,
+            budget=None if own is None else Budget(own.max_restarts, own.within_seconds),
+            backoff=policy.backoff,
+        )
+        if significant and self.flags.auto_shutdown is AutoShutdown.NEVER:
+            raise BadOption(
+                f"The child {name!r}",
+                "significant=True needs a supervisor with auto_shutdown",
+                f"AgentSupervisor({self.name!r}, auto_shutdown='any_significant')",
+            )
+        added = SupervisedChild(self, target, spec, (mailbox or self.mailbox) == "keep")
+        self.children[name] = added
+        if self.is_running and self._actor is not None:
+            added.moved(ChildState.STARTING)
+            self._actor.actor_ref.tell(AddChild(added))
+        return added
+
+    def add_supervisor(
+        self, name: str, supervisor: SupervisorBlueprint, **options: Any
+    ) -> SupervisedChild:
+        """Add *supervisor* as a child: its failure restarts its whole subtree, and only that."""
+        if not isinstance(supervisor, SupervisorBlueprint):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise BadOption(
+                f"Supervisor {self.name!r}",
+                f"add_supervisor({name!r}, ...) was given {supervisor!r}, which is no supervisor",
+                f"add_child({name!r}, agent), or add_supervisor({name!r}, AgentSupervisor('io'))",
+            )
+        if supervisor is self or (
+            isinstance(supervisor, AgentSupervisor) and supervisor.contains(self)
+        ):
+            raise BadOption(
+                f"Supervisor {self.name!r}",
+                f"adding {supervisor.name!r} would make it its own descendant",
+                "root.add_supervisor('io', io_supervisor)",
+            )
+        return self.add_child(name, supervisor, **options)
+
+    async def remove_child(self, name: str) -> None:
+        """Stop the child and forget it. Raises `UnknownChild`.
+
+        May be awaited anywhere, also in the failure handlers of this supervisor.
+        """
+        child = self._own(name)
+        del self.children[name]
+        self._ended.pop(name, None)
+        if self.is_running and self._actor is not None:
+            await self._actor.actor_ref.request(RemoveChild(child))
+        else:
+            child.moved(ChildState.REMOVED)
+
+    async def stop_child(self, name: str) -> None:
+        """Stop the child and keep it, down, for `restart_child`. Raises `UnknownChild`."""
+        child = self._own(name)
+        if not child.state.is_down:
+            await self.running_ref.request(TerminateChild(child.name))
+
+    async def restart_child(self, name: str) -> SupervisedChild:
+        """Start a child that is down. Raises `UnknownChild`, and `Refused` if it does not start."""
+        child = self._own(name)
+        result = await self.running_ref.request(RestartChild(child.name))
+        result.unwrap()
+        return child
+
+    def child(self, name: str) -> SupervisedChild:
+        """Return the child of that name; ``"io/reader"`` is the child of a child supervisor.
+
+        Raises `UnknownChild`, with the near names.
+        """
+        found = self.children.get(name)
+        if found is None and "/" in name:
+            first, rest = name.split("/", 1)
+            below = self.children.get(first)
+            if below is not None and isinstance(below.target, AgentSupervisor):
+                return below.target.child(rest)
+        return self._own(name) if found is None else found
+
+    def _own(self, name: str) -> SupervisedChild:
+        try:
+            return self.children[name]
+        except KeyError:
+            raise UnknownChild(self.name, name, self.children) from None
+
+    def contains(self, supervisor: AgentSupervisor) -> bool:
+        """Tell whether *supervisor* is somewhere below this one."""
+        return any(
+            child.target is supervisor
+            or (isinstance(child.target, AgentSupervisor) and child.target.contains(supervisor))
+            for child in self.children.values()
+        )
+
+    async def ask(self, name: str, payload: Any = None, timeout: float | None = None) -> Any:
+        """Return the answer of the child *name* to *payload*. See `SupervisedChild.ask`."""
+        return await self.child(name).ask(payload, timeout)
+
+    def tell(self, name: str, payload: Any) -> None:
+        """Send *payload* to the child *name*."""
+        self.child(name).tell(payload)
+
+    # -- failure handlers ----------------------------------------------------------------------
+
+    def on_failure(self, handler: F) -> F:
+        """Have ``handler(agent_name, error, restart_count)`` called at each failure of a child.
+
+        It is called before anything else is decided; False stops that child, True or None lets it be
+        restarted if the limit allows. *restart_count* is how often the child has been restarted
+        before: 0 at the first failure. The handler may be ``async``, may take its time (at most
+        *handler_timeout_s*; then, and when it raises, the child is restarted), and may add and remove
+        children. Other children's failures are handled meanwhile. Use it as a decorator.
+        """
+        self.failure_handler = handler
+        return handler
+
+    def on_max_restarts(self, handler: F) -> F:
+        """Have ``handler(agent_name)`` called once when a child has failed too often.
+
+        With such a handler the child stays down and the supervisor lives. Use it as a decorator.
+        """
+        self.max_restarts_handler = handler
+        return handler
+
+    # -- sight ---------------------------------------------------------------------------------
+
+    def tree(self) -> SupervisionTree:
+        """Return the whole tree below this supervisor as data; ``print`` it, or draw `mermaid`."""
+        return tree_of(self)
+
+    async def wait_until(
+        self, name: str, state: ChildState | str = ChildState.RUNNING, timeout: float | None = 30.0
+    ) -> SupervisedChild:
+        """Wait until the child *name* is in *state*, and return it.
+
+        Raises `UnknownChild`; `WaitTimeout` after *timeout* seconds of the system's time;
+        `ChildStopped` at once if it is to run but stays down.
+        """
+        child = self.child(name)
+        wanted = ChildState(state)
+        owner = child.supervisor
+        system = ActorSystem.current()
+        deadline = None if timeout is None else system.clock() + timeout
+        while child.state is not wanted:
+            if wanted is ChildState.RUNNING and child.state.is_down:
+                raise ChildStopped(owner.name, child.name, child.state, child.last_exit)
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            entry = (child.name, wanted, future)
+            owner._waiters.append(entry)
+            try:
+                left = None if deadline is None else max(deadline - system.clock(), 0.0)
+                await asyncio.wait_for(future, left)
+            except TimeoutError:
+                raise WaitTimeout(
+                    owner.name, child.name, wanted, child.state, timeout or 0.0
+                ) from None
+            finally:
+                if entry in owner._waiters:
+                    owner._waiters.remove(entry)
+        return child
+
+    def __iter__(self) -> Iterator[SupervisedChild]:
+        return iter(list(self.children.values()))
+
+    # -- for its actor -------------------------------------------------------------------------
+
+    @property
+    def known_system(self) -> ActorSystem:
+        """The system that it runs in, or ran in last; the current one if it never ran."""
+        system = None if self._ref is None else self._ref.system
+        return ActorSystem.current() if system is None else system
+
+    def make_actor(self) -> tuple[type[Supervisor], tuple[Any, ...]]:
+        return AgentSupervisorActor, (self,)
+
+    def begin(self, actor: AgentSupervisorActor) -> list[SupervisedChild]:
+        """Let *actor* be the incarnation that runs; return the children that it has to start."""
+        self._actor = actor
+        self.began(actor.actor_ref)
+        return list(self.children.values())
+
+    def ended_for_good(self, reason: Any, *, orderly: bool = False) -> None:
+        for child in self.children.values():
+            if child.state.is_down or child.state is ChildState.NEW:
+                continue
+            child.closed(ChildState.STOPPED, reason, orderly=orderly)
+
+    def temporary_ended(self, child: SupervisedChild) -> None:
+        """Note that a child is over for ever; only the last few such are kept for a look."""
+        if self.children.get(child.name) is child:
+            self._ended[child.name] = None
+            if len(self._ended) > MAX_ENDED_TEMPORARY:
+                self._drop_ended(next(iter(self._ended)))
+
+    def _drop_ended(self, name: str) -> None:
+        del self._ended[name]
+        del self.children[name]
+        if self._actor is not None:
+            self._actor.named.pop(name, None)
+
+    def child_moved(self, child: SupervisedChild) -> None:
+        """Wake those who wait for a state of *child*."""
+        for name, wanted, future in self._waiters:
+            reached = child.state is wanted or child.state.is_down
+            if reached and name == child.name and not future.done():
+                future.set_result(None)
+
+
+def _check_mailbox(where: str, mailbox: str | None) -> None:
+    if mailbox not in (None, "keep", "drop"):
+        raise BadOption(
+            where, f"mailbox={mailbox!r} is neither 'keep' nor 'drop'", "mailbox='keep'"
+        )
+

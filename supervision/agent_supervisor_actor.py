@@ -1,0 +1,225 @@
+"""The actor behind an `AgentSupervisor`: OTP's supervisor with failure handlers and named children."""
+
+from __future__ import annotations
+
+import inspect
+from asyncio import timeout as time_limit
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from agenticaiframework.actors import ActorDied, ActorRef, Down
+
+from .child import Child
+from .coroutine_actor import CoroutineActor
+from .face_errors import ChildExited
+from .keyed_children import KeyedChildren
+from .kinds import RestartType, SupervisionStrategy
+from .messages import AddChild, Decision, RemoveChild, Verdict
+from .reports import REACHED_MAX_RESTART_INTENSITY, ReportKind
+from .results import StartCrashed
+from .starting import start_process
+from .supervised_child import ChildState, SupervisedChild
+from .supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from .agent_supervisor import AgentSupervisor
+
+
+class AgentSupervisorActor(Supervisor):
+    """One incarnation of an `AgentSupervisor`."""
+
+    _requests: ClassVar[Mapping[type, str]] = {
+        **Supervisor._requests,
+        AddChild: "_on_add_child",
+        RemoveChild: "_on_remove_child",
+        Verdict: "_on_verdict",
+        Down: "_on_handler_down",
+    }
+
+    def __init__(self, blueprint: AgentSupervisor) -> None:
+        super().__init__()
+        self.blueprint = blueprint
+        self.named: dict[Any, SupervisedChild] = {}
+        self._thinking: dict[ActorRef[Any], Decision] = {}
+        """What failure handlers are deciding, by the actor that runs the handler."""
+
+    def init(self) -> Any:
+        blueprint = self.blueprint
+        children = blueprint.begin(self)
+        for child in children:
+            self.named[child.name] = child
+            child.held_by(self.actor_ref, before=self.parent)
+            child.moved(ChildState.STARTING)
+        flags = blueprint.flags
+        if flags.strategy is SupervisionStrategy.SIMPLE_ONE_FOR_ONE:
+            # Named children that come and go, each on its own: only their end is a common one.
+            self.stops_together = True
+            flags = replace(flags, strategy=SupervisionStrategy.ONE_FOR_ONE)
+        return flags, [child.spec for child in children]
+
+    @property
+    def strategy_name(self) -> str:
+        return self.blueprint.strategy.value
+
+    # -- what the children do ------------------------------------------------------------------
+
+    def child_started(self, child: Child) -> None:
+        if child.ref is not None:
+            self.named[child.spec.id].started(child, child.ref)
+
+    def child_ended(self, child: Child) -> None:
+        self.named[child.spec.id].ended(child.last_reason)
+
+    def child_closed(self, child: Child) -> None:
+        named = self.named[child.spec.id]
+        if not named.state.is_down:
+            named.closed(ChildState.STOPPED, child.last_reason)
+        if child.spec.restart is RestartType.TEMPORARY:
+            self.blueprint.temporary_ended(named)
+
+    def over(self) -> None:
+        parent = self.parent
+        if parent is None or not parent.is_alive() or not issubclass(parent.actor_class, Supervisor):
+            # Nobody starts another incarnation of us, so nobody waits for one of our children.
+            self.blueprint.ended_for_good(self.exit_reason, orderly=self.blueprint.told_to_stop)
+            return
+        # Our parent decides whether there will be another of us, and so of them.
+        for child in self.named.values():
+            child.held_by(parent, before=self.actor_ref)
+
+    # -- failure handlers ----------------------------------------------------------------------
+
+    async def consult(self, child: Child) -> bool:
+        handler = self.blueprint.failure_handler
+        if handler is None:
+            return True
+        name = child.spec.id
+        decision = Decision(child)
+        child.timer = decision
+        child.restarting = True
+        self.named[name].moved(ChildState.DECIDING)
+        error = _as_exception(name, child.last_reason)
+        # An actor of its own, because the handler may take its time, and may ask us to add and remove
+        # children; not linked, because the handler may also stop us.
+        runner = self.spawn(
+            CoroutineActor,
+            self._let_decide,
+            decision,
+            handler,
+            (name, error, child.restarts),
+            name=f"{self.blueprint.name}: on_failure({name})",
+            link=False,
+            monitor=True,
+        )
+        self._thinking[runner] = decision
+        return False
+
+    async def _let_decide(
+        self, decision: Decision, handler: Callable[..., Any], args: tuple[Any, ...]
+    ) -> None:
+        answer, error = await self._call_handler(handler, args)
+        try:
+            self.actor_ref.tell(Verdict(decision, answer is not False, error))
+        except ActorDied:
+            pass  # The supervisor has been stopped meanwhile, perhaps by the handler.
+
+    async def _call_handler(
+        self, handler: Callable[..., Any], args: tuple[Any, ...]
+    ) -> tuple[Any, Exception | None]:
+        """Return the handler's answer, or what went wrong with it."""
+        try:
+            async with time_limit(self.blueprint.handler_timeout_s):
+                answer = handler(*args)
+                return (await answer if inspect.isawaitable(answer) else answer), None
+        except Exception as error:
+            return None, error
+
+    async def _on_verdict(self, verdict: Verdict) -> None:
+        child = verdict.decision.child
+        if verdict.error is not None:
+            self.report(
+                ReportKind.HANDLER_FAILED, child, verdict.error, "the child is restarted regardless"
+            )
+        if child.timer is not verdict.decision:
+            return
+        child.timer = None
+        if verdict.allowed:
+            self.named[child.spec.id].moved(ChildState.RESTARTING)
+            await self.restart(child)
+        else:
+            self.report(
+                ReportKind.STOPPED_BY_HANDLER, child, child.last_reason, "it is not restarted"
+            )
+            await self.stay_down(child)
+
+    async def _on_handler_down(self, down: Down) -> None:
+        decision = self._thinking.pop(down.ref, None)
+        if decision is None:
+            return
+        waiting: object = decision.child.timer
+        if waiting is decision:
+            # It was killed before it could decide.
+            error = ChildExited(down.ref.label, down.reason)
+            await self._on_verdict(Verdict(decision, True, error))
+
+    async def limit_reached(self, child: Child) -> None:
+        handler = self.blueprint.max_restarts_handler
+        if handler is None:
+            await super().limit_reached(child)
+            return
+        self.report(
+            ReportKind.GAVE_UP, child, REACHED_MAX_RESTART_INTENSITY, "it stays down"
+        )
+        self.children.forget(child)
+        self.named[child.spec.id].closed(ChildState.GAVE_UP, child.last_reason)
+        self.spawn(
+            CoroutineActor,
+            self._tell_handler,
+            child,
+            handler,
+            name=f"{self.blueprint.name}: on_max_restarts({child.spec.id})",
+            link=False,
+        )
+
+    async def _tell_handler(self, child: Child, handler: Callable[..., Any]) -> None:
+        _answer, error = await self._call_handler(handler, (child.spec.id,))
+        if error is not None:
+            self.report(ReportKind.HANDLER_FAILED, child, error, "the child stays down")
+
+    # -- children that come and go -------------------------------------------------------------
+
+    @property
+    def _keyed(self) -> KeyedChildren:
+        return cast("KeyedChildren", self.children)
+
+    async def _on_add_child(self, request: AddChild) -> None:
+        named = request.child
+        if named.name in self.named or named.state is ChildState.REMOVED:
+            return  # `init` has taken it already, or it was removed before its turn came
+        self.named[named.name] = named
+        named.held_by(self.actor_ref)
+        child = self._keyed.add(named.spec)
+        error = await start_process(self, child)
+        if error is not None:
+            self.report(ReportKind.START_ERROR, child, error.reason, "it stays down")
+            named.closed(ChildState.FAILED, error.reason)
+        elif child.ref is None:
+            named.closed(ChildState.STOPPED, "ignore")
+
+    async def _on_remove_child(self, request: RemoveChild) -> None:
+        named = request.child
+        if self.named.get(named.name) is named:
+            child = self._keyed.by_id.get(named.name)
+            if child is not None:
+                await self.stopper.stop(child)
+                self._keyed.by_id.pop(named.name, None)
+            del self.named[named.name]
+        named.closed(ChildState.REMOVED, "removed", orderly=True)
+
+
+def _as_exception(name: str, reason: Any) -> Exception:
+    """Return an exit reason as what a failure handler gets."""
+    if isinstance(reason, StartCrashed):
+        reason = reason.error
+    return reason if isinstance(reason, Exception) else ChildExited(name, reason)

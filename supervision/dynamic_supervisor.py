@@ -1,0 +1,57 @@
+"""A supervisor for children that come and go, each with a specification of its own.
+
+Source: Elixir's DynamicSupervisor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from agenticaiframework.actors import ActorExit
+
+from .dynamic_children import DynamicChildren
+from .face_errors import BadOption
+from .flags import SupervisorFlags
+from .kinds import SupervisionStrategy
+from .spec_errors import FlagError, FlagProblem, SupervisorData
+from .supervisor import Supervisor
+
+
+class DynamicSupervisor(Supervisor):
+    """Starts without children; `start_child` adds them, up to *max_children*.
+
+        pool = DynamicSupervisor.start(max_children=100)
+        result = await start_child(pool, ChildSpec("any", (Session, user), restart="temporary"))
+        await terminate_child(pool, result.unwrap())
+
+    Children have no ids here: they are told apart by their refs, and the id in a specification serves
+    reports only. Each is restarted by itself, and all are stopped at the same time. With *max_children*
+    reached, `start_child` answers ``Error(ChildProblem.MAX_CHILDREN)``. Raises `BadOption`.
+    """
+
+    def __init__(
+        self,
+        flags: SupervisorFlags | Mapping[str, Any] | None = None,
+        *,
+        max_children: int | None = None,
+    ) -> None:
+        super().__init__(flags)
+        if max_children is not None and max_children < 0:
+            raise BadOption(
+                "DynamicSupervisor",
+                f"max_children={max_children!r} is negative",
+                "DynamicSupervisor.start(max_children=100)",
+            )
+        self._max_children = max_children
+
+    async def take_children(self, given: Any) -> None:
+        strategy = self.flags.strategy
+        if strategy is not SupervisionStrategy.ONE_FOR_ONE:
+            raise ActorExit(SupervisorData(FlagError(FlagProblem.INVALID_STRATEGY, strategy)))
+        children = self.children = DynamicChildren(self, None, self._max_children)
+        for spec in given:
+            result = await children.start_child(spec)
+            if not result.is_ok:
+                await children.stop_all()
+                raise ActorExit(result)

@@ -1,0 +1,113 @@
+"""The errors of the page's supervisors: unknown and duplicate names, children and supervisors down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pykka
+
+from agenticaiframework.actors import describe_reason, near
+
+from .results import SupervisionError
+
+
+class UnknownChild(SupervisionError, LookupError):
+    """No child of the supervisor has this name."""
+
+    def __init__(self, supervisor: str, name: str, known: Iterable[str]) -> None:
+        super().__init__(
+            f"Supervisor {supervisor!r} has no child {name!r}. {near(name, known)} "
+            f"Add it with add_child({name!r}, agent)."
+        )
+        self.supervisor = supervisor
+        self.name = name
+
+
+class DuplicateChild(SupervisionError, ValueError):
+    """The supervisor has a child of this name already."""
+
+    def __init__(self, supervisor: str, name: str) -> None:
+        super().__init__(
+            f"Supervisor {supervisor!r} has a child {name!r} already. Choose another name, "
+            f"or `await supervisor.remove_child({name!r})` first."
+        )
+        self.supervisor = supervisor
+        self.name = name
+
+
+class ChildStopped(SupervisionError, pykka.ActorDeadError):
+    """The child has been stopped for good: nothing is sent to it, and nothing is kept for it."""
+
+    def __init__(self, supervisor: str, name: str, state: str, reason: Any) -> None:
+        super().__init__(
+            f"The child {name!r} of supervisor {supervisor!r} is {state} "
+            f"({describe_reason(reason)}). Bring it back with "
+            f"`await supervisor.restart_child({name!r})`, or remove it and add another."
+        )
+        self.supervisor = supervisor
+        self.name = name
+        self.state = state
+        self.reason = reason
+
+
+class SupervisorNotRunning(SupervisionError, pykka.ActorDeadError):
+    """The supervisor has not been started, or has ended."""
+
+    def __init__(self, supervisor: str, reason: Any = None) -> None:
+        why = "has not been started" if reason is None else f"has ended: {describe_reason(reason)}"
+        super().__init__(
+            f"Supervisor {supervisor!r} {why}. Start it with `await supervisor.start()`."
+        )
+        self.supervisor = supervisor
+        self.reason = reason
+
+
+class SupervisorStartFailed(SupervisionError):
+    """A supervisor did not start, mostly because one of its children did not.
+
+    *child* is the path to that child (None: the fault was the supervisor's own), *reason* why it
+    failed; an exception is also the ``__cause__``.
+    """
+
+    def __init__(self, supervisor: str, child: str | None, reason: Any) -> None:
+        whose = "" if child is None else f" because its child {child!r} did not"
+        super().__init__(
+            f"Supervisor {supervisor!r} did not start{whose}: {describe_reason(reason)}"
+        )
+        self.supervisor = supervisor
+        self.child = child
+        self.reason = reason
+        if isinstance(reason, BaseException):
+            self.__cause__ = reason
+
+
+class ChildExited(SupervisionError):
+    """What a failure handler gets for a child that ended without an exception; *reason* says why."""
+
+    def __init__(self, name: str, reason: Any) -> None:
+        super().__init__(f"The child {name!r} ended: {describe_reason(reason)}")
+        self.name = name
+        self.reason = reason
+
+
+class WaitTimeout(SupervisionError, TimeoutError):
+    """A child did not get into a state within the time given."""
+
+    def __init__(self, supervisor: str, name: str, wanted: str, state: str, waited_s: float) -> None:
+        super().__init__(
+            f"The child {name!r} of supervisor {supervisor!r} was not {wanted} within "
+            f"{waited_s:g} s; it is {state}."
+        )
+        self.supervisor = supervisor
+        self.name = name
+        self.wanted = wanted
+        self.state = state
+
+
+class BadOption(SupervisionError, ValueError):
+    """An option of a supervisor or a child makes no sense; *problem* says which and why."""
+
+    def __init__(self, where: str, problem: str, example: str) -> None:
+        super().__init__(f"{where}: {problem}. For example: {example}")
+        self.problem = problem

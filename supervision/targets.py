@@ -1,0 +1,139 @@
+"""What makes an actor class, a plain pykka actor class or a coroutine function a named child.
+
+Agents, teams and supervisors are `Supervisable` themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pykka
+
+from agenticaiframework.actors import Actor, ActorDied, ActorRef, ActorSystem, Address
+
+from .coroutine_actor import CoroutineActor
+from .kinds import ChildType
+from .results import SupervisionError
+from .supervisable import Supervisable
+
+
+class NotSupervisable(SupervisionError, TypeError):
+    """Something was given as a child that cannot be started."""
+
+    def __init__(self, name: str, child: Any) -> None:
+        super().__init__(
+            f"The child {name!r} cannot be supervised: {child!r} is none of an Agent, a team, a "
+            "supervisor, an Actor class or (class, *args), a pykka actor class, a coroutine function. "
+            "For example: add_child('worker', Agent('worker', handler=work))"
+        )
+        self.name = name
+        self.child = child
+
+
+class ActorTarget:
+    """An actor class as a child: fresh actors of that class, behind one address per system."""
+
+    def __init__(self, name: str, actor_class: type[Actor], args: tuple[Any, ...] = ()) -> None:
+        self.name = name
+        self.child_type = ChildType(getattr(actor_class, "child_type", ChildType.WORKER))
+        self._actor_class = actor_class
+        self._args = args
+        self._address: Address | None = None
+
+    def address(self, system: ActorSystem | None = None) -> Address:
+        found = self._address
+        wanted = ActorSystem.current() if system is None else system
+        if found is None or found.system is not wanted:
+            found = self._address = Address(self.name, wanted)
+        return found
+
+    async def start_under(
+        self, parent: Actor, timeout: float | None = None
+    ) -> ActorRef[Any] | None:
+        address = self.address(parent.system)
+        address.reopen()
+        ref = await parent.start_link(
+            self._actor_class, *self._args, name=self.name, timeout=timeout, mailbox_to=address
+        )
+        if ref is not None:
+            address.bind(ref)
+        return ref
+
+    def release(self, system: ActorSystem) -> None:
+        self.address(system).close("removed")
+
+
+class PykkaTarget:
+    """A plain pykka actor class as a child. Its threads are pykka's own.
+
+    A supervisor cannot wait for its start nor kill it: it is asked to stop, and counts as dead from
+    then on. There is no address that could keep messages between two incarnations.
+    """
+
+    child_type = ChildType.WORKER
+
+    def __init__(
+        self, name: str, actor_class: type[pykka.Actor], args: tuple[Any, ...] = ()
+    ) -> None:
+        self.name = name
+        self._actor_class = actor_class
+        self._args = args
+        self._ref: pykka.ActorRef[Any] | None = None
+
+    def address(self, system: ActorSystem | None = None) -> Address:
+        return Address(self.name, ActorSystem.current() if system is None else system)
+
+    async def start_under(self, parent: Actor, timeout: float | None = None) -> Any:
+        ref = self._ref = self._actor_class.start(*self._args)
+        parent.link(ref)
+        return ref
+
+    def release(self, system: ActorSystem) -> None:
+        self._ref = None
+
+    async def ask(self, payload: Any, timeout: float | None = None) -> Any:
+        """Return the actor's reply; the wait is done in a thread, since pykka's blocks."""
+        ref = self._ref
+        if ref is None:
+            raise ActorDied(self.name, "noproc")
+        return await asyncio.to_thread(ref.ask, payload, timeout=timeout)
+
+
+class CoroutineTarget(ActorTarget):
+    """A coroutine function as a child: it is called at each start, and its end is the child's."""
+
+    def __init__(
+        self, name: str, fn: Callable[..., Awaitable[Any]], args: tuple[Any, ...] = ()
+    ) -> None:
+        super().__init__(name, CoroutineActor, (fn, *args))
+
+
+def target_of(name: str, child: Any) -> Supervisable:
+    """Return *child* as something that a supervisor can start. Raises `NotSupervisable`."""
+    first: Any = child
+    args: tuple[Any, ...] = ()
+    if child.__class__ is tuple and child:
+        first, args = child[0], child[1:]
+    if isinstance(first, type):
+        if issubclass(first, Actor):
+            return ActorTarget(name, first, args)
+        if issubclass(first, pykka.Actor):
+            return PykkaTarget(name, first, args)
+    elif isinstance(first, Supervisable) and not args:
+        return first
+    elif is_coroutine_function(first):
+        fn: Any = first
+        return CoroutineTarget(name, fn, args)
+    raise NotSupervisable(name, child)
+
+
+def is_coroutine_function(fn: object) -> bool:
+    """Tell whether calling *fn* gives a coroutine, also for partials and callable objects."""
+    inner: Any = fn
+    while hasattr(inner, "func") and not inspect.isfunction(inner):
+        inner = inner.func
+    call = getattr(inner.__class__, "__call__", None)  # noqa: B004 - the method itself is meant
+    return inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(call)

@@ -1,0 +1,295 @@
+"""Supervised tasks: functions that run in actors of their own and give one result.
+
+Source: Elixir's Task.Supervisor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable
+from typing import Any, Generic, TypeVar, cast
+
+from agenticaiframework.actors import SHUTDOWN, Actor, ActorDied, ActorRef, Request
+
+from .blueprint import SupervisorBlueprint
+from .child_spec import ChildSpec, Shutdown
+from .coroutine_actor import CoroutineActor, FunctionActor
+from .dynamic_supervisor import DynamicSupervisor
+from .face_errors import BadOption
+from .kinds import RestartType
+from .requests import StartChild
+from .results import Error, Ok, SupervisionError
+from .supervisor import Supervisor
+from .targets import is_coroutine_function
+
+T = TypeVar("T")
+
+TIMEOUT = "timeout"
+
+
+class _Run:
+    """The one message that a task gets."""
+
+
+_RUN = _Run()
+
+
+class TaskActor(Actor):
+    """Runs an ``async`` function once."""
+
+    crash_on_ask_error = True
+
+    def __init__(self, fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        super().__init__()
+        self._fn = fn
+        self._args = args
+
+    async def on_receive(self, message: Any) -> Any:
+        result = await self._fn(*self._args)
+        self.stop()
+        return result
+
+
+class ThreadTaskActor(Actor):
+    """Runs a plain function once, in the system's thread pool, because it may block."""
+
+    dispatcher = "thread"
+    crash_on_ask_error = True
+
+    def __init__(self, fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        super().__init__()
+        self._fn = fn
+        self._args = args
+
+    def on_receive(self, message: Any) -> Any:
+        result = self._fn(*self._args)
+        self.stop()
+        return result
+
+
+class TaskTimeout(SupervisionError, TimeoutError):
+    """A task did not finish in time. It goes on, unless it is cancelled."""
+
+    def __init__(self, ref: ActorRef[Any], timeout_s: float) -> None:
+        super().__init__(f"Task {ref.label} did not finish within {timeout_s:g} s")
+        self.timeout_s = timeout_s
+
+
+class Task(Generic[T]):
+    """A running task. ``await`` it for its result; it lives on if the awaiting code is cancelled.
+
+    Awaiting raises what the function raised, or `ActorDied` if the task was ended from outside. It
+    may be awaited several times.
+    """
+
+    def __init__(self, ref: ActorRef[Any], request: Request) -> None:
+        self.ref = ref
+        self._future: asyncio.Future[T] = asyncio.ensure_future(_outcome(request))
+        # Whoever never asks for the result does not want to hear of an error that was not seen.
+        self._future.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    def __repr__(self) -> str:
+        return f"<Task {self.ref.label} ({'done' if self.done else 'running'})>"
+
+    @property
+    def done(self) -> bool:
+        """Whether the outcome is known."""
+        return self._future.done()
+
+    def __await__(self) -> Generator[Any, None, T]:
+        return asyncio.shield(self._future).__await__()
+
+    async def result(self, timeout: float | None = None) -> T:
+        """Return the result; raises `TaskTimeout` after *timeout* seconds, and the task goes on."""
+        await asyncio.wait({self._future}, timeout=timeout)
+        if not self._future.done():
+            raise TaskTimeout(self.ref, timeout or 0.0)
+        return self._future.result()
+
+    async def outcome(self, timeout: float | None = None) -> Ok[T] | Error[Any]:
+        """Return ``Ok(result)``, or ``Error(exit reason)``: ``"timeout"`` if time is over."""
+        try:
+            return Ok(await self.result(timeout))
+        except TaskTimeout:
+            return Error(TIMEOUT)
+        except ActorDied as died:
+            return Error(died.reason if died.ref is self.ref else died)
+        except Exception as error:
+            return Error(error)
+
+    def cancel(self, reason: Any = SHUTDOWN) -> None:
+        """End the task with *reason*; awaiting it then raises `ActorDied`."""
+        self.ref.exit(reason)
+
+
+async def _outcome(request: Request) -> Any:
+    return await request
+
+
+class TaskSupervisor(SupervisorBlueprint):
+    """Runs functions as supervised tasks, at most *max_children* at a time.
+
+        async with TaskSupervisor("jobs", max_children=100) as jobs:
+            task = await jobs.async_nolink(fetch, url)
+            page = await task
+            async for outcome in jobs.stream(fetch, urls, max_concurrency=8):
+                ...
+
+    A task that fails is reported and not restarted. When the supervisor stops, running tasks get
+    *shutdown_ms* to end. An ``async`` function runs on the loop, a plain one in a thread. It is a
+    child like any other for `AgentSupervisor.add_supervisor`.
+    """
+
+    def __init__(
+        self,
+        name: str = "tasks",
+        *,
+        max_children: int | None = None,
+        shutdown_ms: Shutdown = 5000,
+    ) -> None:
+        super().__init__(name)
+        if max_children is not None and max_children < 1:
+            raise BadOption(
+                f"TaskSupervisor {name!r}",
+                f"max_children={max_children!r} is below 1",
+                "TaskSupervisor('jobs', max_children=100)",
+            )
+        self.max_children = max_children
+        self.shutdown_ms: Shutdown = shutdown_ms
+
+    def make_actor(self) -> tuple[type[Supervisor], tuple[Any, ...]]:
+        return _Tasks, (self.max_children,)
+
+    async def async_nolink(self, fn: Callable[..., Any], *args: Any) -> Task[Any]:
+        """Start ``fn(*args)`` as a task, and return it. Its failure does not touch the caller.
+
+        Raises `Refused` when *max_children* tasks run, and `SupervisorNotRunning`.
+        """
+        kind = TaskActor if is_coroutine_function(fn) else ThreadTaskActor
+        ref = await self._start(fn, (kind, fn, args), RestartType.TEMPORARY)
+        return Task(ref, ref.request(_RUN))
+
+    async def start_child(
+        self, fn: Callable[..., Any], *args: Any, restart: RestartType = RestartType.TEMPORARY
+    ) -> ActorRef[Any]:
+        """Start ``fn(*args)`` for its effects, and return its ref; *restart* says if it comes back.
+
+        Raises as `async_nolink` does.
+        """
+        kind = CoroutineActor if is_coroutine_function(fn) else FunctionActor
+        return await self._start(fn, (kind, fn, *args), restart)
+
+    async def _start(
+        self, fn: Callable[..., Any], start: tuple[Any, ...], restart: RestartType
+    ) -> ActorRef[Any]:
+        name = getattr(fn, "__name__", type(fn).__name__)
+        spec = ChildSpec(name, start, restart, self.shutdown_ms)
+        result = await self.running_ref.request(StartChild(spec))
+        return cast("ActorRef[Any]", result.unwrap())
+
+    async def stream(
+        self,
+        fn: Callable[..., Any],
+        items: Iterable[Any] | AsyncIterable[Any],
+        *,
+        max_concurrency: int = 8,
+        ordered: bool = True,
+        timeout_s: float | None = None,
+    ) -> AsyncIterator[Ok[Any] | Error[Any]]:
+        """Yield the outcome of ``fn(item)`` for each of *items*, with bounded concurrency.
+
+        An outcome is ``Ok(result)`` or ``Error(exit reason)``; after *timeout_s* seconds a task is
+        killed, and its outcome is ``Error("timeout")``. At most *max_concurrency* tasks run, and at
+        most as many results wait to be taken: a slow consumer slows the items down, it does not
+        fill the memory. *ordered* yields in the order of the items, else as they finish.
+
+        Leaving the loop early kills the tasks that run; `contextlib.aclosing` does so at once.
+        """
+        if max_concurrency < 1:
+            raise BadOption(
+                f"TaskSupervisor {self.name!r}",
+                f"max_concurrency={max_concurrency!r} is below 1",
+                "jobs.stream(fetch, urls, max_concurrency=8)",
+            )
+        flow = _Flow(self, fn, timeout_s)
+        source = _as_async(items)
+        exhausted = False
+        try:
+            while True:
+                while not exhausted and flow.has_room(max_concurrency):
+                    try:
+                        await flow.start(await anext(source))
+                    except StopAsyncIteration:
+                        exhausted = True
+                outcome = flow.take(ordered)
+                if outcome is not None:
+                    yield outcome
+                elif flow.pending:
+                    await flow.wait()
+                else:
+                    return
+        finally:
+            flow.kill()
+
+
+class _Flow:
+    """The tasks of one `stream`, in the order of their items."""
+
+    def __init__(
+        self, tasks: TaskSupervisor, fn: Callable[..., Any], timeout_s: float | None
+    ) -> None:
+        self._tasks = tasks
+        self._fn = fn
+        self._timeout_s = timeout_s
+        self.pending: deque[tuple[Task[Any], asyncio.Task[Ok[Any] | Error[Any]]]] = deque()
+
+    def has_room(self, max_concurrency: int) -> bool:
+        running = sum(not outcome.done() for _, outcome in self.pending)
+        return running < max_concurrency and len(self.pending) < 2 * max_concurrency
+
+    async def start(self, item: Any) -> None:
+        task = await self._tasks.async_nolink(self._fn, item)
+        self.pending.append((task, asyncio.ensure_future(self._outcome(task))))
+
+    async def _outcome(self, task: Task[Any]) -> Ok[Any] | Error[Any]:
+        outcome = await task.outcome(self._timeout_s)
+        if not task.done:
+            task.ref.kill()
+        return outcome
+
+    def take(self, ordered: bool) -> Ok[Any] | Error[Any] | None:
+        """Take the outcome that is to be yielded next, if it is there."""
+        for entry in self.pending:
+            if entry[1].done():
+                self.pending.remove(entry)
+                return entry[1].result()
+            if ordered:
+                return None
+        return None
+
+    async def wait(self) -> None:
+        """Wait until one more task is done."""
+        running = {outcome for _, outcome in self.pending if not outcome.done()}
+        await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+
+    def kill(self) -> None:
+        for task, outcome in self.pending:
+            task.ref.kill()
+            outcome.cancel()
+
+
+async def _as_async(items: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[Any]:
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            yield item
+    else:
+        for item in items:
+            yield item
+
+
+class _Tasks(DynamicSupervisor):
+    """The actor behind a `TaskSupervisor`."""
+
+    def __init__(self, max_children: int | None) -> None:
+        super().__init__(max_children=max_children)
