@@ -47,6 +47,17 @@ from .policy import Default, Fallback, Retry, UnretriableError, WorkPolicy
 from .reaction import Happening, Reaction
 from .reflection import ReflectionOrchestration
 from .report import PartialList, PartialResults, Report
+from .resilience import (
+    Bulkhead,
+    BulkheadFull,
+    CircuitBreaker,
+    CircuitChanged,
+    CircuitOpen,
+    GuardConflict,
+    HedgedRequest,
+    RateLimited,
+    RateLimiter,
+)
 from .router import NoRoute, Route, RouterOrchestration
 from .saga import CompensationFailed, SagaOrchestration, SagaStep
 from .scatter_gather import ScatterGatherOrchestration
@@ -88,9 +99,14 @@ __all__ = [
     "Ask",
     "Askable",
     "Branch",
+    "Bulkhead",
+    "BulkheadFull",
     "Cancelled",
     "ChoreographyOrchestration",
     "Chunk",
+    "CircuitBreaker",
+    "CircuitChanged",
+    "CircuitOpen",
     "CompensationFailed",
     "Completed",
     "Contribution",
@@ -110,10 +126,12 @@ __all__ = [
     "Failed",
     "Fallback",
     "Finished",
+    "GuardConflict",
     "HandedOff",
     "Handoff",
     "HandoffRecord",
     "Happening",
+    "HedgedRequest",
     "HierarchicalOrchestration",
     "Join",
     "LimitReached",
@@ -134,6 +152,8 @@ __all__ = [
     "PatternEvent",
     "PatternFailed",
     "PatternTimedOut",
+    "RateLimited",
+    "RateLimiter",
     "Reaction",
     "ReflectionOrchestration",
     "Report",

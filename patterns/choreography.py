@@ -153,7 +153,7 @@ class ChoreographyOrchestration(OrchestrationPattern):
             except Exception as error:
                 problems.append(f"the type of {event!r} cannot be checked: {describe_error(error)}")
         if problems:
-            raise DefinitionError(repr(self), problems, self.example)
+            raise self._wrong(*problems)
         self._handlers = tuple(handlers)
         self._types = adapters
         asks = [*spec.agents, *(b for branches in spec.event_handlers.values() for b in branches)]
@@ -245,7 +245,7 @@ class ChoreographyOrchestration(OrchestrationPattern):
             id_,
             tuple(chain.happenings),
             tuple(chain.unhandled),
-            {join: missing for join, missing in chain.waiting()},
+            dict(chain.waiting()),
         )
         if trigger.strict and self._spec.dead_letter is None:
             for work, outcome in reaction.failed.items():

@@ -25,6 +25,7 @@ class Coordinator(Actor):
     def __init__(self, execution: Execution) -> None:
         super().__init__()
         self.execution = execution
+        execution.coordinator = self.actor_ref
 
     async def on_receive(self, message: Any) -> None:
         await self.execution.conduct()

@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Literal, cast
 
 from pydantic import Field
 
-from .definition import DefinitionError
 from .drawing import Drawing
 from .errors import PatternFailed, work_failed
 from .execution import Execution, Work
@@ -85,10 +84,8 @@ class DebateOrchestration(OrchestrationPattern):
     def _prepare(self) -> None:
         spec = self._spec
         if spec.quorum is not None and spec.quorum > len(spec.agents):
-            raise DefinitionError(
-                repr(self),
-                [f"a quorum of {spec.quorum} can never come from {len(spec.agents)} agents"],
-                self.example,
+            raise self._wrong(
+                f"a quorum of {spec.quorum} can never come from {len(spec.agents)} agents"
             )
         names = unique_names(ask.label for ask in spec.agents)
         self._voters = dict(zip(names, spec.agents, strict=True))

@@ -24,11 +24,11 @@ from .function import FunctionTarget
 from .outcome import Cancelled, Completed, Failed, Outcome, Skipped, TimedOut
 from .policy import NO_POLICY, WorkPolicy
 from .report import Report
-from .target import Askable, Scope, Target, target_name
+from .target import Askable, Scope, Target, ask_in_scope, target_name
 from .task_bag import TaskBag
 
 if TYPE_CHECKING:
-    from agenticaiframework.actors import Request
+    from agenticaiframework.actors import ActorRef, Request
 
 MAX_NESTING = 64
 """Executions in one another; a pattern that contains itself by name would have no end."""
@@ -79,6 +79,7 @@ class Execution:
         "_plain",
         "_resolved",
         "clock",
+        "coordinator",
         "emit",
         "ended_at",
         "error",
@@ -109,6 +110,8 @@ class Execution:
         self.clock = system.loop.time
         self.emit: Callable[[PatternEvent], None] | None = scope.emit
         """Takes events while somebody reads them."""
+        self.coordinator: ActorRef[Any] | None = None
+        """The actor that runs this, while it does."""
         self.stopping = "cancelled"
         """Why work that is cancelled from now on is cancelled."""
         self.over = False
@@ -328,12 +331,8 @@ class Execution:
         context = self._context(name, added)
         if isinstance(askable, Agent):
             return askable.request(payload, timeout_s, context=context, system=self.system)
-        within = getattr(askable, "ask_within", None)
-        if within is not None:
-            scope = Scope(self.scope.resolver, context, self.emit, (*self.path, name))
-            answer: Awaitable[Any] = within(payload, timeout_s, scope)
-            return answer
-        return askable.ask(payload, timeout_s, context=context)
+        scope = Scope(self.scope.resolver, context, self.emit, (*self.path, name))
+        return ask_in_scope(askable, payload, timeout_s, scope, self.system)
 
     def _context(self, name: str, added: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
         """Return what the handler of the work *name* finds in `agent_context`."""

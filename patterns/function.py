@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from inspect import iscoroutinefunction
 from typing import Any
 
 from agenticaiframework.actors import Actor, ActorSystem
+from agenticaiframework.supervision.targets import is_coroutine_function
 
 from .target import target_name
 
@@ -24,8 +24,7 @@ class FunctionTarget:
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
         self.name = target_name(function)
-        call = function if hasattr(function, "__code__") else getattr(function, "__call__", None)
-        self._actor = _AsyncCall if iscoroutinefunction(call) else _BlockingCall
+        self._actor = _AsyncCall if is_coroutine_function(function) else _BlockingCall
 
     async def ask(
         self,

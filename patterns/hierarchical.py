@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field
 from agenticaiframework.actors import near
 
 from .aggregation import aggregate
-from .definition import ConditionField, Definition, DefinitionError, TargetField, Test
+from .definition import ConditionField, Definition, TargetField, Test
 from .definition import compile_condition as compiled
 from .delegation import Delegation, find_cycle, read_delegations
 from .drawing import Drawing
@@ -57,7 +57,10 @@ class HierarchicalDefinition(PatternDefinition):
     max_depth: int = Field(default=10, ge=1)
     max_concurrency: int | None = Field(default=None, ge=1)
 
-    also_known_as = {**PatternDefinition.also_known_as, "root": "root_agent"}
+    also_known_as: ClassVar[Mapping[str, str]] = {
+        **PatternDefinition.also_known_as,
+        "root": "root_agent",
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +147,7 @@ class HierarchicalOrchestration(OrchestrationPattern):
         }
         cycle = find_cycle(edges)
         if cycle is not None:
-            raise DefinitionError(
-                repr(self), [f"the rules delegate in a circle: {' -> '.join(cycle)}"], self.example
-            )
+            raise self._wrong(f"the rules delegate in a circle: {' -> '.join(cycle)}")
         depth = 0
         reached = {root}
         level = [root]
@@ -165,7 +166,7 @@ class HierarchicalOrchestration(OrchestrationPattern):
                 f"the rules are {depth} levels deep, and max_depth is {self._spec.max_depth}"
             )
         if problems:
-            raise DefinitionError(repr(self), problems, self.example)
+            raise self._wrong(*problems)
 
     @property
     def _spec(self) -> HierarchicalDefinition:

@@ -8,7 +8,6 @@ from typing import Any, ClassVar, cast
 
 from pydantic import Field
 
-from .definition import DefinitionError
 from .drawing import Drawing
 from .errors import MissingInput, UnexpectedAnswer, work_failed
 from .execution import Execution
@@ -75,11 +74,7 @@ class MapReduceOrchestration(OrchestrationPattern):
 
     def _prepare(self) -> None:
         if self._spec.batch_size is not None and self._spec.reducer is None:
-            raise DefinitionError(
-                repr(self),
-                ["batch_size says when the reducer runs, and there is none"],
-                self.example,
-            )
+            raise self._wrong("batch_size says when the reducer runs, and there is none")
 
     @property
     def _spec(self) -> MapReduceDefinition:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, cast
 from pydantic import Field
 
 from .aggregation import aggregate
-from .definition import DefinitionError, Test, compile_condition
+from .definition import Test, compile_condition
 from .drawing import Drawing
 from .errors import MissingInput, PatternFailed, UnexpectedAnswer, work_failed
 from .execution import Execution, Work
@@ -104,7 +104,7 @@ class ParallelOrchestration(OrchestrationPattern):
         if count is not None and definition.for_each is None and count > len(branches):
             problems.append(f"join={definition.join} can never be met by {len(branches)} branches")
         if problems:
-            raise DefinitionError(repr(self), problems, self.example)
+            raise self._wrong(*problems)
         self._branches = tuple(
             _Planned(
                 name,

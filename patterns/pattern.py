@@ -70,9 +70,13 @@ class OrchestrationPattern(ABC):
         what = f"{cls.__name__} {name!r}" if isinstance(name, str) and name else cls.__name__
         return define(cls.definition_type, what, data, cls.example)
 
+    def _wrong(self, *problems: str) -> DefinitionError:
+        """Return the error that says what is wrong with the definition as a whole."""
+        return DefinitionError(repr(self), problems, self.example)
+
     # -- what a kind of pattern says -----------------------------------------------------------
 
-    def _prepare(self) -> None:
+    def _prepare(self) -> None:  # noqa: B027 - most patterns have something to do here, not all
         """Check what concerns the definition as a whole, and compile it. Called once."""
 
     @abstractmethod

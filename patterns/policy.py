@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias, cast
 
-from pydantic import Field, PlainValidator, WithJsonSchema, field_validator, model_validator
+from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 
 from agenticaiframework.actors import AgenticError, near
 from agenticaiframework.supervision import Backoff, BackoffType
@@ -19,6 +19,29 @@ from .definition import Definition, Seconds, TargetField
 
 class UnretriableError(AgenticError):
     """Base of errors that another attempt cannot mend (a wrong name, a wrong definition)."""
+
+
+def _read_errors(value: Any) -> tuple[Any, ...]:
+    """Return *value* as classes of errors, or names of such classes."""
+    given: Any = value if isinstance(value, (list, tuple)) else (value,)
+    for item in given:
+        named = isinstance(item, str) and item.strip()
+        if not named and not (isinstance(item, type) and issubclass(item, BaseException)):
+            raise ValueError(f"{item!r} is no error: give its class, or the name of its class")
+    return tuple(given)
+
+
+ErrorNames: TypeAlias = Annotated[
+    tuple[Any, ...],
+    PlainValidator(_read_errors),
+    WithJsonSchema({"type": "array", "items": {"type": "string"}}),
+]
+"""Errors, by class or by class name."""
+
+
+def matches_any(error: BaseException, wanted: tuple[Any, ...]) -> bool:
+    """Tell whether *error*, or what caused it, is one of *wanted*, by class or by class name."""
+    return any(_matches(link, wanted) for link in _chain(error))
 
 
 class Retry(Definition):
@@ -36,23 +59,10 @@ class Retry(Definition):
     initial_delay_s: float = Field(default=0.1, ge=0, allow_inf_nan=False)
     max_delay_s: float = Field(default=30.0, ge=0, allow_inf_nan=False)
     jitter: float = Field(default=0.0, ge=0, le=1)
-    on: tuple[Any, ...] = ()
-    never: tuple[Any, ...] = ()
+    on: ErrorNames = ()
+    never: ErrorNames = ()
 
     also_known_as: ClassVar[Mapping[str, str]] = {"max_attempts": "attempts"}
-
-    @field_validator("on", "never", mode="before")
-    @classmethod
-    def _read_errors(cls, value: Any) -> Any:
-        given = cast("list[Any] | tuple[Any, ...]", value)
-        items = given if isinstance(value, (list, tuple)) else (value,)
-        for item in items:
-            if isinstance(item, str) and item.strip():
-                continue
-            if isinstance(item, type) and issubclass(item, BaseException):
-                continue
-            raise ValueError(f"{item!r} is no error: give its class, or the name of its class")
-        return tuple(items)
 
     @model_validator(mode="after")
     def _check_delays(self) -> Retry:
@@ -67,12 +77,11 @@ class Retry(Definition):
         """Tell whether there is another attempt after *attempts* of them, the last with *error*."""
         if attempts >= self.attempts:
             return False
-        chain = tuple(_chain(error))
-        if any(isinstance(link, UnretriableError) for link in chain):
+        if any(isinstance(link, UnretriableError) for link in _chain(error)):
             return False
-        if any(_matches(link, self.never) for link in chain):
+        if matches_any(error, self.never):
             return False
-        return not self.on or any(_matches(link, self.on) for link in chain)
+        return not self.on or matches_any(error, self.on)
 
     def delay_s(self, error: BaseException, attempts: int, chance: float = 0.0) -> float:
         """Return the seconds to wait before the next attempt after *attempts* failed ones.

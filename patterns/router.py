@@ -9,7 +9,7 @@ from pydantic import Field
 
 from agenticaiframework.actors import near
 
-from .definition import ConditionField, DefinitionError, compile_condition
+from .definition import ConditionField, compile_condition
 from .drawing import Drawing
 from .errors import PatternFailed, UnexpectedAnswer, work_failed
 from .execution import Execution
@@ -86,10 +86,8 @@ class RouterOrchestration(OrchestrationPattern):
         ]
         if spec.classifier is None and None in conditions[:-1]:
             at = conditions.index(None)
-            raise DefinitionError(
-                repr(self),
-                [f"the routes after {names[at]!r} can never be taken: it is taken by default"],
-                self.example,
+            raise self._wrong(
+                f"the routes after {names[at]!r} can never be taken: it is taken by default"
             )
         self._routes = tuple(zip(names, spec.routes, conditions, strict=True))
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, cast
 from pydantic import Field
 
 from .aggregation import aggregate
-from .definition import DefinitionError, Seconds
+from .definition import Seconds
 from .drawing import Drawing
 from .errors import PatternFailed
 from .execution import Execution
@@ -69,10 +69,8 @@ class ScatterGatherOrchestration(OrchestrationPattern):
     def _prepare(self) -> None:
         spec = self._spec
         if spec.at_least > len(spec.agents):
-            raise DefinitionError(
-                repr(self),
-                [f"at_least={spec.at_least} answers can never come from {len(spec.agents)} agents"],
-                self.example,
+            raise self._wrong(
+                f"at_least={spec.at_least} answers can never come from {len(spec.agents)} agents"
             )
         names = unique_names(ask.label for ask in spec.agents)
         self._asks = tuple(zip(names, spec.agents, strict=True))

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast, runtime_checkable
+
+from agenticaiframework.actors import Agent
 
 if TYPE_CHECKING:
+    from agenticaiframework.actors import ActorSystem
+
     from .events import PatternEvent
 
 
@@ -68,6 +72,17 @@ class Nestable(Askable, Protocol):
     def ask_within(self, payload: Any, timeout: float | None, scope: Scope) -> Awaitable[Any]:
         """Return an awaitable of the answer, looking names up and reporting events through *scope*."""
         ...
+
+
+def ask_in_scope(
+    askable: Askable, payload: Any, timeout_s: float | None, scope: Scope, system: ActorSystem
+) -> Awaitable[Any]:
+    """Return an awaitable of *askable*'s answer, asked as a part of an execution with that *scope*."""
+    if isinstance(askable, Agent):
+        return askable.request(payload, timeout_s, context=scope.context, system=system)
+    if hasattr(askable, "ask_within"):
+        return cast(Nestable, askable).ask_within(payload, timeout_s, scope)
+    return askable.ask(payload, timeout_s, context=scope.context)
 
 
 def target_name(target: Target) -> str:

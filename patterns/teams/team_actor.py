@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from agenticaiframework.actors import Actor, ActorRef, Exit
+from agenticaiframework.actors import SHUTDOWN, Actor, ActorRef, Exit
 
 from ..coordinator import StreamedCoordinator
 from ..execution import Execution
@@ -110,12 +110,20 @@ class TeamCoordinator(StreamedCoordinator):
     def __init__(self, execution: Execution, team: ActorRef[TeamActor]) -> None:
         super().__init__(execution)
         self._team = team
+        self._notes: ActorRef[NotesActor] | None = None
         job: Any = execution.pattern
         job.coordinator = self
 
     def notes(self) -> SharedNotes:
         """Start the shared notes of this work, which end with it."""
-        return SharedNotes(self.spawn(NotesActor))
+        self._notes = self.spawn(NotesActor)
+        return SharedNotes(self._notes)
+
+    def on_stop(self) -> None:
+        # A normal end does not travel along links.
+        if self._notes is not None:
+            self._notes.exit(SHUTDOWN)
+        super().on_stop()
 
     async def take_seat(self, members: tuple[str, ...]) -> str:
         """Return the least busy of *members*, for a turn."""
