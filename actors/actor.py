@@ -107,6 +107,7 @@ class Actor(pykka.Actor):
         "_coro",
         "_current",
         "_doom",
+        "_driver",
         "_exit_reason",
         "_ext",
         "_handled",
@@ -129,6 +130,7 @@ class Actor(pykka.Actor):
     mailbox: Mailbox = UNBOUNDED
     obey_parent: ClassVar[bool] = True
 
+    _is_async: ClassVar[bool] = False
     _has_on_start: ClassVar[bool] = False
     _has_on_stop: ClassVar[bool] = False
     _has_on_failure: ClassVar[bool] = False
@@ -140,6 +142,7 @@ class Actor(pykka.Actor):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        cls._is_async = inspect.iscoroutinefunction(cls.on_receive)
         cls._has_on_start = cls.on_start not in _NO_START
         cls._has_on_stop = cls.on_stop not in _NO_STOP
         cls._has_on_failure = cls.on_failure not in _NO_FAILURE
@@ -152,6 +155,7 @@ class Actor(pykka.Actor):
         self._mailbox: Any = None
         self._behavior: Callable[[Any], Any] | None = None
         self._coro: Any = None
+        self._driver: Any = None
         self._current: Any = None
         self._context: Context | None = None
         self._handled = 0
@@ -349,7 +353,7 @@ class Actor(pykka.Actor):
         request = new_request(None, self._ref, self._sched)
         watch = links.monitor(self, ref, request)
         if timeout is not None:
-            request._timer = self._sched.loop.call_later(timeout, request._expire, timeout)
+            request.start_timer(timeout)
         try:
             return await request
         finally:

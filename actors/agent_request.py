@@ -44,7 +44,7 @@ class Work:
 class AgentRequest(Request):
     """An awaitable for an agent's answer. See `Agent.ask` for what it raises."""
 
-    agent: Agent
+    __slots__ = ("agent",)
 
     @classmethod
     def make(
@@ -55,6 +55,9 @@ class AgentRequest(Request):
         request.message = work
         request._target = home  # type: ignore[assignment]
         request._home = scheduler
+        request._state = PENDING
+        request._waiter = None
+        request._result = None
         request.agent = agent
         return request
 

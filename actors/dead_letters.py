@@ -49,7 +49,7 @@ class DeadLetters:
         letter = DeadLetter(message, recipient, reason)
         self.count += 1
         self._recent.append(letter)
-        self._log.debug(
+        self._log.trace(
             "Dead letter for {}: {} ({})",
             recipient,
             type(message).__name__,

@@ -125,10 +125,10 @@ def run_hook(scheduler: Scheduler, actor: Actor, hook: Callable[..., Any], *args
 
 def step(scheduler: Scheduler, actor: Any) -> None:
     """Resume the coroutine of *actor* once, and park it again or finish what it was doing."""
-    from .scheduler import park
+    from .scheduler import DONE, park
 
     actor._state = RUNNING
-    coro = actor._coro
+    coro = actor._driver or actor._coro
     task = actor._task
     before, scheduler.current = scheduler.current, actor
     task_before = swap_task(scheduler.loop, task)
@@ -154,9 +154,12 @@ def step(scheduler: Scheduler, actor: Any) -> None:
         swap_task(scheduler.loop, task_before)
         scheduler.current = before
     if parked:
-        park(scheduler, actor, task, yielded)
-        return
-    actor._coro = None
+        if yielded is not DONE:
+            park(scheduler, actor, task, yielded)
+            return
+        value, scheduler.result = scheduler.result, None
+        scheduler.drivers.append(coro)
+    actor._coro = actor._driver = None
     task._finish()
     job_done(scheduler, actor, value, error)
     if isinstance(error, KeyboardInterrupt | SystemExit):

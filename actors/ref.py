@@ -13,7 +13,7 @@ from .mailbox import MailboxClosed
 from .messages import Exit
 from .phase import IDLE, QUEUED, STOPPING
 from .reasons import KILL, NORMAL
-from .request import ActorFuture, Request, Send, new_request
+from .request import PENDING, ActorFuture, Request, Send, new_request
 from .running import running_here
 
 if TYPE_CHECKING:
@@ -151,6 +151,9 @@ class ActorRef(pykka.ActorRef[A], Generic[A]):  # type: ignore[type-var]
         request.message = message
         request._target = self
         request._home = scheduler
+        request._state = PENDING
+        request._waiter = None
+        request._result = None
         if get_ident() != scheduler.thread:
             if not _fenced(scheduler, self, message):
                 if not scheduler.post(_arrive, self, request):
@@ -185,10 +188,7 @@ class ActorRef(pykka.ActorRef[A], Generic[A]):  # type: ignore[type-var]
         if actor is None:
             return _dead_request(self, message)
         scheduler = actor._sched
-        request = Send()
-        request.message = message
-        request._target = self
-        request._home = scheduler
+        request = new_request(message, self, scheduler, Send)
         if get_ident() != scheduler.thread:
             if not scheduler.post(_arrive_send, self, request):
                 return _dead_request(self, message)

@@ -51,16 +51,17 @@ class Request:
     its answer is dropped.
     """
 
-    # Class attributes as defaults, not slots, and no constructor: one is made for each ask, and the
-    # three attributes that always differ are set by whoever makes it (`new_request`).
+    # No constructor: one is made for each ask, and `new_request` sets the slots for half its price.
+    # While the request is pending, `_result` holds its timer, if any.
+    __slots__ = ("_home", "_result", "_state", "_steps", "_target", "_waiter", "message")
+
     message: Any
     _target: ActorRef[Any]
     _home: Scheduler
-    _state = PENDING
-    _waiter: Waiter | None = None
-    _result: Any = None
-    _timer: asyncio.TimerHandle | None = None
-    _steps: Generator[Any, None, Any] | None = None
+    _state: int
+    _waiter: Waiter | None
+    _result: Any
+    _steps: Generator[Any, None, Any]
 
     waits_for_room = True
 
@@ -90,12 +91,12 @@ class Request:
             self._home.post(self._settle, ANSWERED, value)
         elif self._state == PENDING:
             self._state = ANSWERED
+            if self._result is not None:
+                self._result.cancel()
             self._result = value
             waiter = self._waiter
             if waiter is not None:
                 waiter._reply_ready(self)
-            if self._timer is not None:
-                self._timer.cancel()
 
     def fail(self, error: BaseException) -> None:
         """Make the asker's call raise *error*. Safe from any thread."""
@@ -110,9 +111,9 @@ class Request:
                 self._home.late_replies += 1
             return
         self._state = state
+        if self._result is not None:
+            self._result.cancel()
         self._result = result
-        if self._timer is not None:
-            self._timer.cancel()
         if self._waiter is not None:
             self._waiter._reply_ready(self)
 
@@ -121,10 +122,9 @@ class Request:
     def start_timer(self, timeout_s: float) -> None:
         """Let the request expire in *timeout_s* seconds of the system's time."""
         if self._state == PENDING:
-            self._timer = self._home.loop.call_later(timeout_s, self._expire, timeout_s)
+            self._result = self._home.loop.call_later(timeout_s, self._expire, timeout_s)
 
     def _expire(self, timeout_s: float) -> None:
-        self._timer = None
         if self._state == PENDING:
             waiter = self._waiter
             self._state = ABANDONED
@@ -136,10 +136,9 @@ class Request:
         """Stop waiting: the receiver sees `asker_waiting` turn false; its answer is dropped."""
         if self._state == PENDING:
             self._state = ABANDONED
+            if self._result is not None:
+                self._result.cancel()
             self._result = asyncio.CancelledError()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         self._waiter = None
 
     def _exception(self) -> BaseException:
@@ -178,15 +177,17 @@ class Request:
 
     def send(self, value: Any) -> Any:
         """Run on, as a coroutine would."""
-        steps = self._steps
-        if steps is None:
+        try:
+            steps = self._steps
+        except AttributeError:
             steps = self._steps = self.__await__()
         return steps.send(value)
 
     def throw(self, *error: Any) -> Any:
         """Raise *error* where it waits, as a coroutine would."""
-        steps = self._steps
-        if steps is None:
+        try:
+            steps = self._steps
+        except AttributeError:
             steps = self._steps = self.__await__()
         return steps.throw(*error)
 
@@ -221,12 +222,17 @@ class Request:
         return self._outcome()
 
 
-def new_request(message: Any, target: Any, home: Scheduler) -> Request:
+def new_request(
+    message: Any, target: Any, home: Scheduler, kind: type[Request] = Request
+) -> Request:
     """Return a request for *message* to *target*, homed in the scheduler *home*."""
-    request = Request()
+    request = kind()
     request.message = message
     request._target = target
     request._home = home
+    request._state = PENDING
+    request._waiter = None
+    request._result = None
     return request
 
 
@@ -258,6 +264,8 @@ def _set_unless_done(future: asyncio.Future[None]) -> None:
 
 class Send(Request):
     """A message that waits for room in a bounded mailbox; the answer is that it is in."""
+
+    __slots__ = ()
 
     def admit(self) -> Any:
         self.reply(None)
@@ -381,7 +389,6 @@ class ActorFuture(pykka.ThreadingFuture[Any]):
             and self._get_hook is None
             and get_ident() == home.thread
         ):
-
             raise WouldBlock("future.get()", "await future")
         return super().get(timeout=timeout)
 

@@ -15,9 +15,12 @@ one test of ``actor._phase`` and continues in `lifecycle`.
 from __future__ import annotations
 
 import asyncio
+import sys
+import types
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextvars import Context
+from sys import getrefcount
 from threading import get_ident
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -48,6 +51,13 @@ KINDS: Final[dict[type, int]] = {
     pykka_messages.ProxySetAttr: SPECIAL,
 }
 """What is not simply a user's message, by exact class: one dictionary look-up tells."""
+
+DONE: Final = object()
+"""What a driver yields when the coroutine in it has returned."""
+
+UNSHARED: Final = 5 if sys.version_info < (3, 14) else -1
+"""References to the task of a message in `run` if nobody else keeps one: two local variables, the
+actor's, asyncio's, and the argument of the count. From 3.14 on, counts do not tell (borrowed)."""
 
 OWN_AWAITABLES: Final = frozenset((Request, AgentRequest, Gathering))
 """What parks a handler without asyncio, by exact class."""
@@ -85,6 +95,27 @@ class Observer(Protocol):
     def on_end(self, ref: Any, reason: Any) -> None: ...
 
 
+@types.coroutine
+def _drive(scheduler: Scheduler) -> Generator[Any, Any, None]:
+    """Run one coroutine after another; yield `DONE` where one returns.
+
+    A coroutine that is driven by hand tells its result by raising StopIteration, which costs as much
+    as running it. Below a ``yield from`` nothing is raised: so a handler's coroutine is sent into one
+    of these, and whatever it yields comes through as if this were not there.
+    """
+    coro = yield
+    while True:
+        scheduler.result = yield from coro
+        coro = yield DONE
+
+
+def new_driver(scheduler: Scheduler) -> Any:
+    """Return a driver that waits for its first coroutine."""
+    driver: Any = _drive(scheduler)
+    driver.send(None)
+    return driver
+
+
 class Scheduler:
     """Drives the actors of one system on one loop. Owned by the loop's thread, but for `post`."""
 
@@ -97,6 +128,7 @@ class Scheduler:
         "closed",
         "context",
         "current",
+        "drivers",
         "fenced_sends",
         "forked",
         "fenced_threads",
@@ -104,6 +136,7 @@ class Scheduler:
         "loop",
         "observer",
         "ready",
+        "result",
         "runs",
         "system",
         "thread",
@@ -126,6 +159,10 @@ class Scheduler:
         self.current: Actor | None = None
         """The actor whose handler is on the stack of the loop's thread."""
         self.observer: Observer | None = None
+        self.drivers: list[Any] = []
+        """Drivers that wait for a coroutine (see `_drive`)."""
+        self.result: Any = None
+        """What the coroutine returned whose driver has just said DONE."""
         self.awake = False
         """Whether `run` is running or on its way."""
         self.closed = False
@@ -209,6 +246,8 @@ class Scheduler:
         deadline = clock() + SLICE_S
         credits = CHECK_EVERY
         entered: ActorTask | None = None
+        driver: Any = None
+        drivers = self.drivers
         try:
             while ready:
                 if credits <= 0:
@@ -240,29 +279,32 @@ class Scheduler:
                     if entered is not task:
                         swap_task(loop, task)
                         entered = task
+                    resumed = actor._driver
                     try:
                         if task._must_cancel:
-                            yielded = run_in_context(coro.throw, task._cancelled_error())
+                            yielded = run_in_context(resumed.throw, task._cancelled_error())
                         else:
-                            yielded = run_in_context(coro.send, None)
-                    except StopIteration as stop:
-                        actor._coro = None
-                        task._done = True
-                        if task._callbacks is not None:
-                            task._finish()
-                        request = actor._current
-                        if request is not None:
-                            actor._current = None
-                            request.reply(stop.value)
-                        actor._handled += 1
+                            yielded = run_in_context(resumed.send, None)
                     except BaseException as error:
-                        actor._coro = None
+                        actor._coro = actor._driver = None
                         task._finish()
                         lifecycle.handler_failed(
                             self, actor, actor._current, actor._message, error
                         )
                     else:
-                        if type(yielded) in OWN_AWAITABLES and not task._must_cancel:
+                        if yielded is DONE:
+                            result, self.result = self.result, None
+                            drivers.append(resumed)
+                            actor._coro = actor._driver = None
+                            if getrefcount(task) != UNSHARED or task._num_cancels:
+                                task._finish()
+                                actor._task = None
+                            request = actor._current
+                            if request is not None:
+                                actor._current = None
+                                request.reply(result)
+                            actor._handled += 1
+                        elif type(yielded) in OWN_AWAITABLES and not task._must_cancel:
                             actor._state = PARKED
                             if actor._phase & DOOMED:
                                 self.enqueue(actor)
@@ -271,6 +313,7 @@ class Scheduler:
                 else:
                     behavior = actor._behavior
                     on_receive = actor.on_receive if behavior is None else behavior
+                    direct = on_receive if actor._is_async and behavior is None else None
                     mailbox = actor._mailbox
                     batch = batch_size
                     while mailbox:
@@ -288,35 +331,42 @@ class Scheduler:
                         if observer is not None:
                             receive = observer.on_deliver(actor, message, request, receive)
                         try:
-                            result = run_in_context(receive, message)
+                            if receive is direct:
+                                result = receive(message)
+                            else:
+                                result = run_in_context(receive, message)
                             if type(result) is CoroutineType:
                                 coro = actor._coro = result
-                                task = actor._task = ActorTask()
-                                task._actor = actor
-                                swap_task(loop, task)
-                                entered = task
-                                yielded = run_in_context(coro.send, None)
-                                if type(yielded) in OWN_AWAITABLES and not task._must_cancel:
-                                    actor._state = PARKED
-                                    if actor._phase & DOOMED:
-                                        self.enqueue(actor)
-                                else:
-                                    park(self, actor, task, yielded)
-                                break
-                        except StopIteration as stop:
-                            if coro is None:
-                                lifecycle.handler_failed(
-                                    self, actor, request, actor._message, stop
-                                )
-                                break
-                            result = stop.value
-                            coro = actor._coro = None
-                            task._done = True
-                            if task._callbacks is not None:
-                                task._finish()
+                                task = actor._task
+                                if task is None or task._done:
+                                    task = actor._task = ActorTask()
+                                    task._actor = actor
+                                if entered is not task:
+                                    swap_task(loop, task)
+                                    entered = task
+                                if driver is None:
+                                    driver = drivers.pop() if drivers else new_driver(self)
+                                yielded = run_in_context(driver.send, coro)
+                                if yielded is not DONE:
+                                    actor._driver = driver
+                                    driver = None
+                                    if type(yielded) in OWN_AWAITABLES and not task._must_cancel:
+                                        actor._state = PARKED
+                                        if actor._phase & DOOMED:
+                                            self.enqueue(actor)
+                                    else:
+                                        park(self, actor, task, yielded)
+                                    break
+                                result = self.result
+                                coro = actor._coro = None
+                                if getrefcount(task) != UNSHARED or task._num_cancels:
+                                    # Somebody keeps this task: it is done, and the next message
+                                    # gets another.
+                                    task._finish()
+                                    actor._task = None
                         except BaseException as error:
                             if coro is not None:
-                                actor._coro = None
+                                actor._coro = driver = None
                                 task._finish()
                             lifecycle.handler_failed(self, actor, request, actor._message, error)
                             break
@@ -329,6 +379,7 @@ class Scheduler:
                         if actor._behavior is not behavior:
                             behavior = actor._behavior
                             on_receive = actor.on_receive if behavior is None else behavior
+                            direct = None
                     handled = batch_size - batch
                     actor._handled += handled
                     credits -= handled or 1
@@ -344,6 +395,9 @@ class Scheduler:
             if entered is not None:
                 swap_task(loop, None)
             self.current = None
+            self.result = None
+            if driver is not None:
+                drivers.append(driver)
             if ready:
                 loop.call_soon(self.run)
             else:

@@ -450,7 +450,7 @@ class ActorSystem:
         except Exception as error:
             raise StartFailed(getattr(actor_class, "__name__", str(actor_class)), error) from error
         if timeout is not None and not ack.done:
-            ack._timer = self.loop.call_later(timeout, ack._expire, timeout)
+            ack.start_timer(timeout)
         try:
             return await ack
         except (RequestTimeout, asyncio.CancelledError) as error:

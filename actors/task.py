@@ -5,8 +5,9 @@ The ready queue of the system drives coroutines itself, which costs a fifth of a
 and call it. asyncio documents hooks for tasks of third parties (``_enter_task``, ``_leave_task``,
 "Extending asyncio"); `ActorTask` is what we enter: an object with a task's interface.
 
-One `ActorTask` stands for the handling of one message, as a task would, so that ``done()`` and
-callbacks mean what they say to those who keep it.
+One `ActorTask` stands for the handling of one message, as a task would. It serves for the actor's
+next message too if nobody has kept it, which only a count of its references can tell; so ``done()``
+and callbacks mean what they say to those who did.
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ class Zombie:
         "_coro",
         "_current",
         "_doom",
+        "_driver",
         "_ext",
         "_message",
         "_phase",
@@ -42,6 +43,7 @@ class Zombie:
         self._sched: Scheduler = actor._sched
         self._context: Context | None = actor._context
         self._coro: Any = actor._coro
+        self._driver: Any = actor._driver
         self._task: Any = actor._task
         self._state = PARKED
         self._phase = ZOMBIE
@@ -49,7 +51,7 @@ class Zombie:
         self._message = None
         self._doom = None
         self._ext = None
-        actor._coro = None
+        actor._coro = actor._driver = None
         actor._task = None
         self._task._actor = self
         system = self._sched.system
@@ -80,7 +82,8 @@ class Zombie:
         if self._state in (PARKED, QUEUED):
             self._state = ENDED
             self._sched.system._zombies.pop(self, None)
-            coro, self._coro = self._coro, None
+            coro = self._driver or self._coro
+            self._coro = self._driver = None
             self._task._finish()
             try:
                 coro.close()

@@ -60,6 +60,8 @@ def _describe(value: Any, names: Callable[[object], str | None], depth: int) -> 
         # Sorted by text: a set's own order depends on PYTHONHASHSEED.
         items = sorted(_describe(item, names, depth - 1) for item in cast("set[Any]", value))
         return "{" + ", ".join(items) + "}"
+    if cls.__name__ == "Work" and hasattr(value, "payload"):
+        return _describe(value.payload, names, depth)  # an agent's envelope
     fields: dict[str, Any] | None = None
     if isinstance(value, BaseModel):
         fields = dict(value)

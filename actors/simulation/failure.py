@@ -27,6 +27,7 @@ class Failure(BaseModel):
     failure: str
     #: What exactly was found, in one line.
     detail: str
+    seed: int = 0
     plan: FaultPlan = FaultPlan()
     schedule: Schedule = Schedule()
     #: How its order was chosen when it was found, and after how many runs.
@@ -50,6 +51,7 @@ class Failure(BaseModel):
             scenario=name,
             failure=report.failure,
             detail=detail,
+            seed=report.seed or 0,
             plan=report.plan,
             schedule=schedule,
             found_by=how,
@@ -70,6 +72,7 @@ class Failure(BaseModel):
             f"from agenticaiframework.testing import {imports}\n\n"
             f"report = simulate_once(\n"
             f"    {name},\n"
+            f"    seed={self.seed},\n"
             f"    plan={plan},\n"
             f"    schedule={self.schedule.code()},\n"
             f")\n"

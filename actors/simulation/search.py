@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from .choosers import Chooser, RandomChooser
 from .explore import explore
 from .failure import Failure
 from .pct import PctChooser
@@ -86,46 +86,40 @@ class Search:
     def run_one(
         self,
         plan: FaultPlan,
-        seed: int | None,
+        seed: int,
+        *,
         schedule: Schedule | None = None,
+        chooser: Chooser | None = None,
         **options: Any,
     ) -> Report:
-        """Make one run with the random order of *seed*, or with *schedule*."""
+        """Make one run of *seed*: in its random order, or in that of *schedule* or *chooser*."""
         return simulate_once(
             self.scenario,
             plan=plan,
-            seed=None if schedule is not None else seed,
+            seed=seed,
             schedule=schedule,
+            chooser=chooser,
             checks=self.checks,
             **{**self.options, **options},
         )
 
-    def profile(self) -> tuple[Profile, Report]:
-        """Run once without faults, in the order of seed 0, and return what it did."""
-        report = self.run_one(FaultPlan(), 0)
+    def profile(self, seed: int = 0) -> tuple[Profile, Report]:
+        """Run once without faults, in the order of *seed*, and return what it did."""
+        report = self.run_one(FaultPlan(), seed)
         return Profile.of(report), report
 
     def reports(self, runs: int, *, seed: int = 0) -> Iterator[tuple[str, Report]]:
         """Yield *runs* runs, each with how its order was chosen; seeds count up from *seed*."""
-        plain = self.run_one(
-            FaultPlan() if isinstance(self.faults, Faults) else self._fixed(), None
-        )
-        yield "plain order", plain
+        yield "plain order", self.run_one(self._fixed(), seed, schedule=Schedule())
         if runs <= 1:
             return
-        profile, first = self.profile()
+        profile, first = self.profile(seed)
         yield "random order", first
-        for number in itertools.count(seed + 1):
-            if number > seed + runs - 2:
-                return
+        for number in range(seed + 1, seed + runs - 1):
             plan = self.plan_for(number, profile)
             if self.mode == "pct" or (self.mode == "mixed" and number % 4 == 0):
                 chooser = PctChooser(number, depth=self.depth, steps=max(profile.choices, 1))
-                report = simulate_once(
-                    self.scenario, plan=plan, chooser=chooser, checks=self.checks, **self.options
-                )
-                report.seed = number
-                yield f"PCT of depth {self.depth}", report
+                yield f"PCT of depth {self.depth}", self.run_one(plan, number, chooser=chooser)
             else:
                 yield "random order", self.run_one(plan, number)
 
@@ -155,16 +149,29 @@ class Search:
     def failure(self, report: Report, how: str, runs: int, *, shrink: bool = True) -> Failure:
         """Return the failure of *report*, shrunk, with the story of its smallest run."""
         schedule = report.schedule
+        seed = report.seed or 0
         if shrink:
-            shrinker = Shrinker(lambda plan, seed, order: self.run_one(plan, seed, order), report)
+            shrinker = Shrinker(
+                lambda plan, order: self.run_one(
+                    plan,
+                    seed,
+                    schedule=order if isinstance(order, Schedule) else None,
+                    chooser=RandomChooser(order) if isinstance(order, int) else None,
+                ),
+                report,
+            )
             report, schedule = shrinker.shrink(), shrinker.schedule
-        told = self.run_one(report.plan, None, schedule, detailed=True)
+        told = self.run_one(report.plan, seed, schedule=schedule, detailed=True)
         if told.failure != report.failure:  # pragma: no cover - describing must change nothing
             told = report
         return Failure.of(self.scenario, report, told, schedule, how, runs)
 
     def explore(
-        self, plans: Iterable[FaultPlan] = (FaultPlan(),), *, max_schedules: int = 10_000
+        self,
+        plans: Iterable[FaultPlan] = (FaultPlan(),),
+        *,
+        seed: int = 0,
+        max_schedules: int = 10_000,
     ) -> tuple[SearchResult, bool]:
         """Try every essentially different order under each plan; tell whether that was all.
 
@@ -175,9 +182,7 @@ class Search:
         for plan in plans:
 
             def run(chooser: Any, plan: FaultPlan = plan) -> Report:
-                report = simulate_once(
-                    self.scenario, plan=plan, chooser=chooser, checks=self.checks, **self.options
-                )
+                report = self.run_one(plan, seed, chooser=chooser)
                 result.count(report)
                 return report
 

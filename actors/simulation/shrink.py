@@ -10,8 +10,8 @@ from .plan import FaultPlan
 from .report import Report
 from .schedule import Schedule
 
-Run = Callable[[FaultPlan, "int | None", "Schedule | None"], Report]
-"""Makes one run from a plan and either a seed or a schedule (neither: the plain order)."""
+Run = Callable[[FaultPlan, "Schedule | int"], Report]
+"""Makes one run from a plan and an order: a schedule, or the seed of a random one."""
 
 _OTHER_SEEDS = 8
 
@@ -40,14 +40,11 @@ class Shrinker:
         self._straighten()
         return self.best
 
-    def _try(self, plan: FaultPlan, schedule: Schedule) -> bool:
-        return self._attempt(plan, None, schedule)
-
-    def _attempt(self, plan: FaultPlan, seed: int | None, schedule: Schedule | None) -> bool:
+    def _try(self, plan: FaultPlan, order: Schedule | int) -> bool:
         if self._left <= 0:
             return False
         self._left -= 1
-        report = self._run(plan, seed, schedule)
+        report = self._run(plan, order)
         if report.failure != self._failure:
             return False
         self.best = report
@@ -63,7 +60,7 @@ class Shrinker:
         if self._try(plan, self.schedule):
             return True
         seeds = [] if self._seed is None else [self._seed]
-        return any(self._attempt(plan, seed, None) for seed in (*seeds, *range(_OTHER_SEEDS)))
+        return any(self._try(plan, seed) for seed in (*seeds, *range(_OTHER_SEEDS)))
 
     def _drop_faults(self) -> bool:
         changed = False

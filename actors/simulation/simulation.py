@@ -292,10 +292,11 @@ def simulate_once(
 ) -> Report:
     """Run *scenario* once in virtual time and return its `Report`.
 
-    The order comes from *seed*, from a *schedule* of an earlier run, or from a *chooser*; none of
-    them: the plain order of asyncio. *plan* says what goes wrong. *checks* add invariants to those
-    that are always on. *options* are those of `Simulation`: detailed, limit_s, max_steps,
-    logs (let the library log as usual), system_options.
+    *seed* is that of `Simulation.random`, of the system's randomness, and of the order, unless a
+    *schedule* of an earlier run or a *chooser* gives that; None of them: the plain order of
+    asyncio. *plan* says what goes wrong. *checks* add invariants to those that are always on.
+    *options* are those of `Simulation`: detailed, limit_s, max_steps, logs (let the library log as
+    usual), system_options.
     """
     if schedule is not None:
         chooser = ReplayChooser(schedule)
