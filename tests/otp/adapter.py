@@ -567,8 +567,7 @@ class Replay:
             get = self.start_root()
             loop.settle()
             steps = [self.take(get())]
-            for op in self.scenario["steps"]:
-                steps.append(self.take(self.run_step(op)))
+            steps += [self.take(self.run_step(op)) for op in self.scenario["steps"]]
             return {"id": self.scenario["id"], "steps": steps, "final": self.final()}
         finally:
             for ref in list(self.name_of):
