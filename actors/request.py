@@ -124,6 +124,10 @@ class Request:
         if self._state == PENDING:
             self._result = self._home.loop.call_later(timeout_s, self._expire, timeout_s)
 
+    def expire(self, timeout_s: float) -> None:
+        """Let the request expire now, as it does by itself after *timeout_s* seconds."""
+        self._expire(timeout_s)
+
     def _expire(self, timeout_s: float) -> None:
         if self._state == PENDING:
             waiter = self._waiter
