@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from agenticaiframework.actors import Agent
 from agenticaiframework.actors.models import ModelRunner, set_model_runner_factory
+
+__all__ = ["Agent", "__version__"]
 
 __version__ = "0.1.0"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
@@ -72,11 +72,24 @@ def check(
 
 
 @app.command
-def graph(file: File, /) -> int:
-    """Draw a project's workflow as a Mermaid flowchart."""
+def graph(
+    file: File,
+    /,
+    *,
+    format: Annotated[
+        Literal["mermaid", "svg"], Parameter(name=["--format", "-f"], help="What to draw it as.")
+    ] = "mermaid",
+) -> int:
+    """Draw a project's workflow: as a Mermaid flowchart, or as an SVG picture."""
     from .project import load_project
 
-    print(load_project(file).workflow.to_mermaid())
+    workflow = load_project(file).workflow
+    if format == "mermaid":
+        print(workflow.to_mermaid(), end="")
+        return 0
+    from .svg import draw_svg
+
+    print(draw_svg(workflow), end="")
     return 0
 
 

@@ -83,13 +83,12 @@ async def run_project(
             stack.push_async_callback(supervisor.stop)
             await supervisor.start()
         engine = project.engine
-        stack.push_async_callback(engine.close)
-        workflow_id = await engine.start_workflow(
-            workflow=project.definition.workflow, input_data=dict(given)
-        )
-        async for event in engine.stream(workflow_id):
+        stack.push_async_callback(engine.stop)
+        stream = engine.stream(workflow=project.definition.workflow, input_data=dict(given))
+        async for event in stream:
             progress.workflow(event)
-        return await engine.wait(workflow_id)
+        assert stream.workflow_id is not None, "a stream that has been read has its run"
+        return await engine.wait(stream.workflow_id)
 
 
 async def _tick(progress: Progress) -> None:

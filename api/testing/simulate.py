@@ -143,7 +143,7 @@ def _search(search: Search, test: Any, runs: int, seed: int, exhaustive: bool) -
     complete = True
     if exhaustive:
         plans = [search.faults] if isinstance(search.faults, FaultPlan) else [FaultPlan()]
-        result, complete = search.explore(plans, max_schedules=max(runs, 1))
+        result, complete = search.explore(plans, seed=seed, max_schedules=max(runs, 1))
     else:
         result = search.run(max(runs, 1), seed=seed)
     settings.count(result, complete=complete)
@@ -159,7 +159,7 @@ def _save(result: SearchResult, test: Any) -> Path | None:
 
 
 def _replay(search: Search, failure: Failure) -> Report:
-    report = search.run_one(failure.plan, None, failure.schedule, detailed=True)
+    report = search.run_one(failure.plan, failure.seed, schedule=failure.schedule, detailed=True)
     if report.failed:
         told = failure.model_copy(update={"narrative": report.narrative(last=200)})
         raise SimulationFailed(told, None)

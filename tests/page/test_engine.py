@@ -147,7 +147,7 @@ def test_the_state_block_reads_and_ends_a_stored_run(
         await engine.cancel_workflow(names["workflow_id"], reason="again")
         again = await engine.get_workflow_status(names["workflow_id"])
         assert "User requested" in str(again.reason)
-        await engine.close()
+        await engine.stop()
 
     in_system(main)
     said = capsys.readouterr().out
