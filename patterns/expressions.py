@@ -86,7 +86,7 @@ def look_up(value: Any, key: str | int) -> Any:
 
     Where a mapping is needed, a text stands for ``{"result": text}``: so do plain answers of models.
     """
-    if isinstance(value, Mapping):
+    if value.__class__ is dict or isinstance(value, Mapping):
         found: Any = value.get(key, MISSING)
         if found is MISSING:
             # JSON has no numbers as keys: what was 1 before a journal is "1" after it.
@@ -562,7 +562,7 @@ class _Parser:
 
     def _operand(self) -> _Evaluate:
         token = self._here
-        if token.kind == "name" and token.text not in _KEYWORDS or token.text == "$":
+        if (token.kind == "name" and token.text not in _KEYWORDS) or token.text == "$":
             reference = self._reference()
             self.references.append(reference)
             return reference.get

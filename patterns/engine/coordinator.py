@@ -1,9 +1,9 @@
 """The actor that takes one run from event to event until it ends or has to wait.
 
-It never waits itself: agents are asked by its workers, the store calls back, and a run that only
-waits for a signal or a time needs no coordinator at all. So it is always ready to be told of a
-signal or a cancellation, and a new one can go on from the run's state at any moment; that is how
-parked, resumed and recovered runs go on, too.
+It never waits itself: agents answer by a message, the store calls back, and a run that only waits
+for a signal or a time needs no coordinator at all. So it is always ready to be told of a signal or a
+cancellation, and a new one can go on from the run's state at any moment; that is how parked,
+resumed and recovered runs go on, too.
 
 What happens is applied to the run at once and journaled in groups; whatever follows from it that
 can be seen outside (an agent that is asked, an answer to who waits) happens after the store has
@@ -22,13 +22,14 @@ from ..expressions import ExpressionError
 from ..policy import Retry
 from ..values import Emit, Handoff
 from .errors import OutputMismatch, WorkflowCancelled, WorkflowFailed, WorkflowTimedOut, describe
-from .plan import ASK, PAUSE, WAIT, StepPlan
-from .run import BUSY, ENDED, Run, StepRun
+from .looping import is_done, next_input
+from .plan import PAUSE, WAIT, StepPlan
+from .run import BUSY, COMPLETED, ENDED, PENDING, RUNNING, Run, StepRun
 from .shapes import kind_of, plain
 from .status import CancelReport, StepState, WorkflowState
 from .store import Record, RunUpdate
-from .work import Unit, Worker
-from .workflow_events import LAST, EventKind, WorkflowEvent
+from .work import Unit, WorkContext, Worker
+from .workflow_events import EventKind, WorkflowEvent
 
 if TYPE_CHECKING:
     from agenticaiframework.actors import ActorRef, Timer
@@ -40,6 +41,17 @@ NUDGE: Final = "nudge"
 
 TICK: Final = "tick"
 """Told by its own timer: a time that the run waits for has come."""
+
+UNDO: Final = "undo"
+"""Told by its own timer: the pause before the next attempt at a compensation is over."""
+
+MAX_ITEMS: Final = 1_000_000
+"""Items of one ``for_each``."""
+
+CLOCK_SLACK_S: Final = 1e-6
+"""Timers may fire a hair before the moment that a sum of floats stands for."""
+
+_WORKFLOW_RUNNING: Final = WorkflowState.RUNNING
 
 
 class Acknowledged:
@@ -53,6 +65,15 @@ class Acknowledged:
         self.error: BaseException | None = None
 
 
+class Turn:
+    """Told by the engine: an attempt may ask its agent now."""
+
+    __slots__ = ("unit",)
+
+    def __init__(self, unit: Unit) -> None:
+        self.unit = unit
+
+
 class Cancellation:
     """A cancellation that somebody asked for."""
 
@@ -64,6 +85,21 @@ class Cancellation:
         self.compensate = compensate
         self.requests: list[Any] = []
         """Answered with a `CancelReport` when it has been carried out."""
+
+
+class Fan:
+    """A step with ``for_each`` under way."""
+
+    __slots__ = ("done", "items", "limit", "plan", "running", "waiting")
+
+    def __init__(self, plan: StepPlan, items: list[Any]) -> None:
+        self.plan = plan
+        self.items = items
+        self.limit = plan.max_concurrency or len(items)
+        self.done = 0
+        self.running = 0
+        self.waiting: deque[int] = deque()
+        """Items that have not been started, by index."""
 
 
 class TimeLimit(TimeoutError):
@@ -86,102 +122,97 @@ class SignalTimeout(TimeoutError):
 class Coordinator(Actor):
     """Runs one `Run`, which it owns while it lives. Its workers are linked to it."""
 
-    __slots__ = (
-        "_active",
-        "_asked",
-        "_cancelling",
-        "_core",
-        "_ending",
-        "_events",
-        "_fans",
-        "_free",
-        "_opening",
-        "_outbox",
-        "_queue",
-        "_records",
-        "_stopped",
-        "_stored_state",
-        "_timer",
-        "_timer_at",
-        "_undo",
-        "_unwritten",
-        "_used_signals",
-        "_workers",
-        "run",
-    )
+    # Class attributes as defaults: most runs need few of these, and there is one coordinator a run.
+    _timer: Timer | None = None
+    _timer_at = 0.0
+    _timed = False
+    """Whether something in the run waits for a time."""
+    _unwritten = 0
+    """Groups of events that the store has not acknowledged."""
+    _active = 0
+    """Attempts under way, those that are about to start included."""
+    _closing = False
+    """Whether nothing new is started any more: the run fails, or is being cancelled."""
+    _ending = False
+    """Whether the last event of the run has happened."""
+    _cancelling: Cancellation | None = None
+    _stopped: tuple[str, ...] = ()
+    _undo: list[int] | None = None
+    """Steps whose compensations are still to be run, the next one last."""
+    _workers: dict[ActorRef[Any], Unit] | None = None
+    """Each busy worker with what it works on."""
+    _free: list[ActorRef[Any]] | None = None
+    _held: set[Unit] | None = None
+    """Attempts that wait for their agent's limit."""
+    _fans: dict[int, Fan] | None = None
+    """The steps with ``for_each`` that are under way, by index."""
+    _used_signals: tuple[int, ...] = ()
+    _now = 0.0
+    """The seconds since the epoch when the message came that is being handled."""
 
     def __init__(
         self, run: Run, core: EngineCore, opening: tuple[tuple[EventKind, Any], ...] = ()
     ) -> None:
         super().__init__()
-        self.trap_exit = True
+        self._trap = True
         self.run = run
         self._core = core
         self._opening = opening
-        self._queue: deque[int] = deque()
+        self._queue: list[int] = []
         """Steps that nothing holds back any more."""
         self._outbox: list[Unit] = []
         """Attempts that start once what led to them is written."""
-        self._records: list[Record] = []
-        self._events: list[WorkflowEvent] = []
-        self._used_signals: list[int] = []
-        self._unwritten = 0
-        """Groups of events that the store has not acknowledged."""
-        self._workers: dict[ActorRef[Any], Unit] = {}
-        """Each busy worker with what it works on."""
-        self._free: list[ActorRef[Any]] = []
         self._asked: set[Unit] = set()
         """Attempts whose agents have been asked directly."""
-        self._fans: dict[int, Fan] = {}
-        """The steps with ``for_each`` that are under way, by index."""
-        self._active = 0
-        """Attempts under way, those in the outbox included."""
-        self._ending = False
-        """Whether the last event of the run has happened."""
-        self._cancelling: Cancellation | None = None
-        self._stopped: list[str] = []
-        self._undo: list[int] | None = None
-        """Steps whose compensations are still to be run, the next one last."""
-        self._timer: Timer | None = None
-        self._timer_at = 0.0
-        self._stored_state: str | None = None
+        self._records: list[Record] = []
+        self._events: list[WorkflowEvent] = []
+        self._stored_state = ""
+        self._told = run.persist or run.listeners is not None
+        """Whether somebody beside the run itself is to know what happens."""
+
+    @property
+    def asked(self) -> set[Unit]:
+        """The attempts whose agents have been asked and have not answered."""
+        return self._asked
 
     # -- messages --------------------------------------------------------------------------------
 
     def on_start(self) -> None:
         run = self.run
-        run.ref = self.actor_ref
+        run.ref = self._ref
+        self._now = self._core.now()
         self._stored_state = str(run.state)
         for kind, data in self._opening:
             self._happened(kind, data=data)
         if run.started_at is None:
             self._happened(EventKind.WORKFLOW_STARTED, data={"workflow": run.plan.name})
+        if run.plan.timeout_s is not None:
+            self._timed = True
         if run.state is WorkflowState.COMPENSATING:
+            self._closing = True
             self._begin_undo()
         elif run.state is WorkflowState.CANCELLING and run.cancel is None:
             run.cancel = Cancellation(run.reason or "cancelled", graceful=False, compensate=True)
         if run.cancel is not None:
             self._cancel()
         elif self._undo is None:
-            if run.state is not WorkflowState.RUNNING:
-                run.state = WorkflowState.RUNNING
+            run.state = _WORKFLOW_RUNNING
             for index in run.ready():
                 self._enter(index)
         self._continue()
 
     def on_receive(self, message: Any) -> None:
         cls = message.__class__
+        self._now = self._core.now()
+        self._told = self.run.persist or self.run.listeners is not None
         if cls is Unit:
             self._worked(message)
         elif cls is Acknowledged:
             self._acknowledged(message)
-        elif cls is Exit:
-            self._worker_ended(message)
         elif cls is Turn:
             self._turn(message.unit)
-        elif cls is UndoAgain:
-            self._active -= 1
-            self._next_undo()
+        elif cls is Exit:
+            self._worker_ended(message)
         elif message == NUDGE:
             if self.run.cancel is not None and self._cancelling is None:
                 self._cancel()
@@ -190,8 +221,10 @@ class Coordinator(Actor):
         elif message == TICK:
             self._timer = None
             self._tick()
-        if not self._ending or self._events or self._records:
-            self._continue()
+        elif message == UNDO:
+            self._active -= 1
+            self._next_undo()
+        self._continue()
 
     # -- what happens ----------------------------------------------------------------------------
 
@@ -199,18 +232,33 @@ class Coordinator(Actor):
         self, kind: EventKind, step: str = "", attempt: int = 0, data: Any = None
     ) -> None:
         run = self.run
-        now = self._core.now()
-        if run.persist:
-            self._records.append(Record(kind, step, attempt, data))
-        if run.listeners is not None:
-            self._events.append(WorkflowEvent(kind, run.id, step, attempt, data, now))
-        run.apply(kind, step, attempt, data, now)
+        if self._told:
+            if run.persist:
+                self._records.append(Record(kind, step, attempt, data))
+            if run.listeners is not None:
+                self._events.append(WorkflowEvent(kind, run.id, step, attempt, data, self._now))
+        run.apply(kind, step, attempt, data, self._now)
 
     def _ended(self, kind: EventKind, plan: StepPlan, attempt: int, data: Any) -> None:
         """Note the end of a step, and queue the steps that need wait no longer."""
-        left = self.run.left
         self._happened(kind, plan.id, attempt, data)
-        self._queue.extend([index for index in plan.dependents if not left[index]])
+        left = self.run.left
+        for index in plan.dependents:
+            if not left[index]:
+                self._queue.append(index)
+
+    def _completed(self, plan: StepPlan, attempt: int, output: Any) -> None:
+        """Note that a step has returned *output*."""
+        if self._told:
+            self._ended(EventKind.STEP_COMPLETED, plan, attempt, {"output": output})
+            return
+        # What `apply` would do, without the event that nobody is to see.
+        run = self.run
+        run.settle(plan, COMPLETED, output, self._now)
+        left = run.left
+        for index in plan.dependents:
+            if not left[index]:
+                self._queue.append(index)
 
     # -- entering steps --------------------------------------------------------------------------
 
@@ -219,16 +267,18 @@ class Coordinator(Actor):
         run = self.run
         plan = run.plan.steps[index]
         found = run.steps[index]
-        if found is None or found.state is StepState.PENDING:
+        if found is None or found.state is PENDING:
             self._consider(plan)
-        elif found.state is StepState.RUNNING:
+            return
+        if found.state is RUNNING:
             # It was under way when the last coordinator ended: the same attempt runs again.
             self._guarded(plan, self._work, plan, True)
         elif found.state is StepState.WAITING:
             self._take_signals()
         elif found.state is StepState.FAILED:
             self._fail(None)
-        if found is not None and found.state in BUSY:
+        if found.state in BUSY and (found.due_at is not None or found.items):
+            self._timed = True
             self._tick_step(plan, found)
 
     def _guarded(self, plan: StepPlan, act: Any, *args: Any) -> None:
@@ -241,32 +291,38 @@ class Coordinator(Actor):
     def _consider(self, plan: StepPlan) -> None:
         """Start a step, skip it, or let it sleep first."""
         run = self.run
-        if plan.condition is not None:
-            try:
-                wanted = plan.condition.test(run.scope)
-            except ExpressionError as error:
-                self._failed(plan, None, error)
-                return
-            if not wanted:
+        try:
+            if plan.condition is not None and not plan.condition.test(run.scope):
                 data = {"reason": f"condition: {plan.condition.text}"}
                 self._ended(EventKind.STEP_SKIPPED, plan, 0, data)
-                return
-        if plan.delay_s:
-            self._happened(EventKind.STEP_SLEEPING, plan.id, 0, {"delay_s": plan.delay_s})
-            return
-        self._guarded(plan, self._work, plan, False)
+            elif plan.delay_s:
+                self._timed = True
+                data = {"delay_s": plan.delay_s}
+                self._happened(EventKind.STEP_SLEEPING, plan.id, 0, data)
+            elif plan.plain:
+                build = plan.build
+                payload = build(run.scope) if build is not None else run.default_input(plan)
+                found = run.steps[plan.index]
+                if found is None:
+                    found = run.steps[plan.index] = StepRun()
+                self._launch(plan, found, found.attempts + 1, payload)
+            else:
+                self._work(plan, False)
+        except Exception as error:
+            self._failed(plan, None, error)
 
     def _work(self, plan: StepPlan, again: bool) -> None:
-        """Do what the step is for."""
+        """Do what the step is for; *again*: it was under way before."""
         if plan.kind == WAIT:
             wait = plan.definition.wait_for
             assert wait is not None, "a step of this kind has it"
+            if wait.timeout_seconds is not None:
+                self._timed = True
             data = {"signal": wait.signal, "timeout_s": wait.timeout_seconds}
             self._happened(EventKind.STEP_WAITING, plan.id, 0, data)
             self._take_signals()
         elif plan.kind == PAUSE:
-            output = self._payload(plan)
-            self._ended(EventKind.STEP_COMPLETED, plan, 0, {"output": output})
+            self._completed(plan, 0, self._payload(plan))
         elif plan.for_each is not None:
             self._expand(plan)
         else:
@@ -275,46 +331,49 @@ class Coordinator(Actor):
             if found.iteration > 1:
                 payload = next_input(payload, found.previous)
             attempt = found.attempts if again and found.attempts else found.attempts + 1
-            self._launch(plan, attempt, payload, found.via)
+            self._launch(plan, found, attempt, payload)
 
     def _payload(self, plan: StepPlan) -> Any:
         run = self.run
-        if plan.build is not None:
-            return plan.build(run.scope)
-        return run.default_input(plan)
+        return run.default_input(plan) if plan.build is None else plan.build(run.scope)
 
     def _launch(
         self,
         plan: StepPlan,
+        found: StepRun,
         attempt: int,
         payload: Any,
-        via: str = "agent",
         item: int | None = None,
+        via: str | None = None,
     ) -> None:
-        """Have an attempt made."""
+        """Have an attempt made, once what led to it is written."""
         run = self.run
-        core = self._core
-        shape = plan.definition.input_model
-        if shape is not None:
-            problem = shape.problem(payload)
+        if plan.input_model is not None:
+            problem = plan.input_model.problem(payload)
             if problem is not None:
                 raise ValueError(f"the input of step {plan.id!r} is not as declared: {problem}")
-        target = run.bound[plan.index] if via == "agent" else core.resolve_fallback(plan)
-        timeout_s = plan.definition.timeout_seconds or core.default_timeout_s
-        unit = Unit(plan, attempt, payload, target, timeout_s, self.actor_ref)
-        data: dict[str, Any] | None = None
-        if item is not None:
-            unit.item = item
-            data = {"item": item}
+        if via is None:
+            via = found.via
+        target = run.bound[plan.index] if via == "agent" else self._core.resolve_fallback(plan)
+        unit = Unit(plan, attempt, payload, target, self._ref)
+        if item is None and via == "agent" and found.iteration == 1:
+            if self._told:
+                self._happened(EventKind.STEP_STARTED, plan.id, attempt)
+            else:
+                # What `apply` would do, without the event that nobody is to see.
+                found.state = RUNNING
+                found.attempts = attempt
+                if found.started_at is None:
+                    found.started_at = self._now
         else:
-            found = run.step(plan.index)
-            if found.iteration > 1:
-                unit.iteration = found.iteration
-                data = {"iteration": found.iteration}
-        if via != "agent":
-            unit.via = via
-            data = {**(data or {}), "via": via}
-        self._happened(EventKind.STEP_STARTED, plan.id, attempt, data)
+            data: dict[str, Any] = {}
+            if item is not None:
+                unit.item = data["item"] = item
+            elif found.iteration > 1:
+                unit.iteration = data["iteration"] = found.iteration
+            if via != "agent":
+                unit.via = data["via"] = via
+            self._happened(EventKind.STEP_STARTED, plan.id, attempt, data)
         self._active += 1
         self._outbox.append(unit)
 
@@ -338,7 +397,10 @@ class Coordinator(Actor):
             raise ValueError(
                 f"for_each of step {plan.id!r} has {len(fan.items):,} items, over {MAX_ITEMS:,}"
             )
+        if self._fans is None:
+            self._fans = {}
         self._fans[plan.index] = fan
+        found.state = RUNNING
         for index in range(len(fan.items)):
             state = found.items.get(index)
             if state is None or (not state.done and state.due_at is None):
@@ -348,15 +410,14 @@ class Coordinator(Actor):
             else:
                 fan.running += 1
         if fan.done == len(fan.items):
-            data = {"items": fan.done}
-            self._ended(EventKind.STEP_COMPLETED, plan, found.attempts, data)
+            self._fan_done(fan, found)
         else:
             self._more_items(fan)
 
     def _more_items(self, fan: Fan) -> None:
         plan = fan.plan
         states = self.run.step(plan.index).items or {}
-        while fan.waiting and fan.running < fan.limit and not self._stopping:
+        while fan.waiting and fan.running < fan.limit and not self._closing:
             index = fan.waiting.popleft()
             fan.running += 1
             state = states.get(index)
@@ -373,24 +434,28 @@ class Coordinator(Actor):
             payload = item
         else:
             payload = plan.build({**self.run.scope, "item": item, "index": index})
-        self._launch(plan, attempt, payload, via, index)
+        self._launch(plan, self.run.step(plan.index), attempt, payload, index, via)
 
-    def _item_done(self, unit: Unit, data: Mapping[str, Any]) -> None:
+    def _item_done(self, unit: Unit, data: dict[str, Any]) -> None:
         """Note the outcome of one item, and end the step after the last one."""
-        run = self.run
         plan = unit.plan
-        self._happened(EventKind.ITEM_COMPLETED, plan.id, unit.attempt, {"item": unit.item, **data})
-        found = run.step(plan.index)
-        fan = self._fans.get(plan.index)
+        data["item"] = unit.item
+        self._happened(EventKind.ITEM_COMPLETED, plan.id, unit.attempt, data)
+        found = self.run.step(plan.index)
+        fan = None if self._fans is None else self._fans.get(plan.index)
         if fan is None or found.state is StepState.FAILED:
             return
         fan.done += 1
         fan.running -= 1
         if fan.done == len(fan.items):
-            del self._fans[plan.index]
-            self._ended(EventKind.STEP_COMPLETED, plan, found.attempts, {"items": fan.done})
+            self._fan_done(fan, found)
         elif fan.waiting:
             self._guarded(plan, self._more_items, fan)
+
+    def _fan_done(self, fan: Fan, found: StepRun) -> None:
+        if self._fans is not None:
+            self._fans.pop(fan.plan.index, None)
+        self._ended(EventKind.STEP_COMPLETED, fan.plan, found.attempts, {"items": fan.done})
 
     # -- work that has ended -----------------------------------------------------------------------
 
@@ -401,9 +466,12 @@ class Coordinator(Actor):
                 return  # it was stopped, and answered all the same
             self._asked.discard(unit)
         else:
-            if self._workers.get(worker) is not unit:
+            workers = self._workers
+            if workers is None or workers.get(worker) is not unit:
                 return
-            del self._workers[worker]
+            del workers[worker]
+            if self._free is None:
+                self._free = []
             self._free.append(worker)
         self._active -= 1
         self._core.work_ended(self.run, unit)
@@ -418,9 +486,9 @@ class Coordinator(Actor):
         ref = exit.ref
         if ref is None:
             return
-        unit = self._workers.pop(ref, None)
+        unit = None if self._workers is None else self._workers.pop(ref, None)
         if unit is None:
-            if ref in self._free:
+            if self._free is not None and ref in self._free:
                 self._free.remove(ref)
             return
         self._active -= 1
@@ -444,30 +512,24 @@ class Coordinator(Actor):
             self._happened(EventKind.COMPENSATION_COMPLETED, plan.id, unit.attempt)
             self._next_undo()
             return
-        step = plan.definition
-        output = unit.value
-        if isinstance(output, (Handoff, Emit)):
+        output = plain(unit.value)
+        if output.__class__ in (Handoff, Emit):
             # Outside a team or a choreography there is nobody to hand on to: what counts is the data.
-            output = output.data
-        output = plain(output)
-        if step.output_key is not None and not isinstance(output, Mapping):
-            output = {step.output_key: output}
-        if step.output_model is not None:
-            problem = step.output_model.problem(output)
-            if problem is not None:
-                self._failed(plan, unit, OutputMismatch(plan.id, problem))
-                return
+            output = plain(unit.value.data)
+        if plan.checked:
+            if plan.output_key is not None and not isinstance(output, Mapping):
+                output = {plan.output_key: output}
+            if plan.output_model is not None:
+                problem = plan.output_model.problem(output)
+                if problem is not None:
+                    self._failed(plan, unit, OutputMismatch(plan.id, problem))
+                    return
         if unit.item is not None:
             self._item_done(unit, {"output": output})
-            return
-        if plan.iterates and not self._stopping:
+        elif plan.iterates and not self._closing:
             self._iterated(unit, output)
-            return
-        self._completed(unit, output)
-
-    def _completed(self, unit: Unit, output: Any, **more: Any) -> None:
-        data = {"output": output, **more} if more else {"output": output}
-        self._ended(EventKind.STEP_COMPLETED, unit.plan, unit.attempt, data)
+        else:
+            self._completed(plan, unit.attempt, output)
 
     def _iterated(self, unit: Unit, output: Any) -> None:
         """Go round again, or end the step, as its ``until`` or its output says."""
@@ -478,7 +540,7 @@ class Coordinator(Actor):
             self._failed(plan, unit, error)
             return
         if done:
-            self._completed(unit, output)
+            self._completed(plan, unit.attempt, output)
             return
         data = {"iteration": unit.iteration, "output": output}
         self._happened(EventKind.STEP_ITERATED, plan.id, unit.attempt, data)
@@ -488,57 +550,58 @@ class Coordinator(Actor):
 
     def _failed(self, plan: StepPlan, unit: Unit | None, error: BaseException) -> None:
         """Decide what a failed attempt means: another one, something in its place, or the end."""
-        run = self.run
-        found = run.step(plan.index)
+        found = self.run.step(plan.index)
         attempt = found.attempts if unit is None else unit.attempt
-        via = "agent" if unit is None else unit.via
         item = None if unit is None else unit.item
         data: dict[str, Any] = {"error": error_text(error)}
         if item is not None:
             data["item"] = item
-        if unit is not None and not self._stopping and via == "agent":
+        if unit is not None and not self._closing and unit.via == "agent":
             tries = 1 + (found.tries if item is None else (found.items or {})[item].tries)
-            retry = plan.definition.retry
-            if retry is not None and retry.allows(error, tries):
-                chance = self.system.random.random() if retry.jitter else 0.0
-                data["delay_s"] = retry.delay_s(error, tries, chance)
+            delay_s = self._pause_before_retry(plan.definition.retry, error, tries)
+            if delay_s is None and plan.fallback is not None:
+                delay_s = 0.0
+                data["via"] = "fallback"
+            if delay_s is not None:
+                data["delay_s"] = delay_s
                 self._happened(EventKind.STEP_RETRYING, plan.id, attempt, data)
-                self._tick_step(plan, found)
-                return
-            if plan.fallback is not None:
-                data |= {"delay_s": 0.0, "via": "fallback"}
-                self._happened(EventKind.STEP_RETRYING, plan.id, attempt, data)
+                self._timed = True
                 self._tick_step(plan, found)
                 return
         default = plan.default
-        if default is not None:
+        if default is not None or plan.dispensable:
+            data["output"] = None if default is None else plain(default.default)
             if unit is not None and item is not None:
-                self._item_done(unit, {"output": default.default, "error": data["error"]})
-            else:
-                data |= {"output": default.default, "via": "default"}
+                self._item_done(unit, data)
+            elif default is not None:
+                data["via"] = "default"
                 self._ended(EventKind.STEP_COMPLETED, plan, attempt, data)
-        elif plan.dispensable:
-            if unit is not None and item is not None:
-                self._item_done(unit, {"output": None, "error": data["error"]})
             else:
+                del data["output"]
                 self._ended(EventKind.STEP_SKIPPED, plan, attempt, data)
-        else:
-            if item is None or found.state is not StepState.FAILED:
-                self._happened(EventKind.STEP_FAILED, plan.id, attempt, data)
-            self._fail(self._failure(plan, error, attempt))
+            return
+        self._happened(EventKind.STEP_FAILED, plan.id, attempt, data)
+        self._fail(self._failure(plan, error, attempt))
+
+    def _pause_before_retry(
+        self, retry: Retry | None, error: BaseException, tries: int
+    ) -> float | None:
+        """Return how long to wait before the next attempt; None: there is none."""
+        if retry is None or not retry.allows(error, tries):
+            return None
+        chance = self.system.random.random() if retry.jitter else 0.0
+        return retry.delay_s(error, tries, chance)
 
     def _failure(self, plan: StepPlan | None, error: BaseException, attempts: int) -> WorkflowFailed:
         run = self.run
         kind = WorkflowTimedOut if isinstance(error, TimeoutError) else WorkflowFailed
         agent = "" if plan is None else self._core.agent_name(run, plan)
-        if isinstance(error, AgentFailed) and error.__cause__ is not None:
-            error = error.__cause__
         return kind(
             run.plan.name,
             run.id,
             "" if plan is None else plan.id,
             agent,
-            error,
+            cause_of(error),
             attempts=attempts,
             completed=[
                 step.id
@@ -556,30 +619,29 @@ class Coordinator(Actor):
                 run.plan.name, run.id, ", ".join(run.failed_steps), "", run.last_error or "",
                 stored=run.persist,
             )  # fmt: skip
+        self._closing = True
         self._queue.clear()
         if run.plan.definition.on_failure == "cancel":
             self._stop_work()
 
-    @property
-    def _stopping(self) -> bool:
-        """Whether nothing new is started any more."""
-        return self._cancelling is not None or self.run.failure is not None
-
     def _stop_work(self) -> None:
         """Stop all attempts that are under way, and start none of those that were about to."""
-        for worker, unit in self._workers.items():
+        for worker, unit in (self._workers or {}).items():
             if not unit.stopping and not unit.undo:
                 unit.stopping = True
                 worker.exit("shutdown")
-        asked = [unit for unit in self._asked if not unit.undo]
-        unsent = [unit for unit in self._outbox if not unit.undo]
-        self._outbox = [unit for unit in self._outbox if unit.undo]
-        for unit in asked:
+        stopped = [unit for unit in self._asked if not unit.undo]
+        for unit in stopped:
             self._asked.discard(unit)
             if unit.request is not None:
                 unit.request.abandon()
+        held, self._held = self._held or (), None
+        for unit in (*stopped, *held):
             self._core.work_ended(self.run, unit)
-        for unit in [*asked, *unsent]:
+        unsent = [unit for unit in self._outbox if not unit.undo]
+        self._outbox = [unit for unit in self._outbox if unit.undo]
+        # In the order of the page, whatever the sets say: the same run tells the same story.
+        for unit in sorted((*stopped, *held, *unsent), key=lambda unit: unit.plan.index):
             self._active -= 1
             self._work_stopped(unit)
 
@@ -589,11 +651,12 @@ class Coordinator(Actor):
         run = self.run
         cancellation: Cancellation = run.cancel
         self._cancelling = cancellation
-        self._stopped = [
+        self._closing = True
+        self._stopped = tuple(
             plan.id
             for plan, found in zip(run.plan.steps, run.steps, strict=True)
             if found is not None and found.state in BUSY
-        ]
+        )
         if self._undo is None:
             if run.state is not WorkflowState.CANCELLING:
                 data = {"reason": cancellation.reason}
@@ -612,7 +675,7 @@ class Coordinator(Actor):
             if (
                 plan.definition.compensate is not None
                 and found is not None
-                and found.state is StepState.COMPLETED
+                and found.state is COMPLETED
                 and plan.id not in run.undo_failed
             ):
                 undo.append((found.ended_at or 0.0, plan.index))
@@ -624,21 +687,16 @@ class Coordinator(Actor):
         while self._undo:
             index = self._undo.pop()
             plan = run.plan.steps[index]
-            compensation = plan.definition.compensate
-            assert compensation is not None, "only such steps are in the list"
-            found = run.step(index)
-            attempt = found.attempts + 1
+            attempt = run.step(index).attempts + 1
             try:
-                output = run.scope.get(plan.id)
-                payload = self._core.compensation_input(plan, {**run.scope, "output": output})
+                scope = {**run.scope, "output": run.scope.get(plan.id)}
+                payload = self._core.compensation_input(plan, scope)
                 target = self._core.resolve_compensation(plan)
             except Exception as error:
-                self._happened(
-                    EventKind.COMPENSATION_FAILED, plan.id, attempt, {"error": describe(error)}
-                )
+                data = {"error": describe(error)}
+                self._happened(EventKind.COMPENSATION_FAILED, plan.id, attempt, data)
                 continue
-            timeout_s = compensation.timeout_seconds or self._core.default_timeout_s
-            unit = Unit(plan, attempt, payload, target, timeout_s, self.actor_ref)
+            unit = Unit(plan, attempt, payload, target, self._ref)
             unit.undo = True
             self._happened(EventKind.COMPENSATION_STARTED, plan.id, attempt)
             self._active += 1
@@ -647,19 +705,17 @@ class Coordinator(Actor):
 
     def _undo_failed(self, unit: Unit, error: BaseException) -> None:
         plan = unit.plan
+        found = self.run.step(plan.index)
         compensation = plan.definition.compensate
-        retry: Retry | None = None if compensation is None else compensation.retry
-        tries = self.run.step(plan.index).tries + 1
-        if retry is not None and retry.allows(error, tries):
-            self.run.step(plan.index).tries = tries
-            chance = self.system.random.random() if retry.jitter else 0.0
-            delay_s = retry.delay_s(error, tries, chance)
-            assert self._undo is not None, "this was one of them"
+        assert compensation is not None, "it was under way"
+        found.tries += 1
+        delay_s = self._pause_before_retry(compensation.retry, error, found.tries)
+        if delay_s is not None and self._undo is not None:
             self._undo.append(plan.index)
-            self._active += 1  # the pause before the next attempt counts as work
-            self.send_after(delay_s, UndoAgain())
+            self._active += 1  # the pause counts as work, so that the run does not end in it
+            self.send_after(delay_s, UNDO)
             return
-        data = {"error": describe(error)}
+        data = {"error": error_text(error)}
         self._happened(EventKind.COMPENSATION_FAILED, plan.id, unit.attempt, data)
         self._next_undo()
 
@@ -668,7 +724,7 @@ class Coordinator(Actor):
     def _take_signals(self) -> None:
         """Give signals to the steps that wait for them, in the order in which they came."""
         run = self.run
-        if not run.signals or self._stopping:
+        if not run.signals or self._closing:
             return
         for plan, found in zip(run.plan.steps, run.steps, strict=True):
             if found is None or found.state is not StepState.WAITING:
@@ -686,30 +742,29 @@ class Coordinator(Actor):
                         continue
                 run.signals.remove(signal)
                 if run.persist:
-                    self._used_signals.append(signal.number)
+                    self._used_signals = (*self._used_signals, signal.number)
                 self._signalled(plan, signal.payload)
                 break
 
     def _signalled(self, plan: StepPlan, payload: Any) -> None:
-        step = plan.definition
         output = plain(payload)
-        if step.output_key is not None and not isinstance(output, Mapping):
-            output = {step.output_key: output}
-        if step.output_model is not None:
-            problem = step.output_model.problem(output)
+        if plan.output_key is not None and not isinstance(output, Mapping):
+            output = {plan.output_key: output}
+        if plan.output_model is not None:
+            problem = plan.output_model.problem(output)
             if problem is not None:
                 self._failed(plan, None, OutputMismatch(plan.id, problem))
                 return
-        self._ended(EventKind.STEP_COMPLETED, plan, 0, {"output": output})
+        self._completed(plan, 0, output)
 
     def _tick(self) -> None:
         run = self.run
-        limit = run.plan.definition.timeout_seconds
+        limit = run.plan.timeout_s
         if (
             limit is not None
-            and not self._stopping
+            and not self._closing
             and run.started_at is not None
-            and self._core.now() >= run.started_at + limit
+            and self._now + CLOCK_SLACK_S >= run.started_at + limit
         ):
             self._fail(self._failure(None, TimeLimit(limit), 0))
             self._stop_work()
@@ -720,71 +775,67 @@ class Coordinator(Actor):
 
     def _tick_step(self, plan: StepPlan, found: StepRun) -> None:
         """Go on with a step whose time has come."""
-        if self._stopping:
+        if self._closing:
             return
-        now = self._core.now() + CLOCK_SLACK_S
+        now = self._now + CLOCK_SLACK_S
         if found.items:
             self._tick_items(plan, found, now)
         if found.due_at is None or found.due_at > now:
             return
         found.due_at = None
-        if found.state is StepState.RETRYING:
+        if found.state is not StepState.WAITING:
             self._guarded(plan, self._work, plan, False)
-        elif found.state is StepState.SLEEPING:
-            self._guarded(plan, self._work, plan, False)
-        elif found.state is StepState.WAITING:
-            wait = plan.definition.wait_for
-            assert wait is not None, "only such steps wait"
-            if wait.has_default:
-                self._signalled(plan, wait.default)
-            else:
-                self._failed(plan, None, SignalTimeout(wait.signal, wait.timeout_seconds))
+            return
+        wait = plan.definition.wait_for
+        assert wait is not None, "only such steps wait"
+        if wait.has_default:
+            self._signalled(plan, wait.default)
+        else:
+            self._failed(plan, None, SignalTimeout(wait.signal, wait.timeout_seconds))
 
     def _tick_items(self, plan: StepPlan, found: StepRun, now: float) -> None:
-        due = [
-            index
-            for index, item in (found.items or {}).items()
-            if item.due_at is not None and item.due_at <= now
-        ]
-        fan = self._fans.get(plan.index)
+        states = found.items or {}
+        due = [i for i, item in states.items() if item.due_at is not None and item.due_at <= now]
+        fan = None if self._fans is None else self._fans.get(plan.index)
         if fan is None:
             return
         for index in due:
-            state = (found.items or {})[index]
+            state = states[index]
             state.due_at = None
+            attempt = state.attempts + 1
             self._guarded(
-                plan,
-                self._launch_item,
-                plan,
-                index,
-                fan.items[index],
-                state.attempts + 1,
-                state.via,
+                plan, self._launch_item, plan, index, fan.items[index], attempt, state.via
             )
-
-    def next_due(self) -> float | None:
-        """Return when the run goes on by itself, in seconds since the epoch; None: never."""
-        return next_due(self.run)
 
     # -- going on ----------------------------------------------------------------------------------
 
     def _continue(self) -> None:
         """Start what is ready, write what happened, and end or park when nothing is left to do."""
         queue = self._queue
-        while queue and not self._stopping:
-            self._consider(self.run.plan.steps[queue.popleft()])
+        if queue:
+            steps = self.run.plan.steps
+            for index in queue:  # it may grow meanwhile: a skipped step releases others
+                if self._closing:
+                    break
+                self._consider(steps[index])
+            queue.clear()
         if not self._active and not self._ending:
             self._nothing_under_way()
-        self._write()
+        if self._told:
+            self._write()
+        elif self._outbox:
+            units, self._outbox = self._outbox, []
+            for unit in units:
+                self._send(unit)
         if not self._active and not self._unwritten:
             self._rest()
-        elif self._timer_at is not None:
+        elif self._timed and not self._closing:
             self._arm()
 
     def _nothing_under_way(self) -> None:
         """Find out whether the run has ended."""
         run = self.run
-        if self._cancelling is None and run.failure is None and self._undo is None:
+        if not self._closing:
             if run.finished_steps == len(run.steps):
                 self._complete()
                 return
@@ -809,11 +860,10 @@ class Coordinator(Actor):
         if self._cancelling is not None:
             self._end(EventKind.WORKFLOW_CANCELLED, {"reason": self._cancelling.reason})
         else:
-            error = run.failure or run.last_error or ""
-            self._end(
-                EventKind.WORKFLOW_FAILED,
-                {"error": failure_text(error), "steps": list(run.failed_steps)},
-            )
+            if run.failure is None:
+                self._fail(None)
+            data = {"error": failure_text(run.failure), "steps": list(run.failed_steps)}
+            self._end(EventKind.WORKFLOW_FAILED, data)
 
     def _complete(self) -> None:
         run = self.run
@@ -821,7 +871,7 @@ class Coordinator(Actor):
             run.result = run.collect()
         except Exception as error:
             # The output's template reads what is not there.
-            run.failure = self._failure(None, error, 0)
+            self._fail(self._failure(None, error, 0))
             self._nothing_under_way()
             return
         self._end(EventKind.WORKFLOW_COMPLETED, None)
@@ -853,9 +903,9 @@ class Coordinator(Actor):
             return
         group = Acknowledged(self._outbox, self._events)
         records, used = self._records, self._used_signals
-        self._outbox, self._events, self._records, self._used_signals = [], [], [], []
+        self._outbox, self._events, self._records, self._used_signals = [], [], [], ()
         update: RunUpdate | None = None
-        if changed:
+        if changed and run.lease is not None:
             self._stored_state = state
             due = next_due(run) if state == WorkflowState.WAITING else None
             update = RunUpdate(
@@ -866,57 +916,72 @@ class Coordinator(Actor):
             )
         self._unwritten += 1
         try:
-            self._core.store_events(run, records, update, used, group, self.actor_ref)
+            self._core.store_events(run, records, update, used, group, self._ref)
         except Exception as error:
             # What cannot be stored at all: the step that returned it must not pass for finished.
             group.error = error
-            self.actor_ref.tell(group)
+            self._ref.tell(group)
 
     def _state_to_store(self) -> str:
         run = self.run
-        if run.state is WorkflowState.RUNNING and not self._active:
+        if run.state is _WORKFLOW_RUNNING and not self._active:
             return str(WorkflowState.WAITING)
         return str(run.state)
 
     def _acknowledged(self, group: Acknowledged) -> None:
         self._unwritten -= 1
         if group.error is not None:
-            self._not_written(group.error)
-            return
+            # The store failed: nothing of the group counts, and the run stops here, loudly.
+            self._core.store_failed(self.run, group.error)
+            self.exit("shutdown")
         if group.events:
             self._core.publish(self.run, group.events)
         for unit in group.units:
-            if self._stopping and not unit.undo:
+            if self._closing and not unit.undo:
                 self._active -= 1
                 if not self._ending:
                     self._work_stopped(unit)
             else:
                 self._send(unit)
 
-    def _not_written(self, error: BaseException) -> None:
-        """The store failed: nothing of the group counts, and the run stops here, loudly."""
-        self._core.store_failed(self.run, error)
-        self.exit("shutdown")
+    # -- asking ------------------------------------------------------------------------------------
 
     def _turn(self, unit: Unit) -> None:
         """It is the turn of an attempt that has waited for its agent's limit."""
-        if self._stopping and not unit.undo:
+        if self._held is None or unit not in self._held:
             self._core.work_ended(self.run, unit)
-            self._active -= 1
-            self._work_stopped(unit)
-        else:
-            self._send(unit)
+            return
+        self._held.discard(unit)
+        self._send(unit)
 
     def _send(self, unit: Unit) -> None:
         """Have an attempt begin: agents are asked directly, others by a worker."""
-        if not self._core.work_started(self.run, unit):
-            return  # the agent's limit is reached; this comes again when it is its turn
+        core = self._core
+        if core.busy_with_limits and not core.has_room(unit):
+            if self._held is None:
+                self._held = set()
+            self._held.add(unit)
+            return
+        run = self.run
+        unit.context = WorkContext(run, unit)
+        if core.tracer is not None or run.listeners is not None:
+            core.observe_work(run, unit)
+        plan = unit.plan
+        timeout_s = plan.timeout_s
+        if unit.undo and plan.definition.compensate is not None:
+            timeout_s = plan.definition.compensate.timeout_seconds
         target = unit.target
         if isinstance(target, Agent):
             self._asked.add(unit)
-            unit.ask(target, self.system)
+            if timeout_s is None:
+                core.limit_time(unit)
+            unit.ask(target, core.home, timeout_s or core.precise_timeout_s)
             return
+        unit.timeout_s = timeout_s or core.default_timeout_s
+        core.prepare_scope(run, unit)
         worker = self._free.pop() if self._free else self.spawn(Worker)
+        if self._workers is None:
+            self._workers = {}
         self._workers[worker] = unit
         unit.worker = worker
         worker.tell(unit)
@@ -926,7 +991,8 @@ class Coordinator(Actor):
     def _arm(self) -> None:
         """Have this actor told when the next time comes that the run waits for."""
         due = next_due(self.run)
-        if due is None or self._stopping:
+        if due is None:
+            self._timed = False
             return
         if self._timer is not None:
             if self._timer_at <= due:
@@ -937,10 +1003,9 @@ class Coordinator(Actor):
 
     def _rest(self) -> None:
         """End this actor: the run has ended, or only waits, which needs no actor."""
-        run = self.run
         if self._ending:
             self._conclude()
-        run.ref = None
+        self.run.ref = None
         self.exit("shutdown")
 
     def _conclude(self) -> None:
@@ -959,81 +1024,12 @@ class Coordinator(Actor):
                 run.state,
                 cancellation.reason,
                 already_finished=self._cancelling is None,
-                stopped_steps=tuple(self._stopped),
+                stopped_steps=self._stopped,
                 compensated_steps=run.compensated,
                 failed_compensations=run.undo_failed,
             )
             for request in cancellation.requests:
                 request.reply(report)
-
-
-MAX_ITEMS: Final = 1_000_000
-"""Items of one ``for_each``."""
-
-CLOCK_SLACK_S: Final = 1e-6
-"""Timers may fire a hair before the moment that a sum of floats stands for."""
-
-
-class Fan:
-    """A step with ``for_each`` under way."""
-
-    __slots__ = ("done", "items", "limit", "plan", "running", "waiting")
-
-    def __init__(self, plan: StepPlan, items: list[Any]) -> None:
-        self.plan = plan
-        self.items = items
-        self.limit = plan.max_concurrency or len(items)
-        self.done = 0
-        self.running = 0
-        self.waiting: deque[int] = deque()
-        """Items that have not been started, by index."""
-
-
-class Turn:
-    """Told by the engine: an attempt may ask its agent now."""
-
-    __slots__ = ("unit",)
-
-    def __init__(self, unit: Unit) -> None:
-        self.unit = unit
-
-
-class UndoAgain:
-    """Told by a timer: the pause before the next attempt at a compensation is over."""
-
-    __slots__ = ()
-
-
-def is_done(plan: StepPlan, output: Any, iteration: int, scope: Mapping[str, Any]) -> bool:
-    """Tell whether a step that repeats has done enough.
-
-    It has when its ``until`` holds; without one, when its output says ``done`` or ``approved``, or
-    says neither, because then there is nothing to wait for.
-    """
-    if iteration >= plan.max_iterations:
-        return True
-    if plan.until is not None:
-        around = {**scope, "output": output, plan.id: output, "iteration": iteration}
-        return plan.until.test(around)
-    if not isinstance(output, Mapping):
-        return True
-    fields = cast("Mapping[str, Any]", output)
-    verdicts = [fields[name] for name in ("done", "approved") if name in fields]
-    return not verdicts or any(bool(verdict) for verdict in verdicts)
-
-
-def next_input(payload: Any, previous: Any) -> Any:
-    """Return the input of the next iteration: the step's own, overlaid with its last output.
-
-    >>> next_input({"draft": "a", "query": "q"}, {"draft": "b", "approved": False})
-    {'draft': 'b', 'query': 'q', 'approved': False}
-    """
-    if not isinstance(payload, Mapping):
-        return previous
-    fields = cast("Mapping[str, Any]", payload)
-    if isinstance(previous, Mapping):
-        return {**fields, **cast("Mapping[str, Any]", previous)}
-    return {**fields, "result": previous}
 
 
 def next_due(run: Run) -> float | None:
@@ -1046,25 +1042,27 @@ def next_due(run: Run) -> float | None:
             times.append(found.due_at)
         if found.items:
             times += [item.due_at for item in found.items.values() if item.due_at is not None]
-    limit = run.plan.definition.timeout_seconds
+    limit = run.plan.timeout_s
     if limit is not None and run.started_at is not None and not run.state.finished:
         times.append(run.started_at + limit)
     return min(times) if times else None
 
 
+def cause_of(error: BaseException) -> BaseException:
+    """Return the handler's own error where an agent only passes it on."""
+    if isinstance(error, AgentFailed) and error.__cause__ is not None:
+        return error.__cause__
+    return error
+
+
 def error_text(error: BaseException) -> str:
     """Return what an attempt's error says, without who was asked: that is known."""
-    if isinstance(error, AgentFailed) and error.__cause__ is not None:
-        error = error.__cause__
-    return describe(error)
+    return describe(cause_of(error))
 
 
-def failure_text(error: BaseException | str) -> str:
+def failure_text(error: BaseException | None) -> str:
     """Return what a failed run says about itself in its journal."""
     if isinstance(error, WorkflowFailed):
         where = f"step {error.step!r}: " if error.step else ""
         return where + error.reason
-    return describe(error)
-
-
-__all__ = ["ASK", "LAST", "Coordinator", "next_due"]
+    return describe(error or "")

@@ -7,11 +7,12 @@ wait for a time. All state of live runs belongs to the loop of its system. The p
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from agenticaiframework.actors import Actor, ActorDied, Agent, Exit, Request, describe_reason
+from agenticaiframework.actors import Actor, ActorDied, Exit, Request, describe_reason
 
 from agenticaiframework.actors.request import new_request
 
@@ -27,7 +28,7 @@ from .status import CancelReport, WorkflowState
 from .store import Durability, FencedOut, NewRun, Record, RunUpdate, Signal, StoreError
 from .templates import compile_template
 from .tracing import CANCELLED, OK, Tracer
-from .work import Unit, work_context
+from .work import Unit, WorkContext
 from .workflow_events import EventKind, WorkflowEvent
 
 if TYPE_CHECKING:
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
 
 MAX_SIGNALS: Final = 10_000
 """Signals that may wait in one run for a step that takes them."""
+
+SWEEP_S: Final = 1.0
+"""How often attempts are looked for that have used up the default time limit."""
 
 MAX_RESTARTS: Final = 3
 """How often a stored run's coordinator that crashed is started again."""
@@ -176,6 +180,13 @@ class EngineCore(Actor):
         # where time is simulated.
         self._clock: Callable[[], float] = system.loop.time
         self._epoch = self.config.wall_clock() - self._clock()
+        self._sweep: asyncio.TimerHandle | None = None
+        """The timer of the next look for attempts that take too long."""
+        default = self.default_timeout_s
+        swept = default is not None and default >= 10 * SWEEP_S
+        self._swept_timeout_s = default if swept else None
+        self.precise_timeout_s = None if swept else default
+        """The default time limit, where it is so short that each attempt gets a timer."""
         self.tracer: Tracer | None = None
         if self.config.enable_tracing:
             self.tracer = setup.make_tracer(self.now, system.random)
@@ -202,6 +213,8 @@ class EngineCore(Actor):
         return self._epoch + self._clock()
 
     async def on_stop(self, reason: Any) -> None:
+        if self._sweep is not None:
+            self._sweep.cancel()
         for run in list(self.runs.values()):
             if not run.state.finished:
                 self._interrupt(run, "its engine has been stopped")
@@ -597,24 +610,54 @@ class EngineCore(Actor):
             return target_name(run.bound[plan.index]) if run.bound else ""
         return ""
 
-    def work_started(self, run: Run, unit: Unit) -> bool:
-        """Prepare an attempt; False when it has to wait for the agent's limit."""
+    def has_room(self, unit: Unit) -> bool:
+        """Give an attempt a place at its agent, or in the queue for it (False)."""
         limits = self._limits
-        if limits is not None and not limits.enter(self._limited(unit), unit):
-            return False
-        if unit.context is None:
-            unit.context = context = work_context(run, unit)
-            if self.tracer is not None:
-                self._begin_span(self.tracer, run, unit, context)
-            if run.listeners is not None:
-                emit = self._emitter(run, unit)
-                clock = self.system.clock
-                context[CHUNKS] = ChunkSink(emit, clock, (run.plan.name,), unit.plan.id)
-            if not isinstance(unit.target, Agent):
-                emit_or_not = None if run.listeners is None else self._emitter(run, unit)
-                path = (run.plan.name, unit.plan.id)
-                unit.scope = Scope(self.resolve, context, emit_or_not, path)
-        return True
+        return limits is None or limits.enter(self._limited(unit), unit)
+
+    def observe_work(self, run: Run, unit: Unit) -> None:
+        """Begin an attempt's span, and let its agent's parts of an answer reach who streams."""
+        if self.tracer is not None:
+            self._begin_span(self.tracer, run, unit)
+        if run.listeners is not None and isinstance(unit.context, WorkContext):
+            emit = self._emitter(run, unit)
+            path = (run.plan.name,)
+            sink = ChunkSink(emit, self.home.clock, path, unit.plan.id)
+            unit.context.added = {CHUNKS: sink}
+
+    def prepare_scope(self, run: Run, unit: Unit) -> None:
+        """Give whoever asks others itself what it hands down to them."""
+        emit = None if run.listeners is None else self._emitter(run, unit)
+        unit.scope = Scope(self.resolve, unit.context, emit, (run.plan.name, unit.plan.id))
+
+    def limit_time(self, unit: Unit) -> None:
+        """Let the default time limit hold for an attempt.
+
+        A timer for each attempt would cost as much as the attempt's own message. The default is for
+        agents that hang, and they may hang a little longer: overdue attempts are looked for once a
+        second.
+        """
+        limit = self._swept_timeout_s
+        if limit is not None:
+            unit.deadline = self._clock() + limit
+            if self._sweep is None:
+                self._sweep = self.home.call_later(SWEEP_S, self._look_for_overdue)
+
+    def _look_for_overdue(self) -> None:
+        self._sweep = None
+        now = self._clock()
+        limit = self._swept_timeout_s or 0.0
+        waiting = False
+        for ref in list(self._coordinators):
+            actor = ref._actor
+            for unit in list(actor.asked) if isinstance(actor, Coordinator) else ():
+                if unit.deadline is None or unit.request is None:
+                    continue
+                waiting = True
+                if unit.deadline <= now:
+                    unit.request.expire(limit)
+        if waiting and self._sweep is None:
+            self._sweep = self.home.call_later(SWEEP_S, self._look_for_overdue)
 
     def _emitter(self, run: Run, unit: Unit) -> Callable[[Any], None]:
         def emit(event: Any) -> None:
@@ -625,9 +668,7 @@ class EngineCore(Actor):
 
         return emit
 
-    def _begin_span(
-        self, tracer: Tracer, run: Run, unit: Unit, context: dict[str, Any]
-    ) -> None:
+    def _begin_span(self, tracer: Tracer, run: Run, unit: Unit) -> None:
         name = target_name(unit.target)
         unit.span = tracer.start(
             f"invoke_agent {name}",
@@ -639,12 +680,8 @@ class EngineCore(Actor):
                 "gen_ai.agent.name": name,
                 "workflow.step": unit.plan.id,
                 "workflow.attempt": unit.attempt,
-                "workflow.idempotency_key": context["idempotency_key"],
             },
         )
-        context["trace_id"] = unit.span.trace_id
-        context["span_id"] = unit.span.span_id
-        context["traceparent"] = unit.span.traceparent
 
     def work_ended(self, run: Run, unit: Unit) -> None:
         """Note that an attempt has ended, or been stopped."""
@@ -656,6 +693,11 @@ class EngineCore(Actor):
             following = limits.leave(self._limited(unit), unit)
             if following is not None:
                 self._give_turn(following)
+
+    @property
+    def busy_with_limits(self) -> bool:
+        """Whether any agent has a limit."""
+        return self._limits is not None
 
     def _limited(self, unit: Unit) -> str:
         return self.setup.directory.agent_name(unit.target)
@@ -679,7 +721,7 @@ class EngineCore(Actor):
         run: Run,
         records: list[Record],
         update: RunUpdate | None,
-        used: list[int],
+        used: tuple[int, ...],
         group: Acknowledged,
         coordinator: ActorRef[Any],
     ) -> None:

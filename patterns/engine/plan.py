@@ -29,8 +29,8 @@ class StepPlan:
 
     __slots__ = (
         "build",
+        "checked",
         "condition",
-        "default_of",
         "definition",
         "delay_s",
         "dependents",
@@ -39,10 +39,14 @@ class StepPlan:
         "id",
         "index",
         "iterates",
+        "input_model",
         "kind",
         "max_concurrency",
         "max_iterations",
+        "output_key",
+        "output_model",
         "plain",
+        "timeout_s",
         "until",
         "when",
     )
@@ -68,6 +72,12 @@ class StepPlan:
         self.iterates = self.max_iterations > 1
         self.when = _expression(step.wait_for.when if step.wait_for else None)
         self.delay_s = step.delay or 0.0
+        self.timeout_s = step.timeout_seconds
+        self.input_model = step.input_model
+        self.output_model = step.output_model
+        self.output_key = step.output_key
+        self.checked = step.output_key is not None or step.output_model is not None
+        """Whether the output is looked at before it counts."""
         self.plain = (
             self.kind == ASK
             and self.condition is None
@@ -117,16 +127,22 @@ class Plan:
         "compensates",
         "definition",
         "depends",
+        "labels",
+        "name",
         "names",
         "needed",
         "output",
         "roots",
         "steps",
+        "timeout_s",
         "waits_for",
     )
 
     def __init__(self, definition: WorkflowDefinition) -> None:
         self.definition = definition
+        self.name = definition.name
+        self.labels = definition.labels
+        self.timeout_s = definition.timeout_seconds
         read = {step.id: readings(step) for step in definition.steps}
         self.depends: Mapping[str, tuple[str, ...]] = dependencies(definition, read)
         position = {step.id: n for n, step in enumerate(definition.steps)}
@@ -167,11 +183,6 @@ class Plan:
         """Who is asked in each step, as last looked up by whom at which state of its names."""
         self._text: str | None = None
         self._hash: str | None = None
-
-    @property
-    def name(self) -> str:
-        """The workflow's name."""
-        return self.definition.name
 
     @property
     def text(self) -> str:

@@ -35,99 +35,79 @@ BUSY: Final = frozenset(
 class StepRun:
     """What has become of one step in one run."""
 
-    __slots__ = (
-        "attempts",
-        "due_at",
-        "ended_at",
-        "error",
-        "items",
-        "iteration",
-        "previous",
-        "slept",
-        "started_at",
-        "state",
-        "tries",
-        "via",
-    )
-
-    def __init__(self) -> None:
-        self.state = PENDING
-        self.attempts = 0
-        """The number of the latest attempt, over all resumptions."""
-        self.tries = 0
-        """Failed attempts that count against the retry policy."""
-        self.iteration = 1
-        self.started_at: float | None = None
-        self.ended_at: float | None = None
-        self.due_at: float | None = None
-        """When a waiting, sleeping or retrying step goes on, in seconds since the epoch."""
-        self.error: str | None = None
-        self.previous: Any = None
-        """The output of the iteration before."""
-        self.items: dict[int, Item] | None = None
-        self.via = "agent"
-        """Who works on it: the ``agent``, or its ``fallback``."""
-        self.slept = False
-        """Whether the delay before the work is over."""
+    # Class attributes as defaults: one is made for each step of each run, and few change much.
+    state = PENDING
+    attempts = 0
+    """The number of the latest attempt, over all resumptions."""
+    tries = 0
+    """Failed attempts that count against the retry policy."""
+    iteration = 1
+    started_at: float | None = None
+    ended_at: float | None = None
+    due_at: float | None = None
+    """When a waiting, sleeping or retrying step goes on, in seconds since the epoch."""
+    error: str | None = None
+    previous: Any = None
+    """The output of the iteration before."""
+    items: dict[int, Item] | None = None
+    via = "agent"
+    """Who works on it: the ``agent``, or its ``fallback``."""
 
 
 class Item:
     """One item of a step with ``for_each``."""
 
-    __slots__ = ("attempts", "done", "due_at", "output", "running", "tries", "via")
-
-    def __init__(self) -> None:
-        self.attempts = 0
-        self.tries = 0
-        self.done = False
-        self.running = False
-        self.output: Any = None
-        self.due_at: float | None = None
-        self.via = "agent"
+    attempts = 0
+    tries = 0
+    done = False
+    running = False
+    output: Any = None
+    due_at: float | None = None
+    via = "agent"
 
 
 class Run:
     """One execution of a plan. Owned by its coordinator, between two of them by the engine."""
 
-    __slots__ = (
-        "__weakref__",
-        "accepted",
-        "bound",
-        "cancel",
-        "compensated",
-        "created_at",
-        "error",
-        "failed_steps",
-        "failure",
-        "finished_at",
-        "finished_steps",
-        "id",
-        "input",
-        "labels",
-        "last_error",
-        "lease",
-        "left",
-        "listeners",
-        "outside",
-        "parent",
-        "parent_span",
-        "persist",
-        "plan",
-        "reason",
-        "ref",
-        "restarts",
-        "result",
-        "scope",
-        "signals",
-        "skipped",
-        "span",
-        "started_at",
-        "state",
-        "steps",
-        "undo_failed",
-        "waiters",
-        "waking",
-    )
+    started_at: float | None = None
+    finished_at: float | None = None
+    finished_steps = 0
+    failed_steps: tuple[str, ...] = ()
+    last_error: str | None = None
+    reason: str | None = None
+    """Why it was cancelled."""
+    compensated: tuple[str, ...] = ()
+    undo_failed: tuple[str, ...] = ()
+
+    persist = False
+    lease: Lease | None = None
+    bound: Sequence[Any] = ()
+    """Who is asked in each step, by index."""
+    ref: ActorRef[Any] | None = None
+    """The coordinator, while there is one."""
+    waiters: list[Any] | None = None
+    """Requests that are answered when the run ends."""
+    listeners: list[Callable[[WorkflowEvent], None]] | None = None
+    signals: list[Any] | None = None
+    """Signals that no step has taken yet, oldest first."""
+    parent: str | None = None
+    error: BaseException | None = None
+    """The error that a failed run raises in those who wait for it."""
+    failure: BaseException | None = None
+    """What made it fail, while compensations still run."""
+    result: Any = None
+    cancel: Any = None
+    """A cancellation that was asked for and has not been carried out."""
+    restarts = 0
+    accepted: Any = None
+    """A request that is answered when the run is stored."""
+    span: Any = None
+    parent_span: Any = None
+    """The span of the attempt that this run is a part of."""
+    outside: Any = None
+    """The tracing context of who started it."""
+    waking: Any = None
+    """The timer of a parked run."""
 
     def __init__(self, run_id: str, plan: Plan, input_data: Any, created_at: float) -> None:
         self.id = run_id
@@ -135,51 +115,13 @@ class Run:
         self.input = input_data
         self.state = WorkflowState.PENDING
         self.created_at = created_at
-        self.started_at: float | None = None
-        self.finished_at: float | None = None
         self.skipped: set[str] = _NONE
         self.scope: dict[str, Any] = {"input": input_data, SKIPPED: _NONE}
         """What references read: the input, and the outputs of the steps that have ended."""
         self.steps: list[StepRun | None] = [None] * len(plan.steps)
         self.left = plan.waits_for.copy()
         """How many steps each one still waits for."""
-        self.finished_steps = 0
-        self.failed_steps: tuple[str, ...] = ()
-        self.last_error: str | None = None
-        self.reason: str | None = None
-        self.compensated: tuple[str, ...] = ()
-        self.undo_failed: tuple[str, ...] = ()
-
-        self.persist = False
-        self.lease: Lease | None = None
-        self.bound: Sequence[Any] = ()
-        """Who is asked in each step, by index."""
-        self.ref: ActorRef[Any] | None = None
-        """The coordinator, while there is one."""
-        self.waiters: list[Any] | None = None
-        """Requests that are answered when the run ends."""
-        self.listeners: list[Callable[[WorkflowEvent], None]] | None = None
-        self.signals: list[Any] | None = None
-        """Signals that no step has taken yet, oldest first."""
-        self.labels: Mapping[str, str] = plan.definition.labels
-        self.parent: str | None = None
-        self.error: BaseException | None = None
-        """The error that a failed run raises in those who wait for it."""
-        self.failure: BaseException | None = None
-        """What made it fail, while compensations still run."""
-        self.result: Any = None
-        self.cancel: Any = None
-        """A cancellation that was asked for and has not been carried out."""
-        self.restarts = 0
-        self.accepted: Any = None
-        """A request that is answered when the run is stored."""
-        self.span: Any = None
-        self.parent_span: Any = None
-        """The span of the attempt that this run is a part of."""
-        self.outside: Any = None
-        """The tracing context of who started it."""
-        self.waking: Any = None
-        """The timer of a parked run."""
+        self.labels: Mapping[str, str] = plan.labels
 
     def __repr__(self) -> str:
         return f"<Run {self.id} of {self.plan.name!r}: {self.state}>"
@@ -203,27 +145,26 @@ class Run:
         if plan is not None:
             change(self, plan, self.step(plan.index), attempt, data or {}, at)
 
-    def settle(self, plan: StepPlan, state: StepState, output: Any, at: float) -> list[int]:
-        """Note that a step has ended, and return the steps that need wait no longer."""
+    def settle(self, plan: StepPlan, state: StepState, output: Any, at: float) -> None:
+        """Note that a step has ended, and that the steps behind it wait for one less."""
         found = self.steps[plan.index]
         if found is None:
             found = self.steps[plan.index] = StepRun()
         found.state = state
         found.ended_at = at
-        found.due_at = None
-        found.previous = None
-        found.items = None
+        if found.due_at is not None:
+            found.due_at = None
+        if found.iteration > 1:
+            found.previous = None
+        if found.items is not None:
+            found.items = None
         self.scope[plan.id] = output
         self.finished_steps += 1
         if state is not COMPLETED:
             self._mark_skipped(plan.id)
-        released: list[int] = []
         left = self.left
         for index in plan.dependents:
             left[index] -= 1
-            if not left[index]:
-                released.append(index)
-        return released
 
     def _mark_skipped(self, step_id: str) -> None:
         if self.skipped is _NONE:
@@ -411,7 +352,6 @@ def _started(
     run: Run, plan: StepPlan, found: StepRun, attempt: int, data: Mapping[str, Any], at: float
 ) -> None:
     found.state = RUNNING
-    found.slept = True
     if found.started_at is None:
         found.started_at = at
     item = _item(found, data)

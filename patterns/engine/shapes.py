@@ -163,12 +163,18 @@ def fits(found: str, wanted: str) -> bool:
     return found == wanted or "any" in (found, wanted) or (found, wanted) == ("integer", "number")
 
 
+_PLAIN: Final = frozenset({dict, list, str, int, float, bool, type(None)})
+"""The classes of most outputs, told at the price of one look-up."""
+
+
 def plain(value: Any) -> Any:
     """Return a pydantic model or dataclass as a mapping of its fields, anything else as it is.
 
     What an agent returns reads the same in the run that got it and in the one that found it in the
     journal after a crash.
     """
+    if value.__class__ in _PLAIN:
+        return value
     if isinstance(value, BaseModel):
         return value.model_dump()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

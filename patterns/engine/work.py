@@ -7,7 +7,7 @@ worker is told to exit, which cancels its await; the kernel abandons and fences 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from agenticaiframework.actors import Actor, ActorDied, HandlerCancelled
@@ -25,26 +25,26 @@ UNSET: Final[Any] = object()
 class Unit:
     """One attempt: who is asked what, and what came of it. Owned by its coordinator."""
 
-    __slots__ = (
-        "attempt",
-        "context",
-        "coordinator",
-        "error",
-        "item",
-        "iteration",
-        "payload",
-        "plan",
-        "request",
-        "scope",
-        "span",
-        "stopping",
-        "target",
-        "timeout_s",
-        "undo",
-        "value",
-        "via",
-        "worker",
-    )
+    # Class attributes as defaults: one is made for each attempt, and most are never touched.
+    timeout_s: float | None = None
+    """The step's own time limit."""
+    item: int | None = None
+    iteration = 1
+    via = "agent"
+    undo = False
+    value: Any = UNSET
+    error: BaseException | None = None
+    worker: ActorRef[Any] | None = None
+    """Who carries it out, unless it is an agent: those are asked directly."""
+    request: AgentRequest | None = None
+    deadline: float | None = None
+    """When the engine's own time limit ends it, by the loop's clock."""
+    stopping = False
+    """Whether its worker has been told to end."""
+    span: Any = None
+    context: Mapping[str, Any] | None = None
+    scope: Scope | None = None
+    """For whom runs others: what it hands down to them."""
 
     def __init__(
         self,
@@ -52,30 +52,13 @@ class Unit:
         attempt: int,
         payload: Any,
         target: Askable,
-        timeout_s: float | None,
         coordinator: ActorRef[Any],
     ) -> None:
         self.plan = plan
         self.attempt = attempt
         self.payload = payload
         self.target = target
-        self.timeout_s = timeout_s
         self.coordinator = coordinator
-        self.item: int | None = None
-        self.iteration = 1
-        self.via = "agent"
-        self.undo = False
-        self.value: Any = UNSET
-        self.error: BaseException | None = None
-        self.worker: ActorRef[Any] | None = None
-        """Who carries it out, unless it is an agent: those are asked directly."""
-        self.request: AgentRequest | None = None
-        self.stopping = False
-        """Whether its worker has been told to end."""
-        self.span: Any = None
-        self.context: Mapping[str, Any] | None = None
-        self.scope: Scope | None = None
-        """For whom runs others: what it hands down to them."""
 
     @property
     def answered(self) -> bool:
@@ -85,12 +68,12 @@ class Unit:
     # An agent's answer needs no actor that waits for it: the request tells this unit, and this unit
     # tells the coordinator.
 
-    def ask(self, agent: Agent, system: ActorSystem) -> None:
+    def ask(self, agent: Agent, system: ActorSystem, timeout_s: float | None) -> None:
         """Ask *agent*; the coordinator is told when the answer is there."""
-        self.request = agent.request(
-            self.payload, self.timeout_s, context=self.context, system=system
+        self.request = request = agent.request(
+            self.payload, timeout_s, context=self.context, system=system
         )
-        self.request.notify(self)
+        request.notify(self)
 
     def _reply_ready(self, request: Request, /) -> None:
         try:
@@ -126,22 +109,63 @@ def idempotency_key(run: Run, unit: Unit) -> str:
     return f"{run.id}:{unit.plan.id}{item}{iteration}{undo}:{unit.attempt}"
 
 
-def work_context(run: Run, unit: Unit) -> dict[str, Any]:
-    """Return what the handlers of this attempt find in `agent_context`."""
-    context: dict[str, Any] = {
-        "workflow_id": run.id,
-        "workflow": run.plan.name,
-        "step": unit.plan.id,
-        "attempt": unit.attempt,
-        "idempotency_key": idempotency_key(run, unit),
-    }
-    if unit.item is not None:
-        context["item"] = unit.item
-    if unit.iteration != 1:
-        context["iteration"] = unit.iteration
-    if unit.undo:
-        context["compensating"] = True
-    return context
+class WorkContext(Mapping[str, Any]):
+    """What the handlers of an attempt find in `agent_context`, worked out when it is looked at.
+
+    ``workflow_id``, ``workflow``, ``step``, ``attempt``, ``idempotency_key``; where they apply
+    ``item``, ``iteration``, ``compensating``, and of a traced run ``trace_id``, ``span_id`` and
+    ``traceparent``.
+    """
+
+    __slots__ = ("_all", "_run", "_unit", "added")
+
+    def __init__(self, run: Run, unit: Unit) -> None:
+        self._run = run
+        self._unit = unit
+        self._all: dict[str, Any] | None = None
+        self.added: dict[str, Any] | None = None
+
+    def _fields(self) -> dict[str, Any]:
+        fields = self._all
+        if fields is None:
+            unit = self._unit
+            fields = {
+                "workflow_id": self._run.id,
+                "workflow": self._run.plan.name,
+                "step": unit.plan.id,
+                "attempt": unit.attempt,
+                "idempotency_key": idempotency_key(self._run, unit),
+            }
+            if unit.item is not None:
+                fields["item"] = unit.item
+            if unit.iteration != 1:
+                fields["iteration"] = unit.iteration
+            if unit.undo:
+                fields["compensating"] = True
+            span = unit.span
+            if span is not None:
+                fields["trace_id"] = span.trace_id
+                fields["span_id"] = span.span_id
+                fields["traceparent"] = span.traceparent
+            if self.added is not None:
+                fields |= self.added
+            self._all = fields
+        return fields
+
+    def __getitem__(self, key: str) -> Any:
+        return self._fields()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields())
+
+    def __len__(self) -> int:
+        return len(self._fields())
+
+    def __repr__(self) -> str:
+        return repr(self._fields())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (self._fields(),)
 
 
 class Worker(Actor):
