@@ -90,7 +90,7 @@ def link(actor: Actor, ref: Any) -> None:
         receive_exit(actor._ref, ref, NOPROC, True)
     elif target._sched is actor._sched:
         _add(target, actor._ref)
-    elif not target._sched.post(_link_back, ref, actor._ref):
+    elif not target._sched.post_or_call(_link_back, ref, actor._ref):
         receive_exit(actor._ref, ref, NOPROC, True)
 
 
@@ -117,7 +117,7 @@ def unlink(actor: Actor | None, ref: Any) -> None:
     if target._sched is actor._sched:
         _remove(target, actor._ref)
     else:
-        target._sched.post(_unlink_back, ref, actor._ref)
+        target._sched.post_or_call(_unlink_back, ref, actor._ref)
 
 
 def _unlink_back(ref: Any, sender: Any) -> None:
@@ -194,7 +194,7 @@ def monitor(actor: Actor, ref: Any, request: Request | None = None) -> Monitor:
         if target._watchers is None:
             target._watchers = {}
         target._watchers[watch_] = None
-    elif not target._sched.post(_watched, watch_):
+    elif not target._sched.post_or_call(_watched, watch_):
         deliver_down(watch_, NOPROC)
     return watch_
 
