@@ -284,11 +284,10 @@ def fork_join_async(job: Job) -> Outcome:
 
 
 class Owner(Actor):
-    """Start linked actors, named or not; keep nothing, as a link does that."""
+    """Start linked actors, named or not; the links keep them, and end them with it."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.trap_exit = True
         self.last: ActorRef[Echo] | None = None
 
     async def on_receive(self, message: Any) -> Any:
