@@ -1,0 +1,224 @@
+"""Tells, asks, deferred answers, stashes, selective receive, timers and bounded mailboxes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from agenticaiframework.actors import (
+    Actor,
+    ActorDied,
+    ActorRef,
+    Mailbox,
+    MailboxFull,
+    Request,
+    RequestTimeout,
+    gather,
+)
+from agenticaiframework.actors.simulation import InjectedCrash, Simulation
+
+
+class Book:
+    """What each sender sent to each receiver, and what the receiver handled."""
+
+    def __init__(self) -> None:
+        self.handled: dict[str, list[tuple[str, int]]] = {}
+        self.answers: list[tuple[int, Any]] = []
+
+
+class Worker(Actor):
+    """Handles numbered messages in one of several ways."""
+
+    crash_on_ask_error = True
+
+    def __init__(self, book: Book, name: str, peers: list[ActorRef[Any]]) -> None:
+        super().__init__()
+        self.book = book
+        self.name = name
+        self.peers = peers
+        self.stashed: set[int] = set()
+
+    def on_stop(self) -> None:
+        self.book.handled.setdefault(self.name, []).append(("stopped", 0))
+
+    async def on_receive(self, message: Any) -> Any:
+        sender, number, how = message
+        if how == "stash" and number not in self.stashed and self.current_request is None:
+            self.stashed.add(number)
+            self.stash()
+            self.send_after(0.5, (sender, -number, "unstash"))
+            return None
+        if how == "unstash":
+            self.unstash_all()
+            return None
+        self.book.handled.setdefault(self.name, []).append((sender, number))
+        if how == "sleep":
+            await asyncio.sleep(0.01)
+        elif how == "forward" and number > 0:
+            for peer in self.peers:
+                if peer.is_alive() and peer is not self.actor_ref:
+                    peer.tell((self.name, 0, "plain"))
+                    break
+        elif how == "ask" and self.peers:
+            target = self.peers[number % len(self.peers)]
+            if target is not self.actor_ref:
+                try:
+                    return await target.request((self.name, number, "sleep"), timeout=0.5)
+                except (ActorDied, RequestTimeout, InjectedCrash, MailboxFull):
+                    return number
+        elif how == "defer" and self.current_request is not None:
+            request = self.defer_reply()
+            self.system.call_later(0.2, request.reply, number)
+        elif how == "gather":
+            requests = [
+                peer.request((self.name, number, "sleep"), timeout=0.5)
+                for peer in self.peers
+                if peer is not self.actor_ref
+            ]
+            if requests:
+                await gather(*requests, return_exceptions=True)
+        return number
+
+
+WAYS = ("plain", "sleep", "forward", "ask", "defer", "gather", "stash")
+
+
+async def messages(sim: Simulation) -> None:
+    """A few workers that tell and ask one another; every ask ends, and ends right."""
+    rng = sim.random
+    book = Book()
+    peers: list[ActorRef[Any]] = []
+    for number in range(4):
+        peers.append(sim.system.start(Worker, book, f"w{number}", peers, _name=f"w{number}"))
+    asks: list[tuple[int, Request, str]] = []
+    for number in range(1, 25):
+        target = rng.choice(peers)
+        how = rng.choice(WAYS)
+        if not target.is_alive():
+            continue
+        if rng.random() < 0.6:
+            asks.append((number, target.request(("driver", number, how), timeout=20), how))
+        else:
+            target.tell(("driver", number, how))
+        if rng.random() < 0.2:
+            await asyncio.sleep(rng.choice([0, 0.01, 1]))
+    for number, request, how in asks:
+        outcome = await sim.attempt(request)
+        garbled = any(landed.fault.kind == "garbage" for landed in sim.injector.landed)
+        if outcome.ok and how != "stash" and not garbled:
+            sim.expect(
+                outcome.value == number,
+                "the answer is that to the question",
+                f"asked {number}, got {outcome.value!r}",
+            )
+        if not outcome.ok:
+            sim.expect(
+                isinstance(outcome.error, ActorDied | RequestTimeout | InjectedCrash),
+                "an ask fails with what it says",
+                repr(outcome.error),
+            )
+            if isinstance(outcome.error, RequestTimeout):
+                sim.expect(
+                    any(landed.fault.kind in _SLOW for landed in sim.injector.landed),
+                    "an ask is not late without a reason",
+                    f"{how} {number}",
+                )
+    for name, handled in book.handled.items():
+        stops = handled.count(("stopped", 0))
+        sim.expect(stops <= 1, "on_stop runs once", f"{name} stopped {stops} times")
+
+
+_SLOW = {
+    "hang", "slow", "late_answer", "swallow_cancel", "block_loop", "clock_skew", "fill_mailbox",
+}  # fmt: skip
+
+
+class Small(Actor):
+    """A worker with a small mailbox that takes its time."""
+
+    def __init__(self, got: list[int]) -> None:
+        super().__init__()
+        self.got = got
+
+    async def on_receive(self, message: Any) -> int:
+        await asyncio.sleep(0.01)
+        self.got.append(message)
+        return int(message)
+
+
+def _small(overflow: Any) -> type[Small]:
+    return type(f"Small_{overflow}", (Small,), {"mailbox": Mailbox(3, overflow=overflow)})
+
+
+SMALL = {how: _small(how) for how in ("fail", "drop_newest", "drop_oldest", "backpressure")}
+
+
+async def bounded_mailboxes(sim: Simulation) -> None:
+    """Each overflow policy does what it declares, and nothing else."""
+    rng = sim.random
+    sent = 12
+    for how, cls in SMALL.items():
+        got: list[int] = []
+        ref = sim.system.start(cls, got, _name=how)
+        refused = 0
+        lost_before = sim.system.dead_letters.count
+        for number in range(sent):
+            try:
+                if how == "backpressure":
+                    async with asyncio.timeout(5):
+                        await ref.send(number)
+                else:
+                    ref.tell(number)
+            except (MailboxFull, ActorDied, TimeoutError):
+                refused += 1
+            if rng.random() < 0.2:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(5)
+        lost = sim.system.dead_letters.count - lost_before
+        if sim.landed or not ref.is_alive():
+            continue
+        sim.expect(
+            len(got) + refused + lost == sent, "a full mailbox counts",
+            f"{how}: {len(got)} handled, {refused} refused, {lost} lost of {sent}",
+        )  # fmt: skip
+        sim.expect(got == sorted(got), "a full mailbox keeps the order", f"{how}: {got}")
+        if how == "backpressure":
+            sim.expect(len(got) == sent, "backpressure loses nothing", f"{got}")
+        if how == "fail":
+            sim.expect(lost == 0, "fail refuses instead of dropping", f"{lost} lost")
+        if how == "drop_oldest":
+            sim.expect(sent - 1 in got, "drop_oldest keeps the newest", f"{got}")
+        if how == "drop_newest":
+            sim.expect(0 in got, "drop_newest keeps the oldest", f"{got}")
+
+
+class Ticker(Actor):
+    """Timers: once, again and again, and after silence."""
+
+    def __init__(self, ticks: list[tuple[float, Any]]) -> None:
+        super().__init__()
+        self.ticks = ticks
+
+    def on_start(self) -> None:
+        self.send_after(1.5, "once")
+        self.send_interval(1.0, "tick")
+
+    def on_receive(self, message: Any) -> None:
+        self.ticks.append((self.system.clock(), message))
+
+
+async def timers(sim: Simulation) -> None:
+    """Timers fire when they are due, and not after their actor's end."""
+    ticks: list[tuple[float, Any]] = []
+    ref = sim.system.start(Ticker, ticks, _name="ticker")
+    await asyncio.sleep(4.5)
+    ref.exit("shutdown")
+    ended = sim.time()
+    await asyncio.sleep(5)
+    late = [time for time, _ in ticks if time > ended]
+    sim.expect(not late or sim.landed, "timers die with their actor", f"ticks at {late}")
+    if not sim.landed:
+        sim.expect(
+            ticks == [(1, "tick"), (1.5, "once"), (2, "tick"), (3, "tick"), (4, "tick")],
+            "timers are on time", f"{ticks}",
+        )  # fmt: skip
