@@ -68,7 +68,12 @@ class TeamStep:
 
     async def ask_within(self, payload: Any, timeout: float | None, scope: Scope) -> Any:
         """Return what the team makes of *payload*, as a part of the execution around it."""
-        within = getattr(self.team, "ask_within", None)
-        if self.actions or within is None:
-            return await self.ask(payload, timeout, context=scope.context)
-        return await within(payload, timeout, scope)
+        if self.actions:
+            within = getattr(self.team, "workflow_within", None)
+            if within is not None:
+                return await within([dict(a) for a in self.actions], payload, timeout, scope)
+        else:
+            within = getattr(self.team, "ask_within", None)
+            if within is not None:
+                return await within(payload, timeout, scope)
+        return await self.ask(payload, timeout, context=scope.context)
