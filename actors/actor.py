@@ -17,7 +17,7 @@ from .errors import ActorExit, NoSystem
 from .inbox import Inbox
 from .mailbox import UNBOUNDED, Mailbox
 from .messages import PipedFailure, ReceiveTimeout
-from .phase import IDLE, PARKED, QUEUED, STARTING, STOPPING
+from .phase import IDLE, STOPPING
 from .reasons import NORMAL
 from .ref import ActorRef
 from .request import ActorFuture, Request, new_request
@@ -80,6 +80,18 @@ class Ext:
         self.timers: dict[Any, None] | None = None
 
 
+def _forward(name: str) -> Any:
+    """Return a property for what lives in the ref; off the path of messages it reads better here."""
+
+    def get(self: Actor) -> Any:
+        return getattr(self._ref, name)
+
+    def put(self: Actor, value: Any) -> None:
+        setattr(self._ref, name, value)
+
+    return property(get, put)
+
+
 class Actor(pykka.Actor):
     """An actor of ours: a `pykka.Actor` with links, monitors, exits, timers and awaitable requests.
 
@@ -102,25 +114,14 @@ class Actor(pykka.Actor):
     """
 
     __slots__ = (
-        "_behavior",
-        "_context",
-        "_coro",
-        "_current",
         "_doom",
-        "_driver",
         "_exit_reason",
         "_ext",
-        "_handled",
         "_links",
-        "_mailbox",
-        "_message",
         "_parent",
-        "_phase",
         "_ref",
         "_sched",
-        "_state",
         "_stopped_event",
-        "_task",
         "_trap",
         "_watchers",
     )
@@ -129,6 +130,18 @@ class Actor(pykka.Actor):
     crash_on_ask_error: bool = False
     mailbox: Mailbox = UNBOUNDED
     obey_parent: ClassVar[bool] = True
+
+    _behavior: Any = _forward("_behavior")
+    _context: Any = _forward("_context")
+    _coro: Any = _forward("_coro")
+    _current: Any = _forward("_current")
+    _driver: Any = _forward("_driver")
+    _handled: Any = _forward("_handled")
+    _mailbox: Any = _forward("_mailbox")
+    _message: Any = _forward("_message")
+    _phase: Any = _forward("_phase")
+    _state: Any = _forward("_state")
+    _task: Any = _forward("_task")
 
     _is_async: ClassVar[bool] = False
     _has_on_start: ClassVar[bool] = False
@@ -150,23 +163,12 @@ class Actor(pykka.Actor):
 
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:
         # Not pykka's: it would make a UUID, a queue and an event for every actor.
-        self._state = IDLE
-        self._phase = 0
-        self._mailbox: Any = None
-        self._behavior: Callable[[Any], Any] | None = None
-        self._coro: Any = None
-        self._driver: Any = None
-        self._current: Any = None
-        self._context: Context | None = None
-        self._handled = 0
         self._links: Any = None
         self._watchers: dict[Monitor, None] | None = None
         self._parent: ActorRef[Any] | None = None
         self._trap = False
         self._ext: Ext | None = None
         self._stopped_event: threading.Event | None = None
-        self._task: Any = None
-        self._message: Any = None
         self._exit_reason: Any = None
         self._doom: Any = None
         self._ref = ActorRef(self, _next_pid())
@@ -521,7 +523,7 @@ class Actor(pykka.Actor):
             mailbox = self._mailbox = self.mailbox.make(self)
         mailbox.append(item)
         if self._state == IDLE:
-            self._sched.enqueue(self)
+            self._sched.enqueue(self._ref)
 
     def _put(self, item: Any) -> None:
         """Take a message of the kernel's into the mailbox, whatever its bound."""
@@ -532,33 +534,14 @@ class Actor(pykka.Actor):
             return
         deque.append(mailbox, item)
         if self._state == IDLE:
-            self._sched.enqueue(self)
+            self._sched.enqueue(self._ref)
 
     def _lost(self, item: Any, reason: Any) -> None:
         lifecycle.lose_one(self, item, reason)
 
-    def _reply_ready(self, _request: Any, /) -> None:
-        """The request that the parked handler awaits is answered."""
-        if self._state == PARKED:
-            self._state = QUEUED
-            scheduler = self._sched
-            scheduler.ready.append(self)
-            if not scheduler.awake:
-                scheduler.wake()
-
     def _resume(self) -> None:
         """Give the parked handler a turn."""
-        if self._state == PARKED:
-            self._sched.enqueue(self)
-
-    def _resume_now(self) -> None:
-        """Give the parked handler its turn; called out of the loop's own callbacks."""
-        if self._state == PARKED:
-            scheduler = self._sched
-            self._state = QUEUED
-            scheduler.ready.append(self)
-            if not scheduler.awake:
-                scheduler.run()
+        self._ref._resume()
 
     def _receive_special(self, message: Any) -> Any:
         """Handle pykka's own messages."""

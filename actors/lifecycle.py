@@ -99,14 +99,15 @@ def offload(scheduler: Scheduler, actor: Actor) -> None:
 
 def run_hook(scheduler: Scheduler, actor: Actor, hook: Callable[..., Any], *args: Any) -> None:
     """Run `on_start`, `on_stop` or `on_failure` where the actor's dispatcher says."""
-    actor._state = RUNNING
-    if actor._phase & OFFLOADED:
+    ref = actor._ref
+    ref._state = RUNNING
+    if ref._phase & OFFLOADED:
         scheduler.system._run_job(Job(actor, scheduler, deque(), (hook, args)))
         return
     before, scheduler.current = scheduler.current, actor
-    context = actor._context
+    context = ref._context
     if context is None:
-        context = actor._context = scheduler.context.copy()
+        context = ref._context = scheduler.context.copy()
     try:
         result = context.run(hook, *args)
     except BaseException as error:
@@ -115,9 +116,9 @@ def run_hook(scheduler: Scheduler, actor: Actor, hook: Callable[..., Any], *args
         return
     scheduler.current = before
     if result.__class__ is CoroutineType:
-        actor._coro = result
-        actor._task = ActorTask()
-        actor._task._actor = actor
+        ref._coro = result
+        ref._task = ActorTask()
+        ref._task._cell = actor._ref
         step(scheduler, actor)
     else:
         job_done(scheduler, actor, result, None)
@@ -125,15 +126,16 @@ def run_hook(scheduler: Scheduler, actor: Actor, hook: Callable[..., Any], *args
 
 def step(scheduler: Scheduler, actor: Any) -> None:
     """Resume the coroutine of *actor* once, and park it again or finish what it was doing."""
+    ref = actor._ref
     from .scheduler import DONE, park
 
-    actor._state = RUNNING
-    coro = actor._driver or actor._coro
-    task = actor._task
+    ref._state = RUNNING
+    coro = ref._driver or ref._coro
+    task = ref._task
     before, scheduler.current = scheduler.current, actor
     task_before = swap_task(scheduler.loop, task)
     thread = scheduler.thread
-    if actor._phase & ZOMBIE:
+    if ref._phase & ZOMBIE:
         # Sends from here take the slow path, which drops and counts what a fenced handler sends.
         scheduler.thread = -1
     error: BaseException | None = None
@@ -141,9 +143,9 @@ def step(scheduler: Scheduler, actor: Any) -> None:
     parked = False
     try:
         if task._must_cancel:
-            yielded = actor._context.run(coro.throw, task._cancelled_error())
+            yielded = ref._context.run(coro.throw, task._cancelled_error())
         else:
-            yielded = actor._context.run(coro.send, None)
+            yielded = ref._context.run(coro.send, None)
         parked = True
     except StopIteration as stop:
         value = stop.value
@@ -155,11 +157,11 @@ def step(scheduler: Scheduler, actor: Any) -> None:
         scheduler.current = before
     if parked:
         if yielded is not DONE:
-            park(scheduler, actor, task, yielded)
+            park(scheduler, ref, task, yielded)
             return
         value, scheduler.result = scheduler.result, None
         scheduler.drivers.append(coro)
-    actor._coro = actor._driver = None
+    ref._coro = ref._driver = None
     task._finish()
     job_done(scheduler, actor, value, error)
     if isinstance(error, KeyboardInterrupt | SystemExit):
@@ -170,7 +172,8 @@ def job_done(
     scheduler: Scheduler, actor: Any, value: Any, error: BaseException | None
 ) -> None:
     """Go on after a hook, or a handler off the fast path, has ended."""
-    phase = actor._phase
+    ref = actor._ref
+    phase = ref._phase
     if phase & ZOMBIE:
         actor._ended()
     elif phase & STOPPING:
@@ -182,9 +185,9 @@ def job_done(
         finish(scheduler, actor)
     elif phase & UNWINDING:
         reason = actor._doom[0]
-        request = actor._current
+        request = ref._current
         if request is not None and error is None and not phase & STARTING:
-            actor._current = None
+            ref._current = None
             request.reply(value)
         if error is not None and not isinstance(error, asyncio.CancelledError | ActorExit):
             log_failure(actor, error)
@@ -195,26 +198,27 @@ def job_done(
         else:
             start_failed(scheduler, actor, error)
     elif error is not None:
-        actor._state = RUNNING
-        handler_failed(scheduler, actor, actor._current, actor._message, error)
+        ref._state = RUNNING
+        handler_failed(scheduler, actor, ref._current, ref._message, error)
         settle(scheduler, actor)
     else:
-        request = actor._current
+        request = ref._current
         if request is not None:
-            actor._current = None
+            ref._current = None
             request.reply(value)
-        actor._handled += 1
+        ref._handled += 1
         settle(scheduler, actor)
 
 
 def settle(scheduler: Scheduler, actor: Actor) -> None:
     """Queue *actor* if it has work, else let it idle; nothing if it is parked or ended."""
-    if actor._state == RUNNING:
-        if actor._mailbox or actor._phase & DOOMED:
-            scheduler.enqueue(actor)
+    ref = actor._ref
+    if ref._state == RUNNING:
+        if ref._mailbox or ref._phase & DOOMED:
+            scheduler.enqueue(ref)
         else:
-            actor._state = IDLE
-            actor._message = None
+            ref._state = IDLE
+            ref._message = None
 
 
 def settle_offloaded(scheduler: Scheduler, actor: Actor) -> None:
@@ -234,13 +238,14 @@ def settle_offloaded(scheduler: Scheduler, actor: Actor) -> None:
 
 def started(scheduler: Scheduler, actor: Actor) -> None:
     """`on_start` has succeeded."""
-    actor._phase &= ~STARTING
+    ref = actor._ref
+    ref._phase &= ~STARTING
     ext = actor._ext
     if ext is not None and ext.start_ack is not None:
         ack, ext.start_ack = ext.start_ack, None
-        ack.reply(actor._ref)
-    if actor._state != IDLE:
-        actor._state = RUNNING
+        ack.reply(ref)
+    if ref._state != IDLE:
+        ref._state = RUNNING
         settle(scheduler, actor)
 
 
@@ -289,7 +294,8 @@ def doom(actor: Actor, reason: Any, *, kill: bool = False, soft: bool = False) -
     *kill* waits for nothing. *soft* lets the running handler finish: so ends a trapping actor whose
     parent asks it to, and one that was told to stop by a message.
     """
-    phase = actor._phase
+    ref = actor._ref
+    phase = ref._phase
     if phase & DEAD:
         return
     if phase & STOPPING:
@@ -302,31 +308,33 @@ def doom(actor: Actor, reason: Any, *, kill: bool = False, soft: bool = False) -
         return
     actor._doom = (reason, kill)
     if soft and busy(actor):
-        actor._phase |= UNWINDING
+        ref._phase |= UNWINDING
         return
-    actor._phase |= DOOMED
-    state = actor._state
+    ref._phase |= DOOMED
+    state = ref._state
     if state == RUNNING:
         if phase & OFFLOADED and actor._ext is not None and actor._ext.job is not None:
             obey_doom(actor._sched, actor)
     elif state != QUEUED:
-        actor._sched.enqueue(actor)
+        actor._sched.enqueue(ref)
 
 
 def busy(actor: Actor) -> bool:
     """Tell whether a handler or hook of *actor* is under way and off the stack."""
-    return actor._coro is not None or (actor._ext is not None and actor._ext.job is not None)
+    ref = actor._ref
+    return ref._coro is not None or (actor._ext is not None and actor._ext.job is not None)
 
 
 def obey_doom(scheduler: Scheduler, actor: Actor) -> None:
     """Cancel what *actor* is doing, and stop it when nothing runs any more."""
+    ref = actor._ref
     reason, kill = actor._doom
-    actor._phase &= ~DOOMED
+    ref._phase &= ~DOOMED
     if not busy(actor):
         begin_stop(scheduler, actor, reason)
         return
-    first = not actor._phase & UNWINDING
-    actor._phase |= UNWINDING
+    first = not ref._phase & UNWINDING
+    ref._phase |= UNWINDING
     if kill:
         abandon(actor)
         begin_stop(scheduler, actor, reason)
@@ -334,9 +342,9 @@ def obey_doom(scheduler: Scheduler, actor: Actor) -> None:
     if not first:
         return
     scheduler.system._grace(actor)
-    if actor._coro is not None:
-        actor._state = PARKED
-        actor._task.cancel("actor is being stopped")
+    if ref._coro is not None:
+        ref._state = PARKED
+        ref._task.cancel("actor is being stopped")
 
 
 def abandon(actor: Actor) -> None:
@@ -375,22 +383,23 @@ def handler_failed(
     scheduler: Scheduler, actor: Actor, request: Any, message: Any, error: BaseException
 ) -> None:
     """Decide what an exception out of a handler means: an answer, an exit, or a crash."""
-    if actor._current is not request:
+    ref = actor._ref
+    if ref._current is not request:
         request = None  # deferred: the reply is no longer this handler's business
-    actor._current = None
+    ref._current = None
     if isinstance(error, ActorExit):
         if request is not None:
-            request.fail(ActorDied(actor._ref, error.reason))
+            request.fail(ActorDied(ref, error.reason))
         begin_stop(scheduler, actor, error.reason)
         return
     if isinstance(error, asyncio.CancelledError):
-        task = actor._task
+        task = ref._task
         if task is not None and task.work_cancelled:
             # The asker has withdrawn the work; the actor lives on.
             if request is not None:
                 request.fail(error)
             return
-        cancelled = HandlerCancelled(actor._ref.label)
+        cancelled = HandlerCancelled(ref.label)
         cancelled.__cause__ = error
         error = cancelled
     elif not isinstance(error, Exception):
@@ -412,7 +421,7 @@ def handler_failed(
             )
             return
     else:
-        scheduler.system.dead_letter(message, actor._ref.label, error)
+        scheduler.system.dead_letter(message, ref.label, error)
     crash(scheduler, actor, error, told=request is None)
 
 
@@ -435,9 +444,10 @@ def crash(scheduler: Scheduler, actor: Actor, error: BaseException, *, told: boo
 
 def begin_stop(scheduler: Scheduler, actor: Actor, reason: Any) -> None:
     """Nothing runs in *actor* any more: close it, and run its `on_stop`."""
-    starting = actor._phase & STARTING
-    actor._phase |= STOPPING
-    actor._phase &= ~(DOOMED | UNWINDING | STARTING)
+    ref = actor._ref
+    starting = ref._phase & STARTING
+    ref._phase |= STOPPING
+    ref._phase &= ~(DOOMED | UNWINDING | STARTING)
     actor._exit_reason = reason
     not_alive(scheduler, actor)
     if starting:
@@ -450,19 +460,22 @@ def begin_stop(scheduler: Scheduler, actor: Actor, reason: Any) -> None:
 
 def not_alive(scheduler: Scheduler, actor: Actor) -> None:
     """Close the mailbox and give the names back: from here on sends fail."""
-    left = actor._mailbox
-    actor._mailbox = CLOSED
+    ref = actor._ref
+    left = ref._mailbox
+    ref._mailbox = CLOSED
     ext = actor._ext
-    if left:
-        actor._own_ext().leftover = left
+    if ref.name is not None or (ext is not None and ext.names is not None):
+        scheduler.system.names.release(ref, ext)
     if ext is not None:
-        if ext.names is not None:
-            scheduler.system._release_names(actor._ref, ext)
+        if ext.groups is not None:
+            scheduler.system.groups.release(ref, ext)
         for timer in list(ext.timers or ()):
             timer.cancel()
         if ext.grace is not None:
             ext.grace.cancel()
             ext.grace = None
+    if left:
+        actor._own_ext().leftover = left
     scheduler.system._unregister(actor)
     event = actor._stopped_event
     if event is not None:
@@ -471,20 +484,20 @@ def not_alive(scheduler: Scheduler, actor: Actor) -> None:
 
 def finish(scheduler: Scheduler, actor: Actor) -> None:
     """The actor is dead: settle what it leaves, and tell everybody who is to know."""
-    if actor._phase & DEAD:
+    ref = actor._ref
+    if ref._phase & DEAD:
         return
     reason = actor._exit_reason
-    ref = actor._ref
     system = scheduler.system
-    never_started = bool(actor._phase & STARTING)
-    actor._phase = DEAD
-    actor._state = ENDED
+    never_started = bool(ref._phase & STARTING)
+    ref._phase = DEAD
+    ref._state = ENDED
     ref._actor = None
     ref._reason = reason
     ext = actor._ext
-    current = actor._current
+    current = ref._current
     if current is not None:
-        actor._current = None
+        ref._current = None
         current.fail(ActorDied(ref, reason))
     if ext is not None:
         actor._ext = None
@@ -495,9 +508,8 @@ def finish(scheduler: Scheduler, actor: Actor) -> None:
         for hook in system._end_hooks:
             hook(ref, reason)
     links.announce_end(actor, ref, reason, ext)
-    actor._task = None
-    actor._behavior = None
-    actor._message = None
+    ref._mailbox = CLOSED
+    ref._coro = ref._driver = ref._task = ref._behavior = ref._message = ref._context = None
     if ext is not None and ext.stop_requests is not None:
         for request in ext.stop_requests:
             request.reply(None)

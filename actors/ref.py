@@ -11,19 +11,36 @@ from . import links
 from .errors import ActorDied, RequestTimeout, WouldBlock
 from .mailbox import MailboxClosed
 from .messages import Exit
-from .phase import IDLE, QUEUED, STOPPING
+from .phase import IDLE, PARKED, QUEUED, STOPPING
 from .reasons import KILL, NORMAL
 from .request import PENDING, ActorFuture, Request, Send, new_request
 from .running import running_here
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Callable
+    from contextvars import Context
 
     from .actor import Actor
     from .scheduler import Scheduler
     from .system import ActorSystem
 
 A = TypeVar("A", bound="Actor")
+
+
+class _NotStarted:
+    """Stands for the scheduler of an actor that was constructed and never started."""
+
+    thread = -2
+    system = None
+    forked = False
+
+    def post(self, *_: Any) -> bool:
+        """Refuse: nothing runs this actor."""
+        return False
+
+
+_NOT_STARTED: Any = _NotStarted()
 
 
 class ActorRef(pykka.ActorRef[A], Generic[A]):  # type: ignore[type-var]
@@ -34,16 +51,50 @@ class ActorRef(pykka.ActorRef[A], Generic[A]):  # type: ignore[type-var]
     `incarnation`). A ref keeps its actor alive only while the actor runs.
     """
 
-    __slots__ = ("_actor", "_reason", "_sched", "_urn", "actor_class", "incarnation", "name", "pid")
+    # The state that every message touches lives here and not in the actor: all refs are of one
+    # class, and the interpreter makes attribute accesses on objects of one class cheap. Spread over
+    # the users' many actor classes, the same accesses made an ask twice as dear.
+    __slots__ = (
+        "_actor",
+        "_behavior",
+        "_context",
+        "_coro",
+        "_current",
+        "_driver",
+        "_handled",
+        "_mailbox",
+        "_message",
+        "_phase",
+        "_reason",
+        "_sched",
+        "_state",
+        "_task",
+        "_urn",
+        "actor_class",
+        "incarnation",
+        "name",
+        "pid",
+    )
 
     if TYPE_CHECKING:
         _reason: Any
-        _sched: Scheduler | None
+        _sched: Scheduler
 
     def __init__(self, actor: A, pid: int) -> None:
         # Not pykka's: it would make a UUID, an event and a weak reference for every actor.
         self._actor: A | None = actor
-        self._sched = None
+        self._state = IDLE
+        self._phase = 0
+        self._mailbox: Any = None
+        self._behavior: Callable[[Any], Any] | None = None
+        self._coro: Any = None
+        self._driver: Any = None
+        self._current: Any = None
+        self._context: Context | None = None
+        self._handled = 0
+        self._task: Any = None
+        self._message: Any = None
+        self._sched = _NOT_STARTED
         self._urn: str | None = None
         self.actor_class = actor.__class__
         self.pid = pid
@@ -76,7 +127,7 @@ class ActorRef(pykka.ActorRef[A], Generic[A]):  # type: ignore[type-var]
     @property
     def system(self) -> ActorSystem | None:
         """The system that the actor runs in."""
-        return None if self._sched is None else self._sched.system
+        return self._sched.system
 
     # -- what pykka's own code looks for -------------------------------------------------------
 
@@ -116,23 +167,20 @@ class ActorRef(pykka.ActorRef[A], Generic[A]):  # type: ignore[type-var]
         Raises `pykka.ActorDeadError` if the actor is dead, and `MailboxFull` if its mailbox is
         bounded, full, and refuses.
         """
-        actor = self._actor
-        if actor is None:
-            raise ActorDied(self, "noproc")
-        scheduler = actor._sched
+        scheduler = self._sched
         if get_ident() != scheduler.thread:
             _tell_from_outside(self, scheduler, message)
             return
-        mailbox = actor._mailbox
+        mailbox = self._mailbox
         if mailbox is None:
-            mailbox = actor._mailbox = actor.mailbox.make(actor)
+            mailbox = self._make_mailbox()
         try:
             mailbox.append(message)
         except MailboxClosed:
             raise ActorDied(self, "noproc") from None
-        if actor._state == IDLE:
-            actor._state = QUEUED
-            scheduler.ready.append(actor)
+        if self._state == IDLE:
+            self._state = QUEUED
+            scheduler.ready.append(self)
             if not scheduler.awake:
                 scheduler.wake()
 
@@ -143,10 +191,7 @@ class ActorRef(pykka.ActorRef[A], Generic[A]):  # type: ignore[type-var]
         actor is or becomes dead, or `RequestTimeout` (a `TimeoutError`) after *timeout* seconds of
         the system's time. Cancelling the awaiting code abandons the request.
         """
-        actor = self._actor
-        if actor is None:
-            return _dead_request(self, message)
-        scheduler = actor._sched
+        scheduler = self._sched
         request = Request()
         request.message = message
         request._target = self
@@ -161,17 +206,17 @@ class ActorRef(pykka.ActorRef[A], Generic[A]):  # type: ignore[type-var]
                 if timeout is not None:
                     scheduler.post(request.start_timer, timeout)
             return request
-        mailbox = actor._mailbox
+        mailbox = self._mailbox
         if mailbox is None:
-            mailbox = actor._mailbox = actor.mailbox.make(actor)
+            mailbox = self._make_mailbox()
         try:
             mailbox.append(request)
         except MailboxClosed:
             request.fail(ActorDied(self, "noproc"))
             return request
-        if actor._state == IDLE:
-            actor._state = QUEUED
-            scheduler.ready.append(actor)
+        if self._state == IDLE:
+            self._state = QUEUED
+            scheduler.ready.append(self)
             if not scheduler.awake:
                 scheduler.wake()
         if timeout is not None:
@@ -231,6 +276,35 @@ class ActorRef(pykka.ActorRef[A], Generic[A]):  # type: ignore[type-var]
         if block:
             return future.get(timeout=timeout)
         return future
+
+    def _make_mailbox(self) -> Any:
+        actor = self._actor
+        assert actor is not None, "the mailbox of a dead actor is closed, not missing"
+        mailbox = self._mailbox = actor.mailbox.make(actor)
+        return mailbox
+
+    def _reply_ready(self, _request: Any, /) -> None:
+        """The request that the parked handler awaits is answered."""
+        if self._state == PARKED:
+            self._state = QUEUED
+            scheduler = self._sched
+            scheduler.ready.append(self)
+            if not scheduler.awake:
+                scheduler.wake()
+
+    def _resume(self) -> None:
+        """Give the parked handler a turn."""
+        if self._state == PARKED:
+            self._sched.enqueue(self)
+
+    def _resume_now(self) -> None:
+        """Give the parked handler its turn; called out of the loop's own callbacks."""
+        if self._state == PARKED:
+            scheduler = self._sched
+            self._state = QUEUED
+            scheduler.ready.append(self)
+            if not scheduler.awake:
+                scheduler.run()
 
     # -- exits ---------------------------------------------------------------------------------
 

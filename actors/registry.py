@@ -73,10 +73,12 @@ class Names:
         actor = ref._actor
         if actor is None:
             return
-        ext = actor._own_ext()
-        if ext.names is None:
-            ext.names = {}
-        ext.names[name] = None
+        if name != ref.name:
+            # The name that it was started with is in the ref, and needs no list.
+            ext = actor._own_ext()
+            if ext.names is None:
+                ext.names = {}
+            ext.names[name] = None
         self._refs[name] = ref
 
     def unregister(self, name: str) -> None:
@@ -95,12 +97,16 @@ class Names:
         """Return the names in use, sorted."""
         return sorted(self._refs)
 
-    def release(self, ref: ActorRef[Any], ext: Ext) -> None:
+    def release(self, ref: ActorRef[Any], ext: Ext | None) -> None:
         """Free every name of an actor that has ended."""
-        for name in ext.names or ():
-            if self._refs.get(name) is ref:
-                del self._refs[name]
-        ext.names = None
+        own = ref.name
+        if own is not None and self._refs.get(own) is ref:
+            del self._refs[own]
+        if ext is not None and ext.names is not None:
+            for name in ext.names:
+                if self._refs.get(name) is ref:
+                    del self._refs[name]
+            ext.names = None
 
 
 class Groups:

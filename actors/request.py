@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import pykka
 
 from .errors import RequestTimeout, WouldBlock
+from .task import ActorTask
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -89,7 +90,12 @@ class Request:
         """Give the answer. Safe from any thread; later answers are ignored."""
         if get_ident() != self._home.thread:
             self._home.post(self._settle, ANSWERED, value)
-        elif self._state == PENDING:
+        else:
+            self.answer(value)
+
+    def answer(self, value: Any) -> None:
+        """Give the answer, on the loop's thread."""
+        if self._state == PENDING:
             self._state = ANSWERED
             if self._result is not None:
                 self._result.cancel()
@@ -97,6 +103,8 @@ class Request:
             waiter = self._waiter
             if waiter is not None:
                 waiter._reply_ready(self)
+        elif self._state == ABANDONED:
+            self._home.late_replies += 1
 
     def fail(self, error: BaseException) -> None:
         """Make the asker's call raise *error*. Safe from any thread."""
@@ -201,9 +209,9 @@ class Request:
 
     def __await__(self) -> Generator[Any, None, Any]:
         if self._state == PENDING:
-            actor = self._home.current
-            if actor is not None and current_task() is actor._task:
-                self._waiter = actor
+            task = current_task()
+            if type(task) is ActorTask and task._cell._sched is self._home:
+                self._waiter = task._cell
                 try:
                     yield self
                 except BaseException:
@@ -329,10 +337,10 @@ class Gathering:
                 self._enough = True
         self._missing = missing
         if missing and self._failed is None and not self._enough:
-            actor = self.requests[0]._home.current
+            task = current_task()
             try:
-                if actor is not None and current_task() is actor._task:
-                    self._waiter = actor
+                if type(task) is ActorTask and task._cell._sched is self.requests[0]._home:
+                    self._waiter = task._cell
                     yield self
                 else:
                     self._waiter = asyncio.get_running_loop().create_future()
@@ -400,6 +408,8 @@ class ActorFuture(pykka.ThreadingFuture[Any]):
         """Give the answer. Safe from any thread; later answers are ignored."""
         if self._result is None:
             self.set(value)
+
+    answer = reply
 
     def fail(self, error: BaseException) -> None:
         """Make the asker's `get` raise *error*. Safe from any thread."""

@@ -35,3 +35,37 @@ def running_here() -> ActorRef[Any] | None:
     if scheduler is None or scheduler.thread != get_ident() or scheduler.current is None:
         return None
     return scheduler.current._ref
+
+
+def refuse_abandoned(actor: Actor) -> None:
+    """Raise `ActorDied` in a handler that was left behind: *actor* is no more, or has another."""
+    scheduler = actor._sched
+    if scheduler.thread == -1 or get_ident() in scheduler.fenced_threads:
+        raise ActorDied(actor._ref, actor._exit_reason or "abandoned")
+
+
+def on_loop(actor: Actor, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Return ``fn(*args)``, called in the thread that owns the state of *actor*.
+
+    From a handler in a worker's thread that is a trip to the loop and back, in the order of what that
+    handler sends. Raises `ActorDied` in a handler that was left behind, and `SystemStopped` if the
+    loop is gone.
+    """
+    scheduler = getattr(actor, "_sched", None)
+    if scheduler is None or get_ident() == scheduler.thread:
+        return fn(*args, **kwargs)
+    refuse_abandoned(actor)
+    result: Future[T] = Future()
+
+    def call() -> None:
+        try:
+            result.set_result(fn(*args, **kwargs))
+        except BaseException as error:
+            result.set_exception(error)
+
+    if not scheduler.post(call):
+        raise SystemStopped(scheduler.system.name)
+    while not wait([result], 1.0).done:
+        if scheduler.closed or scheduler.loop.is_closed():
+            raise SystemStopped(scheduler.system.name)
+    return result.result()

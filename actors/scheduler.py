@@ -212,10 +212,10 @@ class Scheduler:
 
     # -- on the loop's thread ------------------------------------------------------------------
 
-    def enqueue(self, actor: Actor) -> None:
-        """Put *actor* into the ready queue, and have the queue drained."""
-        actor._state = QUEUED
-        self.ready.append(actor)
+    def enqueue(self, cell: Any) -> None:
+        """Put the actor of the ref *cell* into the ready queue, and have the queue drained."""
+        cell._state = QUEUED
+        self.ready.append(cell)
         if not self.awake:
             self.awake = True
             self.loop.call_soon(self.run)
@@ -224,13 +224,6 @@ class Scheduler:
         """Have the queue drained by the loop."""
         self.awake = True
         self.loop.call_soon(self.run)
-
-    def current_in_task(self) -> Actor | None:
-        """Return the actor whose own coroutine is running here and now, not a task inside it."""
-        actor = self.current
-        if actor is not None and asyncio.current_task() is actor._task:
-            return actor
-        return None
 
     def run(self) -> None:
         """Let ready actors take their turns, for about `SLICE_S`."""
@@ -254,76 +247,76 @@ class Scheduler:
                     if clock() > deadline:
                         break
                     credits = CHECK_EVERY
-                actor = next_ready()
-                if actor._state != QUEUED:
+                cell = next_ready()
+                if cell._state != QUEUED:
                     continue
-                if actor._phase:
+                if cell._phase:
                     if entered is not None:
                         swap_task(loop, None)
                         entered = None
                     credits -= 1
-                    lifecycle.special_turn(self, actor)
+                    lifecycle.special_turn(self, cell._actor)
                     continue
-                self.current = actor
-                actor._state = RUNNING
-                context = actor._context
+                actor = self.current = cell._actor
+                cell._state = RUNNING
+                context = cell._context
                 if context is None:
-                    context = actor._context = self.context.copy()
+                    context = cell._context = self.context.copy()
                 run_in_context = context.run
-                coro = actor._coro
+                coro = cell._coro
 
                 if coro is not None:
                     # The handler that was parked goes on.
                     credits -= 1
-                    task = actor._task
+                    task = cell._task
                     if entered is not task:
                         swap_task(loop, task)
                         entered = task
-                    resumed = actor._driver
+                    resumed = cell._driver
                     try:
                         if task._must_cancel:
                             yielded = run_in_context(resumed.throw, task._cancelled_error())
                         else:
                             yielded = run_in_context(resumed.send, None)
                     except BaseException as error:
-                        actor._coro = actor._driver = None
+                        cell._coro = cell._driver = None
                         task._finish()
                         lifecycle.handler_failed(
-                            self, actor, actor._current, actor._message, error
+                            self, actor, cell._current, cell._message, error
                         )
                     else:
                         if yielded is DONE:
                             result, self.result = self.result, None
                             drivers.append(resumed)
-                            actor._coro = actor._driver = None
+                            cell._coro = cell._driver = None
                             if getrefcount(task) != UNSHARED or task._num_cancels:
                                 task._finish()
-                                actor._task = None
-                            request = actor._current
+                                cell._task = None
+                            request = cell._current
                             if request is not None:
-                                actor._current = None
-                                request.reply(result)
-                            actor._handled += 1
+                                cell._current = None
+                                request.answer(result)
+                            cell._handled += 1
                         elif type(yielded) in OWN_AWAITABLES and not task._must_cancel:
-                            actor._state = PARKED
-                            if actor._phase & DOOMED:
-                                self.enqueue(actor)
+                            cell._state = PARKED
+                            if cell._phase & DOOMED:
+                                self.enqueue(cell)
                         else:
-                            park(self, actor, task, yielded)
+                            park(self, cell, task, yielded)
                 else:
-                    behavior = actor._behavior
+                    behavior = cell._behavior
                     on_receive = actor.on_receive if behavior is None else behavior
                     direct = on_receive if actor._is_async and behavior is None else None
-                    mailbox = actor._mailbox
+                    mailbox = cell._mailbox
                     batch = batch_size
                     while mailbox:
-                        message = actor._message = mailbox.popleft()
+                        message = cell._message = mailbox.popleft()
                         request = None
                         receive = on_receive
                         kind = kind_of(type(message))
                         if kind is not None:
                             if kind == ASKED:
-                                request = actor._current = message
+                                request = cell._current = message
                                 message = request.message
                                 kind = kind_of(type(message))
                             if kind is not None:
@@ -336,11 +329,11 @@ class Scheduler:
                             else:
                                 result = run_in_context(receive, message)
                             if type(result) is CoroutineType:
-                                coro = actor._coro = result
-                                task = actor._task
+                                coro = cell._coro = result
+                                task = cell._task
                                 if task is None or task._done:
-                                    task = actor._task = ActorTask()
-                                    task._actor = actor
+                                    task = cell._task = ActorTask()
+                                    task._cell = cell
                                 if entered is not task:
                                     swap_task(loop, task)
                                     entered = task
@@ -348,49 +341,49 @@ class Scheduler:
                                     driver = drivers.pop() if drivers else new_driver(self)
                                 yielded = run_in_context(driver.send, coro)
                                 if yielded is not DONE:
-                                    actor._driver = driver
+                                    cell._driver = driver
                                     driver = None
                                     if type(yielded) in OWN_AWAITABLES and not task._must_cancel:
-                                        actor._state = PARKED
-                                        if actor._phase & DOOMED:
-                                            self.enqueue(actor)
+                                        cell._state = PARKED
+                                        if cell._phase & DOOMED:
+                                            self.enqueue(cell)
                                     else:
-                                        park(self, actor, task, yielded)
+                                        park(self, cell, task, yielded)
                                     break
                                 result = self.result
-                                coro = actor._coro = None
+                                coro = cell._coro = None
                                 if getrefcount(task) != UNSHARED or task._num_cancels:
                                     # Somebody keeps this task: it is done, and the next message
                                     # gets another.
                                     task._finish()
-                                    actor._task = None
+                                    cell._task = None
                         except BaseException as error:
                             if coro is not None:
-                                actor._coro = driver = None
+                                cell._coro = driver = None
                                 task._finish()
-                            lifecycle.handler_failed(self, actor, request, actor._message, error)
+                            lifecycle.handler_failed(self, actor, request, cell._message, error)
                             break
-                        if request is not None and actor._current is request:
-                            actor._current = None
-                            request.reply(result)
+                        if request is not None and cell._current is request:
+                            cell._current = None
+                            request.answer(result)
                         batch -= 1
-                        if actor._phase or batch == 0:
+                        if cell._phase or batch == 0:
                             break
-                        if actor._behavior is not behavior:
-                            behavior = actor._behavior
+                        if cell._behavior is not behavior:
+                            behavior = cell._behavior
                             on_receive = actor.on_receive if behavior is None else behavior
                             direct = None
                     handled = batch_size - batch
-                    actor._handled += handled
+                    cell._handled += handled
                     credits -= handled or 1
                 # Whatever happened above may have stopped the actor, or it may be parked.
-                if actor._state == RUNNING:
-                    if actor._phase or actor._mailbox:
-                        actor._state = QUEUED
-                        ready.append(actor)
+                if cell._state == RUNNING:
+                    if cell._phase or cell._mailbox:
+                        cell._state = QUEUED
+                        ready.append(cell)
                     else:
-                        actor._state = IDLE
-                        actor._message = None
+                        cell._state = IDLE
+                        cell._message = None
         finally:
             if entered is not None:
                 swap_task(loop, None)
@@ -404,24 +397,24 @@ class Scheduler:
                 self.awake = False
 
 
-def park(scheduler: Scheduler, actor: Actor, task: ActorTask, yielded: Any) -> None:
+def park(scheduler: Scheduler, cell: Any, task: ActorTask, yielded: Any) -> None:
     """Suspend the handler on what it yielded: a request, a bare yield, or asyncio's future."""
-    actor._state = PARKED
+    cell._state = PARKED
     if isinstance(yielded, Request | Gathering):
-        if task._must_cancel or actor._phase & DOOMED:
-            scheduler.enqueue(actor)
+        if task._must_cancel or cell._phase & DOOMED:
+            scheduler.enqueue(cell)
         return
     if yielded is None:
-        scheduler.enqueue(actor)
+        scheduler.enqueue(cell)
         return
     blocking = getattr(yielded, "_asyncio_future_blocking", None)
     if not blocking:
         task._must_cancel = True
         task._wrong_await = TypeError(
-            f"A handler of {actor.actor_ref.label} awaited {yielded!r}, which is no asyncio "
+            f"A handler of {cell.label} awaited {yielded!r}, which is no asyncio "
             "awaitable. Await coroutines, asyncio futures and tasks, or requests."
         )
-        scheduler.enqueue(actor)
+        scheduler.enqueue(cell)
         return
     yielded._asyncio_future_blocking = False
     # In a context of its own: the wake-up runs handlers, each in theirs, and none can be entered twice.
@@ -429,8 +422,8 @@ def park(scheduler: Scheduler, actor: Actor, task: ActorTask, yielded: Any) -> N
     task._fut_waiter = yielded
     if task._must_cancel and yielded.cancel(msg=task._cancel_message):
         task._must_cancel = False
-    if actor._phase & DOOMED:
-        scheduler.enqueue(actor)
+    if cell._phase & DOOMED:
+        scheduler.enqueue(cell)
 
 
 __all__ = ["KINDS", "Observer", "ReadyQueue", "Scheduler", "park"]

@@ -34,7 +34,7 @@ from .workers import Job, JobRunner, ThreadPool
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from .actor import Actor, Ext
+    from .actor import Actor
     from .inspection import ActorInfo
     from .ref import ActorRef
 
@@ -386,7 +386,9 @@ class ActorSystem:
 
     def _adopt(self, actor: Actor, parent: Actor | None = None) -> None:
         """Take a constructed actor into this system, and let it start."""
-        scheduler = self.scheduler
+        scheduler = self._scheduler
+        if scheduler is None:
+            raise SystemStopped(self.name)
         ref = actor._ref
         actor._sched = ref._sched = scheduler
         if parent is not None:
@@ -396,25 +398,26 @@ class ActorSystem:
         self._index.refs[ref] = None
         self._live += 1
         if get_ident() == scheduler.thread:
-            self._launch(actor)
-        elif not scheduler.post(self._launch, actor):
+            self._launch(actor, ref, scheduler)
+        elif not scheduler.post(self._launch, actor, ref, scheduler):
             self._unregister(actor)
             raise SystemStopped(self.name)
 
-    def _launch(self, actor: Actor) -> None:
-        ref = actor._ref
+    def _launch(self, actor: Actor, ref: ActorRef[Any], scheduler: Scheduler) -> None:
         if ref.name is not None:
             self._name(actor, ref)
-        if self.scheduler.observer is not None:
-            self.scheduler.observer.on_spawn(ref, actor._parent)
+        if scheduler.observer is not None:
+            scheduler.observer.on_spawn(ref, actor._parent)
         if actor.dispatcher != "event_loop":
             self._choose_pool(actor)
         if actor._has_on_start:
-            actor._phase |= STARTING
-        elif actor._ext is not None and actor._ext.start_ack is not None:
-            lifecycle.started(self.scheduler, actor)
-        if actor._has_on_start or actor._mailbox:
-            self.scheduler.enqueue(actor)
+            ref._phase |= STARTING
+            scheduler.enqueue(ref)
+            return
+        if actor._ext is not None and actor._ext.start_ack is not None:
+            lifecycle.started(scheduler, actor)
+        if ref._mailbox:
+            scheduler.enqueue(ref)
 
     def _name(self, actor: Actor, ref: ActorRef[Any]) -> None:
         """Register the name unless it is taken: a label needs not be unique, an address does."""
@@ -491,7 +494,7 @@ class ActorSystem:
         if actor is not None:
             actor._phase &= ~SUSPENDED
             if actor._state == HELD or (actor._state == IDLE and actor._mailbox):
-                self.scheduler.enqueue(actor)
+                self.scheduler.enqueue(actor._ref)
 
     # -- names, groups, events -----------------------------------------------------------------
 
@@ -566,9 +569,6 @@ class ActorSystem:
         if logger.isEnabledFor(10):
             logger.debug(f"Unregistered {actor._ref}")
             logger.debug(f"Stopped {actor}")
-
-    def _release_names(self, ref: ActorRef[Any], ext: Ext) -> None:
-        self.names.release(ref, ext)
 
     def _ended(self, ref: ActorRef[Any]) -> None:
         self._live -= 1

@@ -19,7 +19,7 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .actor import Actor
+    from .ref import ActorRef
 
 if sys.version_info >= (3, 12):
     from asyncio.tasks import _swap_current_task as swap_task
@@ -55,12 +55,12 @@ class ActorTask:
     work_cancelled = False
     """Whether the asker has withdrawn the message that is being handled."""
 
-    _actor: Actor
-    """Set right after the making: a constructor call would double the price."""
+    _cell: ActorRef[Any]
+    """The ref of its actor (or a `Zombie`). Set right after the making: a constructor call would double the price."""
 
     @property
     def _loop(self) -> asyncio.AbstractEventLoop:
-        return self._actor._sched.loop
+        return self._cell._sched.loop
 
     def __repr__(self) -> str:
         return f"<ActorTask {self.get_name()} {'done' if self._done else 'pending'}>"
@@ -77,7 +77,7 @@ class ActorTask:
             return True
         self._must_cancel = True
         self._cancel_message = msg
-        self._actor._resume()
+        self._cell._resume()
         return True
 
     def cancelling(self) -> int:
@@ -112,11 +112,11 @@ class ActorTask:
 
     def get_coro(self) -> Any:
         """Return the coroutine of the handler that is running."""
-        return self._actor._coro
+        return self._cell._coro
 
     def get_context(self) -> Context | None:
         """Return the context that the actor's handlers run in."""
-        return self._actor._context
+        return self._cell._context
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
         """Return the loop of the actor's system."""
@@ -124,11 +124,11 @@ class ActorTask:
 
     def get_name(self) -> str:
         """Return the actor's name."""
-        return self._actor.actor_ref.label
+        return self._cell.label
 
     def get_stack(self, *, limit: int | None = None) -> list[Any]:
         """Return the frame of the suspended handler, if any."""
-        frame = getattr(self._actor._coro, "cr_frame", None)
+        frame = getattr(self._cell._coro, "cr_frame", None)
         return [] if frame is None else [frame]
 
     def add_done_callback(
@@ -153,7 +153,7 @@ class ActorTask:
     def _wakeup(self, _future: Any) -> None:
         """Called by the loop when the future that the handler awaits is done."""
         self._fut_waiter = None
-        self._actor._resume_now()
+        self._cell._resume_now()
 
     def _finish(self) -> None:
         """The handler has ended, and somebody may hold this task: it stays done."""

@@ -23,6 +23,7 @@ class Zombie:
     """The rest of an abandoned handler. Owned by the loop's thread."""
 
     __slots__ = (
+        "_actor",
         "_context",
         "_coro",
         "_current",
@@ -31,6 +32,7 @@ class Zombie:
         "_ext",
         "_message",
         "_phase",
+        "_ref",
         "_sched",
         "_state",
         "_task",
@@ -39,6 +41,8 @@ class Zombie:
     )
 
     def __init__(self, actor: Actor) -> None:
+        self._ref: Any = self
+        self._actor = self
         self.actor_ref = actor._ref
         self._sched: Scheduler = actor._sched
         self._context: Context | None = actor._context
@@ -53,7 +57,7 @@ class Zombie:
         self._ext = None
         actor._coro = actor._driver = None
         actor._task = None
-        self._task._actor = self
+        self._task._cell = self
         system = self._sched.system
         system._zombies[self] = None
         self._timer: asyncio.TimerHandle = system.call_later(system.cancel_grace_s, self._discard)
@@ -62,9 +66,14 @@ class Zombie:
         elif not self._task._num_cancels:
             self._task.cancel("actor was killed")
 
+    @property
+    def label(self) -> str:
+        """The name of the actor that it was part of."""
+        return self.actor_ref.label
+
     def _resume(self) -> None:
         if self._state == PARKED:
-            self._sched.enqueue(self)  # type: ignore[arg-type]
+            self._sched.enqueue(self)
 
     _resume_now = _resume
 

@@ -84,14 +84,14 @@ class ActorLanes:
         # Awake, it does not ask the loop for a run of its own at every message.
         driver.awake = True
 
-    def append(self, actor: Any, /) -> None:
-        """Make the turn of *actor* a candidate."""
-        self._loop.add_candidate(ActorTurn(actor, self))
+    def append(self, cell: Any, /) -> None:
+        """Make the turn of the actor whose ref is *cell* a candidate."""
+        self._loop.add_candidate(ActorTurn(cell._actor, self))
 
     def popleft(self) -> Any:
-        """Return the actor whose turn it is."""
-        actor, self._granted = self._granted, None
-        return actor
+        """Return the ref of the actor whose turn it is."""
+        cell, self._granted = self._granted, None
+        return cell
 
     def clear(self) -> None:
         """Forget the turn under way."""
@@ -105,7 +105,7 @@ class ActorLanes:
         driver = self._driver
         if driver is None:
             raise RuntimeError("ActorLanes.attach(scheduler) comes before the first actor")
-        self._granted = actor
+        self._granted = actor._ref
         driver.run()
         driver.awake = True
 

@@ -72,11 +72,13 @@ class Ledger:
         """The mailbox is emptied, to be filled again with what selective receive leaves."""
         self._held, self.entries = self.entries, {}
 
-    def give_back(self, item: Any) -> None:
-        """A message is left by selective receive, and keeps its place."""
+    def give_back(self, item: Any) -> bool:
+        """Let a message that selective receive leaves keep its place; tell whether it is one."""
         have = self._held.get(id(item))
-        if have:
-            self.entries.setdefault(id(item), []).append(have.pop(0))
+        if not have:
+            return False
+        self.entries.setdefault(id(item), []).append(have.pop(0))
+        return True
 
     def open(self) -> Iterable[tuple[Any, Any]]:
         """Yield the messages without an end, with their senders."""
@@ -107,7 +109,8 @@ class WatchedMailbox(deque[Any]):
 
     def extend(self, items: Iterable[Any], /) -> None:
         for item in items:
-            self.ledger.give_back(item)
+            if not self.ledger.give_back(item):
+                self._sent(self, item)
             _put(self, item)
 
 
@@ -141,5 +144,6 @@ class WatchedBoundedMailbox(BoundedMailbox):
 
     def extend(self, items: Iterable[Any], /) -> None:
         for item in items:
-            self.ledger.give_back(item)
+            if not self.ledger.give_back(item):
+                self._sent(self, item)
             _put(self, item)
