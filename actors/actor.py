@@ -21,6 +21,7 @@ from .phase import IDLE, STOPPING
 from .reasons import NORMAL
 from .ref import ActorRef
 from .request import ActorFuture, Request, new_request
+from .running import on_loop, refuse_abandoned
 
 if TYPE_CHECKING:
     from contextvars import Context
@@ -199,6 +200,7 @@ class Actor(pykka.Actor):
 
         Nothing is awaited: if its `on_start` fails, the exit signal says so.
         """
+        refuse_abandoned(self)
         ref = self.system._spawn(
             actor_class, args, kwargs, name=name, parent=self if link else None
         )
@@ -230,7 +232,7 @@ class Actor(pykka.Actor):
         actor = ref._actor
         if actor is not None and actor._parent is None:
             actor._parent = self._ref
-        links.link(self, ref)
+        self.link(ref)
 
     # -- identity ------------------------------------------------------------------------------
 
@@ -311,15 +313,15 @@ class Actor(pykka.Actor):
 
         Linking twice is the same as once. A dead *ref* sends the signal ``noproc`` at once.
         """
-        links.link(self, ref)
+        on_loop(self, links.link, self, ref)
 
     def unlink(self, ref: pykka.ActorRef[Any]) -> None:
         """Undo the link with *ref*: its exit signal does not arrive any more."""
-        links.unlink(self, ref)
+        on_loop(self, links.unlink, self, ref)
 
     def monitor(self, ref: pykka.ActorRef[Any]) -> Monitor:
         """Watch *ref*: a message `Down` comes when it ends, once for each call of this."""
-        return links.monitor(self, ref)
+        return on_loop(self, links.monitor, self, ref)
 
     def demonitor(
         self, monitor: Monitor | pykka.ActorRef[Any], *, flush: bool = True
@@ -328,6 +330,9 @@ class Actor(pykka.Actor):
 
         With *flush* a `Down` that is in the mailbox already is taken out.
         """
+        on_loop(self, self._demonitor, monitor, flush)
+
+    def _demonitor(self, monitor: Monitor | pykka.ActorRef[Any], flush: bool) -> None:
         from .links import Monitor as MonitorClass
         from .messages import Down
 
@@ -353,13 +358,13 @@ class Actor(pykka.Actor):
         Raises `TimeoutError` after *timeout* seconds. Other messages stay queued, in order.
         """
         request = new_request(None, self._ref, self._sched)
-        watch = links.monitor(self, ref, request)
+        watch = on_loop(self, links.monitor, self, ref, request)
         if timeout is not None:
-            request.start_timer(timeout)
+            self._sched.post_or_call(request.start_timer, timeout)
         try:
             return await request
         finally:
-            links.demonitor(self, watch)
+            self._sched.post_or_call(links.demonitor, self, watch)
 
     def exit(self, reason: Any = NORMAL) -> None:
         """End this actor with *reason*: raises `ActorExit` out of the handler."""
@@ -373,14 +378,18 @@ class Actor(pykka.Actor):
 
     def flush(self, predicate: Callable[[Any], bool]) -> list[Any]:
         """Take the messages that fit *predicate* out of this actor's mailbox and return them."""
+        return on_loop(self, self._flush, predicate)
+
+    def _flush(self, predicate: Callable[[Any], bool]) -> list[Any]:
         mailbox = self._mailbox
         if not mailbox:
             return []
-        taken = [item for item in mailbox if predicate(item)]
+        fits = [(item, predicate(item)) for item in mailbox]
+        taken = [item for item, fit in fits if fit]
         if taken:
-            kept = [item for item in mailbox if not predicate(item)]
             mailbox.clear()
-            mailbox.extend(kept)
+            mailbox.extend(item for item, fit in fits if not fit)
+            getattr(mailbox, "admit", int)()
         return taken
 
     def become(
@@ -416,6 +425,9 @@ class Actor(pykka.Actor):
 
     def unstash_all(self) -> None:
         """Put what was stashed at the front of the mailbox, in its order."""
+        on_loop(self, self._unstash_all)
+
+    def _unstash_all(self) -> None:
         ext = self._ext
         if ext is None or not ext.stash:
             return
@@ -462,7 +474,14 @@ class Actor(pykka.Actor):
 
         A failure arrives as `PipedFailure`. The awaitable is cancelled when this actor ends.
         """
-        target = self._ref if to is None else to
+        on_loop(self, self._pipe, awaitable, self._ref if to is None else to, convert)
+
+    def _pipe(
+        self,
+        awaitable: Awaitable[Any],
+        target: ActorRef[Any],
+        convert: Callable[[Any], Any] | None,
+    ) -> None:
         ext = self._own_ext()
         if ext.pipes is None:
             ext.pipes = {}
@@ -489,16 +508,19 @@ class Actor(pykka.Actor):
         """Send *message* to this actor in *delay_s* seconds; the timer dies with the actor."""
         from .timers import Timer
 
-        return Timer(self, delay_s, message, repeat=False)
+        return on_loop(self, Timer, self, delay_s, message, repeat=False)
 
     def send_interval(self, period_s: float, message: Any) -> Timer:
         """Send *message* to this actor every *period_s* seconds; the timer dies with the actor."""
         from .timers import Timer
 
-        return Timer(self, period_s, message, repeat=True)
+        return on_loop(self, Timer, self, period_s, message, repeat=True)
 
     def set_receive_timeout(self, after_s: float | None) -> None:
         """Send this actor a `ReceiveTimeout` whenever no message came for *after_s* seconds."""
+        on_loop(self, self._set_receive_timeout, after_s)
+
+    def _set_receive_timeout(self, after_s: float | None) -> None:
         from .timers import IdleTimer
 
         ext = self._own_ext()

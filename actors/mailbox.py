@@ -97,11 +97,15 @@ class BoundedMailbox(deque[Any]):
 
     def popleft(self) -> Any:
         item = super().popleft()
+        self.admit()
+        return item
+
+    def admit(self) -> None:
+        """Let those in who wait for room, as far as there is room."""
         while self.waiting and len(self) < self.capacity:
             waiting = self.waiting.popleft()
             if waiting.asker_waiting:
                 super().append(waiting.admit())
-        return item
 
 
 class ClosedMailbox(deque[Any]):

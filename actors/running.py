@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from concurrent.futures import Future, wait
 from threading import get_ident
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from .errors import ActorDied, SystemStopped
 
 if TYPE_CHECKING:
+    from .actor import Actor
     from .ref import ActorRef
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class _Here(threading.local):

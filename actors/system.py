@@ -24,8 +24,8 @@ from . import lifecycle, links
 from .dead_letters import DeadLetters
 from .errors import NoSystem, RequestTimeout, StartFailed, SystemStopped
 from .events import EventStream
-from .phase import HELD, IDLE, OFFLOADED, PARKED, QUEUED, RUNNING, STARTING, STOPPING, SUSPENDED
-from .reasons import KILLED, SHUTDOWN
+from .phase import DEAD, HELD, IDLE, OFFLOADED, STARTING, SUSPENDED
+from .reasons import NOPROC
 from .registry import Groups, Names, pykka_index
 from .request import Request, new_request
 from .scheduler import Observer, ReadyQueue, Scheduler
@@ -394,16 +394,24 @@ class ActorSystem:
         if parent is not None:
             actor._parent = parent._ref
             actor._links = parent._ref
-            links._add(parent, ref)
         self._index.refs[ref] = None
         self._live += 1
         if get_ident() == scheduler.thread:
-            self._launch(actor, ref, scheduler)
-        elif not scheduler.post(self._launch, actor, ref, scheduler):
+            self._launch(actor, ref, scheduler, parent)
+        elif not scheduler.post(self._launch, actor, ref, scheduler, parent):
             self._unregister(actor)
+            self._live -= 1
             raise SystemStopped(self.name)
 
-    def _launch(self, actor: Actor, ref: ActorRef[Any], scheduler: Scheduler) -> None:
+    def _launch(
+        self, actor: Actor, ref: ActorRef[Any], scheduler: Scheduler, parent: Actor | None
+    ) -> None:
+        if parent is not None:
+            # Here, because a parent in a thread must not touch its links itself.
+            if parent._phase & DEAD:
+                links.receive_exit(ref, parent._ref, NOPROC, True)
+            else:
+                links._add(parent, ref)
         if ref.name is not None:
             self._name(actor, ref)
         if scheduler.observer is not None:
@@ -452,12 +460,12 @@ class ActorSystem:
             )
         except Exception as error:
             raise StartFailed(getattr(actor_class, "__name__", str(actor_class)), error) from error
-        if timeout is not None and not ack.done:
-            ack.start_timer(timeout)
+        if timeout is not None:
+            self.scheduler.post_or_call(ack.start_timer, timeout)
         try:
             return await ack
         except (RequestTimeout, asyncio.CancelledError) as error:
-            links.unlink(parent, ref)
+            self.scheduler.post_or_call(links.unlink, parent, ref)
             ref.kill()
             if isinstance(error, RequestTimeout):
                 raise StartFailed(ref.label, "timeout") from error

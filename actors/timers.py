@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .running import on_loop
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -33,9 +35,13 @@ class Timer:
 
     def cancel(self) -> bool:
         """Stop it, and tell whether it would still have fired."""
-        actor, self._actor = self._actor, None
-        if actor is None:
+        actor = self._actor
+        return actor is not None and on_loop(actor, self._cancel, actor)
+
+    def _cancel(self, actor: Actor) -> bool:
+        if self._actor is None:
             return False
+        self._actor = None
         self._handle.cancel()
         ext = actor._ext
         if ext is not None and ext.timers is not None:
