@@ -46,14 +46,15 @@ class _Progress:
         first = self.attempt
         while True:
             self.attempt += 1
+            answer = run.call(askable, work.name, work.payload, policy.timeout, work.context)
             if run.emit is not None:
+                # An agent without a supervisor is started anew by being asked.
+                self._look_for_restart(askable)
                 run.emit(
                     Started(run.clock(), run.path, work.name, askable.name, self.attempt - first)
                 )
             try:
-                value = await run.call(
-                    askable, work.name, work.payload, policy.timeout, work.context
-                )
+                value = await answer
             except Exception as failed:
                 error = failed
             else:
@@ -76,7 +77,6 @@ class _Progress:
                 )  # fmt: skip
             del error
             await asyncio.sleep(delay_s)
-            self._look_for_restart(askable)
 
     async def stand_in(self, askable: Askable, failed: Failed | TimedOut) -> Outcome:
         """Return what stands in for what *failed* for good, as the policy's ``on_error`` says."""

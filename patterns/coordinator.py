@@ -31,14 +31,22 @@ class Coordinator(Actor):
         await self.execution.conduct()
         self.stop()
 
+    def on_stop(self) -> None:
+        self.execution.end_children()
+
+    def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
+        self.execution.end_children()
+
 
 class StreamedCoordinator(Coordinator):
     """A coordinator whose execution is read event by event: its end is always told."""
 
     def on_stop(self) -> None:
+        super().on_stop()
         self.execution.lost(self.exit_reason)
 
     def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
+        super().on_failure(exception_type, exception_value, traceback)
         self.execution.lost(exception_value)
 
 
@@ -47,14 +55,22 @@ async def run_to_end(execution: Execution, coordinator: ActorRef[Any]) -> None:
 
     When the awaiting code is cancelled, the execution is stopped first.
     """
+    owner = execution.scope.owner
+    if owner is not None:
+        owner.adopt(coordinator)
     try:
         await coordinator.request(CONDUCT)
     except ActorDied as error:
         execution.lost(error.reason)
         await execution.released()
     except BaseException:
+        # It stays adopted: if the owner was killed, nothing that is said here is heard.
+        owner = None
         await stop_execution(execution, coordinator)
         raise
+    finally:
+        if owner is not None:
+            owner.disown(coordinator)
 
 
 async def stop_execution(execution: Execution, coordinator: ActorRef[Any]) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from agenticaiframework.actors import ActorSystem, Agent, gather
+from agenticaiframework.actors import SHUTDOWN, ActorSystem, Agent, gather
 
 from . import attempts
 from .chunks import CHUNKS, ChunkSink
@@ -78,6 +78,7 @@ class Execution:
         "_path",
         "_plain",
         "_resolved",
+        "_children",
         "clock",
         "coordinator",
         "emit",
@@ -122,6 +123,7 @@ class Execution:
         self._outcomes: dict[str, Outcome] = {}
         self._plain: list[tuple[str, Askable, float, float, int | None, Any]] = []
         self._limit: asyncio.Timeout | None = None
+        self._children: dict[ActorRef[Any], None] | None = None
         self._holds = 0
         self._on_release: list[asyncio.Future[None]] | None = None
         self._path: tuple[str, ...] | None = None
@@ -331,7 +333,7 @@ class Execution:
         context = self._context(name, added)
         if isinstance(askable, Agent):
             return askable.request(payload, timeout_s, context=context, system=self.system)
-        scope = Scope(self.scope.resolver, context, self.emit, (*self.path, name))
+        scope = Scope(self.scope.resolver, context, self.emit, (*self.path, name), self)
         return ask_in_scope(askable, payload, timeout_s, scope, self.system)
 
     def _context(self, name: str, added: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
@@ -379,6 +381,30 @@ class Execution:
         else:
             outcome = Cancelled(askable.name, started, now, attempt, reason=self.stopping)
         self.settle(name, outcome)
+
+    # -- actors that work for it ----------------------------------------------------------------
+
+    def adopt(self, ref: ActorRef[Any]) -> None:
+        """Have *ref* end when the coordinator ends, in whatever way.
+
+        A link would do that too, but also the other way round; and a coordinator that is killed
+        cannot tell anybody anything any more.
+        """
+        if self._children is None:
+            self._children = {}
+        self._children[ref] = None
+
+    def disown(self, ref: ActorRef[Any]) -> None:
+        """Forget *ref*, which has ended."""
+        if self._children is not None:
+            self._children.pop(ref, None)
+
+    def end_children(self) -> None:
+        """End those who still work for this execution."""
+        if self._children:
+            children, self._children = self._children, None
+            for ref in children:
+                ref.exit(SHUTDOWN)
 
     # -- for the coordinator -------------------------------------------------------------------
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agenticaiframework.actors import Actor, ActorSystem
+from agenticaiframework.actors import SHUTDOWN, Actor, ActorSystem
 from agenticaiframework.supervision.targets import is_coroutine_function
 
-from .target import target_name
+from .target import Owner, Scope, target_name
 
 
 class FunctionTarget:
@@ -34,11 +35,26 @@ class FunctionTarget:
         context: Mapping[str, Any] | None = None,
     ) -> Any:
         """Return the function's result; raises what it raises."""
+        return await self._call(payload, timeout, None)
+
+    async def ask_within(self, payload: Any, timeout: float | None, scope: Scope) -> Any:
+        """Return the function's result, called for another execution."""
+        return await self._call(payload, timeout, scope.owner)
+
+    async def _call(self, payload: Any, timeout: float | None, owner: Owner | None) -> Any:
         ref = ActorSystem.current().start(self._actor, self._function)
+        if owner is not None:
+            owner.adopt(ref)
         try:
             return await ref.request(payload, timeout=timeout)
+        except asyncio.CancelledError:
+            # It stays adopted: if the owner was killed, nothing that is said here is heard.
+            owner = None
+            raise
         finally:
-            ref.exit("shutdown")
+            ref.exit(SHUTDOWN)
+            if owner is not None:
+                owner.disown(ref)
 
 
 class _AsyncCall(Actor):

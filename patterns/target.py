@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast, runtime_checka
 from agenticaiframework.actors import Agent
 
 if TYPE_CHECKING:
-    from agenticaiframework.actors import ActorSystem
+    from agenticaiframework.actors import ActorRef, ActorSystem
 
     from .events import PatternEvent
 
@@ -51,18 +51,32 @@ Target: TypeAlias = str | Askable | Callable[..., Any]
 """What may stand where an agent can: a name, anything that can be asked, or a function."""
 
 
+class Owner(Protocol):
+    """Who started an execution, and ends it when it ends itself: mostly another execution."""
+
+    def adopt(self, ref: ActorRef[Any]) -> None:
+        """Take *ref* for one of its own: it ends when the owner does, in whatever way."""
+        ...
+
+    def disown(self, ref: ActorRef[Any]) -> None:
+        """Forget *ref*, which has ended."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """What an execution hands down to the ones that it starts.
 
     *resolver* finds names; *context* reaches the agents' handlers; *emit* takes events while
-    somebody streams them (None: nobody does); *path* names the executions around this one.
+    somebody streams them (None: nobody does); *path* names the executions around this one; *owner*
+    is told of the actors that work for it.
     """
 
     resolver: Resolver
     context: Mapping[str, Any] | None = None
     emit: Callable[[PatternEvent], None] | None = None
     path: tuple[str, ...] = ()
+    owner: Owner | None = None
 
 
 @runtime_checkable

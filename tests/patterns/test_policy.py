@@ -1,0 +1,234 @@
+"""Time limits, retries and what stands in: the policy of one piece of work."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agenticaiframework.actors import ActorSystem, AgentFailed
+from agenticaiframework.patterns import (
+    Completed,
+    Default,
+    DefinitionError,
+    Failed,
+    Fallback,
+    ParallelOrchestration,
+    PatternFailed,
+    Retry,
+    SequentialOrchestration,
+    Skipped,
+    TimedOut,
+    UnretriableError,
+)
+
+
+class Busy(Exception):
+    """An error that asks to be left alone for a while."""
+
+    retry_after_s = 7.0
+
+
+def failing(times: int, error: type[Exception] = ValueError) -> Any:
+    calls: list[float] = []
+
+    async def handler(payload: Any) -> str:
+        calls.append(asyncio.get_running_loop().time())
+        if len(calls) <= times:
+            raise error(f"failure {len(calls)}")
+        return "done"
+
+    handler.calls = calls  # type: ignore[attr-defined]
+    return handler
+
+
+def test_retry_waits_longer_each_time_and_counts_attempts(cast: Any, sim: Any) -> None:
+    async def main(system: ActorSystem) -> None:
+        handler = failing(3)
+        cast.agent("a", handler)
+        retry = {"attempts": 4, "initial_delay_s": 1, "backoff": "exponential"}
+        report = await SequentialOrchestration("s", [{"agent": "a", "retry": retry}]).run(1)
+        outcome = report["a"]
+        assert isinstance(outcome, Completed)
+        assert outcome.attempts == 4
+        # Each attempt was a crash, so the answer comes from the fourth incarnation.
+        assert outcome.incarnation == 4
+        gaps = [b - a for a, b in zip(handler.calls, handler.calls[1:], strict=False)]
+        assert gaps == pytest.approx([1, 2, 4])
+
+    sim(main)
+
+
+def test_attempts_end_and_the_last_error_counts(cast: Any, sim_once: Any) -> None:
+    async def main(system: ActorSystem) -> None:
+        cast.agent("a", failing(99))
+        with pytest.raises(PatternFailed, match="failure 3") as caught:
+            await SequentialOrchestration("s", [{"agent": "a", "retry": 3}]).execute(1)
+        outcome = caught.value.outcomes["a"]
+        assert isinstance(outcome, Failed)
+        assert outcome.attempts == 3
+
+    sim_once(main)
+
+
+def test_a_timed_out_attempt_is_retried_on_a_fresh_start(cast: Any, sim: Any) -> None:
+    async def main(system: ActorSystem) -> None:
+        calls: list[int] = []
+
+        async def slow_once(payload: Any) -> str:
+            calls.append(1)
+            if len(calls) == 1:
+                await asyncio.sleep(60)
+            return "done"
+
+        cast.agent("a", slow_once)
+        step = {"agent": "a", "timeout": 2, "retry": {"attempts": 2, "on": ["AgentTimeout"]}}
+        report = await SequentialOrchestration("s", [step]).run(1)
+        assert report.result() == "done"
+        assert report["a"].attempts == 2
+
+    sim(main)
+
+
+def test_an_error_that_asks_to_wait_is_waited_for(cast: Any, sim_once: Any) -> None:
+    async def main(system: ActorSystem) -> None:
+        handler = failing(1, Busy)
+        cast.agent("a", handler)
+        await SequentialOrchestration("s", [{"agent": "a", "retry": 2}]).execute(1)
+        assert handler.calls[1] - handler.calls[0] == pytest.approx(7)
+
+    sim_once(main)
+
+
+@pytest.mark.parametrize(
+    ("retry", "attempts"),
+    [
+        (Retry(attempts=3, on=(ValueError,)), 3),
+        (Retry(attempts=3, on=("ValueError",)), 3),
+        (Retry(attempts=3, on=(KeyError, "OSError")), 1),
+        (Retry(attempts=3, never=(ValueError,)), 1),
+        (Retry(attempts=3, on=("Exception",), never=("ValueError",)), 1),
+        (Retry(attempts=3, on=AgentFailed), 3),
+    ],
+)
+def test_only_the_named_errors_are_retried(
+    cast: Any, sim_once: Any, retry: Retry, attempts: int
+) -> None:
+    async def main(system: ActorSystem) -> None:
+        handler = failing(99)
+        cast.agent("a", handler)
+        await SequentialOrchestration("s", [{"agent": "a", "retry": retry}]).run(1)
+        assert len(handler.calls) == attempts
+
+    sim_once(main)
+
+
+def test_what_cannot_be_mended_is_not_retried() -> None:
+    class Wrong(UnretriableError):
+        pass
+
+    error = AgentFailed("a", "x")
+    error.__cause__ = Wrong("wrong")
+    assert not Retry(attempts=3).allows(error, 1)
+    assert Retry(attempts=3).allows(AgentFailed("a", "x"), 1)
+
+
+@given(
+    st.builds(
+        Retry,
+        attempts=st.integers(1, 10),
+        backoff=st.sampled_from(["fixed", "linear", "exponential"]),
+        initial_delay_s=st.floats(0, 5),
+        max_delay_s=st.floats(5, 100),
+        jitter=st.floats(0, 1),
+    ),
+    st.integers(1, 2000),
+    st.floats(0, 1),
+)
+def test_delays_are_never_negative_nor_above_their_cap(
+    retry: Retry, attempts: int, chance: float
+) -> None:
+    assert 0 <= retry.delay_s(ValueError(), attempts, chance) <= retry.max_delay_s
+    assert retry.delay_s(Busy(), attempts, chance) >= Busy.retry_after_s
+    assert retry.allows(ValueError(), attempts) == (attempts < retry.attempts)
+
+
+def test_a_default_stands_in_and_the_cause_is_kept(cast: Any, sim_once: Any) -> None:
+    async def main(system: ActorSystem) -> None:
+        cast.agent("a", failing(99))
+        step = {"agent": "a", "on_error": Default(default={"category": "unknown"})}
+        report = await SequentialOrchestration("s", [step]).run(1)
+        assert report.result() == {"category": "unknown"}
+        outcome = report["a"]
+        assert isinstance(outcome, Completed)
+        assert outcome.via == "default"
+        assert "failure 1" in str(outcome.cause)
+
+    sim_once(main)
+
+
+def test_a_fallback_agent_gets_the_same_payload_and_may_fail_itself(cast: Any, sim: Any) -> None:
+    async def main(system: ActorSystem) -> None:
+        cast.agent("a", failing(99))
+        cast.echoes("spare")
+        cast.agent("broken", failing(99))
+        ok = SequentialOrchestration(
+            "s", [{"agent": "a", "retry": 2, "on_error": Fallback(fallback="spare")}]
+        )
+        report = await ok.run("x")
+        assert report.result() == "spare(x)"
+        assert report["a"].attempts == 3
+        bad = SequentialOrchestration("s", [{"agent": "a", "on_error": {"fallback": "broken"}}])
+        outcome = (await bad.run("x"))["a"]
+        assert isinstance(outcome, Failed)
+        assert outcome.agent == "broken"
+
+    sim(main)
+
+
+def test_a_hanging_step_may_be_left_out(cast: Any, sim: Any) -> None:
+    async def main(system: ActorSystem) -> None:
+        cast.agent("hang", lambda p: asyncio.sleep(3600))
+        cast.echoes("b")
+        report = await SequentialOrchestration(
+            "s", [{"agent": "hang", "timeout": 1, "on_error": "skip"}, "b"]
+        ).run("x")
+        assert report.result() == "b(x)"
+        assert isinstance(report["hang"], Skipped)
+        assert isinstance(report["hang"].cause, TimeoutError)
+
+    sim(main)
+
+
+def test_a_nested_pattern_and_a_function_keep_to_the_steps_timeout(cast: Any, sim: Any) -> None:
+    async def main(system: ActorSystem) -> None:
+        async def hang(payload: Any) -> None:
+            await asyncio.sleep(3600)
+
+        nested = ParallelOrchestration("nested", [hang])
+        for target in (hang, nested):
+            began = system.clock()
+            report = await SequentialOrchestration("s", [{"agent": target, "timeout": 2}]).run(1)
+            assert system.clock() - began == pytest.approx(2)
+            (outcome,) = report.outcomes.values()
+            assert isinstance(outcome, TimedOut)
+
+    sim(main)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"attempts": 0}, "attempts: input should be greater than or equal to 1"),
+        ({"attemps": 3}, "Did you mean 'attempts'"),
+        ({"initial_delay_s": 10, "max_delay_s": 1}, r"initial_delay_s \(10\) is longer"),
+        ({"on": [3]}, "3 is no error"),
+        ({"backoff": "cubic"}, "backoff"),
+    ],
+)
+def test_a_wrong_retry_policy_is_refused(fields: Any, said: str) -> None:
+    with pytest.raises(DefinitionError, match=said):
+        Retry(**fields)
