@@ -49,6 +49,7 @@ class Lease:
     __slots__ = (
         "durability",
         "failed_generation",
+        "failure",
         "fence",
         "generation",
         "key",
@@ -71,6 +72,8 @@ class Lease:
         """Raised by every failed append, on the loop."""
         self.failed_generation = -1
         """Set by the writer: what is queued with this generation must fail too."""
+        self.failure: StoreError | None = None
+        """Set by the writer: why they must."""
         self.lost: StoreError | None = None
         """Why an append of durability `none` was lost after its acknowledgement."""
 
@@ -99,7 +102,8 @@ class Store(Protocol):
         ...
 
     async def close(self) -> None:
-        """Write what is queued, then let go of files, threads and connections. Idempotent."""
+        """Write what is queued, retire the owners registered here, let go of files, threads and
+        connections. Idempotent."""
         ...
 
     # Owners

@@ -131,6 +131,10 @@ class GroupedStore:
             writer, reader = self._writer, self._reader
             if writer is None:
                 return
+            for number in self._last_run:
+                # Whether it works or not, nobody will write for these owners any more.
+                writer.put(Call(partial(self._backend.retire, number), _ignore))
+            self._last_run.clear()
             if reader is not None:
                 await reader.stop()
                 self._reader = None
@@ -138,7 +142,6 @@ class GroupedStore:
             if reader is None:
                 self._backend.close_reader()
             self._writer = None
-            self._last_run.clear()
 
     def stats(self) -> StoreStats:
         """Return the counters since the store was made."""
@@ -174,6 +177,7 @@ class GroupedStore:
     async def retire(self, owner: Owner) -> None:
         """End the owner's lease at once."""
         await self._call(lambda: self._backend.retire(owner.number))
+        self._last_run.pop(owner.number, None)
 
     # Writing
 
@@ -317,12 +321,18 @@ class GroupedStore:
         self._put(writer, Write(lease, rows, first, size, done, future, last))
 
     def _put(self, writer: GroupWriter, job: Write) -> None:
-        if job.lease.durability is Durability.NONE:
-            # Acknowledged now; what is lost later is told by the next append.
-            lost, job.lease.lost = job.lease.lost, None
-            job.error = None if lost is None else _own(lost)
+        lease = job.lease
+        if lease.durability is not Durability.NONE:
+            writer.put(job)
+            return
+        if lease.lost is not None:
+            # An earlier append was lost after its acknowledgement: this one is refused for it.
+            job.error, lease.lost = lease.lost, None
+            lease.next_seq = job.first_seq
             self._acknowledge(job)
-            job.error = job.future = job.done = None
+            return
+        self._acknowledge(job)
+        job.future = job.done = None
         writer.put(job)
 
     def _deliver(self, batch: list[Job]) -> None:
@@ -592,6 +602,10 @@ class _Outcome(Generic[T]):
             self.future.set_result(result)
         else:
             self.future.set_exception(_own(error))
+
+
+def _ignore(result: object, error: BaseException | None) -> None:
+    pass
 
 
 E = TypeVar("E", bound=BaseException)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from .base import Acknowledge, Lease
-from .errors import StoreError, StoreUnavailable
+from .errors import FencedOut, StoreError, StoreUnavailable
 from .records import Durability
 
 __all__ = ["COLUMNS", "Call", "Job", "Op", "Write", "fail", "follows_failure", "forgive", "pack"]
@@ -105,9 +105,13 @@ def follows_failure(job: Write, label: str) -> bool:
     """
     if job.lease.failed_generation != job.generation:
         return False
-    job.error = StoreUnavailable(
-        label, f"appending to run {job.lease.run_id!r}", "the append before this one failed"
-    )
+    lease = job.lease
+    if isinstance(lease.failure, FencedOut):
+        job.error = FencedOut(lease.run_id, lease.fence)
+    else:
+        doing = f"appending to run {lease.run_id!r}"
+        job.error = StoreUnavailable(label, doing, "the append before this one failed")
+        job.error.__cause__ = lease.failure
     return True
 
 
@@ -116,6 +120,7 @@ def fail(job: Job, error: StoreError) -> None:
     job.error = error
     if isinstance(job, Write):
         job.lease.failed_generation = job.generation
+        job.lease.failure = error
 
 
 def forgive(job: Job) -> None:

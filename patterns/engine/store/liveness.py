@@ -81,9 +81,10 @@ class OwnerLocks:
             os.close(handle)
 
     def close(self) -> None:
-        """Let go of all locks."""
-        for owner in tuple(self._held):
-            self.drop(owner)
+        """Let go of all locks. The files stay: they tell that their owners are no more."""
+        for handle in self._held.values():
+            os.close(handle)
+        self._held.clear()
 
     def _remove(self, owner: int) -> None:
         with contextlib.suppress(OSError):

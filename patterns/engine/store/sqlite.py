@@ -270,6 +270,8 @@ class SQLiteBackend(SQLiteReads):
         """End the owner's lease."""
         with translated(self.label, "retiring an engine"):
             self._writing().execute("UPDATE owners SET retired = 1 WHERE number = ?", (owner,))
+        if self._locks is not None:
+            self._locks.drop(owner)
 
     # Calls: claims
 

@@ -71,7 +71,9 @@ class SQLiteReads:
     def _select(self, columns: Sequence[str], rest: str, *parameters: Any) -> list[list[Any]]:
         names = ", ".join(f"c{number}" for number in range(len(columns)))
         inner = ", ".join(f"{column} AS c{number}" for number, column in enumerate(columns))
-        statement = f"SELECT json_group_array(json_array({names})) FROM (SELECT {inner} {rest})"
+        # As bytes, because the module's own decoding says nothing of damage.
+        rows = f"CAST(json_group_array(json_array({names})) AS BLOB)"
+        statement = f"SELECT {rows} FROM (SELECT {inner} {rest})"
         with translated(self.label, "reading"):
             (text,) = self._reading().execute(statement, parameters).fetchone()
         try:

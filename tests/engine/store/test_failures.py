@@ -1,0 +1,456 @@
+"""A medium that fails: loud, typed, nothing acknowledged, no gap in a journal."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agenticaiframework.patterns.engine.store import (
+    Durability,
+    Record,
+    RunUpdate,
+    StoreClosed,
+    StoreCorrupt,
+    StoreError,
+    StoreFull,
+    StoreUnavailable,
+    StoreVersionTooNew,
+    open_store,
+)
+from agenticaiframework.patterns.engine.store.grouped import GroupedStore
+from agenticaiframework.patterns.engine.store.jobs import Job
+from agenticaiframework.patterns.engine.store.sqlite import SQLiteBackend
+from agenticaiframework.patterns.engine.store.sqlite_schema import MIGRATIONS, migrate
+
+from .media import FINISHED, STARTED, Clock, Medium, new_run, opened
+
+
+class Moody(SQLiteBackend):
+    """A SQLite file whose commits do what the test says: before, instead, after."""
+
+    def __init__(self, path: Path, **options: Any) -> None:
+        super().__init__(str(path), clock=Clock(), **options)
+        self.before: Callable[[int], None] = lambda number: None
+        self.after: Callable[[int], None] = lambda number: None
+        self.commits = 0
+
+    def commit(self, jobs: list[Job]) -> None:
+        self.commits += 1
+        self.before(self.commits)
+        super().commit(jobs)
+        self.after(self.commits)
+
+
+def moody_store(path: Path, inline: bool, **options: Any) -> tuple[Moody, GroupedStore]:
+    backend = Moody(path, **options)
+    return backend, GroupedStore(backend, clock=Clock(), inline=inline)
+
+
+def out_of_order(number: int) -> None:
+    raise StoreUnavailable("sqlite", "committing", "the disk is on fire")
+
+
+@pytest.mark.parametrize("inline", [True, False])
+def test_nothing_is_acknowledged_while_the_medium_fails_and_then_it_goes_on(
+    tmp_path: Path, inline: bool
+) -> None:
+    async def main() -> None:
+        backend, store = moody_store(tmp_path / "s.db", inline)
+        await store.open()
+        owner = await store.register("engine", 60)
+        leases = [await store.create_run(owner, new_run(f"r{n}"), [STARTED]) for n in range(5)]
+        backend.before = out_of_order
+        outcomes = await asyncio.gather(
+            *(store.append(lease, [Record("lost")]) for lease in leases),
+            *(store.append(lease, [Record("lost too")]) for lease in leases),
+            store.create_run(owner, new_run("never"), [STARTED]),
+            store.put_signal("r0", "lost"),
+            return_exceptions=True,
+        )
+        for outcome in outcomes:
+            assert isinstance(outcome, StoreUnavailable)
+        # Each waiter has an error of its own to raise.
+        assert len({id(outcome) for outcome in outcomes}) == len(outcomes)
+        backend.before = lambda number: None
+        assert [lease.next_seq for lease in leases] == [2] * 5
+        assert (
+            await asyncio.gather(
+                *(store.append(lease, [FINISHED], RunUpdate("done")) for lease in leases)
+            )
+            == [2] * 5
+        )
+        for lease in leases:
+            entries = await store.read_journal(lease.run_id)
+            assert [entry.kind for entry in entries] == ["step_started", "step_finished"]
+        assert [row.run_id for row in (await store.list_runs()).rows] == [
+            *("r4", "r3", "r2", "r1", "r0"),
+        ]
+        assert await store.pending_signals("r0") == []
+        await store.create_run(owner, new_run("never"))
+        await store.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("inline", [True, False])
+def test_what_was_queued_behind_a_failed_append_of_the_run_fails_too(
+    tmp_path: Path, inline: bool
+) -> None:
+    async def main() -> None:
+        backend, store = moody_store(tmp_path / "s.db", inline)
+        await store.open()
+        owner = await store.register("engine", 60)
+        lease = await store.create_run(owner, new_run())
+        bystander = await store.create_run(owner, new_run("bystander"))
+        failing = backend.commits + 1
+
+        def once(number: int) -> None:
+            if number == failing:
+                raise StoreFull("sqlite", "committing", "no space")
+
+        backend.before = once
+        # More rows than a commit takes, so that they spread over several.
+        doomed = [store.append(lease, [Record("r", data=n)]) for n in range(600)]
+        fine = store.append(bystander, [Record("fine")])
+        outcomes = await asyncio.gather(*doomed, return_exceptions=True)
+        assert {type(outcome) for outcome in outcomes} == {StoreFull, StoreUnavailable}
+        assert "the append before this one failed" in str(outcomes[-1])
+        assert await fine == 1
+        assert await store.read_journal("run-1") == []
+        assert await store.append(lease, [Record("after")]) == 1
+        assert await store.append(lease, [Record("after")]) == 2
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_a_defect_in_a_backend_fails_its_batch_and_not_the_writer(tmp_path: Path) -> None:
+    async def main() -> None:
+        backend, store = moody_store(tmp_path / "s.db", False)
+        await store.open()
+        owner = await store.register("engine", 60)
+        lease = await store.create_run(owner, new_run())
+
+        def defect(number: int) -> None:
+            raise ZeroDivisionError("a defect")
+
+        backend.before = defect
+        with pytest.raises(StoreUnavailable, match="a defect") as caught:
+            await store.append(lease, [STARTED])
+        assert isinstance(caught.value.__cause__, ZeroDivisionError)
+        backend.before = lambda number: None
+        assert await store.append(lease, [STARTED]) == 1
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_a_write_that_outlived_its_failed_acknowledgement_is_found_on_recovery(
+    tmp_path: Path,
+) -> None:
+    """The power goes between the commit and its report: the record is there, nobody was told."""
+
+    async def main() -> None:
+        backend, store = moody_store(tmp_path / "s.db", True)
+        await store.open()
+        owner = await store.register("engine", 60)
+        lease = await store.create_run(owner, new_run(), [STARTED])
+        backend.after = out_of_order
+        with pytest.raises(StoreUnavailable):
+            await store.append(lease, [FINISHED])
+        backend.after = lambda number: None
+        # Its number is taken: the engine has to read the journal before it goes on.
+        with pytest.raises(StoreCorrupt, match="cannot be written"):
+            await store.append(lease, [Record("another")])
+        lease = await store.claim(owner, "run-1")
+        assert lease.next_seq == 3
+        assert [e.kind for e in await store.read_journal("run-1")] == [
+            *("step_started", "step_finished"),
+        ]
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_an_append_of_durability_none_that_is_lost_is_told_by_the_next(tmp_path: Path) -> None:
+    async def main() -> None:
+        backend, store = moody_store(tmp_path / "s.db", False)
+        await store.open()
+        owner = await store.register("engine", 60)
+        lease = await store.create_run(owner, new_run(durability=Durability.NONE), [STARTED])
+        await store.put_signal("run-1", "behind it")
+        backend.before = out_of_order
+        assert await store.append(lease, [FINISHED]) == 2
+        with pytest.raises(StoreUnavailable):
+            await store.put_signal("run-1", "behind it")
+        backend.before = lambda number: None
+        with pytest.raises(StoreUnavailable, match="on fire"):
+            await store.append(lease, [Record("told")])
+        assert await store.append(lease, [Record("on")]) == 2
+        await store.close()
+        await store.open()
+        kinds = [entry.kind for entry in await store.read_journal("run-1")]
+        assert kinds == ["step_started", "on"]
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_a_full_disk_is_a_typed_error_and_what_was_written_stays(sqlite: Medium) -> None:
+    async def main() -> None:
+        backend, store = moody_store(sqlite.path, False)
+        await store.open()
+        owner = await store.register("engine", 60)
+        lease = await store.create_run(owner, new_run(), [STARTED])
+        connection = backend._connection
+        assert connection is not None
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count = {pages + 2}")
+        with pytest.raises(StoreFull, match="free space or purge finished runs") as caught:
+            await store.append(lease, [Record("big", data="x" * 50_000)])
+        assert isinstance(caught.value.__cause__, sqlite3.Error)
+        assert len(await store.read_journal("run-1")) == 1
+        connection.execute(f"PRAGMA max_page_count = {pages + 100}")
+        assert await store.append(lease, [Record("big", data="x" * 50_000)]) == 2
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_a_file_locked_for_too_long_is_an_error_that_says_so(sqlite: Medium) -> None:
+    async def main() -> None:
+        _, store = moody_store(sqlite.path, False, busy_timeout_s=0.05)
+        await store.open()
+        owner = await store.register("engine", 60)
+        lease = await store.create_run(owner, new_run())
+        blocker = sqlite3.connect(sqlite.path, isolation_level=None)
+        blocker.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailable, match="another process kept the file locked"):
+            await store.append(lease, [STARTED])
+        blocker.execute("ROLLBACK")
+        blocker.close()
+        assert await store.append(lease, [STARTED]) == 1
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_a_file_that_is_no_database_is_refused(sqlite: Medium) -> None:
+    sqlite.path.write_bytes(b"This is a letter to my aunt, not a database. " * 50)
+
+    async def main() -> None:
+        store = sqlite.store()
+        with pytest.raises(StoreCorrupt, match="not a database"):
+            await store.open()
+        await store.close()
+        with pytest.raises(StoreClosed):
+            await store.load_run("x")
+
+    asyncio.run(main())
+
+
+def test_a_database_of_somebody_else_is_refused_and_left_alone(sqlite: Medium) -> None:
+    with sqlite3.connect(sqlite.path) as connection:
+        connection.execute("CREATE TABLE recipes (name TEXT)")
+    connection.close()
+    before = sqlite.path.read_bytes()
+
+    async def main() -> None:
+        with pytest.raises(StoreUnavailable, match=r"holds other tables \(recipes\)"):
+            await sqlite.store().open()
+
+    asyncio.run(main())
+    after = sqlite3.connect(sqlite.path)
+    assert after.execute("SELECT name FROM sqlite_schema").fetchall() == [("recipes",)]
+    after.close()
+    assert before[100:] == sqlite.path.read_bytes()[100:]
+
+
+def test_a_missing_folder_is_an_error_that_names_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        store = open_store(f"sqlite:///{tmp_path}/missing/s.db")
+        with pytest.raises(StoreUnavailable, match="there is no folder '.*missing'"):
+            await store.open()
+
+    asyncio.run(main())
+
+
+def test_a_store_from_a_newer_version_is_refused(shared_medium: Medium) -> None:
+    if shared_medium.kind == "memory":
+        pytest.skip("memory has no versions")
+
+    async def main() -> None:
+        async with opened(shared_medium):
+            pass
+        if shared_medium.kind == "postgres":
+            shared_medium.run_sql("INSERT INTO schema_versions VALUES (7)")
+        else:
+            with sqlite3.connect(shared_medium.path) as connection:
+                connection.execute("INSERT INTO schema_versions VALUES (7, 0)")
+            connection.close()
+        with pytest.raises(StoreVersionTooNew, match="version 7, this program knows up to 1"):
+            await shared_medium.store().open()
+
+    asyncio.run(main())
+
+
+def test_a_store_from_an_older_version_is_migrated_at_once_or_not_at_all(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "s.db", isolation_level=None)
+    migrate(connection, "s", 1)
+    good = (*MIGRATIONS, "ALTER TABLE runs ADD COLUMN priority INTEGER NOT NULL DEFAULT 3")
+    bad = (*good, "CREATE TABLE extra (x INTEGER); CREATE TABLE runs (y INTEGER)")
+    with pytest.raises(sqlite3.OperationalError, match="already exists"):
+        migrate(connection, "s", 2, bad)
+
+    def state() -> tuple[list[Any], list[Any]]:
+        versions = connection.execute("SELECT * FROM schema_versions").fetchall()
+        columns = connection.execute("SELECT name FROM pragma_table_info('runs')").fetchall()
+        return versions, [name for (name,) in columns if name == "priority"]
+
+    assert state() == ([(1, 1)], [])
+    migrate(connection, "s", 3, good)
+    migrate(connection, "s", 4, good)
+    assert state() == ([(1, 1), (2, 3)], ["priority"])
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("DELETE FROM journal WHERE seq = 2", "jumps to 3"),
+        ("DELETE FROM journal WHERE seq = 1", "jumps to 2"),
+        ("UPDATE journal SET body = '[[\"cut' WHERE seq = 2", "is not JSON"),
+        ("UPDATE journal SET body = x'ff' WHERE seq = 2", "not UTF-8"),
+        ("UPDATE journal SET body = '[]' WHERE seq = 2", "holds no records"),
+        ("UPDATE journal SET body = '[7]' WHERE seq = 2", "is not a record"),
+        ("UPDATE journal SET fence = 0 WHERE seq = 2", "had been fenced out"),
+        ("DELETE FROM blobs", "spilled value '.*' is missing"),
+    ],
+)
+def test_a_damaged_journal_is_not_read_as_if_it_were_sound(
+    sqlite: Medium, damage: str, said: str
+) -> None:
+    async def main() -> None:
+        async with opened(sqlite) as (store, owner):
+            lease = await store.create_run(owner, new_run(), [STARTED])
+            await store.append(lease, [FINISHED])
+            await store.append(lease, [Record("big", data="x" * 70_000)])
+            assert len(await store.read_journal("run-1")) == 3
+            with sqlite3.connect(sqlite.path) as connection:
+                connection.execute(damage)
+            connection.close()
+            with pytest.raises(StoreCorrupt, match=said):
+                await store.read_journal("run-1")
+
+    asyncio.run(main())
+
+
+def test_a_torn_end_of_the_log_costs_the_torn_transaction_and_no_other(sqlite: Medium) -> None:
+    """A power cut in the middle of writing a transaction: what was acknowledged before stays."""
+
+    async def main() -> None:
+        async with opened(sqlite) as (store, owner):
+            lease = await store.create_run(owner, new_run(), [STARTED])
+            log = sqlite.path.with_name("state.db-wal")
+            before = log.read_bytes()
+            await store.append(lease, [FINISHED])
+            after = log.read_bytes()
+            database = sqlite.path.read_bytes()
+        changed = [at for at in range(len(after)) if after[at : at + 1] != before[at : at + 1]]
+        middle = changed[len(changed) // 2]
+        sqlite.path.write_bytes(database)
+        log.write_bytes(after[:middle] + before[middle:])
+        async with opened(sqlite) as (store, owner):
+            assert [e.kind for e in await store.read_journal("run-1")] == ["step_started"]
+            sqlite.clock.now += 100
+            (lease,) = await store.claim_abandoned(owner)
+            assert await store.append(lease, [FINISHED]) == 2
+        sqlite.path.write_bytes(database)
+        log.write_bytes(after)
+        async with opened(sqlite) as (store, _):
+            assert len(await store.read_journal("run-1")) == 2
+
+    asyncio.run(main())
+
+
+# Nothing is left behind
+
+
+def handles() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts handles in /proc")
+def test_closing_lets_go_of_files_threads_and_locks(shared_medium: Medium) -> None:
+    async def main() -> None:
+        for turn in range(3):
+            async with opened(shared_medium) as (store, owner):
+                await store.create_run(owner, new_run(f"r{turn}"))
+                await store.list_runs()
+            if turn == 0:
+                before = handles(), threading.active_count()
+        assert (handles(), threading.active_count()) == before
+        left = [each.name for each in shared_medium.folder.iterdir()]
+        assert left == (["state.db"] if "sqlite" in shared_medium.kind else [])
+
+    asyncio.run(main())
+
+
+def test_inline_stores_start_no_thread(tmp_path: Path) -> None:
+    async def main() -> None:
+        for kind in ("sqlite-inline", "memory"):
+            async with opened(Medium(kind, tmp_path)) as (store, owner):
+                await store.create_run(owner, new_run())
+                await store.list_runs()
+                assert not [t for t in threading.enumerate() if t.name.startswith("store-")]
+
+    asyncio.run(main())
+
+
+def test_the_writers_thread_is_a_daemon_with_the_stores_name(sqlite: Medium) -> None:
+    async def main() -> None:
+        async with opened(sqlite) as (store, _):
+            await store.list_runs()
+            threads = {thread.name: thread for thread in threading.enumerate()}
+            for name in (f"store-{store.url}", f"store-reader-{store.url}"):
+                assert threads[name].daemon
+
+    asyncio.run(main())
+
+
+def test_a_store_that_nobody_closed_ends_its_threads_when_it_is_forgotten(sqlite: Medium) -> None:
+    async def main() -> None:
+        store = sqlite.store()
+        await store.open()
+        await store.list_runs()
+
+    asyncio.run(main())
+    gc.collect()
+    for thread in threading.enumerate():
+        if thread.name.startswith("store-"):
+            thread.join(10)
+    assert not [t for t in threading.enumerate() if t.name.startswith("store-")]
+
+
+def test_a_reader_that_fails_tells_only_who_asked(sqlite: Medium) -> None:
+    async def main() -> None:
+        async with opened(sqlite) as (store, owner):
+            await store.create_run(owner, new_run())
+            with sqlite3.connect(sqlite.path) as connection:
+                connection.execute("UPDATE runs SET input = 'oops'")
+            connection.close()
+            outcomes = await asyncio.gather(
+                store.load_run("run-1"), store.read_journal("run-1"), return_exceptions=True
+            )
+            assert isinstance(outcomes[0], StoreError)
+            assert outcomes[1] == []
+
+    asyncio.run(main())
