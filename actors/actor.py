@@ -24,14 +24,12 @@ from .request import ActorFuture, Request, new_request
 from .running import on_loop, refuse_abandoned
 
 if TYPE_CHECKING:
-    from contextvars import Context
     from types import TracebackType
 
     from .address import Address
     from .links import Monitor
     from .scheduler import Scheduler
     from .system import ActorSystem
-    from .task import ActorTask
     from .timers import Timer
 
 A = TypeVar("A", bound="Actor")
@@ -56,8 +54,8 @@ class Ext:
         "pipes",
         "pool",
         "receive_timeout",
-        "stash",
         "start_ack",
+        "stash",
         "stop_requests",
         "timers",
     )
@@ -177,7 +175,7 @@ class Actor(pykka.Actor):
     # -- starting ------------------------------------------------------------------------------
 
     @classmethod
-    def start(cls: type[A], *args: Any, **kwargs: Any) -> ActorRef[A]:  # type: ignore[override]
+    def start(cls: type[A], *args: Any, **kwargs: Any) -> ActorRef[A]:
         """Start the actor in the current system and return its ref.
 
         The current system is that of the running actor, that of ``async with ActorSystem()``, the
@@ -223,9 +221,10 @@ class Actor(pykka.Actor):
         constructor did, or when it took longer than *timeout* seconds (it is killed then). What the
         actor has not handled when it ends abnormally goes back to *mailbox_to*.
         """
-        return await self.system._start_link(
+        ref: ActorRef[A] | None = await self.system._start_link(
             self, actor_class, args, kwargs, name, timeout, mailbox_to=mailbox_to
         )
+        return ref
 
     def adopt(self, ref: ActorRef[Any]) -> None:
         """Become the parent of *ref*, an actor that has none, and link with it."""
@@ -237,7 +236,7 @@ class Actor(pykka.Actor):
     # -- identity ------------------------------------------------------------------------------
 
     @property
-    def actor_ref(self: A) -> ActorRef[A]:  # type: ignore[override]
+    def actor_ref(self: A) -> ActorRef[A]:
         """This actor's ref."""
         return self._ref
 
@@ -323,9 +322,7 @@ class Actor(pykka.Actor):
         """Watch *ref*: a message `Down` comes when it ends, once for each call of this."""
         return on_loop(self, links.monitor, self, ref)
 
-    def demonitor(
-        self, monitor: Monitor | pykka.ActorRef[Any], *, flush: bool = True
-    ) -> None:
+    def demonitor(self, monitor: Monitor | pykka.ActorRef[Any], *, flush: bool = True) -> None:
         """Stop watching: *monitor* as `monitor` gave it, or a ref for all monitors of it.
 
         With *flush* a `Down` that is in the mailbox already is taken out.
@@ -347,9 +344,11 @@ class Actor(pykka.Actor):
         if flush:
             single = monitor if isinstance(monitor, MonitorClass) else None
             self.flush(
-                lambda m: isinstance(m, Down)
-                and m.ref is target
-                and (single is None or m.monitor is single)
+                lambda m: (
+                    isinstance(m, Down)
+                    and m.ref is target
+                    and (single is None or m.monitor is single)
+                )
             )
 
     async def wait_down(self, ref: pykka.ActorRef[Any], timeout: float | None = None) -> Any:
@@ -392,9 +391,7 @@ class Actor(pykka.Actor):
             getattr(mailbox, "admit", int)()
         return taken
 
-    def become(
-        self, behavior: Callable[[Any], Any] | None, *, discard: bool = True
-    ) -> None:
+    def become(self, behavior: Callable[[Any], Any] | None, *, discard: bool = True) -> None:
         """Handle the next messages with *behavior* instead of `on_receive` (None: with it again).
 
         With ``discard=False`` the behaviour before is kept for `unbecome`.
@@ -645,5 +642,3 @@ def _takes_an_argument(hook: Callable[..., Any]) -> bool:
         return False
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return len([p for p in parameters if p.kind in positional]) > 1
-
-

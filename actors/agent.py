@@ -74,7 +74,7 @@ class Agent:
         if dispatcher is None:
             dispatcher = "event_loop" if _is_async(handler) else "thread"
         self._spec = AgentSpec(name, handler, dispatcher, mailbox, on_start, on_stop)
-        self._homes: dict[int, Address] = {}
+        self._homes: dict[int, AgentAddress] = {}
         directory.enter(self)
 
     def __repr__(self) -> str:
@@ -119,9 +119,7 @@ class Agent:
     ) -> AgentRequest:
         """Return an awaitable for what `ask` returns: cheaper to await many of (see `gather`)."""
         home = self.address(system)
-        request = AgentRequest.make(
-            Work(payload, context), home, home.system.scheduler, self
-        )
+        request = AgentRequest.make(Work(payload, context), home, home.system.scheduler, self)
         home.put(request)
         if timeout is not None:
             home.system.scheduler.post_or_call(request.start_timer, timeout)
@@ -151,7 +149,7 @@ class Agent:
         home = None if system is None else self._homes.get(id(system))
         return home is not None and home.system is system and home.live is not None
 
-    def address(self, system: ActorSystem | None = None) -> Address:
+    def address(self, system: ActorSystem | None = None) -> AgentAddress:
         """Return the agent's address in *system* (the current one, if not given)."""
         if system is None:
             system = ActorSystem.current()
@@ -159,7 +157,7 @@ class Agent:
         if home is None or home.system is not system:
             # Systems come and go while a module's agent stays: forget those that have ended.
             self._homes = {k: h for k, h in self._homes.items() if h.system.running}
-            home = _Home(self, system)
+            home = AgentAddress(self, system)
             self._homes[id(system)] = home
         return home
 
@@ -186,7 +184,7 @@ class Agent:
         If an actor of this agent runs already, unsupervised, it is linked to *parent* and becomes
         its child as it is. From now on only *parent* starts it. Raises `StartFailed`.
         """
-        home = cast("_Home", self.address(parent.system))
+        home = self.address(parent.system)
         owner = home.owner
         if owner is not None and owner.is_alive() and owner is not parent.actor_ref:
             raise AgentDefinitionError(
@@ -215,14 +213,14 @@ class Agent:
 
     def release(self, system: ActorSystem) -> None:
         """Belong to no supervisor any more: messages start an actor on demand again."""
-        home = cast("_Home", self.address(system))
+        home = self.address(system)
         home.owner = None
         home.reopen()
         if home.waiting:
             home.start_on_demand()
 
 
-class _Home(Address):
+class AgentAddress(Address):
     """An agent's address in one system: starts the actor on demand unless a supervisor owns it."""
 
     __slots__ = ("_agent", "_finalizer", "owner")
@@ -265,7 +263,7 @@ class _Home(Address):
             request._result = AgentStopped(self.name, "the system has stopped")
 
 
-def _end_actor(home_ref: weakref.ref[_Home]) -> None:
+def _end_actor(home_ref: weakref.ref[AgentAddress]) -> None:
     home = home_ref()
     if home is None or not home.system.running:
         return
@@ -274,7 +272,7 @@ def _end_actor(home_ref: weakref.ref[_Home]) -> None:
         home.system.scheduler.post(_end_unless_owned, home, ref)
 
 
-def _end_unless_owned(home: _Home, ref: ActorRef[Any]) -> None:
+def _end_unless_owned(home: AgentAddress, ref: ActorRef[Any]) -> None:
     from . import lifecycle
 
     actor = ref._actor
@@ -326,5 +324,3 @@ def _model_handler(
         )
 
     return ask_model
-
-

@@ -46,10 +46,10 @@ class AgentRequest(Request):
 
     __slots__ = ("agent",)
 
+    agent: Agent
+
     @classmethod
-    def make(
-        cls, work: Work, home: Address, scheduler: Scheduler, agent: Agent
-    ) -> AgentRequest:
+    def make(cls, work: Work, home: Address, scheduler: Scheduler, agent: Agent) -> AgentRequest:
         """Return a request of *work* from *agent*, whose address is *home*."""
         request = cls()
         request.message = work

@@ -36,7 +36,7 @@ class Ignore(AgenticError):
     """
 
 
-class ActorExit(Exception):  # noqa: N818 - an instruction that unwinds the handler, not an error
+class ActorExit(Exception):
     """What `Actor.exit` raises to end the actor with a reason. Do not catch it."""
 
     def __init__(self, reason: Any = "normal") -> None:
@@ -48,7 +48,11 @@ class ActorDied(AgenticError, pykka.ActorDeadError):
     """The actor that was asked is dead, or died before it answered."""
 
     def __init__(self, ref: Any, reason: Any) -> None:
-        said = f"{ref} not found" if reason == "noproc" else f"{_label(ref)} ended ({reason!r}) unanswered"
+        said = (
+            f"{ref} not found"
+            if reason == "noproc"
+            else f"{_label(ref)} ended ({reason!r}) unanswered"
+        )
         super().__init__(said)
         self.ref = ref
         self.reason = reason

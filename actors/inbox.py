@@ -49,7 +49,7 @@ class Inbox:
         return not self._actor._mailbox
 
 
-def _Forward(future: Any) -> Any:  # noqa: N802 - stands for a class, made late for the import order
+def _Forward(future: Any) -> Any:
     """Return a reply object of ours that answers a foreign pykka future."""
     from .request import ActorFuture
 

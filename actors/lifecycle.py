@@ -168,9 +168,7 @@ def step(scheduler: Scheduler, actor: Any) -> None:
         raise error
 
 
-def job_done(
-    scheduler: Scheduler, actor: Any, value: Any, error: BaseException | None
-) -> None:
+def job_done(scheduler: Scheduler, actor: Any, value: Any, error: BaseException | None) -> None:
     """Go on after a hook, or a handler off the fast path, has ended."""
     ref = actor._ref
     phase = ref._phase
@@ -189,8 +187,11 @@ def job_done(
         if request is not None and error is None and not phase & STARTING:
             ref._current = None
             request.reply(value)
-        if error is not None and not isinstance(error, asyncio.CancelledError | ActorExit):
+        if isinstance(error, asyncio.CancelledError):
+            cut_off(actor, reason)
+        elif error is not None and not isinstance(error, ActorExit):
             log_failure(actor, error)
+            cut_off(actor, error)
         begin_stop(scheduler, actor, reason)
     elif phase & STARTING:
         if error is None:
@@ -304,7 +305,8 @@ def doom(actor: Actor, reason: Any, *, kill: bool = False, soft: bool = False) -
             actor._exit_reason = reason
             finish(actor._sched, actor)
         return
-    if phase & (DOOMED | UNWINDING) and not kill:
+    if phase & (DOOMED | UNWINDING) and not (kill and (actor._trap or busy(actor))):
+        # The first signal that reaches an actor which traps none decides why it ends.
         return
     actor._doom = (reason, kill)
     if soft and busy(actor):
@@ -336,6 +338,7 @@ def obey_doom(scheduler: Scheduler, actor: Actor) -> None:
     first = not ref._phase & UNWINDING
     ref._phase |= UNWINDING
     if kill:
+        cut_off(actor, reason)
         abandon(actor)
         begin_stop(scheduler, actor, reason)
         return
@@ -345,6 +348,17 @@ def obey_doom(scheduler: Scheduler, actor: Actor) -> None:
     if ref._coro is not None:
         ref._state = PARKED
         ref._task.cancel("actor is being stopped")
+
+
+def cut_off(actor: Actor, reason: Any) -> None:
+    """Make a dead letter of the told message whose handling comes to no end; an asker is told."""
+    ref = actor._ref
+    if ref._phase & STARTING:
+        return
+    job = actor._ext.job if actor._ext is not None else None
+    item = ref._message if job is None else job.item
+    if item is not None and not hasattr(item, "asker_waiting"):
+        lose(actor, (item,), reason)
 
 
 def abandon(actor: Actor) -> None:
@@ -372,6 +386,7 @@ def abandon_work(actor: Actor) -> None:
 def abandon_after_grace(actor: Actor) -> None:
     """The time is over in which a cancelled handler may clean up."""
     if actor._phase & UNWINDING and not actor._phase & (DEAD | STOPPING):
+        cut_off(actor, actor._doom[0])
         abandon(actor)
         begin_stop(actor._sched, actor, actor._doom[0])
 
@@ -434,6 +449,7 @@ def crash(scheduler: Scheduler, actor: Actor, error: BaseException, *, told: boo
     actor._exit_reason = error
     not_alive(scheduler, actor)
     if actor._has_on_failure:
+        scheduler.system._ending[actor._ref] = None
         run_hook(scheduler, actor, actor.on_failure, type(error), error, error.__traceback__)
     else:
         finish(scheduler, actor)
@@ -453,6 +469,7 @@ def begin_stop(scheduler: Scheduler, actor: Actor, reason: Any) -> None:
     if starting:
         refuse_start(actor, reason, False)
     elif actor._has_on_stop:
+        scheduler.system._ending[ref] = None
         run_hook(scheduler, actor, actor._stop_hook)
         return
     finish(scheduler, actor)

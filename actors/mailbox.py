@@ -120,7 +120,7 @@ class ClosedMailbox(deque[Any]):
         raise MailboxClosed
 
 
-class MailboxClosed(Exception):  # noqa: N818 - never leaves the kernel
+class MailboxClosed(Exception):
     """A message came after the actor had stopped; the sender's call turns it into its own error."""
 
 

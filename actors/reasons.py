@@ -21,7 +21,7 @@ def is_normal(reason: Any) -> bool:
     """Tell whether *reason* is an orderly end, after which a transient child stays down."""
     if reason.__class__ is tuple:
         return len(reason) == 2 and reason[0] == SHUTDOWN
-    return reason.__class__ is str and (reason == NORMAL or reason == SHUTDOWN)
+    return reason.__class__ is str and reason in (NORMAL, SHUTDOWN)
 
 
 def describe_reason(reason: Any) -> str:

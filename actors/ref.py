@@ -43,7 +43,7 @@ class _NotStarted:
 _NOT_STARTED: Any = _NotStarted()
 
 
-class ActorRef(pykka.ActorRef[A], Generic[A]):  # type: ignore[type-var]
+class ActorRef(pykka.ActorRef[A], Generic[A]):
     """Reference to one incarnation of an actor.
 
     It is a `pykka.ActorRef`: `tell`, `ask`, `stop` and `proxy` work as pykka documents. Added are the
@@ -131,7 +131,7 @@ class ActorRef(pykka.ActorRef[A], Generic[A]):  # type: ignore[type-var]
 
     # -- what pykka's own code looks for -------------------------------------------------------
 
-    def _actor_weakref(self) -> A | None:
+    def _actor_weakref(self) -> A | None:  # type: ignore[override]
         return self._actor
 
     @property
@@ -241,7 +241,7 @@ class ActorRef(pykka.ActorRef[A], Generic[A]):  # type: ignore[type-var]
             _arrive_send(self, request)
         return request
 
-    @overload  # type: ignore[override]
+    @overload
     def ask(
         self, message: Any, *, block: Literal[False], timeout: float | None = None
     ) -> ActorFuture: ...
@@ -374,16 +374,16 @@ def _arrive(ref: ActorRef[Any], item: Any) -> None:
         ref._sched.system.dead_letter(item, ref.label, reason)
 
 
-def _arrive_send(ref: ActorRef[Any], send: Send) -> None:
+def _arrive_send(ref: ActorRef[Any], send: Request) -> None:
     actor = ref._actor
     if actor is None or actor._phase & STOPPING:
         send.fail(ActorDied(ref, "noproc"))
         return
     mailbox = actor._mailbox
-    if mailbox is not None and getattr(mailbox, "overflow", "") == "backpressure":
-        if len(mailbox) >= mailbox.capacity:
-            mailbox.waiting.append(send)
-            return
+    waits = mailbox is not None and getattr(mailbox, "overflow", "") == "backpressure"
+    if waits and len(mailbox) >= mailbox.capacity:
+        mailbox.waiting.append(send)
+        return
     try:
         actor._append(send.message)
     except Exception as error:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from asyncio import current_task
-from collections.abc import Awaitable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -209,7 +209,7 @@ class Request:
 
     def __await__(self) -> Generator[Any, None, Any]:
         if self._state == PENDING:
-            task = current_task()
+            task: Any = current_task()
             if type(task) is ActorTask and task._cell._sched is self._home:
                 self._waiter = task._cell
                 try:
@@ -337,7 +337,7 @@ class Gathering:
                 self._enough = True
         self._missing = missing
         if missing and self._failed is None and not self._enough:
-            task = current_task()
+            task: Any = current_task()
             try:
                 if type(task) is ActorTask and task._cell._sched is self.requests[0]._home:
                     self._waiter = task._cell
@@ -424,9 +424,7 @@ class ActorFuture(pykka.ThreadingFuture[Any]):
 
     def set_exception(
         self,
-        exc_info: tuple[
-            type[BaseException] | None, BaseException | None, TracebackType | None
-        ]
+        exc_info: tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
         | None = None,
     ) -> None:
         exc_info = exc_info if exc_info is not None else sys.exc_info()

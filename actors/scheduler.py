@@ -130,8 +130,8 @@ class Scheduler:
         "current",
         "drivers",
         "fenced_sends",
-        "forked",
         "fenced_threads",
+        "forked",
         "late_replies",
         "loop",
         "observer",
@@ -239,6 +239,7 @@ class Scheduler:
         deadline = clock() + SLICE_S
         credits = CHECK_EVERY
         entered: ActorTask | None = None
+        task: Any = None
         driver: Any = None
         drivers = self.drivers
         try:
@@ -281,9 +282,7 @@ class Scheduler:
                     except BaseException as error:
                         cell._coro = cell._driver = None
                         task._finish()
-                        lifecycle.handler_failed(
-                            self, actor, cell._current, cell._message, error
-                        )
+                        lifecycle.handler_failed(self, actor, cell._current, cell._message, error)
                     else:
                         if yielded is DONE:
                             result, self.result = self.result, None
@@ -306,7 +305,7 @@ class Scheduler:
                 else:
                     behavior = cell._behavior
                     on_receive = actor.on_receive if behavior is None else behavior
-                    direct = on_receive if actor._is_async and behavior is None else None
+                    direct: Any = on_receive if actor._is_async and behavior is None else None
                     mailbox = cell._mailbox
                     batch = batch_size
                     while mailbox:
@@ -324,7 +323,7 @@ class Scheduler:
                         if observer is not None:
                             receive = observer.on_deliver(actor, message, request, receive)
                         try:
-                            if receive is direct:
+                            if direct is receive:
                                 result = receive(message)
                             else:
                                 result = run_in_context(receive, message)

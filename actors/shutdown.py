@@ -46,15 +46,15 @@ async def shut_down(system: ActorSystem, timeout_s: float) -> StopReport:
                 await asyncio.sleep(0)
         await asyncio.sleep(0)
     while system._live and clock() < deadline:
-        rest = system.actors()
+        rest = _left(system)
         if not rest:
             break
         await system.wait_ended(rest[-1], max(0.0, deadline - clock()))
     killed: list[str] = []
-    for ref in reversed(system.actors()):
+    for ref in reversed(_left(system)):
         killed.append(ref.label)
         ref.kill()
-    for ref in system.actors():
+    for ref in _left(system):
         await system.wait_ended(ref, 1.0)
     await asyncio.sleep(0)
 
@@ -72,12 +72,15 @@ async def shut_down(system: ActorSystem, timeout_s: float) -> StopReport:
         except Exception as error:
             system.log.opt(exception=error).error("Something failed at the end of {}", system.name)
     if killed or abandoned:
-        system.log.warning(
-            "{} stopped; killed: {}; abandoned: {}", system.name, killed, abandoned
-        )
+        system.log.warning("{} stopped; killed: {}; abandoned: {}", system.name, killed, abandoned)
     missing = system.abandoned - abandoned_before - len(abandoned)
     abandoned += ["a handler that ended after it had been abandoned"] * max(0, missing)
     return StopReport(clock() - begin, killed, abandoned)
+
+
+def _left(system: ActorSystem) -> list[Any]:
+    """Return who has not ended: the live, and those whose last hook still runs."""
+    return [*system._ending, *system.actors()]
 
 
 def _is_root(ref: Any) -> bool:
@@ -101,5 +104,3 @@ async def _stop_pools(system: ActorSystem, wait_s: float) -> list[str]:
             left = pool.stop(0.0)
         stuck += [f"{name}: a thread that blocks" for name in left]
     return stuck
-
-

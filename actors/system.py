@@ -17,7 +17,6 @@ from threading import get_ident
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import pykka
 from loguru import logger as loguru_logger
 
 from . import lifecycle, links
@@ -28,7 +27,7 @@ from .phase import DEAD, HELD, IDLE, OFFLOADED, STARTING, SUSPENDED
 from .reasons import NOPROC
 from .registry import Groups, Names, pykka_index
 from .request import Request, new_request
-from .scheduler import Observer, ReadyQueue, Scheduler
+from .scheduler import ReadyQueue, Scheduler
 from .workers import Job, JobRunner, ThreadPool
 
 if TYPE_CHECKING:
@@ -121,6 +120,8 @@ class ActorSystem:
         self._end_waiters: dict[Any, list[asyncio.Future[bool]]] = {}
         self._at_stop: list[Callable[[], Any]] = []
         self._live = 0
+        self._ending: dict[ActorRef[Any], None] = {}
+        """Actors that are no longer alive, and whose `on_stop` or `on_failure` still runs."""
         self._zombies: dict[Any, None] = {}
         self._pool: JobRunner | None = None
         self._process_pool: JobRunner | None = None
@@ -260,8 +261,10 @@ class ActorSystem:
 
     async def __aenter__(self) -> ActorSystem:
         if self._scheduler is not None:
-            raise SystemStopped(self.name) if self._stopping else NoSystem(
-                f"{self.name!r} is running already, and a second `async with`"
+            raise (
+                SystemStopped(self.name)
+                if self._stopping
+                else NoSystem(f"{self.name!r} is running already, and a second `async with`")
             )
         self._attach(asyncio.get_running_loop())
         self._tokens.append(_current.set(self))
@@ -365,9 +368,9 @@ class ActorSystem:
     ) -> ActorRef[A]:
         """Make and launch an actor: the one way in which every actor starts."""
         scheduler = self._scheduler
-        if scheduler is None or self._stopping or scheduler.closed:
-            if parent is None:
-                raise SystemStopped(self.name)
+        ended = scheduler is None or self._stopping or scheduler.closed
+        if ended and parent is None:
+            raise SystemStopped(self.name)
         actor = actor_class(*args, **kwargs)
         try:
             ref = actor._ref
@@ -474,11 +477,9 @@ class ActorSystem:
     def actors(self) -> list[ActorRef[Any]]:
         """Return the refs of the live actors, in the order of their start."""
         scheduler = self._scheduler
-        return [
-            ref
-            for ref in self._index.refs.copy()
-            if getattr(ref, "_sched", None) is scheduler  # pykka's own refs have none
-        ]  # type: ignore[misc]
+        refs: list[Any] = list(self._index.refs)
+        # pykka's own refs have no scheduler.
+        return [ref for ref in refs if getattr(ref, "_sched", None) is scheduler]
 
     @property
     def actor_count(self) -> int:
@@ -580,15 +581,15 @@ class ActorSystem:
 
     def _ended(self, ref: ActorRef[Any]) -> None:
         self._live -= 1
+        if self._ending:
+            self._ending.pop(ref, None)
         if self._end_waiters:
             for future in self._end_waiters.pop(ref, ()):
                 _set_unless_done(future, True)
 
     def _grace(self, actor: Actor) -> None:
         ext = actor._own_ext()
-        ext.grace = self.call_later(
-            self.cancel_grace_s, lifecycle.abandon_after_grace, actor
-        )
+        ext.grace = self.call_later(self.cancel_grace_s, lifecycle.abandon_after_grace, actor)
 
     def _abandoned(self, actor: Actor) -> None:
         self.abandoned += 1

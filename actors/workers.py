@@ -16,7 +16,10 @@ from collections.abc import Callable
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pykka.messages import _ActorStop
+
 from . import lifecycle, running
+from .phase import DOOMED, UNWINDING
 
 if TYPE_CHECKING:
     from .actor import Actor
@@ -104,7 +107,7 @@ class Job:
             return
         from .scheduler import ASKED, KINDS
 
-        leaving = lifecycle.DOOMED | lifecycle.UNWINDING
+        leaving = DOOMED | UNWINDING
         while not self.abandoned and not actor._phase & leaving:
             try:
                 item = self.items.popleft()
@@ -120,7 +123,7 @@ class Job:
                     message = item.message
                     kind = KINDS.get(message.__class__)
                 if kind is not None:
-                    if isinstance(message, lifecycle._ActorStop):
+                    if isinstance(message, _ActorStop):
                         # Stopping is the loop's business: hand everything back to it.
                         actor._current = None
                         self.items.appendleft(item)
@@ -134,13 +137,16 @@ class Job:
             except BaseException as error:
                 self.error = error
                 return
-            if self.abandoned:
+            if self._left_behind():
                 self.scheduler.late_replies += 1
                 return
             actor._handled += 1
             if request is not None and actor._current is request:
                 actor._current = None
                 request.reply(result)
+
+    def _left_behind(self) -> bool:
+        return self.abandoned
 
     def finished(self) -> None:
         """Take the actor back; on the loop's thread."""
@@ -157,7 +163,7 @@ class Job:
         ext.job = None
         if self.items:
             actor._mailbox.extendleft(reversed(self.items))
-        if self.hook is None and self.error is None and not actor._phase & lifecycle.UNWINDING:
+        if self.hook is None and self.error is None and not actor._phase & UNWINDING:
             lifecycle.settle_offloaded(self.scheduler, actor)
         else:
             lifecycle.job_done(self.scheduler, actor, self.value, self.error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from agenticaiframework.actors.lifecycle import is_system_message
 
@@ -39,24 +39,22 @@ def _asks_end(sim: Simulation) -> Iterator[tuple[str, str]]:
 
 def _messages_are_accounted_for(sim: Simulation) -> Iterator[tuple[str, str]]:
     """Each message is handled once, still queued, or a dead letter."""
-    dead = sim.observer.dead
-    for watched in sim.observer.all():
-        kept: set[int] = set()
-        address: Any = watched.address
-        if address is not None:
-            kept = {id(item) for item in address._kept}
-        for item, sender in watched.ledger.open():
-            if id(item) in dead or id(item) in kept or is_system_message(item):
+    observer = sim.observer
+    kept = {
+        id(item)
+        for watched in observer.all()
+        if watched.address is not None
+        for item in watched.address._kept
+    }
+    for label, ledger in observer.left.items():
+        for item, sender in ledger.open():
+            if id(item) in observer.dead or id(item) in kept or is_system_message(item):
                 continue
-            if item.__class__ is Noise or getattr(item, "done", None) is True:
-                continue
-            if hasattr(item, "asker_waiting"):
-                continue  # an ask: the rule above
-            if watched.alive:
-                continue
+            if item.__class__ is Noise or hasattr(item, "asker_waiting"):
+                continue  # means nothing, or is an ask: the rule above
             yield (
                 "no message is lost",
-                f"{kind_of(item)} from {sender or 'outside'} to {watched.label} vanished",
+                f"{kind_of(item)} from {sender or 'outside'} to {label} vanished",
             )
 
 

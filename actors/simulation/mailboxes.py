@@ -60,6 +60,12 @@ class Ledger:
             self.last_of[sender] = serial
         return entry
 
+    def inherit(self, other: Ledger) -> None:
+        """Take over what *other* has open: its actor has ended, and the next one may get it."""
+        for key, entries in other.entries.items():
+            self.entries.setdefault(key, []).extend(entries)
+        other.entries = {}
+
     def forget(self, item: Any) -> None:
         """Take the last entry of a message that left the mailbox in another way."""
         have = self.entries.get(id(item))

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 class Watched:
     """One actor as the observer sees it: an incarnation of a label."""
 
-    __slots__ = ("address", "alive", "armed", "label", "ledger", "number", "parent", "ref")
+    __slots__ = ("address", "alive", "armed", "label", "ledger", "number", "parent_pid", "ref")
 
-    def __init__(self, label: str, parent: str, ref: Any, number: int) -> None:
+    def __init__(self, label: str, parent_pid: int, ref: Any, number: int) -> None:
         self.label = label
-        self.parent = parent
+        self.parent_pid = parent_pid
         self.ref = ref
         self.number = number
         self.ledger = Ledger()
@@ -41,10 +41,10 @@ class SimObserver:
         self._sim = sim
         self._watched: dict[int, Watched] = {}
         self._numbers: dict[str, int] = {}
-        self._live_by_place: dict[tuple[str, str], int] = {}
+        self._live_by_place: dict[tuple[int, str], int] = {}
         self._armed: dict[str, list[Armed] | None] = {}
-        #: Label -> what its last incarnation left unhandled.
-        self._left: dict[str, Ledger] = {}
+        #: Label -> what its incarnations left unhandled.
+        self.left: dict[str, Ledger] = {}
         self._asks: list[Any] = []
         self._asks_limit = 1024
         self._scheduler: Any = None
@@ -93,10 +93,12 @@ class SimObserver:
         label = sim.labels.add(ref)
         above = sim.labels.of(parent)
         number = self._numbers[label] = self._numbers.get(label, 0) + 1
-        watched = self._watched[ref.pid] = Watched(label, above, ref, number)
+        watched = self._watched[ref.pid] = Watched(label, getattr(parent, "pid", 0), ref, number)
         sim.trace.add("spawn", label, above, f"incarnation {number}" if number > 1 else "")
         if ref.name is not None:
-            place = (above, label)
+            # Of one life of the parent: a killed supervisor's subtree dies by itself, and may take
+            # longer than its parent needs to put another in its place (so does OTP's).
+            place = (getattr(parent, "pid", 0), label)
             alive = self._live_by_place[place] = self._live_by_place.get(place, 0) + 1
             if alive > 1:
                 self.violation(
@@ -127,7 +129,7 @@ class SimObserver:
         sender = "" if current is None else self._sim.labels.of(current._ref)
         explorer = self._explorer
         step = -1 if explorer is None else explorer.sent(watched.ref._actor)
-        left = self._left.get(watched.label)
+        left = self.left.get(watched.label)
         if left is not None:
             left.forget(item)  # it comes again, to the next incarnation
         watched.ledger.sent(item, sender, step)
@@ -145,6 +147,10 @@ class SimObserver:
         label = watched.label
         item = message if request is None else request
         entry = watched.ledger.handled(item)
+        if entry is None:
+            left = self.left.get(label)
+            if left is not None:
+                entry = left.handled(item)  # handed over from an earlier incarnation
         sender = ""
         if entry is not None:
             sender = entry[1]
@@ -174,11 +180,11 @@ class SimObserver:
             return
         watched.alive = False
         if ref.name is not None:
-            self._live_by_place[(watched.parent, watched.label)] -= 1
+            self._live_by_place[(watched.parent_pid, watched.label)] -= 1
         why = describe(reason, names=sim.labels.or_none)
         sim.trace.add("end", watched.label, "", sim.labels.scrub(why))
         if watched.ledger.entries:
-            self._left[watched.label] = watched.ledger
+            self.left.setdefault(watched.label, Ledger()).inherit(watched.ledger)
         for item, sender in watched.ledger.out_of_order:
             self.violation(
                 "order per pair",
