@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from agenticaiframework.actors import AgenticError
+from agenticaiframework.patterns.engine import WorkflowDefinition
 
 
 class BadInput(AgenticError, ValueError):
@@ -43,6 +44,28 @@ def read_inputs(texts: Iterable[str]) -> dict[str, Any]:
             raise BadInput(text, f"{twice!r} is given twice.")
         found.update(values)
     return found
+
+
+class InputNeeded(AgenticError, ValueError):
+    """The workflow declares an input that the command did not give, or gave in another form."""
+
+    def __init__(self, workflow: str, problem: str, needed: Iterable[str]) -> None:
+        forms = " ".join(f"--input {name}=..." for name in needed)
+        super().__init__(
+            f"The workflow {workflow!r} cannot start: {problem.strip()} Give it {forms}"
+        )
+        self.workflow = workflow
+
+
+def check_input(workflow: WorkflowDefinition, given: Mapping[str, Any]) -> None:
+    """Raise `InputNeeded` unless *given* fits the input that *workflow* declares."""
+    shape = workflow.input_model
+    if shape is None:
+        return
+    problem = shape.problem(given)
+    if problem is not None:
+        needed = [name for name, field in shape.fields.items() if field.required]
+        raise InputNeeded(workflow.name, problem, needed)
 
 
 def _read_json(text: str, value: str) -> Any:

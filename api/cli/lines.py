@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from agenticaiframework.actors import describe_reason
-from agenticaiframework.patterns import AgentRestarted, Ended, HandedOff, Retried, Started
+from agenticaiframework.patterns import Ended, HandedOff, Retried, Started
 from agenticaiframework.patterns.engine import EventKind, WorkflowEvent
 from agenticaiframework.supervision import ReportKind, SupervisorReport
 
@@ -24,14 +24,17 @@ class Line:
     tone: Tone = "quiet"
 
 
-def workflow_line(event: WorkflowEvent) -> Line | None:
-    """Return the line for an event of a run, or None for one that needs none."""
+def workflow_line(event: WorkflowEvent, who: str = "") -> Line | None:
+    """Return the line for an event of a run, or None for one that needs none.
+
+    *who* works on the event's step.
+    """
     match event.kind:
         case EventKind.WORK:
             return work_line(event.step, event.data)
         case EventKind.STEP_STARTED:
             again = f" (attempt {event.attempt})" if event.attempt > 1 else ""
-            return Line(event.step, f"started{again}")
+            return Line(event.step, f"{who} at work{again}" if who else f"started{again}")
         case EventKind.STEP_COMPLETED:
             return Line(event.step, "done", "good")
         case EventKind.STEP_ITERATED:
@@ -68,8 +71,6 @@ def work_line(step: str, event: Any) -> Line | None:
         case Retried(agent=agent, attempt=attempt, error=error):
             said = f"{agent}: attempt {attempt} failed ({describe_error(error)}); trying again"
             return Line(where, said, "notice")
-        case AgentRestarted(agent=agent, incarnation=incarnation):
-            return Line(where, f"{agent} is back (incarnation {incarnation})", "notice")
         case HandedOff(source=source, to=to, trigger=trigger):
             return Line(where, f"{source} hands over to {to} ({trigger})")
         case Ended(outcome=outcome):
@@ -79,18 +80,20 @@ def work_line(step: str, event: Any) -> Line | None:
             return None
 
 
-def supervision_line(report: SupervisorReport) -> Line | None:
+def supervision_line(report: SupervisorReport) -> Line:
     """Return the line for what a supervisor did."""
     child = str(report.child)
-    match report.kind:
-        case ReportKind.CHILD_TERMINATED:
-            return Line("supervisor", f"{child} ended: {describe_reason(report.reason)}", "bad")
-        case ReportKind.RESTARTED:
-            times = f"{report.in_window} of {report.limit} restarts in {report.period_s:g} s"
-            return Line("supervisor", f"{child} restarted ({times})", "notice")
-        case _:
-            what = report.kind.value.replace("_", " ")
-            return Line("supervisor", f"{child}: {what}; {report.next}", "bad")
+    if report.kind is ReportKind.CHILD_TERMINATED:
+        times = f"{report.in_window} of {report.limit} restarts in {report.period_s:g} s so far"
+        why = describe_reason(report.reason)
+        return Line("supervisor", f"{child} ended: {why} ({times}); {report.next}", "bad")
+    what = report.kind.value.replace("_", " ")
+    return Line("supervisor", f"{child}: {what}; {report.next}", "bad")
+
+
+def restart_line(agent: str, incarnation: int) -> Line:
+    """Return the line for an agent that has been started again."""
+    return Line("supervisor", f"{agent} is back (incarnation {incarnation})", "good")
 
 
 def describe_error(error: BaseException) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Protocol, Self
 
 from agenticaiframework.patterns.engine import EventKind, WorkflowEvent
 
-from .lines import Line, supervision_line, workflow_line
+from .lines import Line, restart_line, supervision_line, workflow_line
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -41,6 +41,10 @@ class Progress(Protocol):
         """Show what a supervisor did."""
         ...
 
+    def restarted(self, agent: str, incarnation: int) -> None:
+        """Show that an agent has been started again."""
+        ...
+
     def note(self, line: Line) -> None:
         """Show a line of the command itself."""
         ...
@@ -53,9 +57,10 @@ class Progress(Protocol):
 class PlainProgress:
     """One line for each event, with the seconds since the start: for pipes and logs."""
 
-    def __init__(self, clock: Clock, out: IO[str]) -> None:
+    def __init__(self, clock: Clock, out: IO[str], steps: Mapping[str, str]) -> None:
         self._clock = clock
         self._out = out
+        self._steps = steps
         self._began = clock()
 
     def __enter__(self) -> Self:
@@ -67,11 +72,15 @@ class PlainProgress:
 
     def workflow(self, event: WorkflowEvent) -> None:
         """Print the event's line."""
-        self._print(workflow_line(event))
+        self._print(workflow_line(event, self._steps.get(event.step, "")))
 
     def supervision(self, report: SupervisorReport) -> None:
         """Print the report's line."""
         self._print(supervision_line(report))
+
+    def restarted(self, agent: str, incarnation: int) -> None:
+        """Print the restart's line."""
+        self._print(restart_line(agent, incarnation))
 
     def note(self, line: Line) -> None:
         """Print *line*."""
@@ -91,9 +100,9 @@ class _Row:
 
     __slots__ = ("attempts", "began", "ended", "who", "word")
 
-    def __init__(self) -> None:
+    def __init__(self, who: str) -> None:
         self.word = "waiting"
-        self.who = ""
+        self.who = who
         self.attempts = 0
         self.began: float | None = None
         self.ended: float | None = None
@@ -115,12 +124,12 @@ _WORD_STYLES = {"done": "green", "failed": "red", "running": "cyan", "retrying":
 class LiveProgress:
     """A table of the steps that is redrawn in place, with the lines of what happened above it."""
 
-    def __init__(self, clock: Clock, console: Console, steps: Iterable[str]) -> None:
+    def __init__(self, clock: Clock, console: Console, steps: Mapping[str, str]) -> None:
         from rich.live import Live
 
         self._clock = clock
         self._console = console
-        self._rows = {step: _Row() for step in steps}
+        self._rows = {step: _Row(who) for step, who in steps.items()}
         self._began = clock()
         self._restarts = 0
         # Redrawn by `tick` on the loop's thread: no thread of its own that could outlive the run.
@@ -148,13 +157,16 @@ class LiveProgress:
                 row.ended = None if word in ("running", "retrying") else self._clock()
             elif event.kind is EventKind.WORK:
                 row.who = str(getattr(event.data, "agent", "") or row.who)
-        self._show(workflow_line(event))
+        self._show(workflow_line(event, "" if row is None else row.who))
 
     def supervision(self, report: SupervisorReport) -> None:
-        """Show the report as a line, and count restarts."""
-        if report.kind.value == "restarted":
-            self._restarts += 1
+        """Show the report as a line."""
         self._show(supervision_line(report))
+
+    def restarted(self, agent: str, incarnation: int) -> None:
+        """Show the restart as a line, and count it."""
+        self._restarts += 1
+        self._show(restart_line(agent, incarnation))
 
     def note(self, line: Line) -> None:
         """Show *line*."""
@@ -180,7 +192,7 @@ class LiveProgress:
         from rich.table import Table
 
         now = self._clock()
-        restarts = f", {self._restarts} restarts" if self._restarts else ""
+        restarts = f", restarts: {self._restarts}" if self._restarts else ""
         table = Table(title=f"{now - self._began:.1f} s{restarts}", title_justify="left", box=None)
         for heading in ("step", "state", "agent", "attempts", "time"):
             table.add_column(
@@ -198,11 +210,14 @@ class LiveProgress:
         return table
 
 
-def make_progress(clock: Clock, steps: Iterable[str], out: IO[str] | None = None) -> Progress:
-    """Return the progress that suits *out* (standard output): live in a terminal, else plain."""
+def make_progress(clock: Clock, steps: Mapping[str, str], out: IO[str] | None = None) -> Progress:
+    """Return the progress that suits *out* (standard output): live in a terminal, else plain.
+
+    *steps* has the workflow's steps in order, each with who works on it.
+    """
     stream = sys.stdout if out is None else out
     if not stream.isatty():
-        return PlainProgress(clock, stream)
+        return PlainProgress(clock, stream, steps)
     from rich.console import Console
 
     return LiveProgress(clock, Console(file=stream), steps)

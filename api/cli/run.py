@@ -6,17 +6,20 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from agenticaiframework.actors import ActorSystem
 from agenticaiframework.models import close_local_models
-from agenticaiframework.patterns.engine import WorkflowResult
+from agenticaiframework.patterns import target_name
+from agenticaiframework.patterns.engine import StepDefinition, WorkflowResult
 from agenticaiframework.supervision import SupervisorReport
 
-from .inputs import read_inputs
+from .inputs import check_input, read_inputs
 from .interrupts import run_interruptible
 from .lines import Line
 from .progress import Progress, make_progress
@@ -29,6 +32,8 @@ EXIT_NO_CRASH = 3
 
 # Fast enough for seconds with one decimal, slow enough to cost nothing.
 _TICK_S = 0.1
+# Longer than a reader of events needs to catch up, too short to be seen.
+_MOMENT_S = 0.03
 
 
 def run_command(
@@ -42,10 +47,14 @@ def run_command(
     """Run the project in *file*, print its progress and result, and return the exit code."""
     definition = load_project(file)
     given = read_inputs(inputs)
+    check_input(definition.workflow, given)
     fault = None if crash is None else read_crash(crash, definition.agents)
     check_models(definition, model)
-    project = build_project(definition, file.resolve().parent, model=model, crash=fault)
-    steps = [step.id for step in definition.workflow.steps]
+    starts = Starts()
+    project = build_project(
+        definition, file.resolve().parent, model=model, crash=fault, on_start=starts
+    )
+    steps = {step.id: _who(step) for step in definition.workflow.steps}
     # With --json standard output is for the result alone.
     progress = make_progress(time.monotonic, steps, sys.stderr if as_json else sys.stdout)
 
@@ -54,7 +63,7 @@ def run_command(
 
     try:
         with progress:
-            result = run_interruptible(lambda: run_project(project, given, progress), say)
+            result = run_interruptible(lambda: run_project(project, given, progress, starts), say)
             landed = fault is None or fault.landed
             if fault is not None and not landed:
                 progress.note(_never_happened(fault))
@@ -64,8 +73,56 @@ def run_command(
     return EXIT_OK if landed else EXIT_NO_CRASH
 
 
+class Starts:
+    """Counts how often each agent starts, and tells of every start but the first.
+
+    Called in whatever thread the agent runs; it tells on the event loop's.
+    """
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+        self._tell: Callable[[str, int], object] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def tell(self, loop: asyncio.AbstractEventLoop, tell: Callable[[str, int], object]) -> None:
+        """Call *tell* on *loop* with the agent and its incarnation, from now on."""
+        self._loop, self._tell = loop, tell
+
+    def __call__(self, agent: str) -> None:
+        # Each agent has a key of its own and starts one incarnation at a time: nobody else counts it.
+        count = self._counts[agent] = self._counts.get(agent, 0) + 1
+        if count > 1 and self._loop is not None and self._tell is not None:
+            self._loop.call_soon_threadsafe(self._tell, agent, count)
+
+
+class Told:
+    """Shows what the supervisors did a moment after it happened.
+
+    A stream's events are read later than they happen; told at once, a crash would be shown before
+    the work that it ended. Owned by the loop's thread.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: deque[Callable[[], object]] = deque()
+
+    def later(self, show: Callable[..., object], *what: object) -> None:
+        """Call ``show(*what)`` in a moment, after what was to be shown earlier."""
+        self._waiting.append(partial(show, *what))
+        self._loop.call_later(_MOMENT_S, self._next)
+
+    def flush(self) -> None:
+        """Show at once whatever is left."""
+        while self._waiting:
+            self._next()
+
+    def _next(self) -> None:
+        if self._waiting:
+            self._waiting.popleft()()
+
+
 async def run_project(
-    project: Project, given: Mapping[str, Any], progress: Progress
+    project: Project, given: Mapping[str, Any], progress: Progress, starts: Starts
 ) -> WorkflowResult:
     """Return the result of the project's workflow, showing *progress*.
 
@@ -76,7 +133,15 @@ async def run_project(
         system = await stack.enter_async_context(
             ActorSystem(name=project.definition.name or "project")
         )
-        stack.callback(system.subscribe(progress.supervision, SupervisorReport))
+        loop = asyncio.get_running_loop()
+        told = Told(loop)
+        stack.callback(told.flush)
+        stack.callback(
+            system.subscribe(
+                lambda report: told.later(progress.supervision, report), SupervisorReport
+            )
+        )
+        starts.tell(loop, lambda *start: told.later(progress.restarted, *start))
         ticking = asyncio.create_task(_tick(progress))
         stack.push_async_callback(_end, ticking)
         for supervisor in project.roots:
@@ -100,6 +165,10 @@ async def _tick(progress: Progress) -> None:
 async def _end(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+def _who(step: StepDefinition) -> str:
+    return "" if step.target is None else target_name(step.target)
 
 
 def _never_happened(fault: Crash) -> Line:

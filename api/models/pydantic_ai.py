@@ -6,6 +6,8 @@ pydantic-ai is imported by the first request, not before: it takes a second and 
 from __future__ import annotations
 
 import asyncio
+import importlib
+import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -44,6 +46,9 @@ async def _answer(
     request: ModelRequest, model: object, name: ModelName | None
 ) -> str | Mapping[str, Any]:
     try:
+        if "pydantic_ai" not in sys.modules:
+            # A second's work: in a thread, the loop gets its turns meanwhile.
+            await asyncio.to_thread(importlib.import_module, "pydantic_ai")
         import pydantic_ai
     except ImportError as error:
         raise MissingExtra(f"The agent {request.agent!r} with model {model!r}", "llm") from error

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from agenticaiframework.actors import Agent
@@ -16,6 +17,9 @@ from agenticaiframework.supervision import AgentSupervisor
 from .crash import Crash
 from .definition import AgentEntry, ProjectDefinition
 from .handlers import find_handler
+
+OnStart = Callable[[str], object]
+"""Told the name of each agent of the file that starts, every time; in whatever thread it runs."""
 
 
 @dataclass(frozen=True)
@@ -51,16 +55,15 @@ def build_project(
     *,
     model: str | None = None,
     crash: Crash | None = None,
+    on_start: OnStart | None = None,
 ) -> Project:
     """Return the project that *definition* describes; raises an error for what cannot be built.
 
     Python handlers are looked for in *folder* first. *model*, if given, takes the place of every
-    model agent's own; *crash* is built into the agent that it names.
+    model agent's own; *crash* is built into the agent that it names; *on_start* hears of each start.
     """
     agents = {
-        name: build_agent(
-            name, entry, folder, model, crash if crash and crash.agent == name else None
-        )
+        name: build_agent(name, entry, folder, model, crash, on_start)
         for name, entry in definition.agents.items()
     }
     supervisors = _build_supervisors(definition, agents)
@@ -76,10 +79,16 @@ def build_project(
 
 
 def build_agent(
-    name: str, entry: AgentEntry, folder: Path, model: str | None = None, crash: Crash | None = None
+    name: str,
+    entry: AgentEntry,
+    folder: Path,
+    model: str | None = None,
+    crash: Crash | None = None,
+    on_start: OnStart | None = None,
 ) -> Agent:
-    """Return one agent of a project, with *crash* in front of what it does."""
+    """Return one agent of a project, with *crash* in front of what it does if that is for it."""
     own_name = entry.name or name
+    started = None if on_start is None else partial(on_start, name)
     if entry.model is not None:
         agent = Agent(
             own_name,
@@ -87,15 +96,25 @@ def build_agent(
             instructions=entry.instructions,
             capabilities=entry.capabilities,
             output_schema=entry.output,
+            on_start=started,
         )
     else:
         assert entry.handler is not None
-        handler = find_handler(name, entry.handler, folder)
-        agent = Agent(own_name, handler=handler, capabilities=entry.capabilities)
-    if crash is None:
+        agent = Agent(
+            own_name,
+            handler=find_handler(name, entry.handler, folder),
+            capabilities=entry.capabilities,
+            on_start=started,
+        )
+    if crash is None or crash.agent != name:
         return agent
     around = crash.around_plain if agent.dispatcher == "thread" else crash.around
-    return Agent(own_name, handler=around(agent.handler), capabilities=entry.capabilities)
+    return Agent(
+        own_name,
+        handler=around(agent.handler),
+        capabilities=entry.capabilities,
+        on_start=started,
+    )
 
 
 def _build_supervisors(

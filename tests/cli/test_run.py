@@ -1,0 +1,247 @@
+"""The command, from its arguments to what it prints and its exit code."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("cyclopts")
+yaml = pytest.importorskip("yaml")
+
+from agenticaiframework.cli import main
+from agenticaiframework.testing import scripted_model
+
+ROOT = Path(__file__).parents[2]
+RESEARCH = str(ROOT / "examples" / "research.yaml")
+QUERY = ["--input", "query=Why do rivers bend?"]
+
+
+def project(tmp_path: Path, handlers: str, **changes: Any) -> str:
+    """Write a project of one agent, `worker`, whose handler is ``work`` in *handlers*."""
+    module = f"handlers_of_{tmp_path.name.replace('-', '_')}"
+    (tmp_path / f"{module}.py").write_text(handlers, encoding="utf-8")
+    data = {
+        "agents": {"worker": {"handler": f"{module}:work"}},
+        "supervisors": {"top": {"children": ["worker"]}},
+        "workflow": {
+            "name": "small",
+            "steps": [{"id": "only", "agent": "worker", "input": {"n": "$input.n"}}],
+        },
+        **changes,
+    }
+    path = tmp_path / "project.yaml"
+    path.write_text(yaml.safe_dump(data), encoding="utf-8")
+    return str(path)
+
+
+def test_the_research_example_runs_and_prints_the_report(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["run", RESEARCH, *QUERY, "--model", "scripted"]) == 0
+    out = capsys.readouterr().out
+    lines = [line[10:] for line in out.splitlines() if line[:8].strip().endswith("s")]
+    assert lines[0] == "classify: classifier at work"
+    assert lines[-1] == "review: done"
+    assert "research > analyze: Analyst at work" in lines
+    assert out.splitlines()[-1].startswith("[Reviewer] ")
+
+
+def test_the_crash_is_seen_to_be_mended(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", RESEARCH, *QUERY, "--model", "scripted", "--crash", "researcher@2"]) == 0
+    out = capsys.readouterr().out
+    order = [
+        "research > fill_gaps: Researcher at work",
+        "supervisor: researcher ended: InjectedCrash",
+        "supervisor: researcher is back (incarnation 2)",
+        "research > fill_gaps: Researcher at work (attempt 2)",
+        "research > fill_gaps: completed",
+        "review: done",
+    ]
+    places = [out.find(part) for part in order]
+    assert -1 not in places, out
+    assert places == sorted(places), out
+
+
+def test_json_is_alone_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    with scripted_model(lambda agent, payload: {"category": "a", "draft": "b", "end": agent}):
+        assert main(["run", RESEARCH, *QUERY, "--model", "scripted", "--json"]) == 0
+    said = capsys.readouterr()
+    result = json.loads(said.out)
+    assert set(result) == {"classify", "research", "review"}
+    assert result["review"]["end"] == "Reviewer"
+    assert "review: done" in said.err
+
+
+def test_a_crash_that_never_happens_is_told_and_not_a_success(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code = main(["run", RESEARCH, *QUERY, "--model", "scripted", "--crash", "writer@9"])
+    assert code == 3
+    assert "--crash writer@9 never happened: 'writer' got 1 message" in capsys.readouterr().out
+
+
+def test_a_failing_workflow_says_where_and_why_without_a_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = project(tmp_path, "async def work(payload):\n    return 1 / payload['n']\n")
+    assert main(["run", file, "--input", "n:=0"]) == 1
+    err = capsys.readouterr().err
+    assert "'small'" in err
+    assert "'only'" in err
+    assert "ZeroDivisionError" in err
+    assert "Traceback" not in err
+
+
+def test_a_blocking_handler_runs_and_its_crash_is_retried(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    step = {"id": "only", "agent": "worker", "input": {"n": "$input.n"}, "retry": 2}
+    file = project(
+        tmp_path,
+        "def work(payload):\n    return {'twice': payload['n'] * 2}\n",
+        workflow={"name": "small", "steps": [step]},
+    )
+    assert main(["run", file, "--input", "n:=4", "--crash", "worker@1", "--json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out) == {"only": {"twice": 8}}
+    assert "worker is back (incarnation 2)" in said.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", RESEARCH], ["'query' is missing", "--input query=..."]),
+        (["run", RESEARCH, "--input", "query"], ["--input query:", "Forms that work"]),
+        (["run", RESEARCH, *QUERY, "--crash", "writr@1"], ["Did you mean 'writer'?"]),
+        (["run", RESEARCH, *QUERY, "--model", "gpt5x"], ["Unknown model 'gpt5x'"]),
+        (["run", RESEARCH, *QUERY, "--modle", "x"], ["--modle", "--model"]),
+        (["run", "none.yaml"], ["none.yaml", "cannot be read"]),
+        (["check", "none.yaml"], ["none.yaml"]),
+        (["run"], ["FILE", "--help"]),
+        (["runn"], ["runn"]),
+    ],
+)
+def test_bad_input_ends_with_2_before_any_agent_runs(
+    arguments: list[str], said: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+    with scripted_model(lambda agent, payload: asked.append(agent)):
+        assert main(arguments) == 2
+    captured = capsys.readouterr()
+    for part in said:
+        assert part in captured.err
+    assert "Traceback" not in captured.err
+    assert captured.out == ""
+    assert asked == []
+
+
+def test_a_hosted_model_without_its_key_is_found_out_before_anything_runs(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pydantic_ai")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    assert main(["run", RESEARCH, *QUERY, "--model", "openai:gpt-4o-mini"]) == 2
+    said = capsys.readouterr()
+    assert "OPENAI_API_KEY" in said.err
+    assert "--model scripted" in said.err
+    assert said.out == ""
+
+
+def test_a_missing_local_model_offers_the_scripted_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from importlib import metadata
+
+    def nothing(name: str) -> metadata.Distribution:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "distribution", nothing)
+    assert main(["run", RESEARCH, *QUERY]) == 2
+    assert "--model scripted" in capsys.readouterr().err
+
+
+def test_check_says_what_is_in_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", RESEARCH]) == 0
+    assert "agents: classifier, researcher, analyst, writer, reviewer" in capsys.readouterr().out
+    assert main(["check", RESEARCH, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["steps"] == ["classify", "research", "review"]
+    file = project(tmp_path, "async def other(payload):\n    return 1\n")
+    assert main(["check", file]) == 2
+    assert "agents.worker.handler" in capsys.readouterr().err
+
+
+def test_a_graph_is_drawn_as_mermaid_and_as_svg(capsys: pytest.CaptureFixture[str]) -> None:
+    from xml.etree import ElementTree
+
+    assert main(["graph", RESEARCH]) == 0
+    assert capsys.readouterr().out.startswith("flowchart TD\n")
+    assert main(["graph", RESEARCH, "--format", "svg"]) == 0
+    drawing = ElementTree.fromstring(capsys.readouterr().out)
+    names = {"svg": "http://www.w3.org/2000/svg"}
+    assert len(drawing.findall("svg:rect", names)) == 3
+    assert len([p for p in drawing.findall("svg:path", names) if p.get("marker-end")]) == 2
+
+
+def test_the_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema"]) == 0
+    assert "agents" in json.loads(capsys.readouterr().out)["properties"]
+
+
+def test_a_terminal_gets_a_table_that_ends_with_every_step_done() -> None:
+    rich_console = pytest.importorskip("rich.console")
+    from agenticaiframework.cli.lines import Line
+    from agenticaiframework.cli.progress import LiveProgress
+    from agenticaiframework.patterns.engine import EventKind, WorkflowEvent
+
+    out = io.StringIO()
+    now = [0.0]
+    console = rich_console.Console(file=out, force_terminal=True, width=90)
+    progress = LiveProgress(lambda: now[0], console, {"one": "worker", "two": "writer"})
+    with progress:
+        for step in ("one", "two"):
+            progress.workflow(WorkflowEvent(EventKind.STEP_STARTED, "w", step, 1))
+            now[0] += 2.5
+            progress.workflow(WorkflowEvent(EventKind.STEP_COMPLETED, "w", step, 1))
+        progress.restarted("writer", 2)
+        progress.note(Line("run", "a note"))
+    last = out.getvalue().rpartition("restarts: 1")[2]
+    assert last.count("done") == 2
+    assert last.count("2.5 s") == 2
+    assert "writer is back (incarnation 2)" in out.getvalue()
+    assert "a note" in out.getvalue()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
+def test_an_interrupt_stops_the_agents_in_order(tmp_path: Path) -> None:
+    file = project(
+        tmp_path,
+        "import asyncio\n"
+        "async def work(payload):\n"
+        "    print('working', flush=True)\n"
+        "    try:\n"
+        "        await asyncio.Event().wait()\n"
+        "    finally:\n"
+        "        print('put down', flush=True)\n",
+    )
+    command = [sys.executable, "-m", "agenticaiframework", "run", file, "--input", "n:=1"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        while "working" not in running.stdout.readline():
+            assert running.poll() is None
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert "put down" in out
+    assert "everything has been stopped" in err
+    assert "Traceback" not in err
