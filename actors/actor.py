@@ -379,7 +379,13 @@ class Actor(pykka.Actor):
         """Take the messages that fit *predicate* out of this actor's mailbox and return them."""
         return on_loop(self, self._flush, predicate)
 
+    def _recall(self) -> None:
+        ext = self._ext
+        if ext is not None and ext.job is not None:
+            ext.job.recall()
+
     def _flush(self, predicate: Callable[[Any], bool]) -> list[Any]:
+        self._recall()
         mailbox = self._mailbox
         if not mailbox:
             return []
@@ -431,6 +437,7 @@ class Actor(pykka.Actor):
         stashed, ext.stash = ext.stash, None
         if self._mailbox is None:
             self._mailbox = self.mailbox.make(self)
+        self._recall()
         self._mailbox.extendleft(reversed(stashed))
 
     # -- answers -------------------------------------------------------------------------------

@@ -65,13 +65,15 @@ def inspect_actor(ref: ActorRef[Any]) -> ActorInfo:
     ext = actor._ext
     busy = actor._state in (RUNNING, PARKED)
     message = actor._message if busy else None
+    # A worker is handed several messages at once; those that it has not begun still wait.
+    handed_over = len(ext.job.items) if ext is not None and ext.job is not None else 0
     return ActorInfo(
         ref=ref,
         name=ref.name,
         state=state,
         dispatcher=actor.dispatcher,
         incarnation=ref.incarnation,
-        mailbox_length=len(actor._mailbox or ()),
+        mailbox_length=len(actor._mailbox or ()) + handed_over,
         handled=actor._handled,
         current_message=getattr(message, "message", message),
         parent=actor._parent,

@@ -81,9 +81,16 @@ class Job:
             self.scheduler.fenced_threads.add(thread.ident)
             if isinstance(thread, Worker):
                 thread.retire()
-        left, self.items = self.items, deque()
-        for item in left:
-            lifecycle.lose_one(self.actor, item, self.actor._exit_reason or "killed")
+        self.recall()
+
+    def recall(self) -> None:
+        """Put what was handed over and not begun back into the mailbox; on the loop's thread."""
+        items: list[Any] = []
+        try:
+            while True:
+                items.append(self.items.popleft())
+        except IndexError:
+            self.actor._mailbox.extendleft(reversed(items))
 
     def run(self) -> None:
         """Do the work; on the worker's thread."""
@@ -112,6 +119,9 @@ class Job:
             try:
                 item = self.items.popleft()
             except IndexError:
+                return
+            if self.abandoned:
+                self.scheduler.post(_give_back, actor, item)
                 return
             self.item = message = actor._message = item
             request = None
@@ -167,6 +177,15 @@ class Job:
             lifecycle.settle_offloaded(self.scheduler, actor)
         else:
             lifecycle.job_done(self.scheduler, actor, self.value, self.error)
+
+
+def _give_back(actor: Actor, item: Any) -> None:
+    """Take *item* from a worker that was left behind just when it took it."""
+    if actor._phase & (lifecycle.STOPPING | lifecycle.DEAD):
+        lifecycle.lose_one(actor, item, actor._exit_reason)
+    else:
+        actor._mailbox.appendleft(item)
+        lifecycle.settle(actor._sched, actor)
 
 
 def _complete(home: asyncio.AbstractEventLoop, result: Any) -> Any:
