@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pykka.messages import _ActorStop
 
 from . import lifecycle, running
+from .phase import IDLE
 from .phase import DOOMED, UNWINDING
 
 if TYPE_CHECKING:
@@ -90,7 +91,8 @@ class Job:
             while True:
                 items.append(self.items.popleft())
         except IndexError:
-            self.actor._mailbox.extendleft(reversed(items))
+            if items:
+                self.actor._mailbox.extendleft(reversed(items))
 
     def run(self) -> None:
         """Do the work; on the worker's thread."""
@@ -185,7 +187,8 @@ def _give_back(actor: Actor, item: Any) -> None:
         lifecycle.lose_one(actor, item, actor._exit_reason)
     else:
         actor._mailbox.appendleft(item)
-        lifecycle.settle(actor._sched, actor)
+        if actor._state == IDLE:
+            actor._sched.enqueue(actor._ref)
 
 
 def _complete(home: asyncio.AbstractEventLoop, result: Any) -> Any:
