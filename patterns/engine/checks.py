@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from agenticaiframework.actors import near
 
 from ..expressions import Reference
-from .graph import LOCALS, Reading, dependencies, find_cycle, readings
+from .graph import LOCALS, Dependencies, Reading, readings
 from .shapes import Shape, fits
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def _check_order(definition: WorkflowDefinition, read: dict[str, list[Reading]])
                         f"{step.id!r} depends_on: [{reference.root!r}]"
                     )
     if not problems:
-        cycle = find_cycle(dependencies(definition, read))
+        cycle = Dependencies(definition, read).cycle()
         if cycle is not None:
             problems.append(
                 f"the steps wait for each other in a circle: {' -> '.join(cycle)}. "

@@ -512,10 +512,11 @@ class Coordinator(Actor):
             self._happened(EventKind.COMPENSATION_COMPLETED, plan.id, unit.attempt)
             self._next_undo()
             return
-        output = plain(unit.value)
+        output = unit.value
         if output.__class__ in (Handoff, Emit):
             # Outside a team or a choreography there is nobody to hand on to: what counts is the data.
-            output = plain(unit.value.data)
+            output = output.data
+        output = plain(output)
         if plan.checked:
             if plan.output_key is not None and not isinstance(output, Mapping):
                 output = {plan.output_key: output}

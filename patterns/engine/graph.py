@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from ..expressions import Reference, compile_expression
 from .templates import Template, compile_template
@@ -69,70 +69,119 @@ def readings(step: StepDefinition) -> list[Reading]:
     return found
 
 
-def dependencies(
-    definition: WorkflowDefinition, read: Mapping[str, Iterable[Reading]]
-) -> dict[str, tuple[str, ...]]:
-    """Return for each step the steps that it waits for, in page order, without what follows anyway.
+class Dependencies:
+    """What each step waits for.
 
-    Names that are no steps are left out: they are reported elsewhere.
+    A step without ``depends_on`` waits for all above it. Written out, that is half a million edges
+    for a thousand steps, so it is one edge to a barrier, which waits for the step above it and for
+    the barrier before. Sets of steps are bits of an integer.
     """
-    order = [step.id for step in definition.steps]
-    known = set(order)
-    wanted: dict[str, set[str]] = {}
-    for position, step in enumerate(definition.steps):
-        above = order[:position] if step.depends_on is None else step.depends_on
-        direct = {name for name in above if name in known}
-        for reading in read.get(step.id, ()):
-            # A compensation runs when all is over, so it waits for nothing.
-            if reading.field != "compensate.input":
-                direct |= {r.root for r in reading.references if r.root in known}
-        direct.discard(step.id)
-        wanted[step.id] = direct
-    return _reduce(order, wanted)
 
+    def __init__(
+        self, definition: WorkflowDefinition, read: Mapping[str, Iterable[Reading]]
+    ) -> None:
+        self.order = [step.id for step in definition.steps]
+        self._count = len(self.order)
+        self._position = {name: n for n, name in enumerate(self.order)}
+        self._given: list[tuple[int, ...]] = []
+        """The steps that each one names, in its ``depends_on`` and in its references."""
+        self._waits_for_all_above: list[bool] = []
+        for n, step in enumerate(definition.steps):
+            named = {self._position[x] for x in step.depends_on or () if x in self._position}
+            for reading in read.get(step.id, ()):
+                # A compensation runs when all is over, so it waits for nothing.
+                if reading.field != "compensate.input":
+                    roots = (reference.root for reference in reading.references)
+                    named |= {self._position[root] for root in roots if root in self._position}
+            named.discard(n)
+            self._given.append(tuple(sorted(named)))
+            self._waits_for_all_above.append(step.depends_on is None)
 
-def _reduce(order: Sequence[str], wanted: Mapping[str, set[str]]) -> dict[str, tuple[str, ...]]:
-    """Leave out what a step waits for anyway through another step that it waits for."""
-    if find_cycle(wanted) is not None:
-        return {step: tuple(name for name in order if name in wanted[step]) for step in order}
-    behind: dict[str, set[str]] = {}
+    def _edges(self, node: int) -> tuple[int, ...]:
+        """Return what *node* waits for; nodes from ``_count`` on are the barriers."""
+        if node >= self._count:
+            above = node - self._count
+            return () if not above else (above - 1, node - 1)
+        given = self._given[node]
+        return (self._count + node, *given) if self._waits_for_all_above[node] else given
 
-    def ancestors(step: str) -> set[str]:
-        stack = [step]
-        while stack:
-            top = stack[-1]
-            if top in behind:
+    def cycle(self) -> list[str] | None:
+        """Return the steps of a cycle, the first one again at the end, or None."""
+        edges = {node: self._edges(node) for node in range(2 * self._count)}
+        found = find_cycle(edges)
+        if found is None:
+            return None
+        names = [self.order[node] for node in found if node < self._count]
+        return names if names[0] == names[-1] else [*names, names[0]]
+
+    def reduced(self) -> dict[str, tuple[str, ...]]:
+        """Return for each step what it waits for, in page order, without what follows anyway.
+
+        There must be no cycle.
+        """
+        count = self._count
+        # For a step, all that it waits for; for a barrier, the steps above, and all those wait for.
+        ancestors: dict[int, int] = {}
+        implied: dict[int, int] = {}
+        for start in range(count):
+            stack = [start]
+            while stack:
+                node = stack[-1]
+                if node in ancestors:
+                    stack.pop()
+                    continue
+                edges = self._edges(node)
+                missing = [edge for edge in edges if edge not in ancestors]
+                if missing:
+                    stack.extend(missing)
+                    continue
                 stack.pop()
-                continue
-            missing = [name for name in wanted[top] if name not in behind]
-            if missing:
-                stack.extend(missing)
-                continue
-            behind[top] = set(wanted[top]).union(*(behind[name] for name in wanted[top]))
-            stack.pop()
-        return behind[step]
+                if node >= count:
+                    above = node - count
+                    before = implied[node - 1] if above else 0
+                    implied[node] = before | (ancestors[above - 1] if above else 0)
+                    ancestors[node] = implied[node] | ((1 << above) - 1)
+                    continue
+                behind = 0
+                for edge in edges:
+                    behind |= ancestors[edge] | (1 << edge if edge < count else 0)
+                ancestors[node] = behind
+        reduced: dict[str, tuple[str, ...]] = {}
+        for node, name in enumerate(self.order):
+            direct = 0
+            follows = 0
+            if self._waits_for_all_above[node]:
+                direct = (1 << node) - 1
+                follows = implied[count + node]
+            for edge in self._given[node]:
+                direct |= 1 << edge
+                follows |= ancestors[edge]
+            reduced[name] = tuple(self.order[bit] for bit in _bits(direct & ~follows))
+        return reduced
 
-    reduced: dict[str, tuple[str, ...]] = {}
-    for step in order:
-        direct = wanted[step]
-        implied: set[str] = set()
-        for name in direct:
-            implied |= ancestors(name)
-        reduced[step] = tuple(name for name in order if name in direct and name not in implied)
-    return reduced
+
+def _bits(number: int) -> Iterator[int]:
+    """Yield the positions of the ones in *number*, the lowest first."""
+    while number:
+        lowest = number & -number
+        yield lowest.bit_length() - 1
+        number ^= lowest
 
 
-def find_cycle(edges: Mapping[str, Iterable[str]]) -> list[str] | None:
-    """Return the steps of a cycle, the first one again at the end, or None.
+Node = TypeVar("Node")
+
+
+def find_cycle(edges: Mapping[Node, Iterable[Node]]) -> list[Node] | None:
+    """Return the nodes of a cycle, the first one again at the end, or None.
 
     >>> find_cycle({"a": ["b"], "b": ["a"], "c": []})
     ['a', 'b', 'a']
     """
-    done: set[str] = set()
+    done: set[Node] = set()
     for start in edges:
-        path: list[str] = []
-        on_path: set[str] = set()
-        stack: list[tuple[str, bool]] = [(start, True)]
+        path: list[Node] = []
+        on_path: set[Node] = set()
+        stack: list[tuple[Node, bool]] = [(start, True)]
         while stack:
             node, entering = stack.pop()
             if not entering:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..target import Scope, target_name
 
 if TYPE_CHECKING:
+    from ..teams import AgentTeam
     from .plan import Plan
     from .setup import Setup
 
@@ -46,10 +47,11 @@ class NestedWorkflow:
 class TeamStep:
     """A team, and what its roles do in one step of a workflow."""
 
-    def __init__(self, team: Any, actions: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(self, team: AgentTeam, actions: Sequence[Mapping[str, Any]], setup: Setup) -> None:
         self.team = team
         self.actions = tuple(actions)
         self.name = target_name(team)
+        self._setup = setup
 
     async def ask(
         self,
@@ -59,21 +61,8 @@ class TeamStep:
         context: Mapping[str, Any] | None = None,
     ) -> Any:
         """Return what the team makes of *payload*."""
-        if not self.actions:
-            return await self.team.ask(payload, timeout, context=context)
-        async with asyncio.timeout(timeout):
-            return await self.team.execute_workflow(
-                workflow=[dict(action) for action in self.actions], input_data=payload
-            )
+        return await self.ask_within(payload, timeout, Scope(self._setup.resolve, context))
 
     async def ask_within(self, payload: Any, timeout: float | None, scope: Scope) -> Any:
         """Return what the team makes of *payload*, as a part of the execution around it."""
-        if self.actions:
-            within = getattr(self.team, "workflow_within", None)
-            if within is not None:
-                return await within([dict(a) for a in self.actions], payload, timeout, scope)
-        else:
-            within = getattr(self.team, "ask_within", None)
-            if within is not None:
-                return await within(payload, timeout, scope)
-        return await self.ask(payload, timeout, context=scope.context)
+        return await self.team.workflow_within(self.actions, payload, timeout, scope)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..expressions import MISSING, Expression, Reference, compile_expression, look_up
 from ..policy import Default, Fallback
 from .errors import InputMismatch
-from .graph import dependencies, descendants, readings
+from .graph import Dependencies, descendants, readings
 from .templates import Build, MissingValue, Template, compile_template
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class Plan:
         self.labels = definition.labels
         self.timeout_s = definition.timeout_seconds
         read = {step.id: readings(step) for step in definition.steps}
-        self.depends: Mapping[str, tuple[str, ...]] = dependencies(definition, read)
+        self.depends: Mapping[str, tuple[str, ...]] = Dependencies(definition, read).reduced()
         position = {step.id: n for n, step in enumerate(definition.steps)}
         self.steps = tuple(
             StepPlan(n, step, tuple(position[name] for name in self.depends[step.id]))

@@ -156,7 +156,9 @@ class Setup:
         if definition.team is not None:
             team = self.directory.team(definition.team, where)
             actions = definition.workflow if isinstance(definition.workflow, tuple) else ()
-            return TeamStep(team, cast("tuple[Mapping[str, Any], ...]", actions))
+            if not actions:
+                return as_askable(team)
+            return TeamStep(team, cast("tuple[Mapping[str, Any], ...]", actions), self)
         if definition.pattern is not None:
             return as_askable(self.directory.pattern(definition, where))
         workflow = definition.workflow
