@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 PATIENCE_S = 0.5
 """How long one actor may hold up those that were started before it."""
 
+LAST_HOOK_S = 1.0
+"""How long the `on_stop` of all that had to be killed may take together."""
+
 BREATH = 2_000
 """Actors stopped in a row before the loop gets control back."""
 
@@ -54,8 +57,11 @@ async def shut_down(system: ActorSystem, timeout_s: float) -> StopReport:
     for ref in reversed(_left(system)):
         killed.append(ref.label)
         ref.kill()
+    last = clock() + LAST_HOOK_S
     for ref in _left(system):
-        await system.wait_ended(ref, 1.0)
+        await system.wait_ended(ref, max(0.0, last - clock()))
+    for ref in _left(system):
+        ref.kill()  # its last hook does not end either: that is left behind
     await asyncio.sleep(0)
 
     abandoned = [f"{z.actor_ref.label}: swallows its cancellation" for z in system._zombies]
