@@ -2,27 +2,41 @@
 
 from agenticaiframework.actors.simulation import (
     ACTOR_FAULTS,
+    BlockLoop,
+    Crash,
+    FailStart,
     Faults,
     FillMailbox,
     Garbage,
     Hang,
+    Kill,
+    LateAnswer,
+    LoseNode,
     Partition,
+    Slow,
+    SwallowCancel,
 )
 
 from .entry import Entry
 from .messages import bounded_mailboxes, messages, timers
 from .signals import signals
+from .supervision import kept_messages, rules_of_trees, trees
 
 _THAT_END = Faults(
     kinds=tuple(k for k in ACTOR_FAULTS if k not in (Hang, Partition, Garbage, FillMailbox))
 )
 """Faults after which whatever was sent is handled sooner or later."""
 
+_ON_TREES = Faults(kinds=(Crash, Kill, Slow, SwallowCancel, BlockLoop, FailStart, LoseNode))
+_ON_AGENTS = Faults(kinds=(Crash, Kill, Slow, SwallowCancel, BlockLoop, LateAnswer), actor="agent*")
+
 SUITE: tuple[Entry, ...] = (
     Entry(signals, _THAT_END, {"limit_s": 100_000}, weight=3),
     Entry(messages, weight=3),
     Entry(bounded_mailboxes),
     Entry(timers),
+    Entry(trees, _ON_TREES, {"limit_s": 100_000}, (rules_of_trees,), weight=4),
+    Entry(kept_messages, _ON_AGENTS, {"limit_s": 100_000}, weight=2),
 )
 """Every property, in the order of the layers."""
 

@@ -1,0 +1,61 @@
+"""Bugs that simulated runs found in this library, each with the smallest scenario that showed it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from agenticaiframework.actors import Actor
+from agenticaiframework.actors.simulation import Simulation, simulate_once
+
+
+class SlowToLeave(Actor):
+    """Takes its time over goodbye."""
+
+    def __init__(self, farewell_s: float) -> None:
+        super().__init__()
+        self.farewell_s = farewell_s
+
+    async def on_stop(self) -> None:
+        await asyncio.sleep(self.farewell_s)
+
+    async def on_receive(self, message: Any) -> None:
+        await asyncio.sleep(10)
+
+
+def test_stopping_a_system_waits_for_the_last_hooks_of_its_actors() -> None:
+    async def scenario(sim: Simulation) -> None:
+        for _ in range(3):
+            SlowToLeave.start(2.0)
+
+    report = simulate_once(scenario)
+    assert not report.failed, report.narrative()
+    ends = [event for event in report.trace or () if event.kind == "end"]
+    assert [event.what for event in ends] == ["'shutdown'"] * 3
+
+
+def test_an_actor_whose_last_hook_hangs_is_left_behind_when_its_system_stops() -> None:
+    async def scenario(sim: Simulation) -> None:
+        for _ in range(5):
+            SlowToLeave.start(1e6)
+
+    report = simulate_once(scenario)
+    assert not report.failed, report.narrative()
+    # Its stop timeout of 10 s, and one second for all five together.
+    assert report.time_s < 15
+
+
+def test_a_told_message_whose_handling_is_cut_off_becomes_a_dead_letter() -> None:
+    async def scenario(sim: Simulation) -> list[tuple[Any, Any]]:
+        for number, end in enumerate(("kill", "exit")):
+            ref = SlowToLeave.start(0.0)
+            ref.tell(f"work {number}")
+            await asyncio.sleep(1)
+            if end == "kill":
+                ref.kill()
+            else:
+                ref.exit("enough")
+            await asyncio.sleep(1)
+        return [(letter.message, letter.reason) for letter in sim.system.dead_letters]
+
+    assert simulate_once(scenario).value == [("work 0", "killed"), ("work 1", "enough")]
