@@ -40,8 +40,12 @@ SYSTEMS: tuple[System, ...] = (
         ("supervision",),
         note="agenticaiframework.supervision",
     ),
-    System("ours-patterns", "ours", "ours_patterns", ("patterns",), note="agenticaiframework.patterns"),
-    System("ours-engine", "ours", "ours_engine", ("engine",), note="agenticaiframework.patterns.engine"),
+    System(
+        "ours-patterns", "ours", "ours_patterns", ("patterns",), note="agenticaiframework.patterns"
+    ),
+    System(
+        "ours-engine", "ours", "ours_engine", ("engine",), note="agenticaiframework.patterns.engine"
+    ),
     System("floor-call", "floor", "floor_call", ("kernel",), note="a deque and a call"),
     System(
         "floor-queue",
@@ -57,8 +61,16 @@ SYSTEMS: tuple[System, ...] = (
         ("kernel", "supervision"),
         note="coroutines driven in that ready queue",
     ),
-    System("floor-tasks", "floor", "floor_tasks", ("kernel", "memory"), note="an asyncio task an actor"),
-    System("floor-loop", "floor", "floor_loop", ("kernel",), note="an event loop with nothing else on it"),
+    System(
+        "floor-tasks", "floor", "floor_tasks", ("kernel", "memory"), note="an asyncio task an actor"
+    ),
+    System(
+        "floor-loop",
+        "floor",
+        "floor_loop",
+        ("kernel",),
+        note="an event loop with nothing else on it",
+    ),
     System(
         "floor-asyncio",
         "floor",

@@ -10,7 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.catalog import SYSTEMS, System, UnknownName, system_named
-from benchmarks.environments import Interpreter, NoInterpreter, executable, install, interpreter, remove
+from benchmarks.environments import (
+    Interpreter,
+    NoInterpreter,
+    executable,
+    install,
+    interpreter,
+    remove,
+)
 from benchmarks.machine import describe
 from benchmarks.plot import svg
 from benchmarks.report import as_json, table
@@ -28,11 +35,21 @@ def _parser() -> argparse.ArgumentParser:
         epilog="python -m benchmarks peers list|install|remove NAME... prepares the peers.",
     )
     parser.add_argument("suite", nargs="?", default="kernel", choices=[*SUITES, "all"])
-    parser.add_argument("--smoke", action="store_true", help="tiny sizes, one round, no peers but those named")
-    parser.add_argument("--rounds", type=_positive, help=f"samples of each system (default {DEFAULT_ROUNDS})")
-    parser.add_argument("--only", action="append", default=[], metavar="WORKLOAD", help="may be given several times")
-    parser.add_argument("--systems", metavar="A,B", help="only these (default: all that are installed)")
-    parser.add_argument("--python", default=sys.executable, metavar="EXE", help="the Python to measure under")
+    parser.add_argument(
+        "--smoke", action="store_true", help="tiny sizes, one round, no peers but those named"
+    )
+    parser.add_argument(
+        "--rounds", type=_positive, help=f"samples of each system (default {DEFAULT_ROUNDS})"
+    )
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="WORKLOAD", help="may be given several times"
+    )
+    parser.add_argument(
+        "--systems", metavar="A,B", help="only these (default: all that are installed)"
+    )
+    parser.add_argument(
+        "--python", default=sys.executable, metavar="EXE", help="the Python to measure under"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--svg", type=Path, metavar="FILE")
     return parser
@@ -56,7 +73,9 @@ def chosen_workloads(suite: str, only: Sequence[str]) -> list[Workload]:
     return [workload for workload in WORKLOADS if suite in ("all", workload.suite)]
 
 
-def chosen_systems(workloads: Sequence[Workload], names: str | None, *, smoke: bool) -> list[System]:
+def chosen_systems(
+    workloads: Sequence[Workload], names: str | None, *, smoke: bool
+) -> list[System]:
     """Return the systems to try: those named, else all of the workloads' suites; in a smoke run no peers."""
     if names is not None:
         return [system_named(name.strip()) for name in names.split(",")]
@@ -88,12 +107,13 @@ def run(arguments: argparse.Namespace) -> int:
     )
     to_stderr("")
     comparisons = [compare(workload, systems, samples) for workload in workloads]
-    print(table(machine, probes, comparisons, rounds), end="")
+    goals = not arguments.smoke
+    print(table(machine, probes, comparisons, rounds, goals=goals), end="")
     if arguments.json is not None:
         content = as_json(machine, probes, comparisons, samples, rounds)
         arguments.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     if arguments.svg is not None:
-        arguments.svg.write_text(svg(machine, comparisons), encoding="utf-8")
+        arguments.svg.write_text(svg(machine, comparisons, goals=goals), encoding="utf-8")
     own = {system.name for system in systems if system.kind != "peer"}
     failed = [sample for sample in samples if sample.failure and sample.system in own]
     missing = [p for p in probes if p.missing and p.system.name in own]
@@ -112,13 +132,20 @@ def _peers(arguments: Sequence[str]) -> int:
     if not chosen.names:
         parser.error(f"{chosen.action} what? Name peers, or 'all'.")
     every = chosen.names == ["all"]
-    systems = [s for s in SYSTEMS if s.kind == "peer"] if every else [system_named(n) for n in chosen.names]
+    systems = (
+        [s for s in SYSTEMS if s.kind == "peer"]
+        if every
+        else [system_named(n) for n in chosen.names]
+    )
     failed = 0
     for system in systems:
         try:
             print(install(system, python) if chosen.action == "install" else remove(system, python))
         except subprocess.CalledProcessError as error:
-            print(f"{system.name}: not installed, step ended with exit code {error.returncode}", file=sys.stderr)
+            print(
+                f"{system.name}: not installed, step ended with exit code {error.returncode}",
+                file=sys.stderr,
+            )
             failed += 1
     return 1 if failed else 0
 
@@ -127,7 +154,9 @@ def _list(python: Interpreter) -> int:
     for system in SYSTEMS:
         if system.kind == "peer":
             found = probe(system, python)
-            versions = ", ".join(f"{name} {version}" for name, version in sorted(found.versions.items()))
+            versions = ", ".join(
+                f"{name} {version}" for name, version in sorted(found.versions.items())
+            )
             print(f"{system.name:<24} {found.missing or versions}  [{executable(system, python)}]")
     return 0
 

@@ -34,7 +34,9 @@ class NoInterpreter(Exception):
     """The Python that was asked for does not run."""
 
     def __init__(self, path: str, cause: str) -> None:
-        super().__init__(f"{path!r} is not a Python that runs ({cause}). Give --python a path to one.")
+        super().__init__(
+            f"{path!r} is not a Python that runs ({cause}). Give --python a path to one."
+        )
         self.path = path
 
 

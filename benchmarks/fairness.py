@@ -75,7 +75,13 @@ async def observe(
     server = await asyncio.start_server(_serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     client = await asyncio.create_subprocess_exec(
-        sys.executable, "-I", "-c", CLIENT, str(port), str(duration_s), stdout=asyncio.subprocess.PIPE
+        sys.executable,
+        "-I",
+        "-c",
+        CLIENT,
+        str(port),
+        str(duration_s),
+        stdout=asyncio.subprocess.PIPE,
     )
     observers = [asyncio.create_task(tick()), asyncio.create_task(ask())]
     started, handled = now(), flooded()
@@ -85,7 +91,9 @@ async def observe(
     await asyncio.gather(*observers)
     server.close()
     if client.returncode:
-        raise RuntimeError(f"The HTTP client ended with exit code {client.returncode}; see its message above.")
+        raise RuntimeError(
+            f"The HTTP client ended with exit code {client.returncode}; see its message above."
+        )
     requests: list[float] = json.loads(output)
     return Outcome(
         {

@@ -23,8 +23,8 @@ LABEL = 180
 VALUE = 250
 ROW = 22
 HEAD = 58
-FOOT = 34
-GAP = 18
+FOOT = 28
+GAP = 10
 LEFT = LABEL + 16
 RIGHT = WIDTH - VALUE
 HISTOGRAM_HEIGHT = 70
@@ -62,7 +62,9 @@ def axis_for(values: Sequence[float]) -> Axis:
     return Axis(low, max(high, low + 1))
 
 
-def _text(x: float, y: float, words: str, *, size: int = 12, colour: str = INK, anchor: str = "start") -> str:
+def _text(
+    x: float, y: float, words: str, *, size: int = 12, colour: str = INK, anchor: str = "start"
+) -> str:
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" fill="{colour}" '
         f'text-anchor="{anchor}">{escape(words)}</text>'
@@ -76,12 +78,14 @@ def _line(x1: float, y1: float, x2: float, y2: float, colour: str, width: float 
     )
 
 
-def _panel(comparison: Comparison, top: float) -> tuple[list[str], float]:
+def _panel(comparison: Comparison, top: float, goals: bool) -> tuple[list[str], float]:
     """Return the drawing of one workload and where the next may start."""
     rows = [row for row in comparison.rows if row.figures]
     metric = comparison.workload.metrics[0]
     values = [value for row in rows for value in (row.figures[0].low, row.figures[0].high)]
     goal = comparison.workload.goal
+    if goal is not None and (goal.times_floor or not goals):
+        goal = None
     if goal is not None:
         values.append(goal.value)
     axis = axis_for(values)
@@ -96,12 +100,16 @@ def _panel(comparison: Comparison, top: float) -> tuple[list[str], float]:
         x = axis.x(tick)
         drawn.append(_line(x, top + HEAD - 4, x, bottom, LINE))
         drawn.append(
-            _text(x, bottom + 16, quantity(tick, metric.unit), size=11, colour=QUIET, anchor="middle")
+            _text(
+                x, bottom + 16, quantity(tick, metric.unit), size=11, colour=QUIET, anchor="middle"
+            )
         )
     if goal is not None:
         x = axis.x(goal.value)
         drawn.append(_line(x, top + HEAD - 4, x, bottom, COLOURS["ours"]))
-        drawn.append(_text(x, top + HEAD - 7, "goal", size=11, colour=COLOURS["ours"], anchor="middle"))
+        drawn.append(
+            _text(x, top + HEAD - 7, "goal", size=11, colour=COLOURS["ours"], anchor="middle")
+        )
     for place, row in enumerate(rows):
         drawn += _dot(row, axis, top + HEAD + ROW * (place + 0.5))
     return drawn, bottom + FOOT + GAP
@@ -125,23 +133,32 @@ def _histograms(comparison: Comparison, top: float) -> tuple[list[str], float]:
     edges = bucket_edges_us()
     for row in comparison.rows:
         for name, counts in (row.histograms or {}).items():
-            drawn += _histogram(f"{comparison.workload.name}: {row.system.name}, {name}", counts, edges, top)
+            title = f"{comparison.workload.name}: {row.system.name}, {name}"
+            drawn += _histogram(title, counts, edges, COLOURS[row.system.kind], top)
             drawn += _axis_below(top + 24 + HISTOGRAM_HEIGHT)
             top += 24 + HISTOGRAM_HEIGHT + FOOT
     return drawn, top
 
 
-def _histogram(title: str, counts: Histogram, edges: Sequence[float], top: float) -> list[str]:
+def _histogram(
+    title: str, counts: Histogram, edges: Sequence[float], colour: str, top: float
+) -> list[str]:
     most = max(counts) or 1
     base = top + 24 + HISTOGRAM_HEIGHT
-    drawn = [_text(16, top + 16, f"{title}: {sum(counts):,} round trips; height is the square root of the count")]
+    drawn = [
+        _text(
+            16,
+            top + 16,
+            f"{title}: {sum(counts):,} latencies; height is the square root of the count",
+        )
+    ]
     width = (WIDTH - 32) / len(edges)
     for index, count in enumerate(counts):
         if count:
             height = max((count / most) ** 0.5 * HISTOGRAM_HEIGHT, 1.5)
             drawn.append(
                 f'<rect x="{16 + index * width:.1f}" y="{base - height:.1f}" width="{width - 1:.1f}" '
-                f'height="{height:.1f}" fill="{COLOURS["ours"]}"/>'
+                f'height="{height:.1f}" fill="{colour}"/>'
             )
     return drawn
 
@@ -149,7 +166,15 @@ def _histogram(title: str, counts: Histogram, edges: Sequence[float], top: float
 def _axis_below(base: float) -> list[str]:
     drawn = [_line(16, base, WIDTH - 16, base, QUIET)]
     octaves = (WIDTH - 32) / len(bucket_edges_us()) * 2
-    for words, us in (("1 us", 1), ("10 us", 10), ("100 us", 100), ("1 ms", 1e3), ("10 ms", 1e4), ("100 ms", 1e5), ("1 s", 1e6)):
+    for words, us in (
+        ("1 us", 1),
+        ("10 us", 10),
+        ("100 us", 100),
+        ("1 ms", 1e3),
+        ("10 ms", 1e4),
+        ("100 ms", 1e5),
+        ("1 s", 1e6),
+    ):
         # The first bucket ends at 1 us, and half an octave is one bucket.
         x = 16 + octaves / 2 + math.log2(us) * octaves
         drawn.append(_line(x, base, x, base + 4, QUIET))
@@ -157,20 +182,32 @@ def _axis_below(base: float) -> list[str]:
     return drawn
 
 
-def svg(machine: Mapping[str, str], comparisons: Sequence[Comparison]) -> str:
-    """Return the picture of all workloads that have a figure."""
+def svg(
+    machine: Mapping[str, str], comparisons: Sequence[Comparison], *, goals: bool = True
+) -> str:
+    """Return the picture of all workloads that have a figure; *goals* are for runs of the full size."""
     drawn = [
         _text(16, 28, "agenticaiframework beside its floors and peers", size=18),
-        _text(16, 48, f"{machine['python']}; {machine['processor']}, {machine['cores']} cores; {machine['time']}", colour=QUIET),
+        _text(
+            16,
+            48,
+            f"{machine['python']}; {machine['processor']}, {machine['cores']} cores; {machine['time']}",
+            colour=QUIET,
+        ),
     ]
-    for place, (kind, words) in enumerate((("ours", "this project"), ("floor", "floors"), ("peer", "peers"))):
+    legend: tuple[tuple[Kind, str], ...] = (
+        ("ours", "this project"),
+        ("floor", "floors"),
+        ("peer", "peers"),
+    )
+    for place, (kind, words) in enumerate(legend):
         x = WIDTH - 300 + place * 110
         drawn.append(f'<circle cx="{x}" cy="24" r="5" fill="{COLOURS[kind]}"/>')
         drawn.append(_text(x + 10, 28, words))
     top = 70.0
     for comparison in comparisons:
         if any(row.figures for row in comparison.rows):
-            panel, top = _panel(comparison, top)
+            panel, top = _panel(comparison, top, goals)
             drawn += panel
     for comparison in comparisons:
         panel, top = _histograms(comparison, top)
@@ -178,5 +215,7 @@ def svg(machine: Mapping[str, str], comparisons: Sequence[Comparison]) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{top:.0f}" '
         f'viewBox="0 0 {WIDTH} {top:.0f}" font-family="system-ui, sans-serif">\n'
-        f'<rect width="{WIDTH}" height="{top:.0f}" fill="white"/>\n' + "\n".join(drawn) + "\n</svg>\n"
+        f'<rect width="{WIDTH}" height="{top:.0f}" fill="white"/>\n'
+        + "\n".join(drawn)
+        + "\n</svg>\n"
     )

@@ -46,7 +46,9 @@ class WrongResult(Exception):
     """A system finished a workload with something else than the right answer."""
 
     def __init__(self, what: str, expected: object, got: object) -> None:
-        super().__init__(f"{what}: expected {expected!r}, got {got!r}. The figure would mean nothing.")
+        super().__init__(
+            f"{what}: expected {expected!r}, got {got!r}. The figure would mean nothing."
+        )
         self.expected = expected
         self.got = got
 

@@ -64,7 +64,9 @@ def _aligned(lines: Sequence[Sequence[str]]) -> list[str]:
     first = max(len(line[0]) for line in lines)
     return [
         "  ".join(
-            cell.ljust(first if i == 0 else widths[i]) if i in (0, len(widths) - 1) else cell.rjust(widths[i])
+            cell.ljust(first if i == 0 else widths[i])
+            if i in (0, len(widths) - 1)
+            else cell.rjust(widths[i])
             for i, cell in enumerate(line)
         ).rstrip()
         if len(line) == len(widths)
@@ -74,24 +76,30 @@ def _aligned(lines: Sequence[Sequence[str]]) -> list[str]:
 
 
 def goal_line(comparison: Comparison) -> str:
-    """Return the goal and what this project reached here, or an empty line's worth of nothing."""
+    """Return the goal and what this project reached here; an empty text where there is no goal."""
     workload = comparison.workload
-    if workload.goal is None:
+    goal = workload.goal
+    if goal is None:
         return ""
     metric = workload.metrics[0]
-    aim = "at least" if metric.better == "higher" else "at most"
-    line = f"goal: {aim} {quantity(workload.goal.value, metric.unit)}"
-    if workload.goal.reason:
-        line += f" ({workload.goal.reason})"
+    higher = metric.better == "higher" and not goal.times_floor
+    aim = (
+        f"{goal.value:g} times the floor's cost"
+        if goal.times_floor
+        else quantity(goal.value, metric.unit)
+    )
+    line = f"goal: at {'least' if higher else 'most'} {aim}"
     for row in comparison.rows:
         if row.system.kind == "ours" and row.figures:
-            reached = row.figures[0].median
-            met = reached >= workload.goal.value if metric.better == "higher" else reached <= workload.goal.value
-            line += f"; here {quantity(reached, metric.unit)}: {'reached' if met else 'not reached'}"
+            reached = row.cost if goal.times_floor else row.figures[0].median
+            if reached is not None:
+                met = reached >= goal.value if higher else reached <= goal.value
+                shown = times(reached) if goal.times_floor else quantity(reached, metric.unit)
+                line += f"; here {shown}: {'reached' if met else 'not reached'}"
     return line
 
 
-def _section(comparison: Comparison) -> list[str]:
+def _section(comparison: Comparison, goals: bool) -> list[str]:
     workload = comparison.workload
     metric = workload.metrics[0]
     lines = ["", f"{workload.suite} / {workload.name}: {workload.title}"]
@@ -106,26 +114,35 @@ def _section(comparison: Comparison) -> list[str]:
     lines += _aligned([header, *(_cells(row) for row in comparison.rows)])
     for row in comparison.rows:
         for name, counts in (row.histograms or {}).items():
-            lines.append(f"  {row.system.name:<14} {name:<6} 1 us |{bar_chart(counts)}| two buckets an octave")
-    goal = goal_line(comparison)
+            lines.append(
+                f"  {row.system.name:<14} {name:<6} 1 us |{bar_chart(counts)}| two buckets an octave"
+            )
+    goal = goal_line(comparison) if goals else ""
     if goal:
         lines.append(goal)
     return lines
 
 
 def table(
-    machine: Mapping[str, str], probes: Sequence[Probe], comparisons: Sequence[Comparison], rounds: int
+    machine: Mapping[str, str],
+    probes: Sequence[Probe],
+    comparisons: Sequence[Comparison],
+    rounds: int,
+    *,
+    goals: bool = True,
 ) -> str:
-    """Return the whole report as text."""
+    """Return the whole report as text; *goals* are for runs of the full size."""
     lines = [f"{name}: {value}" for name, value in machine.items()]
-    lines.append(f"rounds: {rounds}, every sample in a fresh process, systems in turn; median, half the range")
+    lines.append(
+        f"rounds: {rounds}, every sample in a fresh process, systems in turn; median, half the range"
+    )
     lines.append("")
     for probe in probes:
         what = ", ".join(f"{name} {version}" for name, version in sorted(probe.versions.items()))
         lines.append(f"{probe.system.name}: {probe.missing or what or probe.system.note}")
     for comparison in comparisons:
         if comparison.rows:
-            lines += _section(comparison)
+            lines += _section(comparison, goals)
     return "\n".join(lines) + "\n"
 
 

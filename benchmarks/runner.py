@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,7 +107,7 @@ def _why_missing(system: System, failure: str) -> str:
 
 
 @contextmanager
-def scratch_directory() -> Iterator[Path]:
+def scratch_directory() -> Generator[Path, None, None]:
     """Give an empty directory on the disk of `home` for the time of one sample."""
     home().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="scratch-", dir=home()) as place:
@@ -159,9 +159,7 @@ def measure(
         for number in range(rounds):
             for system in in_turn(able, number):
                 progress(f"{workload.name}  round {number + 1}/{rounds}  {system.name}")
-                samples.append(
-                    take_sample(system, workload, python, smoke=smoke, number=number)
-                )
+                samples.append(take_sample(system, workload, python, smoke=smoke, number=number))
     return samples
 
 

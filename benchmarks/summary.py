@@ -100,7 +100,12 @@ def compare(workload: Workload, systems: Sequence[System], samples: Sequence[Sam
         else:
             good.setdefault(sample.system, []).append(sample)
     floor = good.get(workload.floor, [])
-    ours = [sample for system in systems if system.kind == "ours" for sample in good.get(system.name, [])]
+    ours = [
+        sample
+        for system in systems
+        if system.kind == "ours"
+        for sample in good.get(system.name, [])
+    ]
     rows: list[Row] = []
     for system in systems:
         taken = good.get(system.name, [])
@@ -111,7 +116,10 @@ def compare(workload: Workload, systems: Sequence[System], samples: Sequence[Sam
         rows.append(
             Row(
                 system,
-                tuple(figure(m, [sample.figures[m.name] for sample in taken]) for m in workload.metrics),
+                tuple(
+                    figure(m, [sample.figures[m.name] for sample in taken])
+                    for m in workload.metrics
+                ),
                 cost=paired(metric, floor, taken),
                 ours_better=None if system.kind == "ours" else paired(metric, ours, taken),
                 histograms=added([dict(sample.histograms) for sample in taken]) or None,

@@ -25,7 +25,9 @@ class VictimFailed(Exception):
     """The process to be killed did not get halfway."""
 
     def __init__(self, why: str) -> None:
-        super().__init__(f"The process that should be killed halfway {why}; there is nothing to recover.")
+        super().__init__(
+            f"The process that should be killed halfway {why}; there is nothing to recover."
+        )
 
 
 def say_ready(job: Job) -> None:

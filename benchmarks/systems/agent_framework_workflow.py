@@ -11,7 +11,13 @@ from __future__ import annotations
 import asyncio
 from typing import Never
 
-from agent_framework import Executor, FileCheckpointStorage, WorkflowBuilder, WorkflowContext, handler
+from agent_framework import (
+    Executor,
+    FileCheckpointStorage,
+    WorkflowBuilder,
+    WorkflowContext,
+    handler,
+)
 
 from benchmarks.flows import STEP_S, all_at_once, durably, fanned_out, one_after_the_other
 from benchmarks.protocol import Job, Outcome
@@ -66,7 +72,9 @@ class Join(Executor):
 async def _sequence(wait_s: float = 0.0, storage: FileCheckpointStorage | None = None) -> int:
     one, two, three = Step("one", wait_s), Step("two", wait_s), Last("three", wait_s)
     workflow = (
-        WorkflowBuilder(start_executor=one, checkpoint_storage=storage).add_chain([one, two, three]).build()
+        WorkflowBuilder(start_executor=one, checkpoint_storage=storage)
+        .add_chain([one, two, three])
+        .build()
     )
     return (await workflow.run(0)).get_outputs()[0]
 

@@ -8,7 +8,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from autogen_core import AgentId, MessageContext, RoutedAgent, SingleThreadedAgentRuntime, message_handler
+from autogen_core import (
+    AgentId,
+    MessageContext,
+    RoutedAgent,
+    SingleThreadedAgentRuntime,
+    message_handler,
+)
 
 from benchmarks.flows import STEP_S, STEPS, all_at_once, fanned_out, one_after_the_other
 from benchmarks.measure import now, rate, settle
@@ -64,7 +70,9 @@ class Asker(RoutedAgent):
             if len(others) == 1:
                 total += await self.send_message(Ask(), others[0])
             else:
-                total += sum(await asyncio.gather(*(self.send_message(Ask(), other) for other in others)))
+                total += sum(
+                    await asyncio.gather(*(self.send_message(Ask(), other) for other in others))
+                )
         return total
 
 

@@ -54,7 +54,9 @@ class Fan(MapStates):
         """Return what runs in each branch."""
         return agent
 
-    async def states(self, state: State, context: object, inputs: dict) -> AsyncGenerator[State, None]:
+    async def states(
+        self, state: State, context: object, inputs: dict
+    ) -> AsyncGenerator[State, None]:
         """Give each branch its state."""
         for _ in range(state["branches"]):
             yield state.update(value=0)
@@ -77,7 +79,13 @@ def _graph(step):
 
 
 async def _run(graph) -> int:
-    application = await ApplicationBuilder().with_graph(graph).with_state(value=0).with_entrypoint("one").abuild()
+    application = (
+        await ApplicationBuilder()
+        .with_graph(graph)
+        .with_state(value=0)
+        .with_entrypoint("one")
+        .abuild()
+    )
     _, _, state = await application.arun(halt_after=["three"])
     return state["value"]
 

@@ -9,7 +9,6 @@ Its tables need SQLite 3.42; so it gets a newer library than the interpreter may
 from __future__ import annotations
 
 import asyncio
-import itertools
 import sys
 
 import pysqlite3
@@ -19,10 +18,10 @@ sys.modules["sqlite3.dbapi2"] = pysqlite3.dbapi2
 
 from dbos import DBOS, DBOSConfig, SetWorkflowID  # noqa: E402
 
-from benchmarks.flows import STEP_S, all_at_once, durably, fanned_out, one_after_the_other
-from benchmarks.measure import now, settle
-from benchmarks.protocol import Job, Outcome, check
-from benchmarks.victim import kill_halfway, say_ready
+from benchmarks.flows import STEP_S, all_at_once, durably, fanned_out, one_after_the_other  # noqa: E402
+from benchmarks.measure import now, settle  # noqa: E402
+from benchmarks.protocol import Job, Outcome, check  # noqa: E402
+from benchmarks.victim import kill_halfway, say_ready  # noqa: E402
 
 DISTRIBUTIONS = ("dbos",)
 
@@ -34,7 +33,9 @@ def versions(options: object) -> dict[str, str]:
 
 wait_s = 0.0
 hold = False
-reached = itertools.count(1)
+reached = 0
+all_reached = asyncio.Event()
+expected = 0
 
 
 @DBOS.step()
@@ -48,8 +49,11 @@ async def agent(value: int) -> int:
 @DBOS.step()
 async def second(value: int) -> int:
     """Add one, or wait there for ever."""
+    global reached
     if hold:
-        next(reached)
+        reached += 1
+        if reached == expected:
+            all_reached.set()
         await asyncio.sleep(3600)
     return await agent(value)
 
@@ -106,16 +110,15 @@ def thousand(job: Job) -> Outcome:
 
 def victim(job: Job) -> Outcome:
     """Get all workflows into their second step, say so, and wait there."""
-    global hold
-    hold = True
+    global hold, expected
+    hold, expected = True, job.operations
     _launch(job)
 
     async def main() -> None:
         for i in range(job.operations):
             with SetWorkflowID(f"workflow-{i}"):
                 await DBOS.start_workflow_async(sequence)
-        while next(reached) <= job.operations:
-            await asyncio.sleep(0.01)
+        await all_reached.wait()
         say_ready(job)
         await asyncio.sleep(3600)
 

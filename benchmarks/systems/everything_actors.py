@@ -55,7 +55,9 @@ class Asker(Actor):
             if len(others) == 1:
                 total += await others[0].ask("one")
             else:
-                total += sum(await asyncio.gather(*(other.ask("one", timeout=WAIT_S) for other in others)))
+                total += sum(
+                    await asyncio.gather(*(other.ask("one", timeout=WAIT_S) for other in others))
+                )
         return total
 
 
@@ -168,7 +170,8 @@ class Parent(Actor):
 
     async def on_receive(self, message: Any) -> Any:
         first, last = message
-        return [await self.context.spawn(Fragile, f"child-{i}") for i in range(first, last)][0]
+        children = [await self.context.spawn(Fragile, f"child-{i}") for i in range(first, last)]
+        return children[0]
 
 
 async def _crashes(child: Any, times: int) -> float:

@@ -86,14 +86,18 @@ def recovery(job: Job) -> Outcome:
     settle()
     started = now()
     journal = open_journal(job)
-    unfinished = journal.execute("SELECT workflow, count(*) FROM journal GROUP BY workflow").fetchall()
+    unfinished = journal.execute(
+        "SELECT workflow, count(*) FROM journal GROUP BY workflow"
+    ).fetchall()
 
     async def main() -> None:
         await workers(GroupCommit(journal), job.operations, unfinished)
 
     asyncio.run(main())
     seconds = now() - started
-    finished: int = journal.execute("SELECT count(*) FROM journal WHERE step = ?", (STEPS - 1,)).fetchone()[0]
+    finished: int = journal.execute(
+        "SELECT count(*) FROM journal WHERE step = ?", (STEPS - 1,)
+    ).fetchone()[0]
     return Outcome({"recover_s": seconds, "lost": job.operations - finished})
 
 

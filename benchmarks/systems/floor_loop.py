@@ -15,7 +15,7 @@ def fairness(job: Job) -> Outcome:
 
     async def main() -> Outcome:
         async def probe() -> object:
-            return await asyncio.sleep(0)
+            return await asyncio.sleep(0, True)
 
         return await observe(job.operations / 1e3, probe, lambda: 0)
 

@@ -84,7 +84,9 @@ def fan_out(job: Job) -> Outcome:
     """As many sends to one node."""
     graph = StateGraph(Total)
     graph.add_node("branch", branch)
-    graph.add_conditional_edges(START, lambda state: [Send("branch", state) for _ in range(state["branches"])])
+    graph.add_conditional_edges(
+        START, lambda state: [Send("branch", state) for _ in range(state["branches"])]
+    )
     graph.add_edge("branch", END)
     app = graph.compile()
 

@@ -116,4 +116,9 @@ def idle_used(job: Job) -> Outcome:
     return Outcome({"bytes": asyncio.run(main())})
 
 
-WORKLOADS = {"fork-join-async": fork_join, "idle-used": idle_used, "ping-pong": ping_pong, "spawn": spawn}
+WORKLOADS = {
+    "fork-join-async": fork_join,
+    "idle-used": idle_used,
+    "ping-pong": ping_pong,
+    "spawn": spawn,
+}

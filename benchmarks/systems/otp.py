@@ -36,7 +36,15 @@ def run(name: str, job: Job) -> Outcome:
     """Compile, run one workload in a fresh emulator, and read its figures."""
     subprocess.run(["erlc", "-o", str(job.scratch), str(SOURCE)], check=True)
     count = schedulers(job.options)
-    emulator = ["erl", "+S", f"{count}:{count}", "+P", str(MOST_PROCESSES), "+t", str(MOST_PROCESSES)]
+    emulator = [
+        "erl",
+        "+S",
+        f"{count}:{count}",
+        "+P",
+        str(MOST_PROCESSES),
+        "+t",
+        str(MOST_PROCESSES),
+    ]
     quiet = ["-noinput", "-kernel", "logger_level", "none", "-pa", str(job.scratch)]
     work = ["-run", "bench", "main", name, str(job.operations), str(job.actors)]
     said = subprocess.run([*emulator, *quiet, *work], stdout=subprocess.PIPE, text=True, check=True)

@@ -76,7 +76,7 @@ def steps(job: Job) -> Outcome:
 def fan_out(job: Job) -> Outcome:
     """Many steps that depend on nothing, each with an agent of its own."""
     engine = _engine(job, at_once=1)
-    branches = [
+    branches: list[dict[str, Any]] = [
         {"id": f"step{i}", "agent": agent, "input": {"value": "$input.value"}, "depends_on": []}
         for i, agent in enumerate(_agents(at_once, job.actors))
     ]
@@ -96,10 +96,7 @@ def thousand(job: Job) -> Outcome:
         engine = _engine(job, at_once=job.operations)
         agents = [_agents(slowly) for _ in range(job.operations + 1)]
         await asyncio.gather(*(agent.ask({"value": 0}) for three in agents for agent in three))
-        waiting = [
-            engine.register_workflow(f"bench-{i}", _three_steps(three) | {"name": f"bench-{i}"})
-            for i, three in enumerate(agents)
-        ]
+        waiting = [engine.check(_three_steps(three)) for three in agents]
 
         async def once() -> int:
             result = await engine.execute(waiting.pop(), {"value": 0})
@@ -135,10 +132,13 @@ def _by_name() -> dict[str, Any]:
 def victim(job: Job) -> Outcome:
     """Get all workflows into their second step, say so, and wait there for ever."""
     reached = 0
+    all_reached = asyncio.Event()
 
     async def hang(payload: Any) -> Any:
         nonlocal reached
         reached += 1
+        if reached == job.operations:
+            all_reached.set()
         await asyncio.get_running_loop().create_future()
 
     async def main() -> None:
@@ -153,8 +153,7 @@ def victim(job: Job) -> Outcome:
             engine.register_agent(own, Agent(own, handler=hang))
             workflow["steps"][1]["agent"] = own
             await engine.start_workflow(workflow, {"value": 0}, workflow_id=f"workflow-{i}")
-        while reached < job.operations:
-            await asyncio.sleep(0.01)
+        await all_reached.wait()
         say_ready(job)
         await asyncio.get_running_loop().create_future()
 

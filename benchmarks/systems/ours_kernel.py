@@ -324,9 +324,7 @@ def fairness(job: Job) -> Outcome:
         flood = system.start(Flood, handled)
         for _ in range(10_000):
             flood.tell("more")
-        return await observe(
-            job.operations / 1e3, lambda: echo.request("one"), lambda: handled[0]
-        )
+        return await observe(job.operations / 1e3, lambda: echo.request("one"), lambda: handled[0])
 
     return in_system(body)
 
@@ -394,7 +392,7 @@ def million(job: Job) -> Outcome:
             started = now()
             await owner.request((job.operations, True))
             alive = now()
-            refs = system.actors()[1 :: 1000]
+            refs = system.actors()[1::1000]
             answers = sum([await ref.request("one") for ref in refs if ref is not owner])
             check("answers", sum(ref is not owner for ref in refs), answers)
             check("actors alive", job.operations + 1, len(system.actors()))
@@ -423,8 +421,7 @@ def spawn_stop(job: Job) -> Outcome:
             await gather(*[ref.request("one") for ref in refs])
             for ref in refs:
                 ref.exit("shutdown")
-            while refs[-1].is_alive():
-                await asyncio.sleep(0)
+            await system.wait_ended(refs[-1])
 
         batches = job.operations // job.actors
         for _ in range(max(batches // 5, 2)):

@@ -55,7 +55,10 @@ def thousand(job: Job) -> Outcome:
     """
 
     async def body(_system: object) -> Outcome:
-        agents = [[Agent(f"agent-{i}", handler=slowly) for i in range(STEPS)] for _ in range(job.operations + 1)]
+        agents = [
+            [Agent(f"agent-{i}", handler=slowly) for i in range(STEPS)]
+            for _ in range(job.operations + 1)
+        ]
         await asyncio.gather(*(agent.ask(0) for three in agents for agent in three))
         waiting = [_sequence(three) for three in agents]
         return await all_at_once(job, lambda: waiting.pop().execute(input_data=0))

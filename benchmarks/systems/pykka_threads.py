@@ -1,5 +1,8 @@
 """Peer: pykka's ThreadingActor, a thread and a queue an actor."""
 
+# mypy: ignore-errors
+# pyright: basic, reportMissingImports=false, reportArgumentType=false, reportCallIssue=false
+
 from __future__ import annotations
 
 import threading
@@ -212,7 +215,9 @@ def spawn_stop(job: Job) -> Outcome:
     seconds = now() - started
     settle()
     cycles = batches * job.actors
-    return Outcome({"leaked_bytes": max(resident_bytes() - before, 0) / cycles, "per_s": cycles / seconds})
+    return Outcome(
+        {"leaked_bytes": max(resident_bytes() - before, 0) / cycles, "per_s": cycles / seconds}
+    )
 
 
 WORKLOADS = {

@@ -21,11 +21,11 @@ class Counter(ActorTypeDispatcher):
 
     count = 0
 
-    def receiveMsg_int(self, message, sender):  # noqa: N802
+    def receiveMsg_int(self, message, sender):
         """Count one."""
         self.count += 1
 
-    def receiveMsg_str(self, message, sender):  # noqa: N802
+    def receiveMsg_str(self, message, sender):
         """Answer the count."""
         self.send(sender, self.count)
 
@@ -33,7 +33,7 @@ class Counter(ActorTypeDispatcher):
 class Producer(ActorTypeDispatcher):
     """Tell a counter as often as the message says, then pass on what it counted."""
 
-    def receiveMsg_tuple(self, message, sender):  # noqa: N802
+    def receiveMsg_tuple(self, message, sender):
         """Produce."""
         self.client = sender
         counter, times = message
@@ -41,7 +41,7 @@ class Producer(ActorTypeDispatcher):
             self.send(counter, 1)
         self.send(counter, "how many")
 
-    def receiveMsg_int(self, message, sender):  # noqa: N802
+    def receiveMsg_int(self, message, sender):
         """Tell the client the count."""
         self.send(self.client, message)
 
@@ -49,12 +49,12 @@ class Producer(ActorTypeDispatcher):
 class Node(ActorTypeDispatcher):
     """Hand a counted-down token to the next one."""
 
-    def receiveMsg_dict(self, message, sender):  # noqa: N802
+    def receiveMsg_dict(self, message, sender):
         """Learn the next node."""
         self.next = message["next"]
         self.send(sender, "known")
 
-    def receiveMsg_tuple(self, message, sender):  # noqa: N802
+    def receiveMsg_tuple(self, message, sender):
         """Pass on a token and who waits for its end."""
         left, client = message
         client = client or sender
@@ -67,12 +67,12 @@ class Node(ActorTypeDispatcher):
 class Peer(ActorTypeDispatcher):
     """Ping one neighbour after the other, answer pings."""
 
-    def receiveMsg_dict(self, message, sender):  # noqa: N802
+    def receiveMsg_dict(self, message, sender):
         """Learn the peers and the judge."""
         self.__dict__.update(message)
         self.send(sender, "known")
 
-    def receiveMsg_str(self, message, sender):  # noqa: N802
+    def receiveMsg_str(self, message, sender):
         """Answer a ping; after a pong, send the next."""
         if message == "ping":
             self.send(sender, "pong")
@@ -87,13 +87,13 @@ class Peer(ActorTypeDispatcher):
 class Judge(ActorTypeDispatcher):
     """Start all peers and tell the client when the last has ended."""
 
-    def receiveMsg_list(self, message, sender):  # noqa: N802
+    def receiveMsg_list(self, message, sender):
         """Start them."""
         self.client, self.left = sender, len(message)
         for peer in message:
             self.send(peer, "start")
 
-    def receiveMsg_int(self, message, sender):  # noqa: N802
+    def receiveMsg_int(self, message, sender):
         """One has ended."""
         self.left -= 1
         if not self.left:
