@@ -175,7 +175,9 @@ class Actor(pykka.Actor):
     # -- starting ------------------------------------------------------------------------------
 
     @classmethod
-    def start(cls: type[A], *args: Any, **kwargs: Any) -> ActorRef[A]:
+    def start(  # pyright: ignore[reportIncompatibleMethodOverride]
+        cls: type[A], *args: Any, **kwargs: Any
+    ) -> ActorRef[A]:
         """Start the actor in the current system and return its ref.
 
         The current system is that of the running actor, that of ``async with ActorSystem()``, the
@@ -236,7 +238,9 @@ class Actor(pykka.Actor):
     # -- identity ------------------------------------------------------------------------------
 
     @property
-    def actor_ref(self: A) -> ActorRef[A]:
+    def actor_ref(  # pyright: ignore
+        self: A,
+    ) -> ActorRef[A]:
         """This actor's ref."""
         return self._ref
 
@@ -558,7 +562,7 @@ class Actor(pykka.Actor):
             mailbox = self._mailbox = self.mailbox.make(self)
         if self._phase & STOPPING:
             return
-        deque.append(mailbox, item)
+        deque.append(mailbox, item)  # pyright: ignore
         if self._state == IDLE:
             self._sched.enqueue(self._ref)
 
@@ -577,7 +581,7 @@ class Actor(pykka.Actor):
             if current is not None:
                 ext = self._own_ext()
                 if ext.stop_requests is None:
-                    ext.stop_requests = []
+                    ext.stop_requests = list[Any]()
                 ext.stop_requests.append(current)
             lifecycle.doom(self, NORMAL, soft=True)
             return None

@@ -302,11 +302,10 @@ def _check(name: Any, handler: Any, model: Any, capabilities: Any) -> None:
 def _is_async(handler: Callable[..., Any]) -> bool:
     """Tell whether calling *handler* gives a coroutine, also for partials and callable objects."""
     inner: Any = inspect.unwrap(handler)
+    call: Any = getattr(type(handler), "__call__", None)  # noqa: B004 - the method itself
     while hasattr(inner, "func") and not inspect.isfunction(inner):
         inner = inner.func
-    return inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(
-        getattr(type(inner), "__call__", None)  # noqa: B004 - the method itself is asked about
-    )
+    return inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(call)
 
 
 def _model_handler(

@@ -553,7 +553,7 @@ def settle_leftovers(actor: Actor, ext: Any, reason: Any, never_started: bool) -
             getattr(item, "message", None), _ActorStop
         ):
             if ext.stop_requests is None:
-                ext.stop_requests = []
+                ext.stop_requests = list[Any]()
             ext.stop_requests.append(item)
     address = ext.mailbox_to
     if address is not None and reason != NORMAL:

@@ -180,7 +180,7 @@ def monitor(actor: Actor, ref: Any, request: Request | None = None) -> Monitor:
     watch_ = Monitor(actor._ref, ref, request)
     ext = actor._own_ext()
     if ext.monitors is None:
-        ext.monitors = {}
+        ext.monitors = dict[Monitor, None]()
     ext.monitors[watch_] = None
     if not hasattr(ref, "pid"):
         from .foreign import watch
@@ -192,7 +192,7 @@ def monitor(actor: Actor, ref: Any, request: Request | None = None) -> Monitor:
         deliver_down(watch_, NOPROC)
     elif target._sched is actor._sched:
         if target._watchers is None:
-            target._watchers = {}
+            target._watchers = dict[Monitor, None]()
         target._watchers[watch_] = None
     elif not target._sched.post_or_call(_watched, watch_):
         deliver_down(watch_, NOPROC)
@@ -205,7 +205,7 @@ def _watched(watch_: Monitor) -> None:
         send_down(watch_, NOPROC)
     else:
         if target._watchers is None:
-            target._watchers = {}
+            target._watchers = dict[Monitor, None]()
         target._watchers[watch_] = None
 
 

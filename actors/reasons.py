@@ -19,8 +19,8 @@ NOCONNECTION: Final = "noconnection"
 
 def is_normal(reason: Any) -> bool:
     """Tell whether *reason* is an orderly end, after which a transient child stays down."""
-    if reason.__class__ is tuple:
-        return len(reason) == 2 and reason[0] == SHUTDOWN
+    if is_shutdown(reason):
+        return True
     return reason.__class__ is str and reason in (NORMAL, SHUTDOWN)
 
 
@@ -29,6 +29,11 @@ def describe_reason(reason: Any) -> str:
     if isinstance(reason, BaseException):
         text = str(reason).strip().split("\n", 1)[0]
         return f"{type(reason).__name__}: {text}" if text else type(reason).__name__
-    if isinstance(reason, tuple) and len(reason) == 2 and reason[0] == SHUTDOWN:
+    if is_shutdown(reason):
         return f"shutdown ({reason[1]})"
     return str(reason)
+
+
+def is_shutdown(reason: Any) -> bool:
+    """Tell whether *reason* is the pair ``("shutdown", detail)``."""
+    return reason.__class__ is tuple and len(reason) == 2 and reason[0] == SHUTDOWN

@@ -242,7 +242,7 @@ class ActorRef(pykka.ActorRef[A], Generic[A]):
         return request
 
     @overload
-    def ask(
+    def ask(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, message: Any, *, block: Literal[False], timeout: float | None = None
     ) -> ActorFuture: ...
     @overload
@@ -253,7 +253,7 @@ class ActorRef(pykka.ActorRef[A], Generic[A]):
     def ask(
         self, message: Any, *, block: bool = True, timeout: float | None = None
     ) -> Any | ActorFuture: ...
-    def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any:
+    def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any:  # pyright: ignore
         """Send *message* and block this thread until the answer is there, as pykka's `ask` does.
 
         With ``block=False`` the future is returned, which can also be awaited. On the thread of the
@@ -369,7 +369,7 @@ def _arrive(ref: ActorRef[Any], item: Any) -> None:
     fail = getattr(item, "fail", None)
     if fail is not None and isinstance(item, Request | ActorFuture):
         fail(error)
-    elif ref._sched is not None:
+    elif ref._sched.system is not None:  # pyright: ignore[reportUnnecessaryComparison]
         reason = "noproc" if isinstance(error, ActorDied) else "mailbox_full"
         ref._sched.system.dead_letter(item, ref.label, reason)
 
@@ -379,8 +379,8 @@ def _arrive_send(ref: ActorRef[Any], send: Request) -> None:
     if actor is None or actor._phase & STOPPING:
         send.fail(ActorDied(ref, "noproc"))
         return
-    mailbox = actor._mailbox
-    waits = mailbox is not None and getattr(mailbox, "overflow", "") == "backpressure"
+    mailbox: Any = actor._mailbox
+    waits = getattr(mailbox, "overflow", "") == "backpressure"
     if waits and len(mailbox) >= mailbox.capacity:
         mailbox.waiting.append(send)
         return

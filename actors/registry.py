@@ -77,7 +77,7 @@ class Names:
             # The name that it was started with is in the ref, and needs no list.
             ext = actor._own_ext()
             if ext.names is None:
-                ext.names = {}
+                ext.names = dict[str, None]()
             ext.names[name] = None
         self._refs[name] = ref
 
@@ -125,7 +125,7 @@ class Groups:
             return
         ext = actor._own_ext()
         if ext.groups is None:
-            ext.groups = {}
+            ext.groups = dict[str, None]()
         ext.groups[group] = None
         self._groups.setdefault(group, {})[ref] = None
 

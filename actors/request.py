@@ -248,7 +248,7 @@ def new_request(
     return request
 
 
-Coroutine.register(Request)
+Coroutine.register(Request)  # type: ignore[type-abstract,unused-ignore]  # pyright: ignore
 
 
 class _FutureWaiter:
@@ -314,7 +314,8 @@ class Gathering:
             if waiter is not None:
                 self._waiter = None
                 if isinstance(waiter, asyncio.Future):
-                    _set_unless_done(waiter)
+                    future: asyncio.Future[None] = waiter  # pyright: ignore
+                    _set_unless_done(future)
                 else:
                     waiter._reply_ready(self)
 

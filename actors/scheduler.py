@@ -23,7 +23,7 @@ from contextvars import Context
 from sys import getrefcount
 from threading import get_ident
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from pykka import messages as pykka_messages
 
@@ -239,8 +239,11 @@ class Scheduler:
         deadline = clock() + SLICE_S
         credits = CHECK_EVERY
         entered: ActorTask | None = None
-        task: Any = None
+        task: Any = cast(Any, None)
         driver: Any = None
+        coro: Any
+        message: Any
+        result: Any
         drivers = self.drivers
         try:
             while ready:
@@ -312,12 +315,12 @@ class Scheduler:
                         message = cell._message = mailbox.popleft()
                         request = None
                         receive = on_receive
-                        kind = kind_of(type(message))
+                        kind = kind_of(type(message))  # pyright: ignore
                         if kind is not None:
                             if kind == ASKED:
                                 request = cell._current = message
                                 message = request.message
-                                kind = kind_of(type(message))
+                                kind = kind_of(type(message))  # pyright: ignore
                             if kind is not None:
                                 receive = actor._receive_special
                         if observer is not None:
@@ -328,7 +331,7 @@ class Scheduler:
                             else:
                                 result = run_in_context(receive, message)
                             if type(result) is CoroutineType:
-                                coro = cell._coro = result
+                                coro = cell._coro = result  # pyright: ignore
                                 task = cell._task
                                 if task is None or task._done:
                                     task = cell._task = ActorTask()
@@ -359,7 +362,7 @@ class Scheduler:
                         except BaseException as error:
                             if coro is not None:
                                 cell._coro = driver = None
-                                task._finish()
+                                task._finish()  # pyright: ignore
                             lifecycle.handler_failed(self, actor, request, cell._message, error)
                             break
                         if request is not None and cell._current is request:

@@ -619,9 +619,10 @@ class ActorSystem:
 
     def _thread_pool(self) -> JobRunner:
         if self._pool is None:
-            make = getattr(self.loop, "inline_pool", None)
-            self._pool = make() if make is not None else ThreadPool(self.name, self.threads)
-            self._pools.append(self._pool)
+            make: Callable[[], JobRunner] | None = getattr(self.loop, "inline_pool", None)
+            pool = make() if make is not None else ThreadPool(self.name, self.threads)
+            self._pool = pool
+            self._pools.append(pool)
         return self._pool
 
     def _run_job(self, job: Job) -> None:

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pykka.messages import _ActorStop
 
 from . import lifecycle, running
-from .phase import IDLE
-from .phase import DOOMED, UNWINDING
+from .phase import DOOMED, IDLE, UNWINDING
 
 if TYPE_CHECKING:
     from .actor import Actor
@@ -65,7 +64,7 @@ class Job:
     ) -> None:
         self.actor = actor
         self.scheduler = scheduler
-        self.items = items
+        self.items: deque[Any] = items
         self.hook = hook
         self.item: Any = None
         self.value: Any = None
@@ -286,7 +285,7 @@ class ThreadPool:
             self._changed.notify_all()
             workers = [*self._workers, *self._stuck]
         me = threading.current_thread()
-        stuck = []
+        stuck: list[str] = []
         for worker in workers:
             if worker is me:
                 continue
