@@ -52,6 +52,13 @@ PUPPETS: dict[str, type[Puppet]] = {
 }
 
 
+async def until(true: Callable[[], Any]) -> None:
+    """Wait, at most `SOON_S`, until *true* returns something true."""
+    async with asyncio.timeout(SOON_S):
+        while not true():
+            await asyncio.sleep(0.001)
+
+
 async def seen(ref: ActorRef[Any], count: int = 1) -> list[Any]:
     """Wait until the puppet has kept *count* messages, and return them."""
     actor = ref._actor
