@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import re
 import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from pydantic_ai.models import Model
     from pydantic_ai.settings import ModelSettings
 
-# Enough for a few paragraphs, and a bound on how long a small machine thinks about one.
-LOCAL_MAX_TOKENS = 256
+# Enough for two paragraphs, and a bound on how long a small machine thinks about them.
+LOCAL_MAX_TOKENS = 160
 HOSTED_TIMEOUT_S = 120.0
 LOCAL_TIMEOUT_S = 300.0
 
@@ -68,9 +69,24 @@ async def _answer(
         )
         result = await agent.run(render_prompt(request.payload), model_settings=settings)
     answer: str | Mapping[str, Any] = result.output
+    if isinstance(answer, str) and result.response.finish_reason == "length":
+        answer = whole_sentences(answer)
     if text_field is not None and isinstance(answer, str):
         return {text_field: answer.strip()}
     return answer.strip() if isinstance(answer, str) else answer
+
+
+_SENTENCE_END = re.compile(r"[.!?][\"')\]]*(?=\s|\Z)")
+
+
+def whole_sentences(text: str) -> str:
+    """Return *text* without the unfinished sentence at its end, if most of it remains.
+
+    >>> whole_sentences("Rivers bend. They do so because the")
+    'Rivers bend.'
+    """
+    ends = [found.end() for found in _SENTENCE_END.finditer(text)]
+    return text[: ends[-1]] if ends and 3 * ends[-1] > len(text) else text
 
 
 @asynccontextmanager

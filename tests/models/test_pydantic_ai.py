@@ -16,6 +16,7 @@ from pydantic_ai.models.test import TestModel
 
 from agenticaiframework.actors.models import ModelRequest, run_model
 from agenticaiframework.models import UnknownModel
+from agenticaiframework.models.pydantic_ai import whole_sentences
 
 sys.path.insert(0, str(Path(__file__).parent))
 from chat_server import chat_server
@@ -94,6 +95,31 @@ def test_a_server_that_refuses_raises_in_the_agent(monkeypatch: pytest.MonkeyPat
         monkeypatch.setenv("OPENAI_API_KEY", "wrong")
         with pytest.raises(Exception, match="401"):
             ask("gpt-4")
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("One. Two! And thr", "One. Two!"),
+        ('He said "stop." Then', 'He said "stop."'),
+        ("A. Nothing but the beginning of a much longer sentence", None),
+        ("no end at all", None),
+        ("version 1.5 is out. It", "version 1.5 is out."),
+    ],
+)
+def test_an_answer_that_was_cut_off_ends_with_a_sentence(text: str, kept: str | None) -> None:
+    assert whole_sentences(text) == (text if kept is None else kept)
+
+
+def test_an_answer_is_cut_only_where_the_model_ran_out_of_tokens() -> None:
+    def answering(reason: Any) -> FunctionModel:
+        def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+            return ModelResponse(parts=[TextPart("One. Two. Thr")], finish_reason=reason)
+
+        return FunctionModel(answer)
+
+    assert ask(answering("length")) == "One. Two."
+    assert ask(answering("stop")) == "One. Two. Thr"
 
 
 def test_one_text_field_is_put_round_the_text() -> None:
