@@ -353,7 +353,9 @@ class SimLoop(NoRealIO, ReportsErrors):
         if self._stopping:
             return False
         if self._timers and (idle or self._timers[0][0] <= self._now <= until):
-            idle = not self._fire_timers(until) and idle
+            # Time may only move when nothing is ready, whatever stands first in the heap: it may
+            # be a timer that was cancelled.
+            idle = not self._fire_timers(until if idle else self._now) and idle
         return not idle or bool(self._foreign)
 
     def _run_batch(self) -> None:

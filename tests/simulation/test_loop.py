@@ -258,6 +258,27 @@ def test_time_sleep_on_the_loop_blocks_the_loop_in_virtual_time() -> None:
     assert time.sleep is real_sleep
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_cancelled_timer_that_was_due_does_not_let_time_pass_what_is_ready(
+    seed: int | None,
+) -> None:
+    async def main() -> list[float]:
+        loop = asyncio.get_running_loop()
+        seen: list[float] = []
+        loop.call_later(1000, seen.append, -1.0)
+        cancelled = loop.call_later(1, seen.append, -2.0)
+
+        async def ready() -> None:
+            seen.append(loop.time())
+
+        time.sleep(60)  # noqa: ASYNC251 - the loop is blocked past the timer
+        cancelled.cancel()
+        await asyncio.create_task(ready())
+        return seen
+
+    assert run_sim(main, seed=seed) == [60.0]
+
+
 def test_time_sleep_in_another_thread_stays_real() -> None:
     slept: list[float] = []
 
