@@ -28,7 +28,8 @@ class PatternFailed(AgenticError):
         work: str | None = None,
         cause: BaseException | None = None,
     ) -> None:
-        super().__init__(f"{pattern!r} {problem.rstrip('.')}.{_others(outcomes, work)}")
+        end = "" if problem.endswith((".", "?")) else "."
+        super().__init__(f"{pattern!r} {problem}{end}{_others(outcomes, work)}")
         self.pattern = pattern
         self.problem = problem
         self.work = work

@@ -22,7 +22,7 @@ from .policy import WorkPolicy
 from .step import Ask, AskField, unique_names
 from .target import Target, target_name
 
-_UNDO: Final = "undo"
+_RESULT: Final = "result"
 
 
 class SagaStep(Ask):
@@ -132,9 +132,7 @@ class SagaOrchestration(OrchestrationPattern):
                 outcome = await run.perform(name, step.agent, output, step.policy)
             except BaseException as error:
                 # Cancelled, timed out or killed: this coroutine must not wait any more.
-                compensator = self._undo_elsewhere(run, done, error)
-                if compensator is not None:
-                    compensator.tell(_UNDO)
+                self._undo_elsewhere(run, done, error)
                 raise
             if isinstance(outcome, Completed):
                 if step.compensate is not None:
@@ -151,7 +149,7 @@ class SagaOrchestration(OrchestrationPattern):
         not_undone: dict[str, Outcome] = {}
         compensator = self._undo_elsewhere(run, done, failed.cause)
         if compensator is not None:
-            not_undone = await compensator.request(_UNDO)
+            not_undone = await compensator.request(_RESULT)
         for later, step in self._steps:
             if later not in run.outcomes:
                 run.skip(later, step.agent, f"{name!r} failed")
@@ -196,7 +194,7 @@ class _Compensator(Actor):
     """Undoes what a saga has done, one step after another, and ends.
 
     An actor of its own, linked to nobody, because the coordinator may be cancelled or killed before
-    or while this happens. The answer is what could not be undone.
+    or while this happens. It starts at once; whoever asks it gets what could not be undone.
     """
 
     def __init__(
@@ -211,9 +209,10 @@ class _Compensator(Actor):
         self._undos = undos
         self._error = error
         self._timeout_s = timeout_s
+        self._not_undone: dict[str, Outcome] = {}
 
-    async def on_receive(self, message: Any) -> dict[str, Outcome]:
-        not_undone: dict[str, Outcome] = {}
+    async def on_start(self) -> None:
+        # Here and not for a message: a coordinator that is killed cannot send any more.
         left = deque(self._undos)
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -222,14 +221,16 @@ class _Compensator(Actor):
                     outcome = await self._undo(undo)
                     left.popleft()
                     if not isinstance(outcome, (Completed, Skipped)):
-                        not_undone[undo.step] = outcome
+                        self._not_undone[undo.step] = outcome
         except TimeoutError as error:
             now = self._run.system.clock()
             for undo in left:
                 late = TimedOut(target_name(undo.target), now, now, 0, cause=error)
-                not_undone[undo.step] = self._run.settle(undo_name(undo.step), late)
+                self._not_undone[undo.step] = self._run.settle(undo_name(undo.step), late)
         self.stop()
-        return not_undone
+
+    def on_receive(self, message: Any) -> dict[str, Outcome]:
+        return self._not_undone
 
     async def _undo(self, undo: _Undo) -> Outcome:
         error = None if self._error is None else describe_error(self._error)
