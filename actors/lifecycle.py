@@ -384,8 +384,13 @@ def abandon_work(actor: Actor) -> None:
 
 
 def abandon_after_grace(actor: Actor) -> None:
-    """The time is over in which a cancelled handler may clean up."""
-    if actor._phase & UNWINDING and not actor._phase & (DEAD | STOPPING):
+    """The time is over in which a cancelled handler, or a killed actor's last hook, may clean up."""
+    if actor._phase & DEAD:
+        return
+    if actor._phase & STOPPING:
+        abandon(actor)
+        finish(actor._sched, actor)
+    elif actor._phase & UNWINDING:
         cut_off(actor, actor._doom[0])
         abandon(actor)
         begin_stop(actor._sched, actor, actor._doom[0])
@@ -470,6 +475,8 @@ def begin_stop(scheduler: Scheduler, actor: Actor, reason: Any) -> None:
         refuse_start(actor, reason, False)
     elif actor._has_on_stop:
         scheduler.system._ending[ref] = None
+        if actor._doom is not None and actor._doom[1]:
+            scheduler.system._grace(actor)
         run_hook(scheduler, actor, actor._stop_hook)
         return
     finish(scheduler, actor)
@@ -518,6 +525,8 @@ def finish(scheduler: Scheduler, actor: Actor) -> None:
         current.fail(ActorDied(ref, reason))
     if ext is not None:
         actor._ext = None
+        if ext.grace is not None:
+            ext.grace.cancel()
         settle_leftovers(actor, ext, reason, never_started)
     if scheduler.observer is not None:
         scheduler.observer.on_end(ref, reason)
