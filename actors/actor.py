@@ -13,7 +13,7 @@ import pykka
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
 
 from . import lifecycle, links
-from .errors import ActorExit, NoSystem
+from .errors import ActorExit, AgenticError, NoSystem
 from .inbox import Inbox
 from .mailbox import UNBOUNDED, Mailbox
 from .messages import PipedFailure, ReceiveTimeout
@@ -630,7 +630,7 @@ class Actor(pykka.Actor):
         """Run at the end by an exception, instead of `on_stop`. May be ``async``."""
 
 
-class ActorNotAsked(pykka.ActorDeadError):
+class ActorNotAsked(AgenticError, RuntimeError):
     """`defer_reply` outside of an ask."""
 
     def __init__(self, actor: str) -> None:
