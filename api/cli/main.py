@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # The reader of our output has had enough, which is its right; without this, Python would
         # complain once more while it closes the stream.
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         return EXIT_FAILED
     return code if isinstance(code, int) else 0
 

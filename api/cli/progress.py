@@ -31,6 +31,7 @@ class Progress(Protocol):
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
+        /,
     ) -> None: ...
 
     def workflow(self, event: WorkflowEvent) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from agenticaiframework.actors import ActorSystem
 from agenticaiframework.models import close_local_models
@@ -141,7 +141,7 @@ async def run_project(
                 lambda report: told.later(progress.supervision, report), SupervisorReport
             )
         )
-        starts.tell(loop, lambda *start: told.later(progress.restarted, *start))
+        starts.tell(loop, partial(told.later, progress.restarted))
         ticking = asyncio.create_task(_tick(progress))
         stack.push_async_callback(_end, ticking)
         for supervisor in project.roots:
@@ -153,7 +153,8 @@ async def run_project(
         async for event in stream:
             progress.workflow(event)
         assert stream.workflow_id is not None, "a stream that has been read has its run"
-        return await engine.wait(stream.workflow_id)
+        result: WorkflowResult = await engine.wait(stream.workflow_id)
+        return result
 
 
 async def _tick(progress: Progress) -> None:
@@ -189,8 +190,8 @@ def readable(value: Any) -> str:
     """Return *value* for reading: the text of a mapping with one text, else indented JSON."""
     if isinstance(value, str):
         return value
-    if isinstance(value, Mapping) and len(value) == 1:
-        (only,) = value.values()
-        if isinstance(only, str):
-            return only
+    if isinstance(value, Mapping):
+        values = list(cast("Mapping[str, object]", value).values())
+        if len(values) == 1 and isinstance(values[0], str):
+            return values[0]
     return json.dumps(value, ensure_ascii=False, indent=2, default=str)

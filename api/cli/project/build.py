@@ -45,8 +45,7 @@ def check_models(definition: ProjectDefinition, model: str | None = None) -> Non
     """
     entries = definition.agents.values()
     for name in dict.fromkeys(model or e.model for e in entries if e.model is not None):
-        if name is not None:
-            check_model(name)
+        check_model(name)
 
 
 def build_project(

@@ -7,7 +7,7 @@ the names refer to. All that is wrong is said at once, in the words of the file.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self, cast
 
 from pydantic import Field, PlainValidator, WithJsonSchema, field_validator, model_validator
 
@@ -194,11 +194,12 @@ def _unknown_in_steps(
         team = step.team
         if isinstance(team, str) and team not in project.teams:
             yield _unknown(f"{at}.team (step {step.id!r})", team, project.teams)
-        if isinstance(step.workflow, WorkflowDefinition):
-            yield from _unknown_in_steps(step.workflow, project, f"{at}.workflow")
-        elif isinstance(step.workflow, tuple) and isinstance(team, str) and team in project.teams:
+        actions: object = step.workflow
+        if isinstance(actions, WorkflowDefinition):
+            yield from _unknown_in_steps(actions, project, f"{at}.workflow")
+        elif isinstance(actions, tuple) and isinstance(team, str) and team in project.teams:
             roles = project.teams[team].roles
-            for action in step.workflow:
+            for action in cast("tuple[Mapping[str, Any], ...]", actions):
                 role = str(action.get("role"))
                 if role not in roles:
                     yield _unknown(f"{at}.workflow (step {step.id!r}, team {team!r})", role, roles)
