@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from pathlib import Path
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
@@ -50,12 +51,18 @@ from .workers import JOB_MESSAGES, Job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from types import TracebackType
 
     from .actor import Actor
     from .scheduler import Scheduler
 
 # pykka's own logger: raw actors log what pykka documents, where its users look for it.
 logger = logging.getLogger("pykka")
+
+KERNEL_FILES = frozenset(
+    str(Path(__file__).with_name(name)) for name in ("scheduler.py", "lifecycle.py", "workers.py")
+)
+"""What stands in a traceback before the handler."""
 
 
 # -- turns off the fast path ---------------------------------------------------------------------
@@ -403,6 +410,7 @@ def handler_failed(
     scheduler: Scheduler, actor: Actor, request: Any, message: Any, error: BaseException
 ) -> None:
     """Decide what an exception out of a handler means: an answer, an exit, or a crash."""
+    error.__traceback__ = without_kernel(error.__traceback__)
     ref = actor._ref
     if ref._current is not request:
         request = None  # deferred: the reply is no longer this handler's business
@@ -443,6 +451,17 @@ def handler_failed(
     else:
         scheduler.system.dead_letter(message, ref.label, error)
     crash(scheduler, actor, error, told=request is None)
+
+
+def without_kernel(traceback: TracebackType | None) -> TracebackType | None:
+    """Return *traceback* from the handler on.
+
+    The frame of the ready queue holds whatever it last handled, and an exit reason may be kept long.
+    """
+    first = traceback
+    while first is not None and first.tb_frame.f_code.co_filename in KERNEL_FILES:
+        first = first.tb_next
+    return traceback if first is None else first
 
 
 def crash(scheduler: Scheduler, actor: Actor, error: BaseException, *, told: bool) -> None:

@@ -167,7 +167,7 @@ class Request:
         try:
             raise error
         finally:
-            del error  # it holds this frame: no cycle may stay
+            del error, self  # it holds this frame: no cycle may stay
 
     # Without awaiting: for actors that go on with other messages meanwhile.
 
@@ -222,16 +222,18 @@ class Request:
                 future: asyncio.Future[None] = loop.create_future()
                 self._waiter = _FutureWaiter(future)
                 # Another thread may have answered between the check above and the line before.
-                if self._state != PENDING:
-                    return self._outcome()
                 try:
-                    yield from future
+                    if self._state == PENDING:
+                        yield from future
                 finally:
                     if self._state == PENDING:
                         self.abandon()
         if self._state == ANSWERED:
             return self._result
-        return self._outcome()
+        try:
+            return self._outcome()
+        finally:
+            del self  # the error holds this frame too
 
 
 def new_request(
