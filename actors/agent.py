@@ -171,9 +171,7 @@ class Agent:
         ref = home.live
         if ref is None or ref._actor is None:
             return
-        from . import lifecycle
-
-        home.system.scheduler.post_or_call(lifecycle.doom, ref._actor, reason)
+        home.system.end_actor(ref, reason)
         await home.system.wait_ended(ref, timeout)
 
     # -- for supervisors -----------------------------------------------------------------------

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from .actor import Actor
+    from .ref import ActorRef
     from .scheduler import Scheduler
 
 # pykka's own logger: raw actors log what pykka documents, where its users look for it.
@@ -332,6 +333,13 @@ def busy(actor: Actor) -> bool:
     """Tell whether a handler or hook of *actor* is under way and off the stack."""
     ref = actor._ref
     return ref._coro is not None or (actor._ext is not None and actor._ext.job is not None)
+
+
+def end(target: ActorRef[Any], reason: Any) -> None:
+    """Make the actor of *target* end as if its parent had told it to."""
+    actor = target._actor
+    if actor is not None:
+        doom(actor, reason, soft=actor._trap)
 
 
 def obey_doom(scheduler: Scheduler, actor: Actor) -> None:

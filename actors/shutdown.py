@@ -7,7 +7,6 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from . import lifecycle, links
-from .phase import DEAD
 from .reasons import SHUTDOWN
 from .system import StopReport
 
@@ -39,10 +38,7 @@ async def shut_down(system: ActorSystem, timeout_s: float) -> StopReport:
             actor = ref._actor
             if actor is None:
                 continue
-            ref.exit(SHUTDOWN)
-            if actor._trap and actor._phase & DEAD == 0:
-                # Nobody but its parent could tell it to end by a message; here we are the parent.
-                lifecycle.doom(actor, SHUTDOWN, soft=True)
+            lifecycle.end(ref, SHUTDOWN)
             if actor._has_on_stop or actor._coro is not None or actor._links is not None:
                 await system.wait_ended(ref, max(0.0, min(PATIENCE_S, deadline - clock())))
             elif number % BREATH == 0:

@@ -24,7 +24,7 @@ from .dead_letters import DeadLetters
 from .errors import NoSystem, RequestTimeout, StartFailed, SystemStopped
 from .events import EventStream
 from .phase import DEAD, HELD, IDLE, OFFLOADED, STARTING, SUSPENDED
-from .reasons import NOPROC
+from .reasons import NOPROC, SHUTDOWN
 from .registry import Groups, Names, pykka_index
 from .request import Request, new_request
 from .scheduler import ReadyQueue, Scheduler
@@ -473,6 +473,13 @@ class ActorSystem:
             if isinstance(error, RequestTimeout):
                 raise StartFailed(ref.label, "timeout") from error
             raise
+
+    def end_actor(self, ref: ActorRef[Any], reason: Any = SHUTDOWN) -> None:
+        """Tell the actor to end with *reason*, as its parent would. Safe from any thread.
+
+        One that traps exits ends too, after the handler that runs; any other is cancelled.
+        """
+        self.scheduler.post_or_call(lifecycle.end, ref, reason)
 
     def actors(self) -> list[ActorRef[Any]]:
         """Return the refs of the live actors, in the order of their start."""

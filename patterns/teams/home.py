@@ -41,4 +41,4 @@ class TeamHome(Address):
 def _end(home_ref: weakref.ref[TeamHome]) -> None:
     home = home_ref()
     if home is not None and home.system.running and not home.owned and home.ref is not None:
-        home.ref.exit("shutdown")
+        home.system.end_actor(home.ref)

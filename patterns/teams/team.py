@@ -383,7 +383,8 @@ class AgentTeam:
         home = self.address()
         ref = home.live
         if ref is not None:
-            ref.exit(reason if reason != "normal" else "shutdown")
+            # A normal end does not travel along links, and the work under way is to end too.
+            home.system.end_actor(ref, reason if reason != "normal" else "shutdown")
             await home.system.wait_ended(ref, timeout)
 
     def address(self, system: ActorSystem | None = None) -> TeamHome:
