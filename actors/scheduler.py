@@ -391,6 +391,8 @@ class Scheduler:
                 swap_task(loop, None)
             self.current = None
             self.result = None
+            # An error that somebody keeps holds this frame, and with it what was handled last.
+            request = message = result = yielded = None
             if driver is not None:
                 drivers.append(driver)
             if ready:
