@@ -206,7 +206,7 @@ SYSTEMS: tuple[System, ...] = (
         "dbos",
         "peer",
         "dbos_workflow",
-        ("patterns", "engine"),
+        ("engine",),
         requirements=("dbos==3.4.0", "pysqlite3-binary==0.5.4.post2"),
         speed=0.02,
         note="SQLite system database",

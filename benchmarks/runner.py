@@ -155,7 +155,11 @@ def measure(
     """Take *rounds* samples of every workload on every system that offers it, interleaved."""
     samples: list[Sample] = []
     for workload in workloads:
-        able = [p.system for p in probes if workload.name in p.workloads]
+        able = [
+            p.system
+            for p in probes
+            if workload.name in p.workloads and workload.suite in p.system.suites
+        ]
         for number in range(rounds):
             for system in in_turn(able, number):
                 progress(f"{workload.name}  round {number + 1}/{rounds}  {system.name}")
