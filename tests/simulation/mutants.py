@@ -1,0 +1,149 @@
+"""Plants bugs and shows that the suite finds them: ``python -m tests.simulation.mutants``.
+
+Each mutation of `mutations` is applied alone, to a copy of the library in a temporary folder, and
+the properties of the suite are searched there in a process of its own until one is violated. The
+table says which one was, and after how many schedules over all. Exit code 1 if any bug survives.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from .mutations import MUTATIONS, Mutation
+
+ROOT = Path(__file__).resolve().parents[2]
+LAYERS = ("actors", "supervision", "patterns")
+TIMEOUT_S = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one planted bug."""
+
+    mutation: Mutation
+    caught_by: str
+    how: str
+    schedules: int
+    took_s: float
+
+
+def copy_of_the_library(folder: Path) -> Path:
+    """Copy layers and tests into *folder*, and return where to import from."""
+    package = folder / "agenticaiframework"
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "api", package, ignore=ignore)
+    for layer in LAYERS:
+        shutil.copytree(ROOT / layer, package / layer, ignore=ignore)
+    shutil.copytree(ROOT / "tests" / "simulation", folder / "tests" / "simulation", ignore=ignore)
+    return folder
+
+
+def plant(mutation: Mutation, package: Path) -> None:
+    """Change the line."""
+    path = package / mutation.file
+    source = path.read_text(encoding="utf-8")
+    if source.count(mutation.old) != 1:
+        raise ValueError(
+            f"{mutation.name!r}: its line stands {source.count(mutation.old)} times in "
+            f"{mutation.file}, and must stand there once"
+        )
+    path.write_text(source.replace(mutation.old, mutation.new), encoding="utf-8")
+
+
+def judge(mutation: Mutation, runs: int) -> Verdict:
+    """Plant one bug in a fresh copy and hunt it."""
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="mutant-") as name:
+        folder = copy_of_the_library(Path(name))
+        plant(mutation, folder / "agenticaiframework")
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "tests.simulation.mutants", "--hunt", str(runs)],
+                cwd=folder,
+                env={**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"},
+                capture_output=True,
+                text=True,
+                timeout=TIMEOUT_S,
+            )
+        except subprocess.TimeoutExpired:
+            return Verdict(mutation, "(hangs)", "for real", 0, time.monotonic() - began)
+    took_s = time.monotonic() - began
+    try:
+        found = json.loads(done.stdout.splitlines()[-1])
+    except (IndexError, ValueError):
+        said = done.stderr.strip().splitlines()
+        return Verdict(mutation, "(crash)", said[-1] if said else "no output", 0, took_s)
+    return Verdict(mutation, found["by"], found["how"], found["schedules"], took_s)
+
+
+def hunt(runs: int) -> dict[str, object]:
+    """Search every property, a few schedules each in turn, until one is violated."""
+    from .suite import SUITE
+
+    schedules = 0
+    share = 50
+    seed = 0
+    while schedules < runs:
+        for entry in SUITE:
+            result = entry.search().run(share, seed=seed, shrink=False)
+            schedules += result.runs
+            if result.failure is not None:
+                return {
+                    "by": f"{entry.name}: {result.failure.failure}",
+                    "how": result.failure.found_by,
+                    "schedules": schedules,
+                }
+        seed += share
+        share = min(share * 2, 1000)
+    return {"by": "", "how": "", "schedules": schedules}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--runs", type=int, default=20_000, help="schedules for each planted bug")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--json", type=Path, default=None, help="write the table there as JSON")
+    parser.add_argument("--hunt", type=int, default=None, help=argparse.SUPPRESS)
+    parser.add_argument("names", nargs="*", help="parts of the names of the bugs to plant")
+    given = parser.parse_args(arguments)
+    if given.hunt is not None:
+        print(json.dumps(hunt(given.hunt)))
+        return 0
+    chosen = [m for m in MUTATIONS if not given.names or any(n in m.name for n in given.names)]
+    verdicts: list[Verdict] = []
+    with concurrent.futures.ThreadPoolExecutor(given.processes) as pool:
+        for verdict in pool.map(lambda m: judge(m, given.runs), chosen):
+            verdicts.append(verdict)
+            said = verdict.caught_by or "SURVIVED"
+            print(
+                f"{len(verdicts):>3} {verdict.mutation.name:<56} {verdict.schedules:>7}  {said}",
+                flush=True,
+            )
+    alive = [verdict for verdict in verdicts if not verdict.caught_by]
+    print(
+        f"\n{len(verdicts)} planted, {len(verdicts) - len(alive)} caught, {len(alive)} survived; "
+        f"median of schedules: {sorted(v.schedules for v in verdicts)[len(verdicts) // 2]}"
+    )
+    if given.json is not None:
+        rows = [
+            {"bug": v.mutation.name, "file": v.mutation.file, "caught_by": v.caught_by,
+             "found_by": v.how, "schedules": v.schedules, "seconds": round(v.took_s, 1)}
+            for v in verdicts
+        ]  # fmt: skip
+        given.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    return 1 if alive else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

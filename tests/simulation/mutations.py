@@ -1,0 +1,351 @@
+"""Bugs planted on purpose: one changed line each, in the kernel, supervision and what is above.
+
+`mutants` applies them one by one to a copy of the library and shows which property of the suite
+catches each, after how many schedules. A property that no planted bug can violate checks nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """One planted bug: in *file*, *old* (which stands there exactly once) becomes *new*."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+
+
+LIFECYCLE = "actors/lifecycle.py"
+LINKS = "actors/links.py"
+REQUEST = "actors/request.py"
+MAILBOX = "actors/mailbox.py"
+ADDRESS = "actors/address.py"
+SCHEDULER = "actors/scheduler.py"
+TIMERS = "actors/timers.py"
+ACTOR = "actors/actor.py"
+SHUTDOWN = "actors/shutdown.py"
+ZOMBIE = "actors/zombie.py"
+REF = "actors/ref.py"
+INTENSITY = "supervision/intensity.py"
+SUPERVISOR = "supervision/supervisor.py"
+KEYED = "supervision/keyed_children.py"
+STOPPING = "supervision/stopping.py"
+
+MUTATIONS: tuple[Mutation, ...] = (
+    # -- links, monitors, exits ------------------------------------------------------------------
+    Mutation(
+        "a link is one-way", LINKS,
+        "    elif target._sched is actor._sched:\n        _add(target, actor._ref)\n",
+        "    elif target._sched is actor._sched:\n        pass\n",
+    ),
+    Mutation(
+        "unlink leaves the other side linked", LINKS,
+        "    if target._sched is actor._sched:\n        _remove(target, actor._ref)\n",
+        "    if target._sched is actor._sched:\n        pass\n",
+    ),
+    Mutation(
+        "the second link is dropped", LINKS,
+        "        actor._links = {links: None, ref: None}\n",
+        "        actor._links = {links: None}\n",
+    ),
+    Mutation(
+        "linking to the dead is silent", LINKS,
+        "    elif target is None:\n        receive_exit(actor._ref, ref, NOPROC, True)\n",
+        "    elif target is None:\n        _remove(actor, ref)\n",
+    ),
+    Mutation(
+        "an unlinked signal still counts", LINKS,
+        "        if not _remove(actor, sender):\n            return",
+        "        if not _remove(actor, sender) and sender is None:\n            return",
+    ),
+    Mutation(
+        "normal exits take links down", LINKS,
+        "    elif reason != NORMAL or sender is target:\n",
+        "    elif True:\n",
+    ),
+    Mutation(
+        "an exit of its own choice is ignored", LINKS,
+        "    elif reason != NORMAL or sender is target:\n",
+        "    elif reason != NORMAL and not isinstance(reason, str):\n",
+    ),
+    Mutation(
+        "kill can be trapped", LINKS,
+        "        lifecycle.doom(actor, KILLED, kill=True)\n        return\n",
+        "        if not actor._trap:\n            lifecycle.doom(actor, KILLED, kill=True)\n"
+        "            return\n",
+    ),
+    Mutation(
+        "killed actors say kill", LINKS,
+        "        lifecycle.doom(actor, KILLED, kill=True)\n",
+        "        lifecycle.doom(actor, KILL, kill=True)\n",
+    ),
+    Mutation(
+        "the death of the first link only", LINKS,
+        "    for linked in links:\n        send_exit(linked, ref, reason, True)\n",
+        "    for linked in list(links)[:1]:\n        send_exit(linked, ref, reason, True)\n",
+    ),
+    Mutation(
+        "a monitor is forgotten", LINKS,
+        "            send_down(watch_, reason)\n    if ext",
+        "            if watch_ is next(iter(watchers)):\n"
+        "                send_down(watch_, reason)\n    if ext",
+    ),
+    Mutation(
+        "monitoring the dead is silent", LINKS,
+        "    if target is None:\n        deliver_down(watch_, NOPROC)\n",
+        "    if target is None:\n        pass\n",
+    ),
+    Mutation(
+        "demonitor does not", LINKS,
+        "        ext.monitors.pop(watch_, None)\n    _forget(watch_)\n",
+        "        pass\n    return\n",
+    ),
+    Mutation(
+        "downs say noproc instead of why", LINKS,
+        "        watcher._put(Down(watch_.target, reason, watch_))\n",
+        "        watcher._put(Down(watch_.target, NOPROC, watch_))\n",
+    ),
+    Mutation(
+        "a crash leaves its links alone", LIFECYCLE,
+        "    links.announce_end(actor, ref, reason, ext)\n",
+        "    if not isinstance(reason, Exception):\n"
+        "        links.announce_end(actor, ref, reason, ext)\n",
+    ),
+    # -- messages ----------------------------------------------------------------------------------
+    Mutation(
+        "the dead do not answer", LIFECYCLE,
+        "        ref._current = None\n        current.fail(ActorDied(ref, reason))\n",
+        "        ref._current = None\n",
+    ),
+    Mutation(
+        "what waited for the dead is dropped", LIFECYCLE,
+        "    lose(actor, left, reason)\n",
+        "    lose(actor, left[1:], reason)\n",
+    ),
+    Mutation(
+        "deferred answers die with the actor", LIFECYCLE,
+        "            request.fail(ActorDied(ref, reason))\n    left: list",
+        "            pass\n    left: list",
+    ),
+    Mutation(
+        "stashed messages die with the actor", LIFECYCLE,
+        "        left[:0] = ext.stash\n",
+        "        pass\n",
+    ),
+    Mutation(
+        "a message cut off vanishes", LIFECYCLE,
+        "        lose(actor, (item,), reason)\n",
+        "        pass\n",
+    ),
+    Mutation(
+        "a crash on an ask keeps the asker waiting", LIFECYCLE,
+        "    if request is not None:\n        request.fail(error)\n        if not actor.crash",
+        "    if request is not None:\n        if not actor.crash",
+    ),
+    Mutation(
+        "a crash on a tell is no dead letter", LIFECYCLE,
+        "        scheduler.system.dead_letter(message, ref.label, error)\n    crash",
+        "        pass\n    crash",
+    ),
+    Mutation(
+        "a full mailbox takes one more", MAILBOX,
+        "        if len(self) < self.capacity:\n            super().append(item)\n            return\n",
+        "        if len(self) <= self.capacity:\n            super().append(item)\n"
+        "            return\n",
+    ),
+    Mutation(
+        "drop_oldest drops the newest", MAILBOX,
+        "            self._actor._lost(super().popleft(), \"mailbox_full\")\n",
+        "            self._actor._lost(super().pop(), \"mailbox_full\")\n",
+    ),
+    Mutation(
+        "drop_newest drops without a word", MAILBOX,
+        "            self._actor._lost(item, \"mailbox_full\")\n",
+        "            pass\n",
+    ),
+    Mutation(
+        "backpressure lets nobody in again", MAILBOX,
+        "            waiting = self.waiting.popleft()\n            if waiting.asker_waiting:\n",
+        "            waiting = self.waiting.popleft()\n            if not waiting.asker_waiting:\n",
+    ),
+    Mutation(
+        "the stash comes back in reverse", ACTOR,
+        "extendleft(reversed(stashed))",
+        "extendleft(stashed)",
+    ),
+    Mutation(
+        "a request never expires", REQUEST,
+        "            self._state = ABANDONED\n            self._result = RequestTimeout(",
+        "            return\n            self._result = RequestTimeout(",
+    ),
+    Mutation(
+        "an answer wakes nobody", REQUEST,
+        "            self._result = value\n            waiter = self._waiter\n"
+        "            if waiter is not None:\n",
+        "            self._result = value\n            waiter = self._waiter\n"
+        "            if waiter is None:\n",
+    ),
+    Mutation(
+        "a failure wakes nobody", REQUEST,
+        "        self._result = result\n        if self._waiter is not None:\n",
+        "        self._result = result\n        if self._waiter is None:\n",
+    ),
+    Mutation(
+        "gather ends one answer early", REQUEST,
+        "        if self._missing == 0 or",
+        "        if self._missing <= 1 or",
+    ),
+    Mutation(
+        "timers outlive their actor", LIFECYCLE,
+        "        for timer in list(ext.timers or ()):\n            timer.cancel()\n",
+        "        pass\n",
+    ),
+    Mutation(
+        "an interval drifts", TIMERS,
+        "self._handle.when() + self.delay_s",
+        "self._handle.when() + self.delay_s * 1.5",
+    ),
+    Mutation(
+        "a one-shot timer repeats", TIMERS,
+        "        else:\n            self.cancel()\n        actor._put",
+        "        actor._put",
+    ),
+    # -- ends --------------------------------------------------------------------------------------
+    Mutation(
+        "on_stop is skipped", LIFECYCLE,
+        "        run_hook(scheduler, actor, actor._stop_hook)\n        return\n",
+        "        pass\n",
+    ),
+    Mutation(
+        "on_stop runs twice", LIFECYCLE,
+        "        run_hook(scheduler, actor, actor._stop_hook)\n        return\n",
+        "        actor._stop_hook()\n        run_hook(scheduler, actor, actor._stop_hook)\n"
+        "        return\n",
+    ),
+    Mutation(
+        "a cancelled handler is not waited for", LIFECYCLE,
+        "    scheduler.system._grace(actor)\n    if ref._coro",
+        "    abandon(actor)\n    begin_stop(scheduler, actor, reason)\n    if ref._coro",
+    ),
+    Mutation(
+        "who swallows its cancellation is waited for", LIFECYCLE,
+        "    scheduler.system._grace(actor)\n    if ref._coro",
+        "    if ref._coro",
+    ),
+    Mutation(
+        "the fence is missing", LIFECYCLE,
+        "        scheduler.thread = -1\n",
+        "        pass\n",
+    ),
+    Mutation(
+        "stopping a system forgets the oldest actor", SHUTDOWN,
+        "    for ref in reversed(_left(system)):\n        killed",
+        "    for ref in reversed(_left(system)[1:]):\n        killed",
+    ),
+    Mutation(
+        "the first doom is forgotten", LIFECYCLE,
+        "    elif state != QUEUED:\n        actor._sched.enqueue(ref)\n",
+        "    elif state == PARKED:\n        actor._sched.enqueue(ref)\n",
+    ),
+    # -- what is kept between incarnations ---------------------------------------------------------
+    Mutation(
+        "messages kept for the next incarnation come in reverse", ADDRESS,
+        "        self._kept.extendleft(reversed(items))\n",
+        "        self._kept.extendleft(items)\n",
+    ),
+    Mutation(
+        "what a crashed agent had waiting is lost", ADDRESS,
+        "        self._kept.extendleft(reversed(items))\n",
+        "        self._kept.extendleft(reversed(items[1:]))\n",
+    ),
+    Mutation(
+        "the next incarnation gets what was kept twice", ADDRESS,
+        "            else:\n                actor._put(item)\n",
+        "            else:\n                actor._put(item)\n                actor._put(item)\n",
+    ),
+    Mutation(
+        "what comes between two incarnations is refused", ADDRESS,
+        "        self._kept.append(item)\n        if self.wanted",
+        "        if self.wanted",
+    ),
+    # -- supervision ---------------------------------------------------------------------------------
+    Mutation(
+        "one restart too many", INTENSITY,
+        "        if len(times) >= self.intensity:\n",
+        "        if len(times) > self.intensity:\n",
+    ),
+    Mutation(
+        "one restart too few", INTENSITY,
+        "        if len(times) >= self.intensity:\n",
+        "        if len(times) + 1 >= self.intensity:\n",
+    ),
+    Mutation(
+        "restarts are never forgotten", INTENSITY,
+        "        while times and now - times[0] > self.period_s:\n",
+        "        while times and now - times[0] > self.period_s * 1000:\n",
+    ),
+    Mutation(
+        "permanent children stay down after a normal end", SUPERVISOR,
+        "        if restart is RestartType.PERMANENT or (\n",
+        "        if (restart is RestartType.PERMANENT and not is_normal(reason)) or (\n",
+    ),
+    Mutation(
+        "transient children come back after a normal end", SUPERVISOR,
+        "            restart is RestartType.TRANSIENT and not is_normal(reason)\n",
+        "            restart is RestartType.TRANSIENT\n",
+    ),
+    Mutation(
+        "one_for_all restarts only one", KEYED,
+        "        if self._supervisor.flags.strategy is SupervisionStrategy.ONE_FOR_ALL:\n"
+        "            return list(everyone)\n",
+        "        if self._supervisor.flags.strategy is SupervisionStrategy.ONE_FOR_ALL:\n"
+        "            return [child]\n",
+    ),
+    Mutation(
+        "rest_for_one restarts all", KEYED,
+        "            if member is child:\n                break\n",
+        "            pass\n",
+    ),
+    Mutation(
+        "a group is restarted in reverse", KEYED,
+        "        staying = [member for member in reversed(group) if",
+        "        staying = [member for member in group if",
+    ),
+    Mutation(
+        "children stop in start order", KEYED,
+        "        children = list(reversed(self.by_id.values()))\n",
+        "        children = list(self.by_id.values())\n",
+    ),
+    Mutation(
+        "the last child is never stopped", KEYED,
+        "        for child in group:\n            await self._supervisor.stopper.stop(child)\n",
+        "        for child in group[:-1] or group:\n"
+        "            await self._supervisor.stopper.stop(child)\n",
+    ),
+    Mutation(
+        "a failed restart is not tried again", KEYED,
+        "        self._supervisor.try_again(TryAgain(child.spec.id))\n",
+        "        pass\n",
+    ),
+    Mutation(
+        "who is stuck is never killed", STOPPING,
+        "                    self._signal(late.ref, KILL)\n",
+        "                    pass\n",
+    ),
+    Mutation(
+        "giving up leaves the supervisor running", SUPERVISOR,
+        "        self.children.forget(child)\n        await self.end(SHUTDOWN)\n",
+        "        self.children.forget(child)\n",
+    ),
+    Mutation(
+        "a supervisor ends before its children", SUPERVISOR,
+        "        await self.children.stop_all()\n"
+        "        # What we sent ourselves",
+        "        # What we sent ourselves",
+    ),
+)  # fmt: skip
+"""Every planted bug, in the order of the layers."""
