@@ -13,6 +13,13 @@ from .postgres_connection import Connection
 
 __all__ = ["APPLY_BATCH", "MIGRATIONS", "migrate"]
 
+_VERSIONS: LiteralString = """
+CREATE TABLE schema_versions (
+    version int PRIMARY KEY,
+    applied_at timestamptz NOT NULL DEFAULT now()
+)
+"""
+
 _VERSION_1: LiteralString = """
 CREATE TABLE owners (
     number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -210,21 +217,23 @@ def migrate(
     newest = len(migrations)
     if _version(connection, label) == newest:
         return
-    with connection.transaction():
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
-        version = _version(connection, label)
-        if version > newest:
-            raise StoreVersionTooNew(label, version, newest)
-        if version == 0:
-            quoted = sql.Identifier(schema)
-            connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(quoted))
-            connection.execute(
-                "CREATE TABLE schema_versions (version int PRIMARY KEY, "
-                "applied_at timestamptz NOT NULL DEFAULT now())"
-            )
-        for number in range(version, newest):
-            connection.execute(migrations[number])
-            connection.execute("INSERT INTO schema_versions VALUES (%s)", (number + 1,))
+    # Locked before the transaction begins: what the process before us made would not be seen in
+    # one that is under way.
+    connection.execute("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))
+    try:
+        with connection.transaction():
+            version = _version(connection, label)
+            if version > newest:
+                raise StoreVersionTooNew(label, version, newest)
+            if version == 0:
+                quoted = sql.Identifier(schema)
+                connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(quoted))
+                connection.execute(_VERSIONS)
+            for number in range(version, newest):
+                connection.execute(migrations[number])
+                connection.execute("INSERT INTO schema_versions VALUES (%s)", (number + 1,))
+    finally:
+        connection.execute("SELECT pg_advisory_unlock(%s)", (MIGRATION_LOCK,))
 
 
 def _version(connection: Connection, label: str) -> int:

@@ -84,7 +84,7 @@ class SQLiteBackend(SQLiteReads):
         connection.execute("PRAGMA cache_size = -16000")
         migrate(connection, self.label, self._now())
         connection.executescript(BATCH_VIEW)
-        if not self._in_memory:
+        if self._log_bytes and not self._in_memory:
             self._extend_log(connection)
 
     def _extend_log(self, connection: sqlite3.Connection) -> None:

@@ -43,7 +43,10 @@ def open_store(
 def _backend(url: str, clock: Clock, inline: bool) -> tuple[Backend, bool]:
     scheme, _, rest = url.partition("://")
     if scheme == "sqlite":
-        return SQLiteBackend(_sqlite_path(url, rest), clock=clock, owner_locks=not inline), inline
+        path = _sqlite_path(url, rest)
+        if inline:
+            return SQLiteBackend(path, clock=clock, owner_locks=False, log_bytes=0), True
+        return SQLiteBackend(path, clock=clock), False
     if scheme == "memory":
         if rest:
             raise StoreUrlError(url, "memory:// takes nothing behind it")

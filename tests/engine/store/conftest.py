@@ -14,6 +14,8 @@ from .media import KINDS, NO_POSTGRES, POSTGRES_VARIABLE, Medium
 def _medium(kind: str, folder: Path) -> Iterator[Medium]:
     if kind == "postgres" and not os.environ.get(POSTGRES_VARIABLE):
         pytest.skip(NO_POSTGRES)
+    if kind == "postgres":
+        pytest.importorskip("psycopg")
     medium = Medium(kind, folder)
     yield medium
     medium.remove()
@@ -28,6 +30,12 @@ def medium(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Medium]:
 @pytest.fixture(params=[kind for kind in KINDS if kind != "sqlite-memory"])
 def shared_medium(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Medium]:
     """Every kind that a second store can open while the first is at work."""
+    yield from _medium(request.param, tmp_path)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def durable_medium(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Medium]:
+    """Every kind that outlives a process."""
     yield from _medium(request.param, tmp_path)
 
 

@@ -1,0 +1,293 @@
+"""What only a server can do to a store: cut connections, deadlock, hold locks, count its own time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable
+from typing import Any
+
+import pytest
+
+from agenticaiframework.patterns.engine.store import (
+    FencedOut,
+    Record,
+    RunExists,
+    RunHeld,
+    RunUpdate,
+    Store,
+    StoreUnavailable,
+)
+
+from .media import FINISHED, POSTGRES_VARIABLE, STARTED, Medium, new_run, opened
+
+
+def cut_connections(medium: Medium) -> int:
+    """End the server's side of all connections of stores in this test."""
+    return len(
+        medium.run_sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE application_name = 'agenticaiframework' AND pid <> pg_backend_pid()"
+        )
+    )
+
+
+def raw(medium: Medium) -> Any:
+    import psycopg
+
+    connection = psycopg.connect(os.environ[POSTGRES_VARIABLE])
+    connection.execute(f"SET search_path TO {medium.schema}".encode())
+    connection.commit()
+    return connection
+
+
+async def until_waiting_for_a_lock(medium: Medium) -> None:
+    """Return when a connection of a store waits for somebody's lock."""
+    async with asyncio.timeout(20):
+        while not medium.run_sql(  # noqa: ASYNC110
+            "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
+            "AND application_name = 'agenticaiframework'"
+        ):
+            await asyncio.sleep(0.01)
+
+
+def test_a_connection_that_was_cut_while_idle_is_replaced_unnoticed(postgres: Medium) -> None:
+    async def main() -> None:
+        async with opened(postgres) as (store, owner):
+            lease = await store.create_run(owner, new_run(), [STARTED])
+            await store.load_run("run-1")
+            assert cut_connections(postgres)
+            assert await store.append(lease, [FINISHED], RunUpdate("on")) == 2
+            assert (await store.load_run("run-1")).state == "on"
+            assert cut_connections(postgres)
+            assert await store.renew(owner)
+            assert cut_connections(postgres)
+            assert await store.put_signal("run-1", "go") == 1
+
+    asyncio.run(main())
+
+
+def test_appends_are_all_there_once_although_connections_are_cut_under_them(
+    postgres: Medium,
+) -> None:
+    async def main() -> None:
+        async with opened(postgres) as (store, owner):
+            leases = [await store.create_run(owner, new_run(f"r{n}")) for n in range(10)]
+            cuts = 0
+            failures = 0
+            for turn in range(30):
+                writes: list[Awaitable[int]] = [
+                    store.append(lease, [Record("n", data=turn)]) for lease in leases
+                ]
+                if turn % 3 == 0:
+                    await asyncio.sleep(0)
+                    cuts += await asyncio.to_thread(cut_connections, postgres)
+                for outcome in await asyncio.gather(*writes, return_exceptions=True):
+                    failures += isinstance(outcome, BaseException)
+            assert cuts >= 5
+            assert failures == 0
+            for journal in (await store.read_journals([x.run_id for x in leases])).values():
+                assert [entry.data for entry in journal] == list(range(30))
+
+    asyncio.run(main())
+
+
+def test_a_batch_that_is_repeated_after_a_lost_acknowledgement_is_known_again(
+    postgres: Medium,
+) -> None:
+    """The commit arrived, its answer did not: the same rows come a second time."""
+
+    async def main() -> None:
+        async with opened(postgres) as (store, owner):
+            lease = await store.create_run(owner, new_run(), [STARTED])
+            number = await store.put_signal("run-1", "go")
+            await store.append(lease, [FINISHED], RunUpdate("on"), [number])
+            lease.next_seq = 2
+            assert await store.append(lease, [FINISHED], RunUpdate("on"), [number]) == 2
+            assert len(await store.read_journal("run-1")) == 2
+            lease.next_seq = 2
+            with pytest.raises(Exception, match="written already"):
+                await store.append(lease, [Record("something else")])
+            assert len(await store.read_journal("run-1")) == 2
+
+    asyncio.run(main())
+
+
+def test_a_claim_waits_for_the_append_that_is_being_committed(postgres: Medium) -> None:
+    """Else the claimer could read the journal before the fenced-out engine's last record."""
+
+    async def main() -> None:
+        async with opened(postgres) as (store, owner):
+            await store.create_run(owner, new_run(), [STARTED])
+            await store.retire(owner)
+            heir = await store.register("heir", 60)
+            # What the batch's function holds while it commits.
+            batch = raw(postgres)
+            batch.execute("SELECT 1 FROM runs WHERE run_id = 'run-1' FOR KEY SHARE")
+            claiming = asyncio.create_task(store.claim(heir, "run-1"))
+            await until_waiting_for_a_lock(postgres)
+            batch.execute(
+                'INSERT INTO journal SELECT run, 2, 1, 5, \'[["late","",0,1]]\' FROM runs'
+            )
+            batch.commit()
+            batch.close()
+            assert (await claiming).next_seq == 3
+            journal = await store.read_journal("run-1")
+            assert [entry.kind for entry in journal] == ["step_started", "late"]
+
+    asyncio.run(main())
+
+
+def test_an_append_waits_for_the_claim_that_is_being_committed_and_is_refused(
+    postgres: Medium,
+) -> None:
+    async def main() -> None:
+        async with opened(postgres) as (store, owner):
+            lease = await store.create_run(owner, new_run())
+            claim = raw(postgres)
+            claim.execute("SELECT 1 FROM runs FOR UPDATE")
+            claim.execute("UPDATE runs SET fence = fence + 1, owner = 999")
+            writing = asyncio.ensure_future(store.append(lease, [STARTED]))
+            await until_waiting_for_a_lock(postgres)
+            claim.commit()
+            claim.close()
+            with pytest.raises(FencedOut):
+                await writing
+            assert await store.read_journal("run-1") == []
+
+    asyncio.run(main())
+
+
+def test_a_recovery_skips_what_another_engine_is_claiming(postgres: Medium) -> None:
+    async def main() -> None:
+        async with opened(postgres) as (store, owner):
+            for number in range(4):
+                await store.create_run(owner, new_run(f"r{number}"))
+            await store.retire(owner)
+            heir = await store.register("heir", 60)
+            other = raw(postgres)
+            other.execute("SELECT 1 FROM runs WHERE run_id IN ('r1', 'r2') FOR UPDATE")
+            taken = await asyncio.wait_for(store.claim_abandoned(heir), 5)
+            assert [lease.run_id for lease in taken] == ["r0", "r3"]
+            other.rollback()
+            other.close()
+            taken = await store.claim_abandoned(heir)
+            assert [lease.run_id for lease in taken] == ["r1", "r2"]
+
+    asyncio.run(main())
+
+
+def test_a_deadlock_with_another_process_is_tried_again(postgres: Medium) -> None:
+    async def main() -> None:
+        async with opened(postgres) as (store, owner):
+            await store.create_run(owner, new_run("a"))
+            await store.create_run(owner, new_run("b"))
+            other = raw(postgres)
+            other.execute("SET deadlock_timeout = '10s'")
+            other.execute("SELECT 1 FROM runs WHERE run_id = 'b' FOR UPDATE")
+            # One batch: it locks a, then waits for b, while the other waits for a.
+            asked = asyncio.gather(store.request_cancel("a", "x"), store.request_cancel("b", "x"))
+            await until_waiting_for_a_lock(postgres)
+            crossing = asyncio.create_task(
+                asyncio.to_thread(other.execute, "SELECT 1 FROM runs WHERE run_id = 'a' FOR UPDATE")
+            )
+            await crossing
+            other.rollback()
+            other.close()
+            assert await asked == [True, True]
+            rows = await store.load_runs(["a", "b"])
+            assert {row.cancel_reason for row in rows.values()} == {"x"}
+
+    asyncio.run(main())
+
+
+def test_leases_run_by_the_servers_clock(postgres: Medium) -> None:
+    async def main() -> None:
+        async with opened(postgres) as (store, _):
+            short = await store.register("short", 0.2)
+            await store.create_run(short, new_run())
+            other = await store.register("other", 60)
+            with pytest.raises(RunHeld):
+                await store.claim(other, "run-1")
+            # Whatever this machine believes the time to be.
+            postgres.clock.now += 1_000_000
+            with pytest.raises(RunHeld):
+                await store.claim(other, "run-1")
+            async with asyncio.timeout(20):
+                while not await store.claim_abandoned(other):  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+            assert not await store.renew(short)
+
+    asyncio.run(main())
+
+
+def test_normal_commits_do_not_wait_for_the_disk_and_full_ones_always_do(
+    postgres: Medium,
+) -> None:
+    """Even where the server's own default is not to wait."""
+    from agenticaiframework.patterns.engine.store.postgres import APPLY, PostgresBackend
+
+    async def main() -> None:
+        async with opened(postgres) as (store, owner):
+            await store.create_run(owner, new_run())
+        backend = PostgresBackend(postgres.url, clock=postgres.clock)
+        backend.open()
+        connection = backend._writing()
+        columns: list[object] = [[], [], [], [], [], [], []]
+        for default, relaxed, used in (
+            ("on", False, "on"),
+            ("on", True, "off"),
+            ("off", False, "on"),
+            ("remote_apply", False, "remote_apply"),
+        ):
+            connection.execute(f"SET synchronous_commit TO {default}".encode())
+            with connection.transaction():
+                connection.execute(APPLY, [*columns, relaxed])
+                found = connection.execute("SHOW synchronous_commit").fetchone()
+            assert found == (used,)
+        backend.close()
+
+    asyncio.run(main())
+
+
+def test_stores_in_different_schemas_know_nothing_of_each_other(postgres: Medium) -> None:
+    async def main() -> None:
+        elsewhere = Medium("postgres", postgres.folder)
+        try:
+            async with opened(postgres) as (one, owner), opened(elsewhere) as (two, _):
+                await one.create_run(owner, new_run())
+                assert (await two.list_runs()).rows == ()
+                with pytest.raises(RunExists):
+                    await one.create_run(owner, new_run())
+        finally:
+            elsewhere.remove()
+
+    asyncio.run(main())
+
+
+def test_stores_that_open_an_empty_database_together_set_it_up_once(postgres: Medium) -> None:
+    async def main() -> None:
+        stores: list[Store] = [postgres.store() for _ in range(5)]
+        await asyncio.gather(*(store.open() for store in stores))
+        assert postgres.run_sql("SELECT version FROM schema_versions") == [(1,)]
+        numbers = [(await store.register("engine", 60)).number for store in stores]
+        assert len(set(numbers)) == 5
+        await asyncio.gather(*(store.close() for store in stores))
+
+    asyncio.run(main())
+
+
+def test_a_server_that_goes_away_is_an_error_and_its_return_is_enough(postgres: Medium) -> None:
+    async def main() -> None:
+        async with opened(postgres) as (store, owner):
+            lease = await store.create_run(owner, new_run())
+            postgres.run_sql("ALTER TABLE journal RENAME TO gone")
+            with pytest.raises(StoreUnavailable, match=r"gone|journal"):
+                await store.append(lease, [STARTED])
+            with pytest.raises(StoreUnavailable, match="while reading"):
+                await store.read_journal("run-1")
+            postgres.run_sql("ALTER TABLE gone RENAME TO journal")
+            assert await store.append(lease, [STARTED]) == 1
+            assert len(await store.read_journal("run-1")) == 1
+
+    asyncio.run(main())
