@@ -23,19 +23,10 @@ def test_a_run_prints_a_table_and_writes_json_and_a_picture(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     json_file, svg_file = tmp_path / "new" / "run.json", tmp_path / "run.svg"
-    code = main(
-        [
-            "kernel",
-            "--smoke",
-            "--only",
-            "counting",
-            "--systems",
-            "floor-call,floor-queue",
-            "--rounds",
-            "2",
-        ]
-        + f"--json {json_file} --svg {svg_file}".split()
-    )
+    arguments = ["kernel", "--smoke", "--only", "counting", "--rounds", "2"]
+    arguments += ["--systems", "floor-call,floor-queue"]
+    arguments += ["--json", str(json_file), "--svg", str(svg_file)]
+    code = main(arguments)
     assert code == 0
     printed = capsys.readouterr().out
     assert "kernel / counting" in printed
