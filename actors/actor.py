@@ -525,7 +525,10 @@ class Actor(pykka.Actor):
         return on_loop(self, Timer, self, period_s, message, repeat=True)
 
     def set_receive_timeout(self, after_s: float | None) -> None:
-        """Send this actor a `ReceiveTimeout` whenever no message came for *after_s* seconds."""
+        """Send this actor a `ReceiveTimeout` whenever no message came for *after_s* seconds.
+
+        It comes up to a quarter of that late. None ends it.
+        """
         on_loop(self, self._set_receive_timeout, after_s)
 
     def _set_receive_timeout(self, after_s: float | None) -> None:

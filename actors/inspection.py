@@ -25,7 +25,10 @@ _STATES = {IDLE: "idle", QUEUED: "ready", RUNNING: "running", PARKED: "waiting",
 @dataclass(frozen=True, slots=True)
 class ActorInfo:
     """One look at an actor. *state* is ``starting``, ``idle``, ``ready``, ``running``, ``waiting``
-    (its handler awaits something), ``suspended``, ``cancelling``, ``stopping`` or ``dead``."""
+    (its handler awaits something), ``suspended``, ``cancelling``, ``stopping`` or ``dead``.
+
+    *busy_s* is the time in the current message or hook, to about a millisecond; None if there is none.
+    """
 
     ref: ActorRef[Any]
     name: str | None
@@ -35,6 +38,7 @@ class ActorInfo:
     mailbox_length: int
     handled: int
     current_message: Any
+    busy_s: float | None
     parent: ActorRef[Any] | None
     links: tuple[Any, ...]
     monitors: tuple[Any, ...]
@@ -50,7 +54,7 @@ def inspect_actor(ref: ActorRef[Any]) -> ActorInfo:
     if actor is None:
         return ActorInfo(
             ref, ref.name, "dead", ref.actor_class.dispatcher, ref.incarnation,
-            0, 0, None, None, (), (), (), False, 0, ref.exit_reason,
+            0, 0, None, None, None, (), (), (), False, 0, ref.exit_reason,
         )  # fmt: skip
     phase = actor._phase
     state = _STATES.get(actor._state, "dead")
@@ -63,7 +67,7 @@ def inspect_actor(ref: ActorRef[Any]) -> ActorInfo:
         if phase & flag:
             state = word
     ext = actor._ext
-    busy = actor._state in (RUNNING, PARKED)
+    busy = actor._state in (RUNNING, PARKED) or actor._coro is not None
     message = actor._message if busy else None
     # A worker is handed several messages at once; those that it has not begun still wait.
     handed_over = len(ext.job.items) if ext is not None and ext.job is not None else 0
@@ -76,6 +80,7 @@ def inspect_actor(ref: ActorRef[Any]) -> ActorInfo:
         mailbox_length=len(actor._mailbox or ()) + handed_over,
         handled=actor._handled,
         current_message=getattr(message, "message", message),
+        busy_s=max(0.0, actor._sched.loop.time() - getattr(ref, "_since", 0.0)) if busy else None,
         parent=actor._parent,
         links=tuple(links_of(actor)),
         monitors=tuple(m.target for m in (ext.monitors or ())) if ext is not None else (),

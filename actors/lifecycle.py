@@ -109,6 +109,7 @@ def run_hook(scheduler: Scheduler, actor: Actor, hook: Callable[..., Any], *args
     """Run `on_start`, `on_stop` or `on_failure` where the actor's dispatcher says."""
     ref = actor._ref
     ref._state = RUNNING
+    ref._since = scheduler.loop.time()
     if ref._phase & OFFLOADED:
         scheduler.system._run_job(Job(actor, scheduler, deque(), (hook, args)))
         return

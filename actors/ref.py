@@ -67,6 +67,7 @@ class ActorRef(pykka.ActorRef[A], Generic[A]):
         "_phase",
         "_reason",
         "_sched",
+        "_since",
         "_state",
         "_task",
         "_urn",
@@ -78,6 +79,7 @@ class ActorRef(pykka.ActorRef[A], Generic[A]):
 
     if TYPE_CHECKING:
         _reason: Any
+        _since: float
         _sched: Scheduler
 
     def __init__(self, actor: A, pid: int) -> None:

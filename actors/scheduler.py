@@ -236,7 +236,8 @@ class Scheduler:
         batch_size = self.batch
         kind_of = KINDS.get
         clock = loop.time
-        deadline = clock() + SLICE_S
+        began = clock()
+        deadline = began + SLICE_S
         credits = CHECK_EVERY
         entered: ActorTask | None = None
         task: Any = cast(Any, None)
@@ -344,6 +345,7 @@ class Scheduler:
                                 yielded = run_in_context(driver.send, coro)
                                 if yielded is not DONE:
                                     cell._driver = driver
+                                    cell._since = began
                                     driver = None
                                     if type(yielded) in OWN_AWAITABLES and not task._must_cancel:
                                         cell._state = PARKED

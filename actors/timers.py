@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .phase import IDLE
 from .running import on_loop
 
 if TYPE_CHECKING:
@@ -65,21 +66,23 @@ class Timer:
 class IdleTimer:
     """Sends a message when its actor has had none for a time.
 
-    It does not touch the path of messages: when it fires it looks at how many the actor has handled.
+    It does not touch the path of messages: four times in its period it looks at how many the actor
+    has handled, and after four looks in a row that find it quiet the message is due.
     """
 
-    __slots__ = ("_actor", "_after_s", "_handled", "_message", "_timer")
+    __slots__ = ("_actor", "_after_s", "_handled", "_message", "_quiet", "_timer")
 
     def __init__(self, actor: Actor, after_s: float, message: Any) -> None:
         self._actor = actor
         self._after_s = after_s
         self._message = message
         self._handled = actor._handled
+        self._quiet = 0
         ext = actor._own_ext()
         if ext.timers is None:
             ext.timers = {}
         ext.timers[self] = None
-        self._timer: asyncio.TimerHandle = actor._sched.loop.call_later(after_s, self._fire)
+        self._timer: asyncio.TimerHandle = actor._sched.loop.call_later(after_s / 4, self._fire)
 
     def cancel(self) -> None:
         """Stop it."""
@@ -90,10 +93,13 @@ class IdleTimer:
 
     def _fire(self) -> None:
         actor = self._actor
-        quiet = actor._handled == self._handled and actor._coro is None and not actor._mailbox
-        self._timer = actor._sched.loop.call_later(self._after_s, self._fire)
-        if quiet:
-            actor._put(self._message)
-            self._handled = actor._handled + 1
-        else:
+        self._timer = actor._sched.loop.call_later(self._after_s / 4, self._fire)
+        if actor._handled != self._handled or actor._state != IDLE:
+            self._quiet = 0
             self._handled = actor._handled
+            return
+        self._quiet += 1
+        if self._quiet == 4:
+            self._quiet = 0
+            self._handled += 1  # the message itself is not what it waits for
+            actor._put(self._message)

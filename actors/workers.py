@@ -125,6 +125,7 @@ class Job:
                 self.scheduler.post(_give_back, actor, item)
                 return
             self.item = message = actor._message = item
+            actor._ref._since = self.scheduler.loop.time()
             request = None
             kind = KINDS.get(item.__class__)
             receive: Callable[[Any], Any] = actor._behavior or actor.on_receive
