@@ -17,6 +17,16 @@ app = App(
 )
 
 File = Annotated[Path, Parameter(help="A project file: YAML or JSON.")]
+Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON alone.")]
+Id = Annotated[str, Parameter(name="id", help="The run's id, as `workflows list` shows it.")]
+StoreUrl = Annotated[
+    str | None,
+    Parameter(name="--store", help="sqlite:///path or postgresql://..., if not the default one."),
+]
+Model = Annotated[
+    str | None,
+    Parameter(help="Use this model for every model agent: local, scripted, openai:gpt-4o-mini."),
+]
 
 
 @app.command
@@ -42,9 +52,11 @@ def run(
         str | None,
         Parameter(help="Crash an agent on purpose: researcher@2, at its second message."),
     ] = None,
-    as_json: Annotated[
-        bool, Parameter(name="--json", negative="", help="Print the result alone, as JSON.")
-    ] = False,
+    persist: Annotated[
+        bool | None,
+        Parameter(negative="--no-persist", help="Store the run, so that it can be resumed."),
+    ] = None,
+    as_json: Json = False,
 ) -> int:
     """Run a project's workflow.
 
@@ -53,7 +65,9 @@ def run(
     """
     from .run import run_command
 
-    return run_command(file, inputs=input or [], model=model, crash=crash, as_json=as_json)
+    return run_command(
+        file, inputs=input or [], model=model, crash=crash, persist=persist, as_json=as_json
+    )
 
 
 @app.command
@@ -61,9 +75,7 @@ def check(
     file: File,
     /,
     *,
-    as_json: Annotated[
-        bool, Parameter(name="--json", negative="", help="Print what is in it as JSON.")
-    ] = False,
+    as_json: Json = False,
 ) -> int:
     """Check a project file without running anything."""
     from .check import check_command
@@ -100,3 +112,99 @@ def schema() -> int:
 
     print(json.dumps(project_schema(), indent=2))
     return 0
+
+
+workflows = App(name="workflows", help="See and steer stored runs.")
+app.command(workflows)
+
+
+@workflows.command(name="list")
+def list_(
+    *,
+    state: Annotated[
+        list[str] | None,
+        Parameter(
+            negative="", help="Only runs in this state: failed, running, ... May be repeated."
+        ),
+    ] = None,
+    name: Annotated[str | None, Parameter(help="Only runs of this workflow.")] = None,
+    limit: Annotated[int, Parameter(help="How many, the newest first.")] = 20,
+    page: Annotated[str | None, Parameter(help="What the previous page said comes next.")] = None,
+    store: StoreUrl = None,
+    as_json: Json = False,
+) -> int:
+    """List stored runs."""
+    from .stored import list_command
+
+    return list_command(store, states=state, name=name, limit=limit, page=page, as_json=as_json)
+
+
+@workflows.command
+def show(workflow_id: Id, /, *, store: StoreUrl = None, as_json: Json = False) -> int:
+    """Show one stored run: its state, its steps, what went wrong."""
+    from .stored import show_command
+
+    return show_command(store, workflow_id, as_json=as_json)
+
+
+@workflows.command
+def cancel(
+    workflow_id: Id,
+    /,
+    *,
+    reason: Annotated[str, Parameter(help="Why; it can be read back.")] = "cancelled by hand",
+    store: StoreUrl = None,
+    as_json: Json = False,
+) -> int:
+    """Cancel a stored run, wherever it runs. Harmless when it has ended."""
+    from .stored import cancel_command
+
+    return cancel_command(store, workflow_id, reason=reason, as_json=as_json)
+
+
+@workflows.command
+def signal(
+    workflow_id: Id,
+    name: Annotated[str, Parameter(name="signal", help="The signal's name.")],
+    /,
+    *,
+    payload: Annotated[str, Parameter(help="What it says, as JSON.")] = "null",
+    store: StoreUrl = None,
+) -> int:
+    """Send a stored run the signal that a step of it waits for."""
+    from .stored import signal_command
+
+    return signal_command(store, workflow_id, name, payload)
+
+
+@workflows.command
+def resume(
+    workflow_id: Id,
+    file: File,
+    /,
+    *,
+    model: Model = None,
+    store: StoreUrl = None,
+    as_json: Json = False,
+) -> int:
+    """Let a run that failed or was cut off go on, with the agents of a project file."""
+    from .stored import resume_command
+
+    return resume_command(store, workflow_id, file, model=model, as_json=as_json)
+
+
+@workflows.command
+def retry(
+    workflow_id: Id,
+    step: Annotated[str, Parameter(name="step", help="The step to run again.")],
+    file: File,
+    /,
+    *,
+    model: Model = None,
+    store: StoreUrl = None,
+    as_json: Json = False,
+) -> int:
+    """Run a step, and all that depends on it, again; with the agents of a project file."""
+    from .stored import resume_command
+
+    return resume_command(store, workflow_id, file, step=step, model=model, as_json=as_json)

@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -16,16 +16,25 @@ from typing import Any, cast
 from agenticaiframework.actors import ActorSystem
 from agenticaiframework.models import close_local_models
 from agenticaiframework.patterns import target_name
-from agenticaiframework.patterns.engine import StepDefinition, WorkflowResult
+from agenticaiframework.patterns.engine import (
+    EventKind,
+    OrchestrationEngine,
+    StepDefinition,
+    WorkflowResult,
+    WorkflowStream,
+)
 from agenticaiframework.supervision import SupervisorReport
 
 from .inputs import check_input, read_inputs
 from .interrupts import run_interruptible
 from .lines import Line
 from .progress import Progress, make_progress
-from .project import load_project
+from .project import ProjectDefinition, load_project
 from .project.build import Project, build_project, check_models
 from .project.crash import Crash, read_crash
+
+Begin = Callable[[OrchestrationEngine], Awaitable[WorkflowStream]]
+"""Starts or resumes a run in an engine, and returns its events."""
 
 EXIT_OK = 0
 EXIT_NO_CRASH = 3
@@ -42,12 +51,32 @@ def run_command(
     inputs: list[str],
     model: str | None,
     crash: str | None,
+    persist: bool | None,
     as_json: bool,
 ) -> int:
     """Run the project in *file*, print its progress and result, and return the exit code."""
     definition = load_project(file)
     given = read_inputs(inputs)
     check_input(definition.workflow, given)
+
+    async def begin(engine: OrchestrationEngine) -> WorkflowStream:
+        return engine.stream(
+            workflow=definition.workflow, input_data=dict(given), persist_state=persist
+        )
+
+    return run_to_the_end(file, definition, begin, model=model, crash=crash, as_json=as_json)
+
+
+def run_to_the_end(
+    file: Path,
+    definition: ProjectDefinition,
+    begin: Begin,
+    *,
+    model: str | None = None,
+    crash: str | None = None,
+    as_json: bool = False,
+) -> int:
+    """Run what *begin* starts or resumes, with the project's agents; return the exit code."""
     fault = None if crash is None else read_crash(crash, definition.agents)
     check_models(definition, model)
     starts = Starts()
@@ -63,7 +92,7 @@ def run_command(
 
     try:
         with progress:
-            result = run_interruptible(lambda: run_project(project, given, progress, starts), say)
+            result = run_interruptible(lambda: run_project(project, begin, progress, starts), say)
             landed = fault is None or fault.landed
             if fault is not None and not landed:
                 progress.note(_never_happened(fault))
@@ -122,9 +151,9 @@ class Told:
 
 
 async def run_project(
-    project: Project, given: Mapping[str, Any], progress: Progress, starts: Starts
+    project: Project, begin: Begin, progress: Progress, starts: Starts
 ) -> WorkflowResult:
-    """Return the result of the project's workflow, showing *progress*.
+    """Return the result of the run whose events *begin* gives, showing *progress*.
 
     Its supervisors run meanwhile; at the end, whatever way it comes, everything that was started is
     stopped, the engine first.
@@ -149,8 +178,10 @@ async def run_project(
             await supervisor.start()
         engine = project.engine
         stack.push_async_callback(engine.stop)
-        stream = engine.stream(workflow=project.definition.workflow, input_data=dict(given))
+        stream = await begin(engine)
         async for event in stream:
+            if event.kind is EventKind.WORKFLOW_STARTED:
+                progress.note(Line("run", event.workflow_id))
             progress.workflow(event)
         assert stream.workflow_id is not None, "a stream that has been read has its run"
         result: WorkflowResult = await engine.wait(stream.workflow_id)

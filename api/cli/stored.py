@@ -1,0 +1,212 @@
+"""`agenticaiframework workflows`: stored runs, seen and steered from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from agenticaiframework.actors import ActorSystem, AgenticError
+from agenticaiframework.patterns.engine import (
+    EngineConfig,
+    OrchestrationEngine,
+    WorkflowPage,
+    WorkflowState,
+    WorkflowStatus,
+    WorkflowStream,
+)
+
+from .project import load_project
+from .run import run_to_the_end
+
+T = TypeVar("T")
+
+
+class BadRequest(AgenticError, ValueError):
+    """What was asked of a stored run cannot be done."""
+
+
+def with_engine(store: str | None, work: Callable[[OrchestrationEngine], Awaitable[T]]) -> T:
+    """Return what *work* returns, given an engine on *store* that runs nothing by itself."""
+
+    async def main() -> T:
+        async with ActorSystem(name="workflows"), OrchestrationEngine(_config(store)) as engine:
+            return await work(engine)
+
+    return asyncio.run(main())
+
+
+def _config(store: str | None) -> EngineConfig:
+    return EngineConfig() if store is None else EngineConfig(state_store=store)
+
+
+def list_command(
+    store: str | None,
+    *,
+    states: Sequence[str] | None,
+    name: str | None,
+    limit: int,
+    page: str | None,
+    as_json: bool,
+) -> int:
+    """Print the stored runs."""
+    known = [state.value for state in WorkflowState]
+    for state in states or ():
+        if state not in known:
+            raise BadRequest(f"--state {state}: one of {', '.join(known)}")
+
+    async def work(engine: OrchestrationEngine) -> WorkflowPage:
+        return await engine.list_workflows(
+            state=states, name=name, limit=limit, page=page, persisted=True
+        )
+
+    found = with_engine(store, work)
+    if as_json:
+        rows = [_plain(summary) for summary in found.workflows]
+        print(json.dumps({"workflows": rows, "next": found.next}, indent=2, default=str))
+        return 0
+    if not found.workflows:
+        print("No runs.")
+    else:
+        _print_table(
+            ("id", "workflow", "state", "since", "last error"),
+            [
+                (
+                    w.workflow_id,
+                    w.name,
+                    str(w.state),
+                    _when(w.created_at),
+                    w.last_error or w.reason or "",
+                )
+                for w in found.workflows
+            ],
+        )
+    if found.next is not None:
+        print(f"More: --page {found.next}")
+    return 0
+
+
+def show_command(store: str | None, workflow_id: str, *, as_json: bool) -> int:
+    """Print where one stored run stands."""
+    status = with_engine(store, lambda engine: engine.get_workflow_status(workflow_id))
+    if as_json:
+        print(json.dumps(_plain(status), indent=2, default=str))
+    else:
+        _print_status(status)
+    return 0
+
+
+def _print_status(status: WorkflowStatus) -> None:
+    print(f"{status.workflow_id}  {status.name}  {status.state}  {status.progress}%")
+    for label, value in (("reason", status.reason), ("last error", status.last_error)):
+        if value:
+            print(f"{label}: {value}")
+    _print_table(
+        ("step", "state", "attempts", "time", "error"),
+        [
+            (
+                step.id,
+                str(step.state),
+                str(step.attempts or ""),
+                "" if step.duration_s is None else f"{step.duration_s:.1f} s",
+                step.error or (f"waits for {step.waiting_for}" if step.waiting_for else ""),
+            )
+            for step in status.steps.values()
+        ],
+    )
+
+
+def cancel_command(store: str | None, workflow_id: str, *, reason: str, as_json: bool) -> int:
+    """Cancel a stored run and print what that did."""
+    report = with_engine(store, lambda engine: engine.cancel_workflow(workflow_id, reason))
+    if as_json:
+        print(json.dumps(_plain(report), indent=2, default=str))
+    elif report.already_finished:
+        print(f"{workflow_id} had ended already: {report.state}")
+    else:
+        stopped = ", ".join(report.stopped_steps) or "none"
+        print(f"{workflow_id}: {report.state}; steps stopped: {stopped}")
+    return 0
+
+
+def signal_command(store: str | None, workflow_id: str, name: str, payload: str) -> int:
+    """Send a stored run a signal."""
+    try:
+        value: Any = json.loads(payload)
+    except ValueError as error:
+        raise BadRequest(
+            f"--payload {payload}: it is no JSON ({error}). "
+            """For example: --payload '{"approved": true}'"""
+        ) from None
+
+    async def work(engine: OrchestrationEngine) -> None:
+        try:
+            await engine.signal_workflow(workflow_id, name, value)
+        except ValueError as error:
+            raise BadRequest(str(error)) from None
+
+    with_engine(store, work)
+    print(f"{workflow_id} has got the signal {name!r}")
+    return 0
+
+
+def resume_command(
+    store: str | None,
+    workflow_id: str,
+    file: Path,
+    *,
+    step: str | None = None,
+    model: str | None,
+    as_json: bool,
+) -> int:
+    """Let a stored run go on (from *step*, if given) and follow it to its end."""
+    definition = load_project(file)
+    if store is not None:
+        definition = definition.model_copy(
+            update={"engine": {**definition.engine, "state_store": store}}
+        )
+
+    async def begin(engine: OrchestrationEngine) -> WorkflowStream:
+        if step is None:
+            await engine.resume_workflow(workflow_id, workflow=definition.workflow)
+        else:
+            try:
+                await engine.retry_from(workflow_id, step, workflow=definition.workflow)
+            except ValueError as error:
+                raise BadRequest(str(error)) from None
+        return engine.stream(workflow_id)
+
+    return run_to_the_end(file, definition, begin, model=model, as_json=as_json)
+
+
+def _plain(value: Any) -> Any:
+    return dataclasses.asdict(value)
+
+
+def _when(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    # In a pipe the lines are as long as they are, for grep and cut.
+    console = Console(soft_wrap=True)
+    table = Table(box=None, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, overflow="fold", no_wrap=not console.is_terminal)
+    for row in rows:
+        table.add_row(*row)
+    if console.is_terminal:
+        console.print(table)
+        return
+    print("\t".join(headings))
+    for row in rows:
+        print("\t".join(row))
