@@ -11,7 +11,7 @@ from .agent_errors import (
     AgentStopped,
     AgentTimeout,
 )
-from .agent_request import AgentRequest, agent_context
+from .agent_request import AgentRequest, agent_context, enter_agent_context
 from .dead_letters import DeadLetters
 from .directory import UnknownAgent, agent_names, find_agent
 from .errors import (
@@ -124,6 +124,7 @@ __all__ = [
     "agent_names",
     "as_mapping",
     "describe_reason",
+    "enter_agent_context",
     "find_agent",
     "gather",
     "is_normal",

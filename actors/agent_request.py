@@ -28,6 +28,11 @@ def agent_context() -> Mapping[str, Any]:
     return _context.get(_EMPTY)
 
 
+def enter_agent_context(context: Mapping[str, Any] | None) -> None:
+    """Let `agent_context` return *context* for the rest of the handler that calls this."""
+    _context.set(_EMPTY if context is None else context)
+
+
 class Work:
     """A payload for an agent's handler, as against a message for its inbox."""
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agenticaiframework.actors import SHUTDOWN, Actor, ActorSystem
+from agenticaiframework.actors import SHUTDOWN, Actor, ActorSystem, enter_agent_context
 from agenticaiframework.supervision.targets import is_coroutine_function
 
 from .target import Owner, Scope, target_name
@@ -35,14 +35,20 @@ class FunctionTarget:
         context: Mapping[str, Any] | None = None,
     ) -> Any:
         """Return the function's result; raises what it raises."""
-        return await self._call(payload, timeout, None)
+        return await self._call(payload, timeout, None, context)
 
     async def ask_within(self, payload: Any, timeout: float | None, scope: Scope) -> Any:
         """Return the function's result, called for another execution."""
-        return await self._call(payload, timeout, scope.owner)
+        return await self._call(payload, timeout, scope.owner, scope.context)
 
-    async def _call(self, payload: Any, timeout: float | None, owner: Owner | None) -> Any:
-        ref = ActorSystem.current().start(self._actor, self._function)
+    async def _call(
+        self,
+        payload: Any,
+        timeout: float | None,
+        owner: Owner | None,
+        context: Mapping[str, Any] | None,
+    ) -> Any:
+        ref = ActorSystem.current().start(self._actor, self._function, context)
         if owner is not None:
             owner.adopt(ref)
         try:
@@ -60,11 +66,13 @@ class FunctionTarget:
 class _AsyncCall(Actor):
     """Calls an ``async`` function once."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], context: Mapping[str, Any] | None) -> None:
         super().__init__()
         self._function = function
+        self._work_context = context
 
     async def on_receive(self, message: Any) -> Any:
+        enter_agent_context(self._work_context)
         return await self._function(message)
 
 
@@ -73,9 +81,11 @@ class _BlockingCall(Actor):
 
     dispatcher = "thread"
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], context: Mapping[str, Any] | None) -> None:
         super().__init__()
         self._function = function
+        self._work_context = context
 
     def on_receive(self, message: Any) -> Any:
+        enter_agent_context(self._work_context)
         return self._function(message)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field, field_validator
 
 from ..definition import Definition, Seconds
 from .store import Durability, Retention
+
+
+DEFAULT_STORE: Final = "sqlite:///.workflows/workflows.sqlite"
+"""Beside the program that runs, in a folder of its own, which is made when first needed."""
 
 
 class EngineConfig(Definition):
@@ -30,7 +34,7 @@ class EngineConfig(Definition):
 
     persist_state: bool = False
     """Whether workflows are stored where `persist_state` is not given to the call."""
-    state_store: Any = "sqlite:///.workflows/workflows.sqlite"
+    state_store: Any = DEFAULT_STORE
     """Where runs are stored: ``sqlite:///path``, ``postgresql://...``, ``memory://``, or a store."""
     durability: Durability = Durability.FULL
     recover_on_start: bool = False

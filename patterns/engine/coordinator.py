@@ -154,7 +154,7 @@ class Coordinator(Actor):
         self, run: Run, core: EngineCore, opening: tuple[tuple[EventKind, Any], ...] = ()
     ) -> None:
         super().__init__()
-        self._trap = True
+        self.trap_exit = True
         self.run = run
         self._core = core
         self._opening = opening
@@ -170,16 +170,12 @@ class Coordinator(Actor):
         self._told = run.persist or run.listeners is not None
         """Whether somebody beside the run itself is to know what happens."""
 
-    @property
-    def asked(self) -> set[Unit]:
-        """The attempts whose agents have been asked and have not answered."""
-        return self._asked
-
     # -- messages --------------------------------------------------------------------------------
 
     def on_start(self) -> None:
         run = self.run
-        run.ref = self._ref
+        run.ref = self.actor_ref
+        run.asked = self._asked
         self._now = self._core.now()
         self._stored_state = str(run.state)
         for kind, data in self._opening:
@@ -355,7 +351,7 @@ class Coordinator(Actor):
         if via is None:
             via = found.via
         target = run.bound[plan.index] if via == "agent" else self._core.resolve_fallback(plan)
-        unit = Unit(plan, attempt, payload, target, self._ref)
+        unit = Unit(plan, attempt, payload, target, self.actor_ref)
         if item is None and via == "agent" and found.iteration == 1:
             if self._told:
                 self._happened(EventKind.STEP_STARTED, plan.id, attempt)
@@ -697,7 +693,7 @@ class Coordinator(Actor):
                 data = {"error": describe(error)}
                 self._happened(EventKind.COMPENSATION_FAILED, plan.id, attempt, data)
                 continue
-            unit = Unit(plan, attempt, payload, target, self._ref)
+            unit = Unit(plan, attempt, payload, target, self.actor_ref)
             unit.undo = True
             self._happened(EventKind.COMPENSATION_STARTED, plan.id, attempt)
             self._active += 1
@@ -917,11 +913,11 @@ class Coordinator(Actor):
             )
         self._unwritten += 1
         try:
-            self._core.store_events(run, records, update, used, group, self._ref)
+            self._core.store_events(run, records, update, used, group, self.actor_ref)
         except Exception as error:
             # What cannot be stored at all: the step that returned it must not pass for finished.
             group.error = error
-            self._ref.tell(group)
+            self.actor_ref.tell(group)
 
     def _state_to_store(self) -> str:
         run = self.run
@@ -1007,6 +1003,7 @@ class Coordinator(Actor):
         if self._ending:
             self._conclude()
         self.run.ref = None
+        self.run.asked = ()
         self.exit("shutdown")
 
     def _conclude(self) -> None:

@@ -216,7 +216,7 @@ class EngineCore(Actor):
         if self._sweep is not None:
             self._sweep.cancel()
         for run in list(self.runs.values()):
-            if not run.state.finished:
+            if not run.over:
                 self._interrupt(run, "its engine has been stopped")
         keeper, self.keeper = self.keeper, None
         if keeper is not None:
@@ -298,6 +298,7 @@ class EngineCore(Actor):
     def _start(self, start: Start) -> None:
         run = start.run
         self.runs[run.id] = run
+        self._finished.pop(run.id, None)
         if start.bypass:
             self._bypassing.add(run.id)
         elif self._running >= self.config.max_concurrent_workflows:
@@ -401,10 +402,8 @@ class EngineCore(Actor):
         if self._limits is not None:
             for unit in self._limits.drop(ref):
                 self._give_turn(unit)
-        if run.state.finished:
+        if run.over:
             self._settle_late_cancel(run)
-            self._keep(run)
-        elif run.state is WorkflowState.INTERRUPTED:
             self._keep(run)
         elif exit.reason == "shutdown":
             self._park(run)
@@ -433,7 +432,7 @@ class EngineCore(Actor):
 
     def _wake(self, run_id: str) -> None:
         run = self.runs.get(run_id)
-        if run is not None and run.ref is None and not run.state.finished:
+        if run is not None and run.ref is None and not run.over:
             run.waking = None
             self._start(Start(run, bypass=run_id in self._bypassing))
 
@@ -498,6 +497,7 @@ class EngineCore(Actor):
     def _interrupt(self, run: Run, why: str) -> None:
         """Stop knowing about a run that has not ended; a stored one goes on elsewhere."""
         run.state = WorkflowState.INTERRUPTED
+        run.over = True
         run.error = WorkflowLost(run.plan.name, run.id, why)
         if run.waking is not None:
             run.waking.cancel()
@@ -516,7 +516,7 @@ class EngineCore(Actor):
 
     def _drop(self, drop: Drop) -> None:
         run = self.runs.get(drop.run_id)
-        if run is None or run.state.finished:
+        if run is None or run.over:
             return
         self._interrupt(run, drop.why)
         if run.ref is not None:
@@ -528,7 +528,7 @@ class EngineCore(Actor):
 
     def _signal(self, message: SignalRun) -> None:
         run = self.runs.get(message.run_id)
-        if run is None or run.state.finished:
+        if run is None or run.over:
             return
         if run.signals is None:
             run.signals = []
@@ -540,7 +540,7 @@ class EngineCore(Actor):
     def _cancel(self, message: CancelRun) -> None:
         cancellation = message.cancellation
         run = self.runs.get(message.run_id)
-        if run is None or run.state.finished or run.state is WorkflowState.INTERRUPTED:
+        if run is None or run.over:
             state = WorkflowState.INTERRUPTED if run is None else run.state
             report = CancelReport(
                 message.run_id, state, cancellation.reason, already_finished=run is not None
@@ -648,9 +648,8 @@ class EngineCore(Actor):
         now = self._clock()
         limit = self._swept_timeout_s or 0.0
         waiting = False
-        for ref in list(self._coordinators):
-            actor = ref._actor
-            for unit in list(actor.asked) if isinstance(actor, Coordinator) else ():
+        for run in list(self._coordinators.values()):
+            for unit in list(run.asked):
                 if unit.deadline is None or unit.request is None:
                     continue
                 waiting = True
@@ -746,6 +745,8 @@ class EngineCore(Actor):
 
     def store_failed(self, run: Run, error: BaseException) -> None:
         """The store did not take what happened in a run: stop it here, and say so."""
+        if run.accepted is not None:
+            self.accept(run, error)
         if isinstance(error, FencedOut):
             self._interrupt(run, "another engine has taken it over")
             return
@@ -761,6 +762,7 @@ class EngineCore(Actor):
 
     def concluded(self, run: Run) -> None:
         """Answer everybody who waits for the end of a run."""
+        run.over = True
         if run.span is not None and self.tracer is not None:
             status = CANCELLED if run.state is WorkflowState.CANCELLED else OK
             self.tracer.end(run.span, run.error, status)
@@ -776,14 +778,14 @@ class EngineCore(Actor):
     def _retire(self) -> None:
         """End, unless runs in memory still wait for something: those can only go on here."""
         if not any(
-            not run.state.finished and not run.persist for run in self.runs.values()
+            not run.over and not run.persist for run in self.runs.values()
         ):
             self.exit("shutdown")
 
     @property
     def live(self) -> int:
         """How many runs have not ended."""
-        return sum(1 for run in self.runs.values() if not run.state.finished)
+        return sum(1 for run in self.runs.values() if not run.over)
 
 
 def answer(run: Run, error: BaseException) -> None:

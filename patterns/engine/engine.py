@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from agenticaiframework.actors import ActorDied, near
 
-from ..target import Askable, target_name
+from ..target import Askable
 from .config import EngineConfig
 from .coordinator import Cancellation
 from .core import CancelRun, EngineCore, Retire, SignalRun, Start
@@ -17,13 +17,12 @@ from .definition import WorkflowDefinition, define_workflow
 from .errors import (
     NotStored,
     UnknownWorkflow,
-    WorkflowCancelled,
     WorkflowExists,
     WorkflowFailed,
     WorkflowLost,
     WorkflowTimedOut,
 )
-from .launching import CANCEL_GRACE_S, attend, follow, launch, make_run
+from .launching import CANCEL_GRACE_S, attend, ending_of, follow, launch, make_run
 from .nested import NestedWorkflow
 from .routing import Routing
 from .run import Run
@@ -285,7 +284,7 @@ class OrchestrationEngine:
                 if run.state is WorkflowState.COMPLETED:
                     return run.result
                 if run.state.finished:
-                    raise _ending(run)
+                    raise ending_of(run)
                 await asyncio.sleep(self.config.poll_seconds)
 
     # -- looking -----------------------------------------------------------------------------------
@@ -377,7 +376,7 @@ class OrchestrationEngine:
                 return
             keeper = await self._ready(core)
             run = core.runs.get(workflow_id)
-            if run is not None and not run.state.finished:
+            if run is not None and not run.over:
                 stream.attach(run, history=False)
             try:
                 entries = await keeper.store.read_journal(workflow_id)
@@ -435,7 +434,7 @@ class OrchestrationEngine:
         cancellation = Cancellation(reason, graceful=graceful, compensate=compensate)
         if run is None or run.state is WorkflowState.INTERRUPTED:
             return await self._cancel_stored(core, workflow_id, cancellation)
-        if run.persist and not run.state.finished and core.keeper is not None:
+        if run.persist and not run.over and core.keeper is not None:
             try:
                 await core.keeper.store.request_cancel(workflow_id, reason)
             except UnknownRun:
@@ -502,10 +501,10 @@ class OrchestrationEngine:
         opening = ((EventKind.WORKFLOW_RESUMED, None),)
         run = core.runs.get(workflow_id)
         if run is not None and not run.persist:
-            if run.state is WorkflowState.FAILED:
+            if run.state is WorkflowState.FAILED and run.over:
                 await self._again(core, run, opening)
             return run.status()
-        if run is not None and run.state not in _RESUMABLE:
+        if run is not None and (run.state not in _RESUMABLE or not run.over):
             return run.status()
         keeper = await self._open(core, workflow_id)
         run = await self._stored(core, workflow_id)
@@ -539,7 +538,7 @@ class OrchestrationEngine:
         run = core.runs.get(workflow_id)
         if run is None or run.state is WorkflowState.INTERRUPTED:
             run = await self._stored(core, workflow_id)
-        if run.id in core.runs and not run.state.finished:
+        if run.id in core.runs and not run.over:
             raise ValueError(
                 f"workflow {workflow_id!r} still runs; cancel it first, or wait for its end"
             )
@@ -571,8 +570,7 @@ class OrchestrationEngine:
     async def _until_taken_in(self, core: EngineCore, run: Run) -> None:
         """Wait until the engine's actor, and the run's coordinator, have seen the run."""
         for _ in range(100):
-            taken = core.runs.get(run.id) is run
-            if taken and (run.ref is None or run.state is not WorkflowState.FAILED):
+            if core.runs.get(run.id) is run and not run.over:
                 return
             await asyncio.sleep(0)
 
@@ -584,7 +582,7 @@ class OrchestrationEngine:
         """
         core = self._setup.core()
         run = core.runs.get(workflow_id)
-        if run is not None and run.state.finished:
+        if run is not None and run.over and run.state.finished:
             raise ValueError(f"workflow {workflow_id!r} has ended ({run.state}); nothing can wait")
         if run is not None and not run.persist:
             item = Signal(0, workflow_id, signal, payload, core.now())
@@ -688,27 +686,6 @@ def _row_summary(row: RunRow) -> WorkflowSummary:
         row.run_id, row.name, WorkflowState(row.state), row.created_at, row.finished_at, row.error,
         row.cancel_reason, True, row.labels, row.parent,
     )  # fmt: skip
-
-
-def _ending(run: Run) -> BaseException:
-    """Return the error that a stored run which has not been completed raises."""
-    if run.state is WorkflowState.CANCELLED:
-        return WorkflowCancelled(run.plan.name, run.id, run.reason or "cancelled")
-    step = run.failed_steps[0] if run.failed_steps else ""
-    found = run.steps[run.plan.by_id[step].index] if step else None
-    agent = ""
-    if step:
-        target = run.plan.by_id[step].definition.target
-        agent = "" if target is None else target_name(target)
-    return WorkflowFailed(
-        run.plan.name,
-        run.id,
-        step,
-        agent,
-        (found.error if found is not None else None) or run.last_error or "it failed",
-        attempts=found.attempts if found is not None else 1,
-        stored=True,
-    )
 
 
 def _retire(setup: Setup) -> None:

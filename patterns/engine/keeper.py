@@ -116,7 +116,7 @@ class Keeper(Actor):
     # -- signals and cancellations from elsewhere --------------------------------------------------
 
     async def _poll(self) -> None:
-        if not any(run.persist and not run.state.finished for run in self._core.runs.values()):
+        if not any(run.persist and not run.over for run in self._core.runs.values()):
             return
         inbox = await self.store.poll(self.owner, self._cursor)
         signalled: dict[str, None] = {}
@@ -297,6 +297,7 @@ def replay(row: RunRow, plan: Plan, entries: Iterable[JournalEntry]) -> Run:
     for entry in entries:
         run.apply(entry.kind, entry.step, entry.attempt, entry.data, entry.at)
     run.recount()
+    run.over = run.state.finished
     if run.state is WorkflowState.COMPLETED:
         run.result = run.collect()
     return run

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from agenticaiframework.actors import ActorDied
 
+from ..target import target_name
 from .coordinator import Cancellation
 from .core import CancelRun, EngineCore, Start
-from .errors import EngineStopped, WorkflowExists
+from .errors import EngineStopped, WorkflowCancelled, WorkflowExists, WorkflowFailed
 from .run import Run
 from .status import WorkflowState
 
@@ -61,10 +62,11 @@ def make_run(
 def follow(core: EngineCore, run: Run) -> Request:
     """Return an awaitable for the result of *run*; it raises what the run failed with."""
     request = core.promise()
-    if run.state is WorkflowState.COMPLETED:
-        request.reply(run.result)
-    elif run.state.finished or run.state is WorkflowState.INTERRUPTED:
-        request.fail(run.error or EngineStopped(core.setup.name))
+    if run.over:
+        if run.state is WorkflowState.COMPLETED:
+            request.reply(run.result)
+        else:
+            request.fail(run.error or ending_of(run))
     elif run.waiters is None:
         run.waiters = [request]
     else:
@@ -135,3 +137,24 @@ async def run_nested(setup: Setup, plan: Plan, payload: Any, context: Mapping[st
     request = follow(core, run)
     launch(core, Start(run, bypass=parent is not None))
     return await attend(core, run, request)
+
+
+def ending_of(run: Run) -> BaseException:
+    """Return the error that a run read from the store raises, unless it has been completed."""
+    if run.state is WorkflowState.CANCELLED:
+        return WorkflowCancelled(run.plan.name, run.id, run.reason or "cancelled")
+    step = run.failed_steps[0] if run.failed_steps else ""
+    found = run.steps[run.plan.by_id[step].index] if step else None
+    agent = ""
+    if step:
+        target = run.plan.by_id[step].definition.target
+        agent = "" if target is None else target_name(target)
+    return WorkflowFailed(
+        run.plan.name,
+        run.id,
+        step,
+        agent,
+        (found.error if found is not None else None) or run.last_error or "it failed",
+        attempts=found.attempts if found is not None else 1,
+        stored=True,
+    )

@@ -7,7 +7,7 @@ knows and what the next one reads cannot differ.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from .status import StepState, StepStatus, WorkflowResult, WorkflowState, WorkflowStatus
@@ -85,6 +85,8 @@ class Run:
     """Who is asked in each step, by index."""
     ref: ActorRef[Any] | None = None
     """The coordinator, while there is one."""
+    asked: Collection[Any] = ()
+    """The attempts whose agents have been asked and have not answered."""
     waiters: list[Any] | None = None
     """Requests that are answered when the run ends."""
     listeners: list[Callable[[WorkflowEvent], None]] | None = None
@@ -96,6 +98,8 @@ class Run:
     failure: BaseException | None = None
     """What made it fail, while compensations still run."""
     result: Any = None
+    over = False
+    """Whether it has ended, and everybody may know: its last event is stored, if it is to be."""
     cancel: Any = None
     """A cancellation that was asked for and has not been carried out."""
     restarts = 0
@@ -248,7 +252,10 @@ class Run:
         if not current:
             current = list(self.failed_steps)
         state = self.state
-        if state is WorkflowState.RUNNING and self.ref is None and current:
+        if state.finished and not self.over:
+            # Its last event is being written, and nothing has ended before it is.
+            state = WorkflowState.RUNNING
+        elif state is WorkflowState.RUNNING and self.ref is None and current:
             state = WorkflowState.WAITING
         return WorkflowStatus(
             workflow_id=self.id,
@@ -496,6 +503,7 @@ def _run_started(run: Run, step: str, data: Mapping[str, Any], at: float) -> Non
 def _run_resumed(run: Run, step: str, data: Mapping[str, Any], at: float) -> None:
     """Make everything that failed, was stopped or was undone run again."""
     run.state = WorkflowState.RUNNING
+    run.over = False
     run.finished_at = None
     run.failed_steps = ()
     run.last_error = run.reason = run.error = run.failure = run.cancel = None

@@ -9,13 +9,14 @@ from __future__ import annotations
 import random
 import weakref
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from agenticaiframework.actors import ActorSystem
 
 from ..kinds import pattern_kinds
 from ..target import Askable
-from .config import EngineConfig
+from .config import DEFAULT_STORE, EngineConfig
 from .core import EngineCore, OpenStore
 from .definition import WorkflowDefinition
 from .directory import Directory, as_askable
@@ -103,6 +104,9 @@ class Setup:
         if not isinstance(store, str):
             return cast("Store", store)
         if self._store is None:
+            if store == DEFAULT_STORE:
+                # Its folder is ours. One that somebody named and that is not there is a mistake.
+                Path(DEFAULT_STORE.removeprefix("sqlite:///")).parent.mkdir(exist_ok=True)
             self._store = open_store(store, clock=self.config.wall_clock)
         return self._store
 

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, Self
 
 from .run import Run
-from .status import WorkflowState
 from .workflow_events import LAST, WorkflowEvent
 
 MAX_WAITING: Final = 100_000
@@ -55,7 +54,7 @@ class WorkflowStream(AsyncIterator[WorkflowEvent]):
         self.workflow_id = run.id
         if history:
             self._events.extend(run.history())
-        if not (run.state.finished or run.state is WorkflowState.INTERRUPTED):
+        if not run.over:
             if run.listeners is None:
                 run.listeners = []
             run.listeners.append(self.put)
