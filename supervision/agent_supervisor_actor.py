@@ -90,6 +90,10 @@ class AgentSupervisorActor(Supervisor):
 
     # -- failure handlers ----------------------------------------------------------------------
 
+    @property
+    def consults(self) -> bool:  # type: ignore[override]
+        return self.blueprint.failure_handler is not None
+
     async def consult(self, child: Child) -> bool:
         handler = self.blueprint.failure_handler
         if handler is None:

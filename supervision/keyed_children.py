@@ -99,6 +99,8 @@ class KeyedChildren:
         child = Child(spec)
         error = await start_process(supervisor, child)
         if error is not None:
+            if isinstance(error.reason, AlreadyStarted):
+                return Error(error.reason)
             return Error(StartError(error.reason, spec))
         if child.ref is not None or spec.restart is not RestartType.TEMPORARY:
             self.by_id[spec.id] = child
@@ -240,11 +242,7 @@ class KeyedChildren:
             self.forget(child)
 
     async def _stop_group(self, group: Sequence[Child]) -> None:
-        for child in group:
-            child.stopping = True
-        for child in group:
-            await self._supervisor.stopper.stop(child)
-            self.forget(child)
+        await self._supervisor.stopper.stop_in_turn(group, self.forget)
 
 
 def info(child: Child) -> ChildInfo:

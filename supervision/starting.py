@@ -60,15 +60,17 @@ async def _call(supervisor: Supervisor, child: Child) -> Any:
     if hasattr(start, "start_under"):
         return await start.start_under(supervisor, limit_s)
     started: Any = start(supervisor, *child.args)
-    if not inspect.isawaitable(started):
-        return started
-    if limit_s is None:
-        return await started
-    scope = time_limit(limit_s)
-    try:
-        async with scope:
-            return await started
-    except TimeoutError:
-        if scope.expired():
-            return StartError(START_TIMEOUT)
-        raise
+    if inspect.isawaitable(started):
+        scope = time_limit(limit_s)
+        try:
+            async with scope:
+                started = await started
+        except TimeoutError:
+            if scope.expired():
+                return StartError(START_TIMEOUT)
+            raise
+    ref = started.ref if isinstance(started, Started) else started
+    if isinstance(ref, pykka.ActorRef):
+        # A process that its start function has forgotten to link would die unnoticed.
+        supervisor.link(ref)
+    return started

@@ -7,7 +7,8 @@ is over. While the supervisor waits for the end, other messages stay in its mail
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from asyncio import TimerHandle
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -49,29 +50,52 @@ class Stopper:
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
+        self._told: Sequence[_Stopping] = ()
+        """Who has been told to end and may be late."""
+        self._timer: TimerHandle | None = None
+        """Fires at the earliest deadline or before; one for all, since few are ever late."""
         self._unread: dict[Any, Any] = {}
         """Exit reasons taken from the mailbox ahead of time; see `_unread_reason`."""
 
     async def stop(self, child: Child) -> None:
         """Stop the process of *child*, if it has one, as its specification says."""
-        ref = child.ref
-        if ref is not None:
-            stopping = self._tell(child, ref)
-            await self._wait(stopping, [stopping])
-            if not is_expected(child.last_reason, child.spec):
-                self._supervisor.report(
-                    ReportKind.SHUTDOWN_ERROR, child, child.last_reason, "it is stopped"
-                )
-        child.stopped()
+        await self.stop_in_turn((child,))
+
+    async def stop_in_turn(
+        self, children: Sequence[Child], then: Callable[[Child], None] = Child.stopped
+    ) -> None:
+        """Stop *children* one after the other; call *then* with each when it is down.
+
+        An unexpected reason is reported.
+        """
+        for child in children:
+            child.stopping = True
+        try:
+            for child in children:
+                ref = child.ref
+                if ref is not None:
+                    stopping = self._tell(child, ref)
+                    self._told = (stopping,)
+                    await self._wait(stopping)
+                    if not is_expected(child.last_reason, child.spec):
+                        self._supervisor.report(
+                            ReportKind.SHUTDOWN_ERROR, child, child.last_reason, "it is stopped"
+                        )
+                child.stopped()
+                then(child)
+        finally:
+            self._finish()
 
     async def stop_together(self, children: Sequence[Child]) -> list[Child]:
         """Stop all of *children* at the same time; return those that ended unexpectedly."""
         told = [self._tell(child, child.ref) for child in children if child.ref is not None]
-        # The earliest deadline first: so nobody's passes while another is waited for.
-        told.sort(key=lambda stopping: stopping.deadline)
-        for stopping in told:
-            await self._wait(stopping, told)
-            stopping.child.stopped()
+        self._told = told
+        try:
+            for stopping in told:
+                await self._wait(stopping)
+                stopping.child.stopped()
+        finally:
+            self._finish()
         return [
             stopping.child
             for stopping in told
@@ -86,34 +110,54 @@ class Stopper:
         return stopping
 
     def _deadline(self, shutdown_ms: Shutdown | None) -> float:
+        """Return when a child that is told to end now is late, and see that this is noticed."""
         if not isinstance(shutdown_ms, int):
             return math.inf
-        return self._supervisor.system.clock() + shutdown_ms / 1000
+        system = self._supervisor.system
+        deadline = system.clock() + shutdown_ms / 1000
+        if self._timer is None or self._timer.when() > deadline:
+            self._set_timer(deadline)
+        return deadline
+
+    def _set_timer(self, deadline: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        system = self._supervisor.system
+        self._timer = system.call_later(max(deadline - system.clock(), 0.0), self._kill_the_late)
+
+    def _kill_the_late(self) -> None:
+        self._timer = None
+        now = self._supervisor.system.clock()
+        earliest = math.inf
+        for stopping in self._told:
+            if stopping.child.ref is None:
+                continue
+            if stopping.deadline <= now:
+                self._signal(stopping.ref, KILL)
+            else:
+                earliest = min(earliest, stopping.deadline)
+        if earliest != math.inf:
+            self._set_timer(earliest)
+
+    def _finish(self) -> None:
+        self._told = ()
+        self._unread.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _signal(self, ref: ActorRef[Any], reason: Any) -> None:
         # Not `ref.exit`, which plain pykka actors do not have.
         send_exit(ref, self._supervisor.actor_ref, reason, False)
 
-    async def _wait(self, stopping: _Stopping, together: Sequence[_Stopping]) -> None:
-        """Wait for one end; when its time is over, kill all of *together* whose time is over."""
-        supervisor = self._supervisor
+    async def _wait(self, stopping: _Stopping) -> None:
         ref = stopping.ref
-        reason = getattr(ref, "exit_reason", None)
-        if reason is None or not stopping.was_alive:
-            limit_s = None
-            if stopping.deadline != math.inf:
-                limit_s = max(stopping.deadline - supervisor.system.clock(), 0.0)
-            try:
-                reason = await supervisor.wait_down(ref, limit_s)
-            except TimeoutError:
-                now = supervisor.system.clock()
-                for late in together:
-                    if late.deadline <= now and late.child.ref is not None:
-                        self._signal(late.ref, KILL)
-                reason = await supervisor.wait_down(ref)
+        reason = getattr(ref, "exit_reason", None) if stopping.was_alive else None
+        if reason is None:
+            reason = await self._supervisor.wait_down(ref)
         if reason == NOPROC:
             reason = self._reason_of_dead(stopping)
-        supervisor.process_ended(stopping.child, ref, reason)
+        self._supervisor.process_ended(stopping.child, ref, reason)
 
     def _reason_of_dead(self, stopping: _Stopping) -> Any:
         """Return why a child ended that was dead when we came to wait for it."""
@@ -147,5 +191,5 @@ class Stopper:
                 return child is not None and child.stopping
 
             for message in supervisor.flush(is_theirs):
-                unread[message.ref] = message.reason
+                unread.setdefault(message.ref, message.reason)
         return unread.pop(ref, NOPROC)

@@ -109,6 +109,8 @@ class Supervisor(Actor):
     # The parent's exit signal waits its turn in the mailbox, as in OTP; see `_on_exit`.
     obey_parent = False
     child_type = ChildType.SUPERVISOR
+    consults: bool = False
+    """Whether `consult` has a say in each restart."""
     stops_together = False
     """Whether children that have ids are stopped all at the same time."""
 
@@ -161,7 +163,8 @@ class Supervisor(Actor):
     async def consult(self, child: Child) -> bool:
         """Tell whether the failed *child* may go on to the restart limit at once.
 
-        False leaves the child to this method, which calls `restart` or `stay_down` later.
+        Called if `consults`. False leaves the child to this method, which sees to it that `restart`
+        or `stay_down` is called later.
         """
         return True
 
@@ -184,7 +187,8 @@ class Supervisor(Actor):
 
     def child_closed(self, child: Child) -> None:
         """Called when *child* stays down until somebody starts it, or us, again."""
-        close_target(child.spec.start, self.system, child.last_reason)
+        if child.actor_class is None:
+            close_target(child.spec.start, self.system, child.last_reason)
 
     @property
     def strategy_name(self) -> str:
@@ -327,7 +331,7 @@ class Supervisor(Actor):
             restart is RestartType.TRANSIENT and not is_normal(reason)
         ):
             self.report(ReportKind.CHILD_TERMINATED, child, reason, "it is to be restarted")
-            if await self.consult(child):
+            if not self.consults or await self.consult(child):
                 await self.restart(child)
             return
         if restart is RestartType.TEMPORARY and not is_normal(reason):
@@ -349,7 +353,7 @@ class Supervisor(Actor):
         return None if child is None else self._try_again(child)
 
     async def _try_again(self, child: Child) -> None:
-        if await self.consult(child):
+        if not self.consults or await self.consult(child):
             await self.restart(child)
 
     async def restart(self, child: Child) -> None:
@@ -394,8 +398,10 @@ class Supervisor(Actor):
     def process_ended(self, child: Child, ref: ActorRef[Any], reason: Any) -> None:
         """Note that the process of *child* has ended."""
         self.children.by_ref.pop(ref, None)
-        if self.system.clock() - child.started_at > (child.window or self.window).period_s:
-            child.row = 0
+        if child.row:
+            window = child.window or self.window
+            if self.system.clock() - child.started_at > window.period_s:
+                child.row = 0
         child.last_ref = ref
         child.ref = None
         child.last_reason = reason
