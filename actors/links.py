@@ -12,7 +12,7 @@ signals the same in every run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +44,7 @@ class Monitor:
 # -- the sets of links -----------------------------------------------------------------------------
 
 
-def links_of(actor: Actor) -> Iterable[Any]:
+def links_of(actor: Actor) -> Sequence[Any]:
     """Return the refs that *actor* is linked to, in the order of linking."""
     links = actor._links
     if links is None:
@@ -261,10 +261,19 @@ def deliver_down(watch_: Monitor, reason: Any) -> None:
 # -- the end ---------------------------------------------------------------------------------------
 
 
+def _traps(ref: Any) -> bool:
+    actor = getattr(ref, "_actor", None)
+    return actor is not None and actor._trap
+
+
 def announce_end(actor: Actor, ref: Any, reason: Any, ext: Any) -> None:
     """Send what the end of *actor* causes: exit signals along links, downs to monitors."""
     links = links_of(actor)
     actor._links = None
+    if len(links) > 1:
+        # Those that die of it first: an actor that traps exits, a supervisor above all, acts on the
+        # end when all that ended with it has ended. In Erlang the signal itself ends a process.
+        links = sorted(links, key=_traps)
     for linked in links:
         send_exit(linked, ref, reason, True)
     watchers, actor._watchers = actor._watchers, None
