@@ -1,0 +1,160 @@
+"""Stored runs, seen and steered by the command."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("cyclopts")
+yaml = pytest.importorskip("yaml")
+
+from agenticaiframework.cli import main
+from agenticaiframework.testing import scripted_model
+
+STEPS: list[dict[str, Any]] = [
+    {"id": "first", "agent": "worker", "input": {"n": "$input.n"}},
+    {"id": "second", "agent": "worker", "input": {"after": "$first.result"}},
+]
+
+
+class Desk:
+    """A project in a folder of its own, with a store beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = str(folder / "project.yaml")
+        self.store = f"sqlite:///{folder}/runs.sqlite"
+        self.write(STEPS)
+
+    def write(self, steps: list[dict[str, Any]]) -> None:
+        data = {
+            "agents": {"worker": {"model": "scripted"}},
+            "engine": {"state_store": self.store, "persist_state": True},
+            "workflow": {"name": "small", "steps": steps},
+        }
+        Path(self.file).write_text(yaml.safe_dump(data), encoding="utf-8")
+
+    def run(self) -> int:
+        return main(["run", self.file, "--input", "n:=1"])
+
+    def command(self, *arguments: str) -> int:
+        return main(["workflows", *arguments, "--store", self.store])
+
+    def runs(self, capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, Any]]:
+        capsys.readouterr()
+        assert self.command("list", "--json", *arguments) == 0
+        found: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["workflows"]
+        return found
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+def failing_second(agent: str, payload: Any) -> str:
+    if "after" in payload:
+        raise RuntimeError("not today")
+    return "one"
+
+
+def test_runs_are_listed_and_shown(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    assert desk.run() == 0
+    (run,) = desk.runs(capsys)
+    assert (run["name"], run["state"]) == ("small", "completed")
+    assert desk.command("list") == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith(f"{run['workflow_id']}\tsmall\t")
+    assert desk.command("show", run["workflow_id"]) == 0
+    shown = capsys.readouterr().out
+    assert "100%" in shown
+    assert "second\tcompleted\t1" in shown
+    assert desk.command("show", run["workflow_id"], "--json") == 0
+    assert json.loads(capsys.readouterr().out)["steps"]["first"]["state"] == "completed"
+    assert desk.runs(capsys, "--state", "failed") == []
+    assert desk.runs(capsys, "--name", "other") == []
+
+
+def test_a_failed_run_is_resumed_after_its_finished_steps(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with scripted_model(failing_second):
+        assert desk.run() == 1
+    (run,) = desk.runs(capsys, "--state", "failed")
+    assert "not today" in run["last_error"]
+    asked: list[Any] = []
+
+    def answer(agent: str, payload: Any) -> str:
+        asked.append(payload)
+        return "two"
+
+    with scripted_model(answer):
+        resume = ["workflows", "resume", run["workflow_id"], desk.file, "--store", desk.store]
+        assert main([*resume, "--json"]) == 0
+    assert asked == [{"after": "one"}]
+    assert json.loads(capsys.readouterr().out)["second"] == "two"
+    assert [r["state"] for r in desk.runs(capsys)] == ["completed"]
+
+
+def test_a_step_and_what_depends_on_it_is_run_again(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with scripted_model(lambda agent, payload: "old"):
+        assert desk.run() == 0
+    (run,) = desk.runs(capsys)
+    retry = ["workflows", "retry", run["workflow_id"], "second", desk.file, "--store", desk.store]
+    with scripted_model(lambda agent, payload: "new"):
+        assert main([*retry, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"first": "old", "second": "new"}
+    retry[3] = "secnd"
+    assert main(retry) == 2
+    assert "Did you mean 'second'" in capsys.readouterr().err
+
+
+def test_an_approval_that_came_too_late_counts_when_the_run_is_resumed(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    desk.write([STEPS[0], {"id": "approval", "wait_for": {"signal": "ok", "timeout_seconds": 0.2}}])
+    assert desk.run() == 1
+    (run,) = desk.runs(capsys, "--state", "failed")
+    signal = ["signal", run["workflow_id"], "ok", "--payload"]
+    assert desk.command(*signal, "{bad") == 2
+    assert "it is no JSON" in capsys.readouterr().err
+    assert desk.command(*signal, '{"by": "Ann"}') == 0
+    capsys.readouterr()
+    resume = ["workflows", "resume", run["workflow_id"], desk.file, "--store", desk.store]
+    assert main([*resume, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["approval"] == {"by": "Ann"}
+
+
+def test_a_run_that_has_ended_stays_as_it_is(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert desk.run() == 0
+    (run,) = desk.runs(capsys)
+    assert desk.command("cancel", run["workflow_id"], "--reason", "enough") == 0
+    assert "had ended already: completed" in capsys.readouterr().out
+    assert desk.runs(capsys)[0]["state"] == "completed"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["show", "wf_none"], "There is no workflow 'wf_none'"),
+        (["cancel", "wf_none"], "There is no workflow 'wf_none'"),
+        (["list", "--state", "done"], "completed"),
+    ],
+)
+def test_what_is_not_there_is_told(
+    arguments: list[str], said: str, desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert desk.command(*arguments) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert "Traceback" not in err
+
+
+def test_an_empty_store_has_no_runs(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    assert desk.command("list") == 0
+    assert capsys.readouterr().out == "No runs.\n"
