@@ -1,0 +1,190 @@
+"""Messages between members: inboxes, channels, broadcast."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from agenticaiframework.actors import ActorSystem, Agent
+from agenticaiframework.patterns import (
+    AgentRole,
+    AgentTeam,
+    DefinitionError,
+    TeamError,
+    TeamMessage,
+    UnknownMember,
+)
+from agenticaiframework.supervision import AgentSupervisor, RestartPolicy, RestartType
+
+
+async def echo(payload: Any) -> Any:
+    return payload
+
+
+class Room:
+    """A team of four, whose members note what they hear."""
+
+    def __init__(self) -> None:
+        self.heard: dict[str, list[TeamMessage]] = {}
+        self.agents: dict[str, Agent] = {}
+        self.team = AgentTeam("room", roles=[AgentRole(name=r) for r in ("asker", "answerer")])
+        for name, role in {"a1": "asker", "a2": "asker", "b1": "answerer", "b2": "answerer"}.items():
+            self.heard[name] = []
+            agent = self.agents[name] = Agent(name, handler=echo)
+            agent.on_message(self.listener(name))
+            self.team.assign_agent(agent, role)
+
+    def listener(self, name: str) -> Any:
+        async def listen(message: TeamMessage) -> None:
+            self.heard[name].append(message)
+
+        return listen
+
+    def contents(self) -> dict[str, list[Any]]:
+        return {name: [m.content for m in heard] for name, heard in self.heard.items()}
+
+
+def test_a_message_reaches_a_member_or_every_member_of_a_role(sim: Any) -> None:
+    async def main(system: ActorSystem) -> None:
+        room = Room()
+        assert await room.team.send("b1", "hello", type="question", sender="a1") == ["b1"]
+        assert await room.team.send("asker", "both of you") == ["a1", "a2"]
+        await asyncio.sleep(0.1)
+        assert room.contents() == {
+            "a1": ["both of you"], "a2": ["both of you"], "b1": ["hello"], "b2": [],
+        }  # fmt: skip
+        (message,) = room.heard["b1"]
+        assert (message.type, message.sender, message.channel) == ("question", "a1", "team")
+        with pytest.raises(UnknownMember, match=r"'b3' is neither.*Known: 'a1', 'a2'"):
+            await room.team.send("b3", "x")
+
+    sim(main)
+
+
+def test_a_broadcast_reaches_everybody_but_its_sender(sim: Any) -> None:
+    async def main(system: ActorSystem) -> None:
+        room = Room()
+        assert await room.team.broadcast(from_agent="a1", message="hi") == ["a2", "b1", "b2"]
+        assert await room.team.broadcast(from_agent=None, message="all") == ["a1", "a2", "b1", "b2"]
+        # From outside nobody knows which of a role it was, so none of them hears it.
+        assert await room.team.broadcast(from_agent="asker", message="x") == ["b1", "b2"]
+        await asyncio.sleep(0.1)
+        assert room.contents()["a1"] == ["all"]
+
+    sim(main)
+
+
+def test_a_member_that_broadcasts_in_its_roles_name_is_the_one_left_out(sim: Any) -> None:
+    async def main(system: ActorSystem) -> None:
+        room = Room()
+        reached: list[Any] = []
+
+        @room.agents["a2"].on_message
+        async def answer(message: TeamMessage) -> None:
+            if message.type == "question":
+                reached.append(
+                    await room.team.broadcast(from_agent="asker", message=f"re: {message.content}")
+                )
+
+        await room.team.send("a2", "why?", type="question")
+        await asyncio.sleep(0.1)
+        assert reached == [["a1", "b1", "b2"]]
+        assert room.contents()["a1"] == ["re: why?"]
+        assert room.heard["b1"][0].sender == "a2"
+
+    sim(main)
+
+
+def test_members_that_answer_each_other_never_wait_for_themselves(sim: Any) -> None:
+    async def main(system: ActorSystem) -> None:
+        room = Room()
+        done = asyncio.Event()
+        for name, other in (("a1", "b1"), ("b1", "a1")):
+
+            @room.agents[name].on_message
+            async def bounce(message: TeamMessage, name: str = name, other: str = other) -> None:
+                if message.content == 0:
+                    done.set()
+                else:
+                    await room.team.send(other, message.content - 1, sender=name)
+
+        await room.team.send("a1", 50)
+        await asyncio.wait_for(done.wait(), 10)
+        assert len(room.heard["a1"]) + len(room.heard["b1"]) == 51
+
+    sim(main)
+
+
+def test_channels_have_protocols_and_a_history(sim_once: Any) -> None:
+    async def main(system: ActorSystem) -> None:
+        room = Room()
+        room.team.enable_communication(channel="chat", protocol="text")
+        room.team.enable_communication(channel="data", protocol="structured")
+        await room.team.send("b1", {"n": 1})
+        await room.team.send("b1", "hello", channel="chat")
+        with pytest.raises(TeamError, match="carries text only, not dict"):
+            await room.team.send("b1", {"n": 2}, channel="chat")
+        with pytest.raises(TeamError, match=r"no channel 'chatt'.*Did you mean 'chat'"):
+            await room.team.send("b1", "x", channel="chatt")
+        with pytest.raises(TeamError, match="a message's type is a word"):
+            await room.team.send("b1", "x", type="  ")
+        with pytest.raises(DefinitionError, match="Did you mean 'structured'"):
+            room.team.enable_communication(protocol="structred")  # type: ignore[arg-type]
+        assert [m.content for m in await room.team.history("data")] == [{"n": 1}]
+        assert [m.content for m in await room.team.history("chat")] == ["hello"]
+        for n in range(1_200):
+            await room.team.send("b2", n)
+        assert len(await room.team.history()) == 1_000
+
+    sim_once(main)
+
+
+def test_the_inbox_is_apart_from_task_work(sim_once: Any) -> None:
+    async def main(system: ActorSystem) -> None:
+        room = Room()
+        await room.team.send("a1", "a message")
+        assert await room.agents["a1"].ask("work") == "work"
+        assert room.contents()["a1"] == ["a message"]
+
+    sim_once(main)
+
+
+def test_who_cannot_hear_is_not_counted_as_reached(sim: Any) -> None:
+    async def main(system: ActorSystem) -> None:
+        room = Room()
+        room.team.assign_agent(lambda payload: payload, "answerer")
+        supervisor = AgentSupervisor(
+            name="s", restart_policy=RestartPolicy(type=RestartType.TEMPORARY)
+        )
+        supervisor.add_child("b1", room.agents["b1"])
+        await supervisor.start()
+        await room.agents["b1"].stop("shutdown")
+        await asyncio.sleep(0.1)
+        assert await room.team.broadcast(None, "hi") == ["a1", "a2", "b2"]
+        assert system.dead_letters.count >= 1
+        await supervisor.stop()
+
+    sim(main)
+
+
+def test_a_message_waits_while_its_reader_is_restarted(sim: Any) -> None:
+    async def main(system: ActorSystem) -> None:
+        room = Room()
+        supervisor = AgentSupervisor(
+            name="s",
+            restart_policy=RestartPolicy(max_restarts=3, initial_delay_ms=1000, backoff_type="fixed"),
+        )
+        supervisor.add_child("b1", room.agents["b1"])
+        await supervisor.start()
+        ref = room.agents["b1"].address().live
+        assert ref is not None
+        ref.kill()
+        await asyncio.sleep(0.1)
+        assert await room.team.send("b1", "are you there?") == ["b1"]
+        await asyncio.sleep(2)
+        assert room.contents()["b1"] == ["are you there?"]
+        await supervisor.stop()
+
+    sim(main)
