@@ -1,0 +1,253 @@
+"""Handlers that do not end when told to: left behind, fenced off, and replaced."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from puppets import Puppet, ThreadPuppet, do, ended, seen, until
+
+from agenticaiframework.actors import Actor, ActorDied, ActorSystem, Address, Exit
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def gate() -> Iterator[threading.Event]:
+    """What stuck threads wait for; opened at the end, so that none outlives its test."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+class Stubborn(Actor):
+    """Swallows every cancellation, until *obeys* is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cancelled = 0
+        self.obeys = False
+        self.afterwards: Callable[[], Any] | None = None
+
+    async def on_receive(self, message: Any) -> Any:
+        while not self.obeys:
+            try:
+                await asyncio.sleep(1000)
+            except asyncio.CancelledError:
+                self.cancelled += 1
+                if self.afterwards is not None:
+                    self.afterwards()
+        return "too late"
+
+
+def test_a_handler_that_swallows_its_cancellation_is_left_behind_after_the_grace(
+    in_sim: Run,
+) -> None:
+    async def main(system: ActorSystem) -> None:
+        one = system.start(Stubborn)
+        actor = one._actor
+        asked = one.request("go")
+        await asyncio.sleep(1)
+        one.exit("stop")
+        with pytest.raises(ActorDied) as died:
+            await asked
+        assert died.value.reason == "stop"
+        assert system.clock() == 6.0, "1 s of work and 5 s of grace"
+        assert system.abandoned == 1
+        assert actor.cancelled == 1  # type: ignore[union-attr]
+        report = await system.stop(timeout=10)
+        assert report.abandoned == [f"{one.label}: swallows its cancellation"]
+        assert not report.clean
+
+    in_sim(main)
+
+
+def test_a_kill_does_not_wait_for_the_handler(in_sim: Run) -> None:
+    async def main(system: ActorSystem) -> None:
+        one = system.start(Stubborn)
+        asked = one.request("go")
+        await asyncio.sleep(1)
+        one.kill()
+        with pytest.raises(ActorDied):
+            await asked
+        assert system.clock() == 1.0
+        assert system.abandoned == 1
+
+    in_sim(main)
+
+
+def test_what_an_abandoned_coroutine_sends_is_dropped_and_counted(in_sim: Run) -> None:
+    async def main(system: ActorSystem) -> None:
+        one, other = system.start(Stubborn), system.start(Puppet)
+        actor = one._actor
+        assert actor is not None
+        failures: list[Any] = []
+
+        def talk() -> None:
+            actor.obeys = True
+            other.tell("late")
+            other.exit("late")
+            other.kill()
+            with pytest.raises(ActorDied):
+                other.ask("late", block=False).get(timeout=0)
+            for attempt in (
+                lambda: actor.spawn(Puppet),
+                lambda: actor.link(other),
+                lambda: actor.send_after(1, "late"),
+            ):
+                with pytest.raises(ActorDied) as refused:
+                    attempt()
+                failures.append(refused.value.reason)
+
+        actor.afterwards = talk
+        one.tell("go")
+        await asyncio.sleep(1)
+        one.kill()
+        await asyncio.sleep(10)
+        assert await do(other, lambda puppet: puppet.seen) == []
+        assert system.scheduler.fenced_sends == 4
+        assert {d.reason for d in system.dead_letters} == {"fenced", "killed"}
+        assert failures == ["killed"] * 3
+        assert system.actors() == [other]
+
+    in_sim(main)
+
+
+def test_an_abandoned_coroutine_may_still_end_by_itself(in_sim: Run) -> None:
+    async def main(system: ActorSystem) -> None:
+        done: list[str] = []
+
+        class Slow(Actor):
+            async def on_receive(self, message: Any) -> None:
+                try:
+                    await asyncio.sleep(1000)
+                finally:
+                    await asyncio.sleep(3)
+                    done.append("cleaned up")
+
+        one = system.start(Slow)
+        one.tell("go")
+        await asyncio.sleep(1)
+        one.kill()
+        assert await ended(one) == "killed"
+        await asyncio.sleep(4)
+        assert done == ["cleaned up"]
+        assert system.abandoned == 1
+        assert (await system.stop()).clean, "nothing is left of it"
+
+    in_sim(main)
+
+
+def test_a_stuck_thread_is_fenced_off_and_a_fresh_one_takes_its_place(
+    in_system: Run, gate: threading.Event
+) -> None:
+    async def main(system: ActorSystem) -> None:
+        one, other = system.start(ThreadPuppet), system.start(Puppet)
+        late: list[Any] = []
+        inside = threading.Event()
+
+        def block(puppet: Puppet) -> str:
+            inside.set()
+            gate.wait(20)
+            try:
+                other.tell("late")
+                other.kill()
+                with pytest.raises(ActorDied) as refused:
+                    puppet.link(other)
+                late.append(refused.value.reason)
+                with pytest.raises(ActorDied):
+                    puppet.spawn(Puppet)
+            finally:
+                late.append("over")
+            return "late answer"
+
+        asked = one.request(block)
+        await asyncio.to_thread(inside.wait, 20)
+        one.kill()
+        with pytest.raises(ActorDied):
+            await asked
+        fresh = system.start(ThreadPuppet)
+        assert await do(fresh, lambda puppet: "works") == "works"
+        gate.set()
+        await until(lambda: "over" in late)
+        assert late[0] == "killed"
+        await until(lambda: not system.scheduler.fenced_threads)
+        assert await do(other, lambda puppet: puppet.seen) == []
+        assert system.scheduler.fenced_sends == 2
+        assert system.scheduler.late_replies == 1
+        assert one.exit_reason == "killed"
+
+    in_system(main, threads=1)
+
+
+def test_a_stuck_thread_is_reported_when_the_system_stops(
+    in_system: Run, gate: threading.Event
+) -> None:
+    async def main(system: ActorSystem) -> None:
+        one = system.start(ThreadPuppet, _name="blocker")
+        inside = threading.Event()
+
+        def block(_puppet: Any) -> None:
+            inside.set()
+            gate.wait(20)
+
+        one.tell(block)
+        await asyncio.to_thread(inside.wait, 20)
+        report = await system.stop(timeout=0.2)
+        assert one.exit_reason == "shutdown"
+        assert any("a thread that blocks" in entry for entry in report.abandoned)
+        assert report.duration_s < 5
+
+    in_system(main, cancel_grace_s=0.1)
+
+
+def test_what_waits_behind_a_stuck_handler_goes_on_in_the_next_incarnation(
+    in_system: Run, dispatcher: str, gate: threading.Event
+) -> None:
+    """Nothing of it is lost, also not what a worker had been handed ahead."""
+    from puppets import PUPPETS
+
+    async def main(system: ActorSystem) -> None:
+        address = Address("worker", system)
+        parent = system.start(StartsChildren)
+        first = await parent.request((PUPPETS[dispatcher], address))
+        inside = threading.Event()
+
+        async def stick(_puppet: Any) -> None:
+            inside.set()
+            while not gate.is_set():
+                try:
+                    await asyncio.sleep(0.01)
+                except asyncio.CancelledError:
+                    continue
+
+        stuck = address.request(stick)
+        for number in range(40):
+            address.tell(number)
+        asked = address.request("asked")
+        await asyncio.to_thread(inside.wait, 20)
+        first.kill()
+        with pytest.raises(ActorDied):
+            await stuck
+        assert address.waiting == 41
+        second = await parent.request((PUPPETS[dispatcher], address))
+        assert await asked == "asked"
+        assert await seen(second, 41) == [*range(40), "asked"]
+        assert address.incarnation == 2
+        assert second.incarnation == 2
+
+    in_system(main, cancel_grace_s=0.2)
+
+
+class StartsChildren(Actor):
+    async def on_receive(self, message: Any) -> Any:
+        if isinstance(message, Exit):
+            return None
+        child, address = message
+        self.trap_exit = True
+        ref = await self.start_link(child, mailbox_to=address)
+        address.bind(ref)
+        return ref
