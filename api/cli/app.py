@@ -153,13 +153,17 @@ def cancel(
     /,
     *,
     reason: Annotated[str, Parameter(help="Why; it can be read back.")] = "cancelled by hand",
+    project: Annotated[
+        Path | None,
+        Parameter(help="The run's project file; needed if the process that ran it is gone."),
+    ] = None,
     store: StoreUrl = None,
     as_json: Json = False,
 ) -> int:
     """Cancel a stored run, wherever it runs. Harmless when it has ended."""
     from .stored import cancel_command
 
-    return cancel_command(store, workflow_id, reason=reason, as_json=as_json)
+    return cancel_command(store, workflow_id, reason=reason, file=project, as_json=as_json)
 
 
 @workflows.command

@@ -14,13 +14,15 @@ from agenticaiframework.actors import ActorSystem, AgenticError
 from agenticaiframework.patterns.engine import (
     EngineConfig,
     OrchestrationEngine,
+    UnknownName,
     WorkflowPage,
     WorkflowState,
     WorkflowStatus,
     WorkflowStream,
 )
 
-from .project import load_project
+from .project import ProjectDefinition, load_project
+from .project.build import Project, build_project
 from .run import run_to_the_end
 
 T = TypeVar("T")
@@ -30,18 +32,32 @@ class BadRequest(AgenticError, ValueError):
     """What was asked of a stored run cannot be done."""
 
 
-def with_engine(store: str | None, work: Callable[[OrchestrationEngine], Awaitable[T]]) -> T:
-    """Return what *work* returns, given an engine on *store* that runs nothing by itself."""
+def with_engine(
+    store: str | None,
+    work: Callable[[OrchestrationEngine], Awaitable[T]],
+    project: Project | None = None,
+) -> T:
+    """Return what *work* returns, given an engine on *store* (or *project*'s own engine)."""
+    if project is not None:
+        engine = project.engine
+    else:
+        engine = OrchestrationEngine(
+            EngineConfig() if store is None else EngineConfig(state_store=store)
+        )
 
     async def main() -> T:
-        async with ActorSystem(name="workflows"), OrchestrationEngine(_config(store)) as engine:
+        async with ActorSystem(name="workflows"), engine:
             return await work(engine)
 
     return asyncio.run(main())
 
 
-def _config(store: str | None) -> EngineConfig:
-    return EngineConfig() if store is None else EngineConfig(state_store=store)
+def read_project(store: str | None, file: Path) -> ProjectDefinition:
+    """Return the project in *file*, with *store* in the place of its own, if that is given."""
+    definition = load_project(file)
+    if store is None:
+        return definition
+    return definition.model_copy(update={"engine": {**definition.engine, "state_store": store}})
 
 
 def list_command(
@@ -120,9 +136,27 @@ def _print_status(status: WorkflowStatus) -> None:
     )
 
 
-def cancel_command(store: str | None, workflow_id: str, *, reason: str, as_json: bool) -> int:
-    """Cancel a stored run and print what that did."""
-    report = with_engine(store, lambda engine: engine.cancel_workflow(workflow_id, reason))
+def cancel_command(
+    store: str | None, workflow_id: str, *, reason: str, file: Path | None, as_json: bool
+) -> int:
+    """Cancel a stored run and print what that did.
+
+    A run whose process is gone is taken over for that, with the agents of the project in *file*.
+    """
+    project = None
+    if file is not None:
+        project = build_project(read_project(store, file), file.resolve().parent)
+    try:
+        report = with_engine(
+            store, lambda engine: engine.cancel_workflow(workflow_id, reason), project
+        )
+    except UnknownName as error:
+        if file is not None:
+            raise
+        raise BadRequest(
+            f"Nobody runs {workflow_id} any more. To end it in order, its agents are needed: "
+            f"agenticaiframework workflows cancel {workflow_id} --project FILE"
+        ) from error
     if as_json:
         print(json.dumps(_plain(report), indent=2, default=str))
     elif report.already_finished:
@@ -164,11 +198,7 @@ def resume_command(
     as_json: bool,
 ) -> int:
     """Let a stored run go on (from *step*, if given) and follow it to its end."""
-    definition = load_project(file)
-    if store is not None:
-        definition = definition.model_copy(
-            update={"engine": {**definition.engine, "state_store": store}}
-        )
+    definition = read_project(store, file)
 
     async def begin(engine: OrchestrationEngine) -> WorkflowStream:
         if step is None:

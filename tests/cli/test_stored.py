@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +139,35 @@ def test_a_run_that_has_ended_stays_as_it_is(
     assert desk.command("cancel", run["workflow_id"], "--reason", "enough") == 0
     assert "had ended already: completed" in capsys.readouterr().out
     assert desk.runs(capsys)[0]["state"] == "completed"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL is POSIX's")
+def test_a_run_whose_process_was_killed_is_cancelled_with_its_project(
+    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "hang.py").write_text(
+        "import asyncio\n"
+        "async def work(payload):\n"
+        "    print('working', flush=True)\n"
+        "    await asyncio.Event().wait()\n",
+        encoding="utf-8",
+    )
+    project = yaml.safe_load(Path(desk.file).read_text("utf-8"))
+    project["agents"] = {"worker": {"handler": "hang:work"}}
+    Path(desk.file).write_text(yaml.safe_dump(project), encoding="utf-8")
+    command = [sys.executable, "-m", "agenticaiframework", "run", desk.file, "-i", "n:=1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        while "working" not in running.stdout.readline():
+            assert running.poll() is None
+        running.kill()
+    (run,) = desk.runs(capsys)
+    cancel = ["cancel", run["workflow_id"], "--reason", "enough"]
+    assert desk.command(*cancel) == 2
+    assert "--project FILE" in capsys.readouterr().err
+    assert desk.command(*cancel, "--project", desk.file) == 0
+    (run,) = desk.runs(capsys)
+    assert (run["state"], run["reason"]) == ("cancelled", "enough")
 
 
 @pytest.mark.parametrize(
