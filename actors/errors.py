@@ -166,13 +166,16 @@ def near(name: str, known: Iterable[str]) -> str:
     return "None is known."
 
 
+DISPATCHERS = frozenset(("event_loop", "thread", "pinned", "process"))
+"""Where an actor's handler can run."""
+
+
 class UnknownDispatcher(AgenticError, ValueError):
     """An actor class names a dispatcher that does not exist."""
 
     def __init__(self, actor: str, dispatcher: str) -> None:
-        known = ("event_loop", "thread", "pinned", "process")
         super().__init__(
-            f"{actor} has dispatcher = {dispatcher!r}. {near(dispatcher, known)} "
+            f"{actor} has dispatcher = {dispatcher!r}. {near(dispatcher, DISPATCHERS)} "
             'For example: dispatcher = "thread"'
         )
         self.dispatcher = dispatcher

@@ -21,7 +21,14 @@ from loguru import logger as loguru_logger
 
 from . import lifecycle, links
 from .dead_letters import DeadLetters
-from .errors import NoSystem, RequestTimeout, StartFailed, SystemStopped
+from .errors import (
+    DISPATCHERS,
+    NoSystem,
+    RequestTimeout,
+    StartFailed,
+    SystemStopped,
+    UnknownDispatcher,
+)
 from .events import EventStream
 from .phase import DEAD, HELD, IDLE, OFFLOADED, STARTING, SUSPENDED
 from .reasons import NOPROC, SHUTDOWN
@@ -115,7 +122,7 @@ class ActorSystem:
         self._ready_queue = ready_queue
         self._scheduler: Scheduler | None = None
         self._stopping = False
-        self._stopped: asyncio.Future[StopReport] | None = None
+        self._stopped: asyncio.Task[StopReport] | None = None
         self._end_hooks: list[Callable[[Any, Any], object]] = []
         self._end_waiters: dict[Any, list[asyncio.Future[bool]]] = {}
         self._at_stop: list[Callable[[], Any]] = []
@@ -298,18 +305,26 @@ class ActorSystem:
         if scheduler is None:
             self._stopping = True
             return StopReport()
-        if self._stopped is not None:
-            return await asyncio.shield(self._stopped)
-        self._stopped = scheduler.loop.create_future()
-        self._stopping = True
+        if self._stopped is None:
+            self._stopping = True
+            limit = self.stop_timeout_s if timeout is None else timeout
+            # A task of its own: who gives up waiting, or is an actor and ends by this very stop,
+            # must not leave it half done.
+            self._stopped = scheduler.loop.create_task(
+                self._stop(scheduler, limit), name=f"{self.name}: stop"
+            )
+        return await asyncio.shield(self._stopped)
+
+    async def _stop(self, scheduler: Scheduler, timeout_s: float) -> StopReport:
         from .shutdown import shut_down
 
         try:
-            report = await shut_down(self, self.stop_timeout_s if timeout is None else timeout)
+            return await shut_down(self, timeout_s)
         finally:
             scheduler.closed = True
-        self._stopped.set_result(report)
-        return report
+            if _defaults.get(scheduler.loop) is self:
+                # The key is weak, but the system holds its loop.
+                del _defaults[scheduler.loop]
 
     def stop_blocking(self, timeout: float | None = None) -> StopReport:
         """Stop a system that runs in the background, from another thread, and join its thread."""
@@ -393,6 +408,8 @@ class ActorSystem:
         if scheduler is None:
             raise SystemStopped(self.name)
         ref = actor._ref
+        if actor.dispatcher not in DISPATCHERS:
+            raise UnknownDispatcher(ref.label, actor.dispatcher)
         actor._sched = ref._sched = scheduler
         if parent is not None:
             actor._parent = parent._ref
@@ -615,14 +632,10 @@ class ActorSystem:
         elif kind == "pinned":
             ext.pool = ThreadPool(actor._ref.label, 1)
             self._pools.append(ext.pool)
-        elif kind == "process":
+        else:
             from .processes import process_pool
 
             ext.pool = process_pool(self)
-        else:
-            from .errors import UnknownDispatcher
-
-            raise UnknownDispatcher(actor._ref.label, kind)
 
     def _thread_pool(self) -> JobRunner:
         if self._pool is None:

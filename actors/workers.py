@@ -109,7 +109,7 @@ class Job:
         if self.hook is not None:
             hook, args = self.hook
             try:
-                self.value = _complete(self.scheduler.loop, context.run(hook, *args))
+                self.value = context.run(_complete, self.scheduler.loop, hook, *args)
             except BaseException as error:
                 self.error = error
             return
@@ -145,7 +145,7 @@ class Job:
             if observer is not None:
                 receive = observer.on_deliver(actor, message, request, receive)
             try:
-                result = _complete(self.scheduler.loop, context.run(receive, message))
+                result = context.run(_complete, self.scheduler.loop, receive, message)
             except BaseException as error:
                 self.error = error
                 return
@@ -191,8 +191,9 @@ def _give_back(actor: Actor, item: Any) -> None:
             actor._sched.enqueue(actor._ref)
 
 
-def _complete(home: asyncio.AbstractEventLoop, result: Any) -> Any:
-    """Return the result of a handler; a coroutine is run to its end on a loop of this thread."""
+def _complete(home: asyncio.AbstractEventLoop, handler: Callable[..., Any], *args: Any) -> Any:
+    """Return the result of *handler*; a coroutine is run to its end on a loop of this thread."""
+    result = handler(*args)
     if result.__class__ is CoroutineType:
         return getattr(home, "run_apart", asyncio.run)(result)
     return result
