@@ -85,3 +85,25 @@ def find_cycle(edges: Mapping[str, Sequence[str]]) -> list[str] | None:
                 on_path.add(child)
                 branches.append(iter(edges.get(child, ())))
     return None
+
+
+_NEEDS = ("requires_", "needs_")
+
+
+def speaks_of(task: Any, field: str) -> bool:
+    """Tell whether a task that is text asks for what *field* names.
+
+    >>> speaks_of("Research AI trends and write report", "requires_research")
+    True
+    >>> speaks_of({"task": "Say hello"}, "requires_report")
+    False
+    """
+    if isinstance(task, Mapping):
+        task = cast(Mapping[str, Any], task).get("task")
+    if not isinstance(task, str):
+        return False
+    for prefix in _NEEDS:
+        if field.startswith(prefix):
+            wanted = field.removeprefix(prefix).replace("_", " ").lower()
+            return bool(wanted) and wanted in task.lower()
+    return False

@@ -15,10 +15,11 @@ from agenticaiframework.actors import near
 from .aggregation import aggregate
 from .definition import ConditionField, Definition, TargetField, Test
 from .definition import compile_condition as compiled
-from .delegation import Delegation, find_cycle, read_delegations
+from .delegation import Delegation, find_cycle, read_delegations, speaks_of
 from .drawing import Drawing
 from .errors import LimitReached, UnexpectedAnswer, work_failed
 from .execution import Execution
+from .expressions import compile_expression
 from .outcome import Completed, Outcome, Skipped
 from .pattern import OrchestrationPattern, PatternDefinition
 from .report import PartialResults
@@ -35,7 +36,9 @@ class DelegationRule(Definition):
     """When *parent* has answered and *condition* holds, its *children* get the task.
 
     The condition is evaluated over the fields of the task, overlaid with the fields that the root
-    and the parent returned; without one the rule always fires. With ``pick`` the children are asked
+    and the parent returned; without one the rule always fires. A task that is text has no fields:
+    where nobody returned one that the parent's rules ask for, ``task.requires_report`` holds if the
+    text speaks of a report. With ``pick`` the children are asked
     only if the parent's answer picks them: ``Delegate({"writer": "the introduction"})``, or a mapping
     with ``"delegate"``.
     """
@@ -69,6 +72,8 @@ class _Rule:
     condition: Test | None
     text: str
     pick: bool
+    asks: tuple[str, ...]
+    """The fields of the task that the condition is about."""
 
 
 class HierarchicalOrchestration(OrchestrationPattern):
@@ -130,6 +135,7 @@ class HierarchicalOrchestration(OrchestrationPattern):
                     None if condition is None else compiled(condition),
                     condition if isinstance(condition, str) else "",
                     rule.pick,
+                    _fields_asked(condition),
                 )
             )
         self._rules = rules
@@ -174,6 +180,13 @@ class HierarchicalOrchestration(OrchestrationPattern):
 
     def targets(self) -> Iterable[Target]:
         return self._targets
+
+    def spoken_of(self, parent: str, task: Any, fields: Mapping[str, Any]) -> dict[str, bool]:
+        """Return what a task that is text says about the fields that *parent*'s rules ask for."""
+        asked = {name for rule in self._rules.get(parent, ()) for name in rule.asks}
+        if asked & fields.keys():
+            return {}
+        return {name: True for name in asked if speaks_of(task, name)}
 
     async def coordinate(self, run: Execution) -> Any:
         spec = self._spec
@@ -271,6 +284,7 @@ class _Descent:
                 **_fields(task),
                 **_fields(outcome.value),
             }
+            fields.update(self._pattern.spoken_of(name, task, fields))
             try:
                 children = self._pattern.delegations(name, run, outcome.value, fields, task)
                 self._spend(name, len(children))
@@ -294,6 +308,14 @@ class _Descent:
     def _unique(self, name: str) -> str:
         count = self._counts[name] = self._counts.get(name, 0) + 1
         return name if count == 1 else f"{name}#{count}"
+
+
+def _fields_asked(condition: Any) -> tuple[str, ...]:
+    """Return the names in ``task.name`` of a condition that is an expression."""
+    if not isinstance(condition, str):
+        return ()
+    references = compile_expression(condition).references
+    return tuple(str(r.path[0]) for r in references if r.root == "task" and r.path)
 
 
 def _fields(value: Any) -> dict[str, Any]:

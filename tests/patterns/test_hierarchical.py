@@ -217,3 +217,27 @@ def test_a_rule_for_a_parent_that_is_never_reached_and_too_deep_a_tree_are_refus
     chain = [{"parent": f"p{n}", "children": [f"p{n + 1}"]} for n in range(4)]
     with pytest.raises(DefinitionError, match="4 levels deep, and max_depth is 3"):
         HierarchicalOrchestration("h", "p0", chain, max_depth=3)
+
+
+def test_a_text_task_reaches_the_children_that_it_speaks_of_when_the_root_gives_no_field(
+    cast: Any, sim: Any
+) -> None:
+    rules = [
+        {"parent": "boss", "children": ["a", "b"], "condition": "task.requires_research"},
+        {"parent": "boss", "children": ["c"], "condition": "task.requires_report"},
+    ]
+
+    async def main(system: ActorSystem) -> None:
+        for name in ("a", "b", "c"):
+            cast.agent(name, f"{name} did it")
+        hierarchy = HierarchicalOrchestration(name="h", root_agent="boss", delegation_rules=rules)
+        cast.agent("boss", "a plan in words")
+        assert set(await hierarchy.execute({"task": "Research AI and write report"})) == {
+            "boss", "a", "b", "c",
+        }  # fmt: skip
+        assert set(await hierarchy.execute("Just say hello")) == {"boss"}
+        # What the root returns decides alone, also by what it leaves out.
+        cast.agent("boss", {"requires_report": True})
+        assert set(await hierarchy.execute("Research AI and write report")) == {"boss", "c"}
+
+    sim(main)
