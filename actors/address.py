@@ -210,6 +210,9 @@ class Address:
                 self._lose(item, reason)
             return
         self._kept.extendleft(reversed(items))
+
+    def _ended(self) -> None:
+        """An incarnation is gone, and everybody who is to know has been told: start the next."""
         if self._kept and self.wanted is not None:
             self.wanted()
 

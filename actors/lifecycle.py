@@ -568,6 +568,9 @@ def finish(scheduler: Scheduler, actor: Actor) -> None:
         for request in ext.stop_requests:
             request.reply(None)
     system._ended(ref)
+    if ext is not None and ext.mailbox_to is not None:
+        # Last, so that nobody ever sees two incarnations of one address.
+        ext.mailbox_to._ended()
 
 
 def settle_leftovers(actor: Actor, ext: Any, reason: Any, never_started: bool) -> None:
