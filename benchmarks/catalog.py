@@ -17,6 +17,7 @@ class System:
     """One system: *module* is its plug-in in ``benchmarks/systems``.
 
     *requirements* are installed into an environment of its own; without any, it runs in that of the harness.
+    *outside* says that the work is done by another process than the one that samples it.
     *speed* scales the operations of every workload, so that a slow system takes as long as a fast one.
     """
 
@@ -29,6 +30,7 @@ class System:
     speed: float = 1.0
     options: Mapping[str, str] = field(default_factory=dict[str, str])
     note: str = ""
+    outside: bool = False
 
 
 SYSTEMS: tuple[System, ...] = (
@@ -93,6 +95,7 @@ SYSTEMS: tuple[System, ...] = (
         ("kernel", "memory", "supervision"),
         debian=("erlang-base",),
         note="Erlang/OTP gen_server and supervisor, as many schedulers as cores",
+        outside=True,
     ),
     System(
         "otp-1",
@@ -102,6 +105,7 @@ SYSTEMS: tuple[System, ...] = (
         debian=("erlang-base",),
         options={"schedulers": "1"},
         note="Erlang/OTP on one scheduler",
+        outside=True,
     ),
     System(
         "pykka",

@@ -34,8 +34,10 @@ def _load_package() -> None:
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
     """Return what the plug-in says to *request*: its workloads (``probe``) or one sample."""
+    from benchmarks.measure import use_clock
     from benchmarks.protocol import Job
 
+    use_clock(request.get("clock", "wall"))
     plugin = importlib.import_module(f"benchmarks.systems.{request['module']}")
     if request.get("probe"):
         options = request["options"]

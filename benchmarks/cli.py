@@ -50,6 +50,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--python", default=sys.executable, metavar="EXE", help="the Python to measure under"
     )
+    parser.add_argument(
+        "--clock",
+        default="wall",
+        choices=["wall", "cpu"],
+        help="cpu: count processor time only, for a machine that is busy with other things",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--svg", type=Path, metavar="FILE")
     return parser
@@ -97,13 +103,19 @@ def run(arguments: argparse.Namespace) -> int:
         # A run takes long; a directory that is not there should not be found out at its end.
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
-    machine = describe(python)
+    machine = {**describe(python), "clock": arguments.clock}
     probes: list[Probe] = []
     for system in systems:
         to_stderr(f"looking for {system.name}")
         probes.append(probe(system, python))
     samples = measure(
-        workloads, probes, python, rounds=rounds, smoke=arguments.smoke, progress=to_stderr
+        workloads,
+        probes,
+        python,
+        rounds=rounds,
+        smoke=arguments.smoke,
+        progress=to_stderr,
+        clock=arguments.clock,
     )
     to_stderr("")
     comparisons = [compare(workload, systems, samples) for workload in workloads]

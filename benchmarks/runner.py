@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from benchmarks.catalog import System
 from benchmarks.environments import Interpreter, executable, home, install_command
@@ -21,6 +21,9 @@ from benchmarks.workloads import Workload
 
 CHILD = Path(__file__).with_name("child.py")
 PROBE_TIMEOUT_S = 60.0
+
+Clock = Literal["wall", "cpu"]
+"""``cpu`` counts only the processor's time, for a machine that has other things to do."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,13 @@ def scratch_directory() -> Generator[Path, None, None]:
 
 
 def take_sample(
-    system: System, workload: Workload, python: Interpreter, *, smoke: bool, number: int
+    system: System,
+    workload: Workload,
+    python: Interpreter,
+    *,
+    smoke: bool,
+    number: int,
+    clock: Clock = "wall",
 ) -> Sample:
     """Take one sample; a failure is part of the result and never raises."""
     size = workload.size(smoke, system.speed)
@@ -127,6 +136,7 @@ def take_sample(
             "operations": size.operations,
             "actors": size.actors,
             "scratch": str(scratch),
+            "clock": clock,
         }
         try:
             answer = _ask_child(executable(system, python), request, workload.timeout_s)
@@ -151,19 +161,27 @@ def measure(
     rounds: int,
     smoke: bool,
     progress: Callable[[str], None],
+    clock: Clock = "wall",
 ) -> list[Sample]:
-    """Take *rounds* samples of every workload on every system that offers it, interleaved."""
+    """Take *rounds* samples of every workload on every system that offers it, interleaved.
+
+    By the clock ``cpu``, workloads that wait and systems that work in another process are left out.
+    """
     samples: list[Sample] = []
     for workload in workloads:
         able = [
             p.system
             for p in probes
-            if workload.name in p.workloads and workload.suite in p.system.suites
+            if workload.name in p.workloads
+            and workload.suite in p.system.suites
+            and (clock == "wall" or not (workload.waits or p.system.outside))
         ]
         for number in range(rounds):
             for system in in_turn(able, number):
                 progress(f"{workload.name}  round {number + 1}/{rounds}  {system.name}")
-                samples.append(take_sample(system, workload, python, smoke=smoke, number=number))
+                samples.append(
+                    take_sample(system, workload, python, smoke=smoke, number=number, clock=clock)
+                )
     return samples
 
 

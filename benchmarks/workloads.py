@@ -52,6 +52,8 @@ class Workload:
     goal: Goal | None = None
     timeout_s: float = 60.0
     scaled: bool = True
+    waits: bool = False
+    """Whether time passes in which the processor has nothing to do."""
 
     def size(self, smoke: bool, speed: float = 1.0) -> Size:
         """Return the size of a smoke run or of a full one, for a system of this *speed*."""
@@ -180,6 +182,7 @@ WORKLOADS: tuple[Workload, ...] = (
         "floor-loop",
         Goal(5.0),
         scaled=False,
+        waits=True,
     ),
     Workload(
         "idle",
@@ -303,6 +306,7 @@ WORKLOADS: tuple[Workload, ...] = (
         "floor-asyncio",
         Goal(0.060),
         scaled=False,
+        waits=True,
     ),
     Workload(
         "steps",
@@ -335,6 +339,7 @@ WORKLOADS: tuple[Workload, ...] = (
         Goal(0.060),
         timeout_s=120.0,
         scaled=False,
+        waits=True,
     ),
     Workload(
         "durable",
@@ -345,6 +350,7 @@ WORKLOADS: tuple[Workload, ...] = (
         Size(20),
         "floor-commit",
         Goal(2.0, times_floor=True),
+        waits=True,
     ),
     Workload(
         "durable-100",
@@ -355,6 +361,7 @@ WORKLOADS: tuple[Workload, ...] = (
         Size(100, 20, least=40),
         "floor-group-commit",
         Goal(10_000),
+        waits=True,
     ),
     Workload(
         "recovery",
@@ -367,6 +374,7 @@ WORKLOADS: tuple[Workload, ...] = (
         Goal(1.0),
         timeout_s=120.0,
         scaled=False,
+        waits=True,
     ),
     Workload(
         "parked",

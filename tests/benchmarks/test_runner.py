@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ FAKE = '''
 """A plug-in that does what its workloads' names say."""
 
 import os, subprocess, sys, time
+from benchmarks.measure import now
 from benchmarks.protocol import Outcome, check
 
 DISTRIBUTIONS = ()
@@ -45,7 +47,12 @@ def leave(job):
     threading.Thread(target=time.sleep, args=(600,)).start()
     return Outcome({"per_s": 1.0})
 
-WORKLOADS = {"count": count, "wrong": wrong, "hang": hang, "leave": leave}
+def sleep(job):
+    started = now()
+    time.sleep(0.2)
+    return Outcome({"slept_s": now() - started})
+
+WORKLOADS = {"count": count, "wrong": wrong, "hang": hang, "leave": leave, "sleep": sleep}
 '''
 
 SYSTEM = System("fake", "peer", "fake", ("kernel",), options={"flavour": "sweet"})
@@ -75,7 +82,7 @@ def work(name: str, timeout_s: float = 30.0) -> Workload:
 
 def test_a_probe_tells_workloads_and_versions(fake: System, here: Interpreter) -> None:
     found = probe(fake, here)
-    assert found.workloads == {"count", "wrong", "hang", "leave"}
+    assert found.workloads == {"count", "wrong", "hang", "leave", "sleep"}
     assert found.versions == {"fake": "sweet"}
     assert not found.missing
 
@@ -126,6 +133,25 @@ def _ends(pid: int) -> bool:
             return True  # dead, and nobody has asked for its exit code
         time.sleep(0.01)
     return False
+
+
+def test_processor_time_does_not_count_waiting(fake: System, here: Interpreter) -> None:
+    wall = take_sample(fake, work("sleep"), here, smoke=True, number=0)
+    busy = take_sample(fake, work("sleep"), here, smoke=True, number=0, clock="cpu")
+    assert wall.figures["slept_s"] >= 0.2
+    assert busy.figures["slept_s"] < 0.2
+
+
+def test_by_processor_time_what_waits_or_works_elsewhere_is_left_out(
+    fake: System, here: Interpreter
+) -> None:
+    outside = replace(fake, name="outside", outside=True)
+    probes = [Probe(s, frozenset({"count", "sleep"})) for s in (fake, outside)]
+    workloads = [work("count"), replace(work("sleep"), waits=True)]
+    taken = measure(
+        workloads, probes, here, rounds=1, smoke=True, progress=lambda _: None, clock="cpu"
+    )
+    assert [(sample.workload, sample.system) for sample in taken] == [("count", "fake")]
 
 
 def test_a_thread_that_a_system_leaves_behind_holds_nothing_up(
