@@ -39,6 +39,8 @@ class EngineConfig(Definition):
     durability: Durability = Durability.FULL
     recover_on_start: bool = False
     """Whether the first use of the engine picks up what a dead process left."""
+    recover_every_seconds: Seconds | None = None
+    """How often runs of engines that have died meanwhile are looked for; None: only when told to."""
     changed_definition: Literal["old", "new", "fail"] = "fail"
     """How a run goes on that was started with another definition than its name stands for now."""
     lease_seconds: Seconds = 30.0

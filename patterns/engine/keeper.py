@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 POLL: Final = "poll"
 RENEW: Final = "renew"
 PURGE: Final = "purge"
+RECOVER: Final = "recover"
 
 PURGE_EVERY_S: Final = 60.0
 Opening: TypeAlias = tuple[tuple[EventKind, Any], ...]
@@ -79,6 +80,8 @@ class Keeper(Actor):
         self.send_interval(config.poll_seconds, POLL)
         if config.retention is not None:
             self.send_interval(PURGE_EVERY_S, PURGE)
+        if config.recover_every_seconds is not None:
+            self.send_interval(config.recover_every_seconds, RECOVER)
 
     async def close(self) -> None:
         """Give the engine's runs up, so that others may go on with them, and close the store."""
@@ -97,6 +100,8 @@ class Keeper(Actor):
                 retention = self._core.config.retention
                 if retention is not None:
                     await self.store.purge(retention)
+            elif message == RECOVER:
+                await self.recover()
             elif isinstance(message, Reload):
                 await self._reload(message.run)
         except StoreError as error:
@@ -150,11 +155,13 @@ class Keeper(Actor):
         changed: list[str] = []
         failed: dict[str, str] = {}
         given_up: list[Lease] = []
+        seen: set[str] = set()
         while True:
             leases = await self.store.claim_abandoned(self.owner, BATCH)
-            fresh = [lease for lease in leases if lease.run_id not in changed and lease.run_id not in failed]
+            fresh = [lease for lease in leases if lease.run_id not in seen]
             if not fresh:
                 break
+            seen.update(lease.run_id for lease in fresh)
             ids = [lease.run_id for lease in fresh]
             rows = await self.store.load_runs(ids)
             journals = await self.store.read_journals(ids)
@@ -179,7 +186,7 @@ class Keeper(Actor):
         return RecoveryReport(tuple(recovered), tuple(changed), failed)
 
     async def _set_going(
-        self, run: Run, row: RunRow, opening: Opening = ()
+        self, run: Run, row: RunRow, opening: Opening = (), *, bypass: bool = False
     ) -> None:
         """Start a run that was read from the store."""
         run.bound = self._core.setup.bind(run.plan)
@@ -188,7 +195,8 @@ class Keeper(Actor):
             run.cancel = Cancellation(row.cancel_reason, graceful=False, compensate=True)
         if any(step.kind == WAIT for step in run.plan.steps):
             run.signals = list(await self.store.pending_signals(run.id))
-        self._tell(Start(run, opening=opening))
+        # A part of another run counts as running with that, and must not wait behind it for a turn.
+        self._tell(Start(run, opening=opening, bypass=bypass or row.parent is not None))
 
     async def claim(
         self,
@@ -196,6 +204,8 @@ class Keeper(Actor):
         choice: str | None,
         opening: Opening,
         definition: WorkflowDefinition | None = None,
+        *,
+        bypass: bool = False,
     ) -> Run:
         """Take one run, whatever its state, and let it go on after the events of *opening*.
 
@@ -210,21 +220,25 @@ class Keeper(Actor):
             await self.store.release(lease)
             raise
         run.lease = lease
-        await self._set_going(run, row, (*changes, *opening))
+        await self._set_going(run, row, (*changes, *opening), bypass=bypass)
         return run
 
-    async def pick_up(self, run_id: str) -> Run | None:
-        """Go on with a stored run, or return the one that has ended; None if there is none."""
+    async def pick_up(self, run_id: str) -> tuple[Run | None, bool]:
+        """Return a stored run, and whether it goes on here from now on.
+
+        It does if nobody alive holds it. One that has ended, or that another engine runs, is
+        returned as it stands; None if there is none.
+        """
         try:
             row = await self.store.load_run(run_id)
+            if not row.finished:
+                try:
+                    return await self.claim(run_id, "old", (), bypass=True), True
+                except RunHeld:
+                    pass
+            return await self.read(run_id), False
         except UnknownRun:
-            return None
-        if row.finished:
-            return await self.read(run_id)
-        try:
-            return await self.claim(run_id, "old", ())
-        except RunHeld:
-            return await self.read(run_id)
+            return None, False
 
     async def read(self, run_id: str) -> Run:
         """Return a stored run as it stands, without taking it. Raises `UnknownRun`."""

@@ -11,13 +11,20 @@ from agenticaiframework.actors import ActorDied
 from ..target import target_name
 from .coordinator import Cancellation
 from .core import CancelRun, EngineCore, Start
-from .errors import EngineStopped, WorkflowCancelled, WorkflowExists, WorkflowFailed
+from .errors import (
+    EngineStopped,
+    WorkflowCancelled,
+    WorkflowExists,
+    WorkflowFailed,
+    WorkflowLost,
+)
 from .run import Run
 from .status import WorkflowState
 
 if TYPE_CHECKING:
     from agenticaiframework.actors import Request
 
+    from .keeper import Keeper
     from .plan import Plan
     from .setup import Setup
 
@@ -114,29 +121,79 @@ async def run_nested(setup: Setup, plan: Plan, payload: Any, context: Mapping[st
     core = setup.core()
     parent_id = context.get("workflow_id")
     parent = core.runs.get(parent_id) if isinstance(parent_id, str) else None
-    run_id = None
-    if parent is not None and parent.persist:
-        # The same attempt, repeated after a crash, finds the run that it had begun.
-        run_id = str(context["idempotency_key"])
-        found = core.runs.get(run_id)
-        if found is None and core.keeper is not None:
-            found = await core.keeper.pick_up(run_id)
-        if found is not None:
-            return await attend(core, found, follow(core, found))
+    if parent is not None and parent.persist and core.keeper is not None:
+        return await _run_stored_part(setup, core, core.keeper, plan, payload, context, parent)
+    run = _make_part(setup, core, plan, payload, context, parent, None)
+    request = follow(core, run)
+    launch(core, Start(run, bypass=parent is not None))
+    return await attend(core, run, request)
+
+
+def _make_part(
+    setup: Setup,
+    core: EngineCore,
+    plan: Plan,
+    payload: Any,
+    context: Mapping[str, Any],
+    parent: Run | None,
+    run_id: str | None,
+) -> Run:
     run = make_run(
         setup,
         core,
         plan,
         payload,
         run_id=run_id,
-        persist=parent is not None and parent.persist,
-        parent=parent.id if parent is not None else None,
+        persist=run_id is not None,
+        parent=None if parent is None else parent.id,
     )
     if core.tracer is not None:
         run.parent_span = core.tracer.find(context.get("span_id"))
-    request = follow(core, run)
-    launch(core, Start(run, bypass=parent is not None))
-    return await attend(core, run, request)
+    return run
+
+
+async def _run_stored_part(
+    setup: Setup,
+    core: EngineCore,
+    keeper: Keeper,
+    plan: Plan,
+    payload: Any,
+    context: Mapping[str, Any],
+    parent: Run,
+) -> Any:
+    """Return the result of a stored workflow that is a part of the stored run *parent*.
+
+    Its id follows from the attempt. So the same attempt, repeated after a crash, finds the run that
+    it had begun: ended, to be gone on with, or in the hands of another engine that is waited for.
+    """
+    run_id = str(context["idempotency_key"])
+    while True:
+        run = core.runs.get(run_id)
+        here = run is not None and not run.over
+        if run is None or run.state is WorkflowState.INTERRUPTED:
+            run, here = await keeper.pick_up(run_id)
+        if run is None:
+            run = _make_part(setup, core, plan, payload, context, parent, run_id)
+            follow_up = follow(core, run)
+            launch(core, Start(run, bypass=True))
+        elif here or run.over:
+            follow_up = follow(core, run)
+        else:
+            await asyncio.sleep(core.config.poll_seconds)
+            continue
+        try:
+            return await follow_up
+        except WorkflowLost:
+            # Another engine has it now; so it has, or will have, the parent, unless that stays here.
+            if not parent.over:
+                continue
+            raise
+        except asyncio.CancelledError:
+            # Only who wants the parent stopped wants its parts stopped. A parent whose coordinator
+            # died, or that another engine took, finds them again.
+            if not parent.over and parent.ref is not None and parent.ref.is_alive():
+                await cancel_with_caller(core, run)
+            raise
 
 
 def ending_of(run: Run) -> BaseException:

@@ -856,3 +856,45 @@ def test_until_helper_reports_what_it_saw(opened: OpenEngine, cast: Cast) -> Non
             assert (await until(e, "w", "completed")).progress == 100
 
     run_in_virtual_time(main)
+
+
+def test_a_killed_coordinator_finds_its_nested_workflow_again(
+    opened: OpenEngine, cast: Cast
+) -> None:
+    cast.agent("a", "A")
+    cast.slow("b", 10, "B")
+
+    async def main() -> None:
+        async with opened() as e:
+            system = ActorSystem.current()
+            flow = steps({"id": "n", "workflow": steps("a", "b")})
+            await e.start_workflow(workflow=flow, workflow_id="w")
+            waiting = asyncio.create_task(e.wait("w"))
+            await asyncio.sleep(1)
+            victims = [r for r in system.actors() if r.actor_class.__name__ == "Coordinator"]
+            assert len(victims) == 2
+            [outer] = [r for r in victims if r._actor.run.id == "w"]
+            outer.kill()
+            assert await waiting == {"n": {"a": "A", "b": "B"}}
+
+    run_in_virtual_time(main)
+    assert cast.asked == ["a", "b"]
+
+
+def test_cancelling_a_stored_run_cancels_the_workflow_in_it(
+    opened: OpenEngine, cast: Cast
+) -> None:
+    cast.slow("b", 100)
+
+    async def main() -> None:
+        async with opened() as e:
+            flow = steps({"id": "n", "workflow": steps("b")})
+            await e.start_workflow(workflow=flow, workflow_id="w")
+            await asyncio.sleep(1)
+            await e.cancel_workflow("w")
+            await asyncio.sleep(1)
+            listed = await e.list_workflows(state="cancelled")
+            assert {w.workflow_id for w in listed} == {"w", "w:n:1"}
+
+    run_in_virtual_time(main)
+    assert cast.stopped == ["b"]
