@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from threading import get_ident
 from typing import Any
 
 from agenticaiframework.actors import ActorDied, ActorSystem, Agent, near
@@ -91,6 +92,8 @@ def speaker(roster: Roster, name: str | None, system: ActorSystem) -> set[str]:
     if name is None:
         return set()
     members = {member.name for member in roster.find(name)}
-    running = system.scheduler.current
+    scheduler = system.scheduler
+    # Seen from another thread, whose handler runs on the loop means nothing.
+    running = scheduler.current if get_ident() == scheduler.thread else None
     own = None if running is None else running.actor_ref.name
     return {own} if own is not None and own in members else members

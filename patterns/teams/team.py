@@ -36,8 +36,8 @@ from .task import TaskJob
 from .team_actor import Begin, Busy, History, Said, TeamActor
 from .workflow import TeamStep, WorkflowJob, read_workflow
 
-STARTS = 3
-"""How often some work is handed to the team's actor before it counts as unavailable."""
+TRIES = 3
+"""How often the team's actor is asked, if it dies meanwhile, before it counts as unavailable."""
 
 
 class AgentTeam:
@@ -281,22 +281,29 @@ class AgentTeam:
 
     async def _begin(self, execution: Execution) -> ActorRef[Any]:
         """Have the team's actor start the coordinator of *execution*, and return its ref."""
-        home = self.address(execution.system)
         begin = Begin(execution)
-        for attempt in range(1, STARTS + 1):
+        try:
+            ref: ActorRef[Any] = await self._ask_actor(begin, execution.system)
+            return ref
+        except BaseException:
+            if begin.coordinator is not None:
+                await stop_execution(execution, begin.coordinator)
+            raise
+
+    async def _ask_actor(self, message: Any, system: ActorSystem) -> Any:
+        """Return the answer of the team's actor, also if it dies before it comes to the message.
+
+        What it is asked may be asked again: it has begun nothing if it has not answered.
+        """
+        home = self.address(system)
+        for attempt in range(1, TRIES + 1):
             try:
-                ref: ActorRef[Any] = await home.request(begin)
-                return ref
+                return await home.request(message)
             except ActorDied as error:
-                # It died before it had begun anything, so another try repeats nothing.
-                if attempt == STARTS or home.closed is not None:
+                if attempt == TRIES or home.closed is not None:
                     raise TeamError(
                         self.name, f"cannot work: its actor is gone ({error.reason!r})."
                     ) from error
-            except BaseException:
-                if begin.coordinator is not None:
-                    await stop_execution(execution, begin.coordinator)
-                raise
         raise AssertionError("the last try returns or raises")
 
     # -- communication -------------------------------------------------------------------------
@@ -349,7 +356,7 @@ class AgentTeam:
     async def history(self, channel: str | None = None) -> list[TeamMessage]:
         """Return the latest messages of *channel*, the oldest first."""
         wanted = channel or self._communication.default
-        messages: list[TeamMessage] = await self.address().request(History(wanted))
+        messages: list[TeamMessage] = await self._ask_actor(History(wanted), ActorSystem.current())
         return messages
 
     def _deliver(
@@ -372,7 +379,7 @@ class AgentTeam:
     async def busy(self) -> dict[str, int]:
         """Return how many turns each member is taking at this moment."""
         names = tuple(dict.fromkeys(member.name for member in self.members))
-        turns: dict[str, int] = await self.address().request(Busy(names))
+        turns: dict[str, int] = await self._ask_actor(Busy(names), ActorSystem.current())
         return turns
 
     async def stop(self, reason: Any = "normal", timeout: float | None = None) -> None:

@@ -82,12 +82,13 @@ class TeamActor(Actor):
     def on_receive(self, message: Any) -> Any:
         match message:
             case TakeSeat(members, holder):
-                return self._seats.take(members, holder)
+                # The news of the holder's end may have overtaken this.
+                if self._is_wanted():
+                    return self._seats.take(members, holder)
             case LeaveSeat(name, holder):
                 self._seats.leave(name, holder)
             case Begin(execution):
-                request = self.current_request
-                if request is not None and request.asker_waiting:
+                if self._is_wanted():
                     message.coordinator = self.spawn(TeamCoordinator, execution, self.actor_ref)
                     return message.coordinator
             case Exit(ref, _):
@@ -102,6 +103,11 @@ class TeamActor(Actor):
                 # Nothing else is ever sent here by a team; a stray message is no reason to crash.
                 self.system.dead_letter(message, self.actor_ref.label, "not a team's message")
         return None
+
+    def _is_wanted(self) -> bool:
+        """Whether somebody still waits for the answer to the message that is being handled."""
+        request = self.current_request
+        return request is not None and request.asker_waiting
 
 
 class TeamCoordinator(StreamedCoordinator):

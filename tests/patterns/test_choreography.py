@@ -241,9 +241,7 @@ def test_a_start_event_lets_a_choreography_stand_where_an_agent_can(
 ) -> None:
     async def main(system: Any) -> None:
         cast.agent("a", "did it")
-        choreography = ChoreographyOrchestration(
-            "c", event_handlers={"go": "a"}, start_event="go"
-        )
+        choreography = ChoreographyOrchestration("c", event_handlers={"go": "a"}, start_event="go")
         assert (await choreography.ask({"x": 1})).results == {"a": "did it"}
         bare = ChoreographyOrchestration("c", event_handlers={"go": "a"})
         with pytest.raises(PatternFailed, match="start_event"):

@@ -57,7 +57,9 @@ def forms(target: Any) -> list[Any]:
         SequentialOrchestration("seq", [target]),
         ParallelOrchestration("par", [target, lambda p: p]),
         ParallelOrchestration("par", [{"agent": target, "retry": 3}], max_concurrency=1),
-        HierarchicalOrchestration("hier", lambda p: p, [{"parent": "<lambda>", "children": [target]}]),
+        HierarchicalOrchestration(
+            "hier", lambda p: p, [{"parent": "<lambda>", "children": [target]}]
+        ),
         LoopOrchestration("loop", target, until="false"),
         RouterOrchestration("route", [{"agent": target}]),
         SequentialOrchestration("deep", [ParallelOrchestration("in", [target])]),
@@ -298,9 +300,7 @@ def test_leaving_a_stream_cancels_the_execution(how: str, sim: Any) -> None:
                 events.append(event)
                 if isinstance(event, Started):
                     await working.started.wait()
-                    (ref,) = [
-                        r for r in system.actors() if "Coordinator" in r.actor_class.__name__
-                    ]
+                    (ref,) = [r for r in system.actors() if "Coordinator" in r.actor_class.__name__]
                     ref.kill()
             assert isinstance(events[-1], Finished)
             assert isinstance(events[-1].outcome.cause, CoordinatorLost)

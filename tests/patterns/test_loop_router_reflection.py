@@ -160,7 +160,9 @@ def test_a_route_behind_the_default_is_refused() -> None:
 def test_the_maker_works_on_until_the_reviewer_accepts(cast: Any, sim: Any) -> None:
     async def main(system: Any) -> None:
         def make(payload: Any) -> str:
-            return "v1" if payload == "essay" else f"v{payload['round']} after {payload['feedback']}"
+            return (
+                "v1" if payload == "essay" else f"v{payload['round']} after {payload['feedback']}"
+            )
 
         def review(payload: Any) -> Any:
             return {"approved": True} if payload["draft"].startswith("v2") else "too short"
@@ -180,7 +182,9 @@ def test_reflection_ends_after_its_rounds(cast: Any, sim_once: Any) -> None:
         cast.agent("writer", "draft")
         cast.agent("critic", {"score": 3})
         options: Any = {"accept": "output.score > 8", "max_rounds": 2}
-        assert await ReflectionOrchestration("r", "writer", "critic", **options).execute(1) == "draft"
+        assert (
+            await ReflectionOrchestration("r", "writer", "critic", **options).execute(1) == "draft"
+        )
         assert cast.asked == ["writer", "critic"] * 2
         with pytest.raises(LimitReached, match="limit of 2 rounds"):
             await ReflectionOrchestration(

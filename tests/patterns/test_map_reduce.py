@@ -97,7 +97,10 @@ def test_chunks_and_batches_bound_what_is_kept(sim_once: Any) -> None:
 
 
 @given(
-    st.integers(0, 60), st.integers(1, 5), st.one_of(st.none(), st.integers(2, 5)), st.integers(1, 9)
+    st.integers(0, 60),
+    st.integers(1, 5),
+    st.one_of(st.none(), st.integers(2, 5)),
+    st.integers(1, 9),
 )
 def test_grouping_makes_no_difference_to_a_merge(
     items: int, concurrency: int, batch: int | None, seed: int

@@ -298,9 +298,7 @@ def test_a_bucket_never_gives_more_than_rate_times_time_plus_burst(
 # -- bulkhead --------------------------------------------------------------------------------------
 
 
-def test_a_bulkhead_lets_so_many_in_queues_some_and_refuses_the_rest(
-    cast: Any, sim: Any
-) -> None:
+def test_a_bulkhead_lets_so_many_in_queues_some_and_refuses_the_rest(cast: Any, sim: Any) -> None:
     async def main(system: ActorSystem) -> None:
         inside: list[int] = []
         most: list[int] = []

@@ -99,9 +99,7 @@ def test_a_saga_stopped_from_outside_is_undone_before_the_caller_goes_on(
 
         saga: Any = trip(cast, car)
         pattern = SequentialOrchestration("outer", [saga]) if how == "nested" else saga
-        task = asyncio.ensure_future(
-            pattern.execute("me", timeout=5 if how == "timeout" else None)
-        )
+        task = asyncio.ensure_future(pattern.execute("me", timeout=5 if how == "timeout" else None))
         await started.wait()
         if how in ("cancel", "nested"):
             task.cancel()

@@ -75,7 +75,9 @@ def test_the_first_missing_key_is_an_error_that_names_it_and_nobody_is_asked(
 def test_input_that_is_no_mapping_goes_whole_to_the_first_step(cast: Any, sim_once: Any) -> None:
     async def main(system: Any) -> None:
         cast.echoes("a")
-        pipeline = SequentialOrchestration(name="p", steps=[{"agent": "a", "input_key": "document"}])
+        pipeline = SequentialOrchestration(
+            name="p", steps=[{"agent": "a", "input_key": "document"}]
+        )
         assert await pipeline.execute("text") == "a(text)"
 
     sim_once(main)

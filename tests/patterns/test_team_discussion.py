@@ -54,7 +54,11 @@ def test_agreeing_joins_the_position_stated_last(cast: Any, sim_once: Any) -> No
     async def main(system: ActorSystem) -> None:
         team = panel(cast, ann={"position": "blue"}, bob={"agree": True}, cid={"agree": True})
         discussion = await team.discuss("colour?")
-        assert (discussion.decision, discussion.ended, discussion.rounds) == ("blue", "consensus", 1)
+        assert (discussion.decision, discussion.ended, discussion.rounds) == (
+            "blue",
+            "consensus",
+            1,
+        )
         assert discussion.tally.votes == {"blue": ("ann", "bob", "cid")}
 
     sim_once(main)
@@ -75,7 +79,9 @@ def test_a_vote_decides_after_the_last_round(cast: Any, sim_once: Any) -> None:
         team = panel(cast, config, ann="yes", bob="no", cid=" YES")
         discussion = await team.discuss("?", max_rounds=2)
         assert (discussion.decision, discussion.ended, discussion.rounds) == ("yes", "vote", 2)
-        strict = panel(cast, TeamConfig(decision_making="vote", quorum=3), ann="a", bob="a", cid="b")
+        strict = panel(
+            cast, TeamConfig(decision_making="vote", quorum=3), ann="a", bob="a", cid="b"
+        )
         assert (await strict.discuss("?", max_rounds=1)).ended == "rounds"
         tied = panel(cast, config, ann="a", bob="b")
         assert (await tied.discuss("?", max_rounds=1)).decision is None
@@ -163,7 +169,10 @@ def test_members_that_cannot_speak_are_told_and_the_others_decide(cast: Any, sim
         )  # fmt: skip
         discussion = await team.discuss("?", max_rounds=4)
         assert (discussion.decision, discussion.ended, discussion.rounds) == ("yes", "consensus", 1)
-        assert {n: type(o) for n, o in discussion.missing.items()} == {"bob": Failed, "cid": TimedOut}
+        assert {n: type(o) for n, o in discussion.missing.items()} == {
+            "bob": Failed,
+            "cid": TimedOut,
+        }
         mute = panel(cast, bob=boom)
         with pytest.raises(PatternFailed, match="nobody could speak in round 1"):
             await mute.discuss("?")

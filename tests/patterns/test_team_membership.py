@@ -198,7 +198,9 @@ def test_a_team_is_data_and_a_picture() -> None:
     team = desk(max_members=3, retry=2)
     team.assign_agent("ann", role="researcher")
     team.assign_agent("bob", role="writer")
-    team.configure_handoffs([AgentHandoff(from_role="researcher", to_role="writer", trigger="done")])
+    team.configure_handoffs(
+        [AgentHandoff(from_role="researcher", to_role="writer", trigger="done")]
+    )
     data = team.to_dict()
     assert data == {
         "name": "desk",

@@ -30,7 +30,12 @@ class Room:
         self.heard: dict[str, list[TeamMessage]] = {}
         self.agents: dict[str, Agent] = {}
         self.team = AgentTeam("room", roles=[AgentRole(name=r) for r in ("asker", "answerer")])
-        for name, role in {"a1": "asker", "a2": "asker", "b1": "answerer", "b2": "answerer"}.items():
+        for name, role in {
+            "a1": "asker",
+            "a2": "asker",
+            "b1": "answerer",
+            "b2": "answerer",
+        }.items():
             self.heard[name] = []
             agent = self.agents[name] = Agent(name, handler=echo)
             agent.on_message(self.listener(name))
@@ -174,7 +179,9 @@ def test_a_message_waits_while_its_reader_is_restarted(sim: Any) -> None:
         room = Room()
         supervisor = AgentSupervisor(
             name="s",
-            restart_policy=RestartPolicy(max_restarts=3, initial_delay_ms=1000, backoff_type="fixed"),
+            restart_policy=RestartPolicy(
+                max_restarts=3, initial_delay_ms=1000, backoff_type="fixed"
+            ),
         )
         supervisor.add_child("b1", room.agents["b1"])
         await supervisor.start()

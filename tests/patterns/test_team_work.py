@@ -66,9 +66,7 @@ STEPS = [
 # -- tasks -----------------------------------------------------------------------------------------
 
 
-def test_the_coordinator_sees_the_task_first_and_the_others_contribute(
-    cast: Any, sim: Any
-) -> None:
+def test_the_coordinator_sees_the_task_first_and_the_others_contribute(cast: Any, sim: Any) -> None:
     async def main(system: ActorSystem) -> None:
         team = team_of(cast, an=lambda p: asyncio.sleep(5, "insight"))
         result = await team.execute_task("report", coordinator="researcher")
@@ -431,9 +429,7 @@ def test_a_member_lost_for_good_is_replaced_by_another_of_its_role(cast: Any, si
     sim(main)
 
 
-def test_without_another_of_the_role_the_result_says_what_is_missing(
-    cast: Any, sim: Any
-) -> None:
+def test_without_another_of_the_role_the_result_says_what_is_missing(cast: Any, sim: Any) -> None:
     async def main(system: ActorSystem) -> None:
         team = team_of(cast)
         supervisor = await lose(cast, "an")
