@@ -249,7 +249,10 @@ class Scheduler:
         try:
             while ready:
                 if credits <= 0:
-                    if clock() > deadline:
+                    now = clock()
+                    # A clock that stands still is a simulated one: the loop must get its turn there
+                    # too, or two actors that keep each other busy would shut out everything else.
+                    if now > deadline or now == began:
                         break
                     credits = CHECK_EVERY
                 cell = next_ready()
