@@ -50,9 +50,7 @@ def pip(*arguments: str, check: bool = True) -> int:
         if inside.exists()
         else [sys.executable, "-m", "pip", "--python", PYTHON]
     )
-    return run(
-        *command, "install", "--quiet", "--disable-pip-version-check", *arguments, check=check
-    )
+    return run(*command, "install", "-qq", "--disable-pip-version-check", *arguments, check=check)
 
 
 def make_environment() -> None:
