@@ -129,6 +129,8 @@ class PostgresBackend(PostgresReads):
             except (errors.DeadlockDetected, errors.SerializationFailure):
                 if attempt == ATTEMPTS:
                     raise
+                # Let the other one pass, else both fall back into the same embrace.
+                self._execute("SELECT pg_sleep(%s)", 0.03 * attempt)
             except psycopg.OperationalError:
                 cut = self._connection is not None and self._connection.broken
                 if not cut or self._in_doubt or attempt > 1:

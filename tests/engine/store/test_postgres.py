@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -32,19 +33,24 @@ def cut_connections(medium: Medium) -> int:
     )
 
 
-def raw(medium: Medium) -> Any:
+@contextmanager
+def transaction(medium: Medium) -> Iterator[Any]:
+    """Another process's connection; closed, and with that rolled back, whatever happens."""
     import psycopg
 
     connection = psycopg.connect(os.environ[POSTGRES_VARIABLE])
-    connection.execute(f"SET search_path TO {medium.schema}".encode())
-    connection.commit()
-    return connection
+    try:
+        connection.execute(f"SET search_path TO {medium.schema}".encode())
+        connection.commit()
+        yield connection
+    finally:
+        connection.close()
 
 
 async def until_waiting_for_a_lock(medium: Medium) -> None:
     """Return when a connection of a store waits for somebody's lock."""
     async with asyncio.timeout(20):
-        while not medium.run_sql(  # noqa: ASYNC110
+        while not medium.run_sql(
             "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
             "AND application_name = 'agenticaiframework'"
         ):
@@ -122,15 +128,13 @@ def test_a_claim_waits_for_the_append_that_is_being_committed(postgres: Medium) 
             await store.retire(owner)
             heir = await store.register("heir", 60)
             # What the batch's function holds while it commits.
-            batch = raw(postgres)
-            batch.execute("SELECT 1 FROM runs WHERE run_id = 'run-1' FOR KEY SHARE")
-            claiming = asyncio.create_task(store.claim(heir, "run-1"))
-            await until_waiting_for_a_lock(postgres)
-            batch.execute(
-                'INSERT INTO journal SELECT run, 2, 1, 5, \'[["late","",0,1]]\' FROM runs'
-            )
-            batch.commit()
-            batch.close()
+            with transaction(postgres) as batch:
+                batch.execute("SELECT 1 FROM runs WHERE run_id = 'run-1' FOR KEY SHARE")
+                claiming = asyncio.create_task(store.claim(heir, "run-1"))
+                await until_waiting_for_a_lock(postgres)
+                late = b'[["late","",0,1]]'
+                batch.execute("INSERT INTO journal SELECT run, 2, 1, 5, %s FROM runs", [late])
+                batch.commit()
             assert (await claiming).next_seq == 3
             journal = await store.read_journal("run-1")
             assert [entry.kind for entry in journal] == ["step_started", "late"]
@@ -144,13 +148,12 @@ def test_an_append_waits_for_the_claim_that_is_being_committed_and_is_refused(
     async def main() -> None:
         async with opened(postgres) as (store, owner):
             lease = await store.create_run(owner, new_run())
-            claim = raw(postgres)
-            claim.execute("SELECT 1 FROM runs FOR UPDATE")
-            claim.execute("UPDATE runs SET fence = fence + 1, owner = 999")
-            writing = asyncio.ensure_future(store.append(lease, [STARTED]))
-            await until_waiting_for_a_lock(postgres)
-            claim.commit()
-            claim.close()
+            with transaction(postgres) as claim:
+                claim.execute("SELECT 1 FROM runs FOR UPDATE")
+                claim.execute("UPDATE runs SET fence = fence + 1, owner = 999")
+                writing = asyncio.ensure_future(store.append(lease, [STARTED]))
+                await until_waiting_for_a_lock(postgres)
+                claim.commit()
             with pytest.raises(FencedOut):
                 await writing
             assert await store.read_journal("run-1") == []
@@ -165,12 +168,10 @@ def test_a_recovery_skips_what_another_engine_is_claiming(postgres: Medium) -> N
                 await store.create_run(owner, new_run(f"r{number}"))
             await store.retire(owner)
             heir = await store.register("heir", 60)
-            other = raw(postgres)
-            other.execute("SELECT 1 FROM runs WHERE run_id IN ('r1', 'r2') FOR UPDATE")
-            taken = await asyncio.wait_for(store.claim_abandoned(heir), 5)
-            assert [lease.run_id for lease in taken] == ["r0", "r3"]
-            other.rollback()
-            other.close()
+            with transaction(postgres) as other:
+                other.execute("SELECT 1 FROM runs WHERE run_id IN ('r1', 'r2') FOR UPDATE")
+                taken = await asyncio.wait_for(store.claim_abandoned(heir), 20)
+                assert [lease.run_id for lease in taken] == ["r0", "r3"]
             taken = await store.claim_abandoned(heir)
             assert [lease.run_id for lease in taken] == ["r1", "r2"]
 
@@ -182,18 +183,17 @@ def test_a_deadlock_with_another_process_is_tried_again(postgres: Medium) -> Non
         async with opened(postgres) as (store, owner):
             await store.create_run(owner, new_run("a"))
             await store.create_run(owner, new_run("b"))
-            other = raw(postgres)
-            other.execute("SET deadlock_timeout = '10s'")
-            other.execute("SELECT 1 FROM runs WHERE run_id = 'b' FOR UPDATE")
-            # One batch: it locks a, then waits for b, while the other waits for a.
-            asked = asyncio.gather(store.request_cancel("a", "x"), store.request_cancel("b", "x"))
-            await until_waiting_for_a_lock(postgres)
-            crossing = asyncio.create_task(
-                asyncio.to_thread(other.execute, "SELECT 1 FROM runs WHERE run_id = 'a' FOR UPDATE")
-            )
-            await crossing
-            other.rollback()
-            other.close()
+            with transaction(postgres) as other:
+                other.execute("SET deadlock_timeout = '10s'")
+                other.execute("SELECT 1 FROM runs WHERE run_id = 'b' FOR UPDATE")
+                # One batch: it locks a, then waits for b, while the other waits for a.
+                asked = asyncio.gather(
+                    store.request_cancel("a", "x"), store.request_cancel("b", "x")
+                )
+                await until_waiting_for_a_lock(postgres)
+                await asyncio.to_thread(
+                    other.execute, "SELECT 1 FROM runs WHERE run_id = 'a' FOR UPDATE"
+                )
             assert await asked == [True, True]
             rows = await store.load_runs(["a", "b"])
             assert {row.cancel_reason for row in rows.values()} == {"x"}
@@ -214,7 +214,7 @@ def test_leases_run_by_the_servers_clock(postgres: Medium) -> None:
             with pytest.raises(RunHeld):
                 await store.claim(other, "run-1")
             async with asyncio.timeout(20):
-                while not await store.claim_abandoned(other):  # noqa: ASYNC110
+                while not await store.claim_abandoned(other):
                     await asyncio.sleep(0.02)
             assert not await store.renew(short)
 
