@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from asyncio import events
@@ -111,6 +112,8 @@ def run_blocking(
     if future.cancelled():
         return
     result, error, slept_s = run_inline(loop, func, args)
+    if slept_s == math.inf:
+        return  # it blocks for ever
     if slept_s:
         loop.call_later(slept_s, _resolve, future, result, error)
     else:

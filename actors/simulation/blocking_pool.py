@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import math
 from typing import Any, Protocol
 
 from .blocking import run_inline
@@ -47,6 +48,8 @@ class InlinePool:
         _, error, slept_s = run_inline(self._loop, job.run, ())
         if error is not None:
             raise error
+        if slept_s == math.inf:
+            return  # it blocks for ever, and never comes back
         if slept_s:
             self._loop.call_later(slept_s, job.finished)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
@@ -154,7 +155,10 @@ class Injector:
             if one.due():
                 fault = one.fault
                 self.land(one.index, fault, watched.label)
-                receive = _SPOIL[type(fault)](self._sim, fault, actor, receive)
+                kind = type(fault)
+                blocks = actor.dispatcher != "event_loop" and kind in _SPOIL_BLOCKING
+                spoil = (_SPOIL_BLOCKING if blocks else _SPOIL)[kind]
+                receive = spoil(self._sim, fault, actor, receive)
         return receive
 
     # -- at a time -----------------------------------------------------------------------------
@@ -323,4 +327,43 @@ _SPOIL: dict[type, Callable[[Simulation, Any, Any, Receive], Receive]] = {
     f.SwallowCancel: _swallow,
     f.BlockLoop: _block,
     f.FillMailbox: _fill,
+}
+
+
+# In a thread or a process nothing can be awaited, and nothing be cancelled: there a handler blocks.
+
+
+def _block_for_ever(sim: Simulation, fault: Any, actor: Any, receive: Receive) -> Receive:
+    def block(message: Any) -> None:
+        if isinstance(fault, f.Kill):
+            actor._ref.kill()
+        time.sleep(float("inf"))
+
+    return block
+
+
+def _block_before(sim: Simulation, fault: Any, actor: Any, receive: Receive) -> Receive:
+    def block(message: Any) -> Any:
+        time.sleep(fault.delay_s)
+        return receive(message)
+
+    return block
+
+
+def _block_after(sim: Simulation, fault: Any, actor: Any, receive: Receive) -> Receive:
+    def block(message: Any) -> Any:
+        result = receive(message)
+        time.sleep(fault.delay_s)
+        return result
+
+    return block
+
+
+_SPOIL_BLOCKING: dict[type, Callable[[Simulation, Any, Any, Receive], Receive]] = {
+    f.Kill: _block_for_ever,
+    f.Hang: _block_for_ever,
+    f.Slow: _block_before,
+    f.SwallowCancel: _block_before,
+    f.LateAnswer: _block_after,
+    f.BlockLoop: _block_before,
 }

@@ -134,15 +134,13 @@ class WatchedBoundedMailbox(BoundedMailbox):
         self._sent = sent
 
     def append(self, item: Any, /) -> None:
-        if len(self) < self.capacity:
+        before = len(self)
+        oldest = self[0] if before else None
+        super().append(item)  # by its policy, which may raise
+        if self and self[-1] is item:
             self._sent(self, item)
-            _put(self, item)
-            return
-        oldest = self[0]
-        super().append(item)
-        if self.overflow == "drop_oldest":
-            self.ledger.forget(oldest)
-            self._sent(self, item)
+            if len(self) == before:
+                self.ledger.forget(oldest)
 
     def clear(self) -> None:
         self.ledger.hold()

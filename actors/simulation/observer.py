@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from agenticaiframework.actors.mailbox import Mailbox
+from agenticaiframework.actors.request import Request
 
 from .describe import describe, kind_of
 from .injector import Armed, Noise
@@ -136,7 +137,7 @@ class SimObserver:
         if hasattr(item, "asker_waiting"):
             self._asks.append(item)
             if len(self._asks) > self._asks_limit:
-                self._asks = [ask for ask in self._asks if ask.asker_waiting]
+                self._asks = [ask for ask in self._asks if _is_open(ask)]
                 self._asks_limit = max(1024, 2 * len(self._asks))
 
     def on_deliver(
@@ -233,7 +234,12 @@ class SimObserver:
 
     def open_asks(self) -> list[Any]:
         """Return the requests that have no end yet."""
-        return [ask for ask in self._asks if ask.asker_waiting]
+        return [ask for ask in self._asks if _is_open(ask)]
+
+
+def _is_open(ask: Any) -> bool:
+    """Whether an ask has neither an answer nor an error, and somebody waits for it."""
+    return ask.asker_waiting if isinstance(ask, Request) else ask._result is None
 
 
 def _ignore(message: Any) -> None:

@@ -43,9 +43,9 @@ MUTATIONS: tuple[Mutation, ...] = (
         "    elif target._sched is actor._sched:\n        pass\n",
     ),
     Mutation(
-        "unlink leaves the other side linked", LINKS,
-        "    if target._sched is actor._sched:\n        _remove(target, actor._ref)\n",
-        "    if target._sched is actor._sched:\n        pass\n",
+        "unlink does nothing", LINKS,
+        "    if actor is None or not _remove(actor, ref):\n        return\n",
+        "    if actor is None or actor:\n        return\n",
     ),
     Mutation(
         "the second link is dropped", LINKS,
@@ -56,11 +56,6 @@ MUTATIONS: tuple[Mutation, ...] = (
         "linking to the dead is silent", LINKS,
         "    elif target is None:\n        receive_exit(actor._ref, ref, NOPROC, True)\n",
         "    elif target is None:\n        _remove(actor, ref)\n",
-    ),
-    Mutation(
-        "an unlinked signal still counts", LINKS,
-        "        if not _remove(actor, sender):\n            return",
-        "        if not _remove(actor, sender) and sender is None:\n            return",
     ),
     Mutation(
         "normal exits take links down", LINKS,
@@ -211,8 +206,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "a one-shot timer repeats", TIMERS,
-        "        else:\n            self.cancel()\n        actor._put",
-        "        actor._put",
+        "        if self._repeat:\n",
+        "        if self._repeat or self.delay_s:\n",
     ),
     # -- ends --------------------------------------------------------------------------------------
     Mutation(
@@ -242,9 +237,14 @@ MUTATIONS: tuple[Mutation, ...] = (
         "        pass\n",
     ),
     Mutation(
-        "stopping a system forgets the oldest actor", SHUTDOWN,
-        "    for ref in reversed(_left(system)):\n        killed",
-        "    for ref in reversed(_left(system)[1:]):\n        killed",
+        "stopping a system waits for no last hook", SHUTDOWN,
+        "    return [*system._ending, *system.actors()]\n",
+        "    return system.actors()\n",
+    ),
+    Mutation(
+        "stopping a system leaves hanging hooks alone", SHUTDOWN,
+        "        ref.kill()  # its last hook",
+        "        pass  # its last hook",
     ),
     Mutation(
         "the first doom is forgotten", LIFECYCLE,

@@ -219,7 +219,7 @@ def test_pct_does_not_starve_others_behind_one_that_spins() -> None:
         done: list[str] = []
 
         async def spin() -> None:
-            while not done:  # noqa: ASYNC110 - the habit under test
+            while not done:
                 await asyncio.sleep(0)
 
         async def work() -> None:

@@ -17,8 +17,9 @@ from agenticaiframework.actors.simulation import (
     SwallowCancel,
 )
 
+from .ends import ends
 from .entry import Entry
-from .messages import bounded_mailboxes, messages, timers
+from .messages import bounded_mailboxes, messages, stashing, timers, told_messages_are_accounted_for
 from .signals import signals
 from .supervision import kept_messages, rules_of_trees, trees
 
@@ -32,7 +33,9 @@ _ON_AGENTS = Faults(kinds=(Crash, Kill, Slow, SwallowCancel, BlockLoop, LateAnsw
 
 SUITE: tuple[Entry, ...] = (
     Entry(signals, _THAT_END, {"limit_s": 100_000}, weight=3),
-    Entry(messages, weight=3),
+    Entry(messages, checks=(told_messages_are_accounted_for,), weight=3),
+    Entry(ends, options={"limit_s": 20_000}, weight=2),
+    Entry(stashing),
     Entry(bounded_mailboxes),
     Entry(timers),
     Entry(trees, _ON_TREES, {"limit_s": 100_000}, (rules_of_trees,), weight=4),

@@ -15,7 +15,7 @@ from agenticaiframework.actors import (
     RequestTimeout,
     gather,
 )
-from agenticaiframework.actors.simulation import InjectedCrash, Simulation
+from agenticaiframework.actors.simulation import InjectedCrash, Simulation, Violation
 
 
 class Book:
@@ -23,7 +23,9 @@ class Book:
 
     def __init__(self) -> None:
         self.handled: dict[str, list[tuple[str, int]]] = {}
-        self.answers: list[tuple[int, Any]] = []
+        self.told: dict[int, str] = {}
+        #: Answers out of a gather that are none.
+        self.gathered: list[tuple[int, Any]] = []
 
 
 class Worker(Actor):
@@ -68,7 +70,7 @@ class Worker(Actor):
                     return number
         elif how == "defer" and self.current_request is not None:
             request = self.defer_reply()
-            self.system.call_later(0.2, request.reply, number)
+            self.system.call_later(2, request.reply, number)
         elif how == "gather":
             requests = [
                 peer.request((self.name, number, "sleep"), timeout=0.5)
@@ -76,7 +78,12 @@ class Worker(Actor):
                 if peer is not self.actor_ref
             ]
             if requests:
-                await gather(*requests, return_exceptions=True)
+                answers = await gather(*requests, return_exceptions=True)
+                self.book.gathered += [
+                    (number, answer)
+                    for answer in answers
+                    if answer != number and not isinstance(answer, BaseException)
+                ]
         return number
 
 
@@ -87,6 +94,7 @@ async def messages(sim: Simulation) -> None:
     """A few workers that tell and ask one another; every ask ends, and ends right."""
     rng = sim.random
     book = Book()
+    sim.data["book"] = book
     peers: list[ActorRef[Any]] = []
     for number in range(4):
         peers.append(sim.system.start(Worker, book, f"w{number}", peers, _name=f"w{number}"))
@@ -100,6 +108,7 @@ async def messages(sim: Simulation) -> None:
             asks.append((number, target.request(("driver", number, how), timeout=20), how))
         else:
             target.tell(("driver", number, how))
+            book.told[number] = how
         if rng.random() < 0.2:
             await asyncio.sleep(rng.choice([0, 0.01, 1]))
     for number, request, how in asks:
@@ -123,14 +132,100 @@ async def messages(sim: Simulation) -> None:
                     "an ask is not late without a reason",
                     f"{how} {number}",
                 )
+    if not any(landed.fault.kind == "garbage" for landed in sim.injector.landed):
+        sim.expect(not book.gathered, "gather waits for every answer", f"{book.gathered}")
     for name, handled in book.handled.items():
         stops = handled.count(("stopped", 0))
         sim.expect(stops <= 1, "on_stop runs once", f"{name} stopped {stops} times")
 
 
+def told_messages_are_accounted_for(sim: Simulation) -> list[Violation]:
+    """Whatever the driver told was handled, or is a dead letter."""
+    book: Book | None = sim.data.get("book")
+    if book is None:
+        return []
+    handled = {
+        number for seen in book.handled.values() for sender, number in seen if sender == "driver"
+    }
+    dead = {message[1] for message in sim.observer.dead.values() if isinstance(message, tuple)}
+    return [
+        Violation("no told message vanishes", f"{number} ({how}) is nowhere", sim.time())
+        for number, how in book.told.items()
+        if number not in handled and number not in dead
+    ]
+
+
 _SLOW = {
     "hang", "slow", "late_answer", "swallow_cancel", "block_loop", "clock_skew", "fill_mailbox",
 }  # fmt: skip
+
+
+class Gate(Actor):
+    """Puts aside what comes while it is shut, and handles it in order once it opens."""
+
+    def __init__(self, got: list[int]) -> None:
+        super().__init__()
+        self.got = got
+        self.is_open = False
+
+    def on_receive(self, message: Any) -> None:
+        if message == "open":
+            self.is_open = True
+            self.unstash_all()
+        elif message == "become":
+            self.become(self.other)
+        elif not self.is_open:
+            self.stash()
+        else:
+            self.got.append(message)
+
+    def other(self, message: Any) -> None:
+        if message == "unbecome":
+            self.become(None)
+        elif message == "take":
+            self.got += self.flush(lambda item: isinstance(item, int) and item % 2 == 0)
+        elif isinstance(message, int):
+            self.got.append(message)
+
+
+async def stashing(sim: Simulation) -> None:
+    """What was put aside, or left in the mailbox by selective receive, keeps its order."""
+    rng = sim.random
+    got: list[int] = []
+    gate = sim.system.start(Gate, got, _name="gate")
+
+    def tell(message: Any) -> None:
+        if gate.is_alive():
+            gate.tell(message)
+
+    sent = 0
+    for _ in range(rng.randint(1, 4)):
+        tell(sent)
+        sent += 1
+    if rng.random() < 0.5:
+        await asyncio.sleep(0.01)
+    tell("open")
+    for _ in range(rng.randint(0, 3)):
+        tell(sent)
+        sent += 1
+    await asyncio.sleep(1)
+    if sim.landed or not gate.is_alive():
+        return
+    sim.expect(got == list(range(sent)), "a stash keeps the order", f"{got}")
+    got.clear()
+    tell("become")
+    tell("take")
+    for number in range(6):
+        tell(number)
+    await asyncio.sleep(1)
+    if sim.landed or not gate.is_alive():
+        return
+    odd, even = [n for n in got if n % 2], [n for n in got if n % 2 == 0]
+    sim.expect(
+        odd == sorted(odd) and even == sorted(even) and len(got) == 6,
+        "selective receive keeps the order",
+        f"{got}",
+    )
 
 
 class Small(Actor):

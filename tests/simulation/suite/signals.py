@@ -32,6 +32,9 @@ class Model:
         self.must_die: list[tuple[int, int, Any]] = []
         self.exits_seen: list[tuple[int, int, Any]] = []
         self.watches: list[Watch] = []
+        #: Reasons for which each actor may end.
+        self.causes: dict[int, list[Any]] = {}
+        self.stopping = False
 
     def born(self, ref: ActorRef[Any]) -> None:
         self.refs[ref.pid] = ref
@@ -63,6 +66,7 @@ class Model:
     def ended(self, ref: ActorRef[Any], reason: Any) -> None:
         if ref not in self.links or ref.pid in self.dead:
             return
+        self._check_cause(ref, reason)
         self.dead[ref.pid] = reason
         for pid in sorted(self.links[ref]):
             other = self.refs[pid]
@@ -70,6 +74,20 @@ class Model:
             if pid not in self.dead:
                 self._signal(pid, ref.pid, reason)
         self.links[ref] = set()
+
+    def may_end(self, ref: ActorRef[Any], reason: Any) -> None:
+        self.causes.setdefault(ref.pid, []).append(reason)
+
+    def _check_cause(self, ref: ActorRef[Any], reason: Any) -> None:
+        label = self.sim.labels.of(ref)
+        known = self.causes.get(ref.pid, [])
+        known = known + [r for pid, _, r in self.must_die if pid == ref.pid]
+        if self.stopping or any(landed.where == label for landed in self.sim.injector.landed):
+            return
+        if any(one is reason or one == reason for one in known):
+            return
+        crashed = isinstance(reason, RuntimeError) and "crash" in known
+        self.sim.expect(crashed, "nobody ends without a cause", f"{label} ended with {reason!r}")
 
     def _signal(self, pid: int, sender: int, reason: Any) -> None:
         if self.trapping.get(pid):
@@ -178,8 +196,10 @@ class Node(Actor):
                 self.trap_exit = value
                 model.trapping[pid] = value
             case ("exit", reason):
+                model.may_end(ref, reason)
                 self.exit(reason)
             case ("crash", text):
+                model.may_end(ref, "crash")
                 raise RuntimeError(text)
             case ("signal", other, reason):
                 model.signal(ref, other, reason)
@@ -222,3 +242,4 @@ async def signals(sim: Simulation) -> None:
     # Longer than any delay that a fault brings, so that all that was sent has been handled.
     await asyncio.sleep(20_000)
     model.check()
+    model.stopping = True

@@ -349,13 +349,18 @@ async def kept_messages(sim: Simulation) -> None:
     """Under the page's supervisor a told message is handled once, or its crash is accounted for."""
     rng = sim.random
     handled: dict[int, int] = {}
+    in_order: dict[str, list[int]] = {}
 
-    async def handle(number: int) -> int:
-        handled[number] = handled.get(number, 0) + 1
-        await asyncio.sleep(0.01)
-        return number
+    def handler(name: str) -> Any:
+        async def handle(number: int) -> int:
+            handled[number] = handled.get(number, 0) + 1
+            in_order.setdefault(name, []).append(number)
+            await asyncio.sleep(0.01)
+            return number
 
-    agents = [Agent(f"agent{n}", handler=handle) for n in range(3)]
+        return handle
+
+    agents = [Agent(f"agent{n}", handler=handler(f"agent{n}")) for n in range(3)]
     supervisor = AgentSupervisor(
         "pool",
         rng.choice([SupervisionStrategy.ONE_FOR_ONE, SupervisionStrategy.ONE_FOR_ALL]),
@@ -392,6 +397,18 @@ async def kept_messages(sim: Simulation) -> None:
     await asyncio.sleep(5000)
     for number, times in handled.items():
         sim.expect(times == 1, "no message is handled twice", f"{number}: {times} times")
+    slowed = {
+        landed.where
+        for landed in sim.injector.landed
+        if landed.fault.kind in ("slow", "swallow_cancel")
+    }
+    for name, numbers in in_order.items():
+        # A slowed handler does its work late, and meanwhile the next incarnation does its own.
+        sim.expect(
+            numbers == sorted(numbers) or name in slowed,
+            "what waits for the next incarnation keeps its order",
+            f"{name}: {numbers}",
+        )
     missing = [number for number in told if number not in handled]
     lost = {getattr(letter.message, "payload", None) for letter in dead}
     for number in missing:
