@@ -195,11 +195,6 @@ MUTATIONS: tuple[Mutation, ...] = (
         "        if self._missing <= 1 or",
     ),
     Mutation(
-        "timers outlive their actor", LIFECYCLE,
-        "        for timer in list(ext.timers or ()):\n            timer.cancel()\n",
-        "        pass\n",
-    ),
-    Mutation(
         "an interval drifts", TIMERS,
         "self._handle.when() + self.delay_s",
         "self._handle.when() + self.delay_s * 1.5",
@@ -342,10 +337,15 @@ MUTATIONS: tuple[Mutation, ...] = (
         "        self.children.forget(child)\n",
     ),
     Mutation(
-        "a supervisor ends before its children", SUPERVISOR,
-        "        await self.children.stop_all()\n"
-        "        # What we sent ourselves",
-        "        # What we sent ourselves",
+        "a supervisor that fails leaves its children", SUPERVISOR,
+        "        # A supervisor that fails itself must not leave its subtree behind either.\n"
+        "        await self.children.stop_all()\n",
+        "",
+    ),
+    Mutation(
+        "a supervisor that is stopped leaves its children", SUPERVISOR,
+        "        if self.exit_reason != KILLED:\n            await self.children.stop_all()\n",
+        "",
     ),
 )  # fmt: skip
 """Every planted bug, in the order of the layers."""

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from agenticaiframework.actors import Actor, ActorRef, Agent
-from agenticaiframework.actors.simulation import InjectedCrash, Simulation, Violation
+from agenticaiframework.actors import Actor, ActorRef, Agent, is_normal
+from agenticaiframework.actors.simulation import Simulation, Violation
 from agenticaiframework.supervision import (
     AgentSupervisor,
     ChildSpec,
@@ -181,6 +181,16 @@ class Chronicle:
             life.reason = reason
 
     def report(self, report: SupervisorReport) -> None:
+        leaf = next((leaf for leaf in leaves(self.tree) if leaf.path == report.child), None)
+        if leaf is not None and report.kind is ReportKind.CHILD_TERMINATED:
+            wanted = leaf.restart == "permanent" or (
+                leaf.restart == "transient" and not is_normal(report.reason)
+            )
+            self.sim.expect(
+                wanted == ("not restarted" not in report.next),
+                "the restart type decides who comes back",
+                f"{leaf.restart} {leaf.path} after {report.reason!r}: {report.next}",
+            )
         self.reports.append((self.tick(), self.sim.time(), report))
 
     def runs(self, path: str) -> bool:
@@ -234,8 +244,6 @@ class Chronicle:
         """A supervisor that ends in order ends its children first, the youngest first."""
         if life.ended is None or life.reason in ("killed", "noconnection"):
             return
-        if isinstance(life.reason, InjectedCrash):
-            return
         mine = [other for other in self.lives if other.parent is life.ref]
         last = [other for other in mine if other.ended is None or other.ended > self.stopping]
         for other in mine:
@@ -248,6 +256,17 @@ class Chronicle:
         order = sorted(
             (other for other in last if other.ended is not None), key=lambda other: other.ended or 0
         )
+        hit = {landed.where for landed in self.sim.injector.landed}
+        for other in order:
+            leaf = next((leaf for leaf in leaves(self.tree) if leaf.path == other.path), None)
+            if leaf is None or other.path in hit or not isinstance(leaf.shutdown_ms, int):
+                continue
+            late = leaf.farewell_s * 1000 > leaf.shutdown_ms
+            self.sim.expect(
+                not late or other.reason != "shutdown",
+                "who takes too long over goodbye is killed",
+                f"{other.path} took {leaf.farewell_s} s of {leaf.shutdown_ms} ms",
+            )
         if any(other.reason != "shutdown" for other in order):
             return  # one that fails meanwhile ends when it does
         places = [[child.path for child in branch.children].index(o.path) for o in order]
@@ -270,6 +289,14 @@ class Chronicle:
         ]
         if until is not None:
             return
+        if branch.strategy != "one_for_one":
+            current = [o for o in mine if o.ended is None or o.ended > self.stopping]
+            places = [paths.index(o.path) for o in sorted(current, key=lambda o: o.began)]
+            self.sim.expect(
+                places == sorted(places),
+                "who is restarted together is started in order",
+                f"{branch.path}: {[o.path for o in current]}",
+            )
         for index, path in enumerate(paths):
             reached_by = {
                 "one_for_one": [path],
