@@ -141,6 +141,12 @@ class AgentSupervisor(SupervisorBlueprint):
                 raise DuplicateChild(self.name, name)
             self._drop_ended(name)
         _check_mailbox(f"The child {name!r}", mailbox)
+        if significant and self.flags.auto_shutdown is AutoShutdown.NEVER:
+            raise BadOption(
+                f"The child {name!r}",
+                "significant=True needs a supervisor with auto_shutdown",
+                f"AgentSupervisor({self.name!r}, auto_shutdown='any_significant')",
+            )
         target = target_of(name, child)
         policy = restart_policy or self.restart_policy
         own = restart_policy
@@ -155,12 +161,6 @@ class AgentSupervisor(SupervisorBlueprint):
             budget=None if own is None else Budget(own.max_restarts, own.within_seconds),
             backoff=policy.backoff,
         )
-        if significant and self.flags.auto_shutdown is AutoShutdown.NEVER:
-            raise BadOption(
-                f"The child {name!r}",
-                "significant=True needs a supervisor with auto_shutdown",
-                f"AgentSupervisor({self.name!r}, auto_shutdown='any_significant')",
-            )
         added = SupervisedChild(self, target, spec, (mailbox or self.mailbox) == "keep")
         self.children[name] = added
         if self.is_running and self._actor is not None:

@@ -102,7 +102,8 @@ class SupervisorBlueprint:
             await ref.request(Ready())
         except ActorDied as died:
             self.ended_for_good(died.reason)
-            raise self._start_error(died.reason) from None
+            error = self._start_error(died.reason)
+            raise error from error.__cause__
         return self
 
     async def stop(self, reason: Any = SHUTDOWN) -> None:
