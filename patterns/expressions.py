@@ -20,7 +20,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from agenticaiframework.actors import AgenticError
 
@@ -87,17 +87,19 @@ def look_up(value: Any, key: str | int) -> Any:
     Where a mapping is needed, a text stands for ``{"result": text}``: so do plain answers of models.
     """
     if value.__class__ is dict or isinstance(value, Mapping):
-        found: Any = value.get(key, MISSING)
-        if found is MISSING:
+        fields = cast("Mapping[Any, Any]", value)
+        found = fields.get(key, MISSING)
+        if found is MISSING and isinstance(key, int):
             # JSON has no numbers as keys: what was 1 before a journal is "1" after it.
-            found = value.get(str(key) if isinstance(key, int) else key, MISSING)
+            found = fields.get(str(key), MISSING)
         return found
     if isinstance(value, (list, tuple)):
         if isinstance(key, str):
             if not (key.isascii() and key.isdigit() and len(key) <= 9):
                 return MISSING
             key = int(key)
-        return value[key] if -len(value) <= key < len(value) else MISSING
+        items = cast("list[Any] | tuple[Any, ...]", value)
+        return items[key] if -len(items) <= key < len(items) else MISSING
     if key == "result" and isinstance(value, str):
         return value
     return MISSING
@@ -190,7 +192,7 @@ def compile_expression(text: str) -> Expression:
     >>> compile_expression("input.score >= 0.5").evaluate({"input": {"score": 0.7}})
     True
     """
-    if not isinstance(text, str):
+    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ExpressionError(
             repr(text), 0, f"an expression is a text, not a {type(text).__name__}"
         )
@@ -355,7 +357,13 @@ def _contains(text: str, position: int, item: Any, container: Any) -> bool:
 def _kind(value: Any) -> str:
     if value is None:
         return "none"
-    names = {bool: "true/false", str: "a text", int: "a number", float: "a number", list: "a list"}
+    names: dict[Any, str] = {
+        bool: "true/false",
+        str: "a text",
+        int: "a number",
+        float: "a number",
+        list: "a list",
+    }
     return names.get(
         type(value), "a mapping" if isinstance(value, Mapping) else f"a {type(value).__name__}"
     )
@@ -415,8 +423,7 @@ def _until(text: str, decisive: bool, operands: tuple[_Evaluate, ...]) -> _Evalu
 def _constant(value: Any) -> _Evaluate:
     # A list is made anew each time: the caller may keep what it gets, and expressions are shared.
     if isinstance(value, list):
-        listed: list[Any] = value
-        items = tuple(_constant(item) for item in listed)
+        items = tuple(_constant(item) for item in cast("list[Any]", value))
         return lambda scope: [item(scope) for item in items]
     return lambda scope: value
 

@@ -68,7 +68,7 @@ def _check_names(step: StepDefinition, read: Iterable[Reading], known: list[str]
     for reading in read:
         allowed = LOCALS[reading.field]
         if reading.field == "input" and step.for_each is None:
-            allowed = frozenset()
+            allowed = LOCALS["for_each"]
         if reading.field == "until":
             allowed |= {step.id}
         problems += _unknown_roots(reading.field, reading, known, allowed, step.id)
@@ -177,9 +177,7 @@ def _check_shapes(
     return problems
 
 
-def _undeclared(
-    where: str, references: Iterable[Reference], shapes: dict[str, Shape]
-) -> list[str]:
+def _undeclared(where: str, references: Iterable[Reference], shapes: dict[str, Shape]) -> list[str]:
     problems: list[str] = []
     for reference in references:
         shape = shapes.get(reference.root)

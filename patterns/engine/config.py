@@ -11,7 +11,6 @@ from pydantic import Field, field_validator
 from ..definition import Definition, Seconds
 from .store import Durability, Retention
 
-
 DEFAULT_STORE: Final = "sqlite:///.workflows/workflows.sqlite"
 """Beside the program that runs, in a folder of its own, which is made when first needed."""
 
@@ -61,7 +60,10 @@ class EngineConfig(Definition):
     wall_clock: Callable[[], float] = time.time
     """Seconds since the epoch, for what outlives the process: dates and deadlines in the store."""
 
-    also_known_as: ClassVar[Mapping[str, str]] = {"store": "state_store", "store_url": "state_store"}
+    also_known_as: ClassVar[Mapping[str, str]] = {
+        "store": "state_store",
+        "store_url": "state_store",
+    }
 
     @field_validator("agent_limits")
     @classmethod

@@ -289,8 +289,8 @@ class Coordinator(Actor):
         run = self.run
         try:
             if plan.condition is not None and not plan.condition.test(run.scope):
-                data = {"reason": f"condition: {plan.condition.text}"}
-                self._ended(EventKind.STEP_SKIPPED, plan, 0, data)
+                why = {"reason": f"condition: {plan.condition.text}"}
+                self._ended(EventKind.STEP_SKIPPED, plan, 0, why)
             elif plan.delay_s:
                 self._timed = True
                 data = {"delay_s": plan.delay_s}
@@ -589,7 +589,9 @@ class Coordinator(Actor):
         chance = self.system.random.random() if retry.jitter else 0.0
         return retry.delay_s(error, tries, chance)
 
-    def _failure(self, plan: StepPlan | None, error: BaseException, attempts: int) -> WorkflowFailed:
+    def _failure(
+        self, plan: StepPlan | None, error: BaseException, attempts: int
+    ) -> WorkflowFailed:
         run = self.run
         kind = WorkflowTimedOut if isinstance(error, TimeoutError) else WorkflowFailed
         agent = "" if plan is None else self._core.agent_name(run, plan)

@@ -13,14 +13,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from agenticaiframework.actors import Actor, ActorDied, Exit, Request, describe_reason
-
 from agenticaiframework.actors.request import new_request
 
 from ..chunks import CHUNKS, ChunkSink
 from ..target import Askable, Scope, target_name
 from .admission import FairQueue
 from .coordinator import NUDGE, Acknowledged, Cancellation, Coordinator, Turn, next_due
-from .directory import as_askable
 from .errors import EngineStopped, TooManyWorkflows, WorkflowFailed, WorkflowLost, describe
 from .limits import AgentLimits
 from .run import BUSY, Run
@@ -32,9 +30,7 @@ from .work import Unit, WorkContext
 from .workflow_events import EventKind, WorkflowEvent
 
 if TYPE_CHECKING:
-    from agenticaiframework.actors import ActorRef
-
-    from agenticaiframework.actors import ActorSystem
+    from agenticaiframework.actors import ActorRef, ActorSystem
 
     from .config import EngineConfig
     from .keeper import Keeper
@@ -212,7 +208,7 @@ class EngineCore(Actor):
         """Return the seconds since the epoch."""
         return self._epoch + self._clock()
 
-    async def on_stop(self, reason: Any) -> None:
+    async def on_stop(self) -> None:  # type: ignore[override]
         if self._sweep is not None:
             self._sweep.cancel()
         for run in list(self.runs.values()):
@@ -442,9 +438,9 @@ class EngineCore(Actor):
         names = {signal.name for signal in run.signals or ()}
         for plan, found in zip(run.plan.steps, run.steps, strict=True):
             wait = plan.definition.wait_for
-            if wait is not None and found is not None and found.state in BUSY:
-                if wait.signal in names and plan.when is None:
-                    return True
+            waits = wait is not None and found is not None and found.state in BUSY
+            if waits and plan.when is None and wait is not None and wait.signal in names:
+                return True
         return False
 
     def _crashed(self, run: Run, reason: Any) -> None:
@@ -777,9 +773,7 @@ class EngineCore(Actor):
 
     def _retire(self) -> None:
         """End, unless runs in memory still wait for something: those can only go on here."""
-        if not any(
-            not run.over and not run.persist for run in self.runs.values()
-        ):
+        if not any(not run.over and not run.persist for run in self.runs.values()):
             self.exit("shutdown")
 
     @property

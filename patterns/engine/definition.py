@@ -256,7 +256,7 @@ class StepDefinition(Definition):
         if self.team is not None and isinstance(self.workflow, tuple):
             work.remove("workflow")
         elif isinstance(self.workflow, tuple):
-            problems.append("a list of roles and actions needs the team: \"team\": \"name\"")
+            problems.append('a list of roles and actions needs the team: "team": "name"')
         if not work and self.delay is None:
             problems.append(
                 'has nothing to do: give it "agent": "name" '
@@ -268,7 +268,9 @@ class StepDefinition(Definition):
             problems.append('agents and root belong to a pattern: add "pattern": "parallel"')
         if self.for_each is not None:
             if self.until is not None or self.max_iterations is not None:
-                problems.append("for_each and until/max_iterations do not go together: nest a workflow")
+                problems.append(
+                    "for_each and until/max_iterations do not go together: nest a workflow"
+                )
             if not work or work[0] == "wait_for":
                 problems.append("for_each needs an agent, team, pattern or workflow to run")
         elif self.max_concurrency is not None:
@@ -384,7 +386,9 @@ def define_workflow(data: Any) -> WorkflowDefinition:
         if isinstance(name, str) and name:
             what = f"The workflow {name!r}"
     else:
-        raise DefinitionError(what, [f"is a mapping or a WorkflowDefinition, not {data!r}"], EXAMPLE)
+        raise DefinitionError(
+            what, [f"is a mapping or a WorkflowDefinition, not {data!r}"], EXAMPLE
+        )
     try:
         return define(WorkflowDefinition, what, data)
     except DefinitionError as error:

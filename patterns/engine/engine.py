@@ -96,7 +96,9 @@ class OrchestrationEngine:
         target = _checked(name, agent, "agent")
         if max_concurrent is not None:
             if max_concurrent < 1:
-                raise ValueError(f"max_concurrent={max_concurrent}: at least 1, or None for no limit")
+                raise ValueError(
+                    f"max_concurrent={max_concurrent}: at least 1, or None for no limit"
+                )
             self._setup.limits[name] = max_concurrent
             self._setup.limits_changed()
         self._setup.directory.agents[name] = self._setup.resolve(target)
@@ -151,7 +153,9 @@ class OrchestrationEngine:
 
     def workflow(self, name: str) -> Askable:
         """Return a registered workflow as something that can be asked, wherever an agent can."""
-        return cast("Askable", NestedWorkflow(self._setup, self._setup.directory.workflow(name).plan))
+        return cast(
+            "Askable", NestedWorkflow(self._setup, self._setup.directory.workflow(name).plan)
+        )
 
     def check(self, workflow: Workflow) -> WorkflowDefinition:
         """Return *workflow* as a definition whose names are all known here.
@@ -656,9 +660,7 @@ def _checked(name: str, value: Any, kind: str) -> Any:
     if not isinstance(name, str) or not name.strip():  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ValueError(f"the name of a {kind} is a non-empty text, not {name!r}")
     if value is None or isinstance(value, (str, type)):
-        raise TypeError(
-            f"register_{kind}({name!r}, ...) needs the {kind} itself, not {value!r}"
-        )
+        raise TypeError(f"register_{kind}({name!r}, ...) needs the {kind} itself, not {value!r}")
     return value
 
 

@@ -42,9 +42,7 @@ class WorkflowFailed(EngineError):
             if stored
             else ""
         )
-        super().__init__(
-            f"Workflow {workflow!r} failed at {where}: {describe(cause)}.{resume}"
-        )
+        super().__init__(f"Workflow {workflow!r} failed at {where}: {describe(cause)}.{resume}")
         self.workflow = workflow
         self.workflow_id = workflow_id
         self.step = step

@@ -11,10 +11,12 @@ from .templates import Template, compile_template
 if TYPE_CHECKING:
     from .definition import StepDefinition, WorkflowDefinition
 
+_NOTHING: Final[frozenset[str]] = frozenset()
+
 LOCALS: Final[Mapping[str, frozenset[str]]] = {
-    "condition": frozenset(),
+    "condition": _NOTHING,
     "input": frozenset({"item", "index"}),
-    "for_each": frozenset(),
+    "for_each": _NOTHING,
     "until": frozenset({"output", "iteration"}),
     "wait_for.when": frozenset({"output"}),
     "compensate.input": frozenset({"output"}),

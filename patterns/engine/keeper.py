@@ -65,7 +65,7 @@ class Keeper(Actor):
         self._cursor = 0
         self._plans: dict[str, Plan] = {}
 
-    async def on_start(self) -> None:
+    async def on_start(self) -> None:  # type: ignore[override]
         config = self._core.config
         try:
             await self.store.open()
@@ -116,7 +116,9 @@ class Keeper(Actor):
         left = await self.store.owned(self.owner)
         for run in list(self._core.runs.values()):
             if run.persist and run.lease is not None and run.id not in left:
-                self._tell(Drop(run.id, "the lease had ended, and another engine has taken it over"))
+                self._tell(
+                    Drop(run.id, "the lease had ended, and another engine has taken it over")
+                )
 
     # -- signals and cancellations from elsewhere --------------------------------------------------
 

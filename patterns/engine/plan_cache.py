@@ -34,7 +34,7 @@ class PlanCache:
         if isinstance(definition, WorkflowDefinition):
             return definition.plan
         try:
-            key = marshal.dumps(definition, 2)
+            key = marshal.dumps(cast("Any", definition), 2)
         except ValueError:
             try:
                 key = marshal.dumps(_with_identities(definition, 0), 2)

@@ -22,9 +22,7 @@ DEFAULT: Final = "default"
 ROUTE: Final = "route"
 """The id of the one step that a rule's workflow has."""
 
-EXAMPLE: Final = (
-    '{"condition": "input.priority == \'high\'", "pattern": "parallel", "agents": ["fast", "backup"]}'
-)
+EXAMPLE: Final = '{"condition": "input.priority == \'high\'", "pattern": "parallel", "agents": ["fast", "backup"]}'
 
 
 class Rule:
@@ -75,8 +73,10 @@ class Routing:
                     ],
                 )
         name = fields.pop("name", None) or f"{ROUTE}:{text.strip()}"[:120]
-        if "workflow" in fields and "team" not in fields and not isinstance(
-            fields["workflow"], (list, tuple)
+        if (
+            "workflow" in fields
+            and "team" not in fields
+            and not isinstance(fields["workflow"], (list, tuple))
         ):
             workflow = fields.pop("workflow")
             if fields:

@@ -208,8 +208,7 @@ class Run:
         return [
             index
             for index, left in enumerate(self.left)
-            if not left
-            and ((found := self.steps[index]) is None or found.state not in ENDED)
+            if not left and ((found := self.steps[index]) is None or found.state not in ENDED)
         ]
 
     def default_input(self, plan: StepPlan) -> Any:
@@ -278,7 +277,9 @@ class Run:
         """Return events that tell how the run came to where it is, for who did not see them."""
         events: list[WorkflowEvent] = []
 
-        def add(kind: EventKind, at: float | None, step: str = "", attempt: int = 0, data: Any = None) -> None:
+        def add(
+            kind: EventKind, at: float | None, step: str = "", attempt: int = 0, data: Any = None
+        ) -> None:
             events.append(WorkflowEvent(kind, self.id, step, attempt, data, at or 0.0))
 
         if self.started_at is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -159,10 +159,8 @@ class Setup:
             return as_askable(found)
         if definition.team is not None:
             team = self.directory.team(definition.team, where)
-            actions = definition.workflow if isinstance(definition.workflow, tuple) else ()
-            if not actions:
-                return as_askable(team)
-            return TeamStep(team, cast("tuple[Mapping[str, Any], ...]", actions), self)
+            actions: Any = definition.workflow
+            return TeamStep(team, actions, self) if actions else as_askable(team)
         if definition.pattern is not None:
             return as_askable(self.directory.pattern(definition, where))
         workflow = definition.workflow
@@ -194,7 +192,11 @@ class Setup:
                 return plan
             if pattern not in self.directory.patterns:
                 known = [*self.directory.patterns]
-                hint = "a kind needs agents: use a routing rule, or" if pattern in pattern_kinds() else ""
+                hint = (
+                    "a kind needs agents: use a routing rule, or"
+                    if pattern in pattern_kinds()
+                    else ""
+                )
                 raise UnknownName("pattern", pattern, known, hint)
         plan = self.plans.get(
             {

@@ -193,7 +193,9 @@ class WorkflowResult(dict[str, Any]):
 
     __slots__ = ("name", "output", "workflow_id")
 
-    def __init__(self, outputs: Mapping[str, Any], output: Any, workflow_id: str, name: str) -> None:
+    def __init__(
+        self, outputs: Mapping[str, Any], output: Any, workflow_id: str, name: str
+    ) -> None:
         super().__init__(outputs)
         self.output = output
         self.workflow_id = workflow_id

@@ -79,9 +79,7 @@ def test_a_kind_of_pattern_over_agents_is_a_step(sim: Any, cast: Cast) -> None:
     sim(main)
 
 
-def test_a_failing_pattern_fails_its_step_with_its_error_as_the_cause(
-    sim: Any, cast: Cast
-) -> None:
+def test_a_failing_pattern_fails_its_step_with_its_error_as_the_cause(sim: Any, cast: Cast) -> None:
     cast.agent("a", 1)
     cast.failing("b", 9)
 
@@ -101,9 +99,7 @@ def test_a_pattern_that_hangs_times_out_and_leaves_nothing(sim: Any, cast: Cast)
 
     async def main() -> None:
         e = engine()
-        flow = steps(
-            {"id": "s", "pattern": "parallel", "agents": ["a"], "timeout_seconds": 2}
-        )
+        flow = steps({"id": "s", "pattern": "parallel", "agents": ["a"], "timeout_seconds": 2})
         with pytest.raises(WorkflowTimedOut):
             await e.execute(workflow=flow)
         await asyncio.sleep(1)
@@ -367,9 +363,7 @@ def test_a_bad_rule_is_refused_with_its_place(rule: Any, problem: str) -> None:
 # --------------------------------------------------------------------------- streams
 
 
-def test_a_stream_tells_what_happens_from_the_beginning_to_the_end(
-    sim: Any, cast: Cast
-) -> None:
+def test_a_stream_tells_what_happens_from_the_beginning_to_the_end(sim: Any, cast: Cast) -> None:
     cast.slow("a", 1, "A")
     cast.failing("b", 1, "B")
     cast.agent("c")

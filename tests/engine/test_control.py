@@ -320,9 +320,7 @@ def test_compensations_run_in_reverse_when_a_run_fails(sim: Any, cast: Cast) -> 
     assert cast.payloads("undo") == [{"id": "flight", "q": "x"}, {"booked": "hotel"}]
 
 
-def test_compensations_run_when_a_run_is_cancelled_unless_told_not_to(
-    sim: Any, cast: Cast
-) -> None:
+def test_compensations_run_when_a_run_is_cancelled_unless_told_not_to(sim: Any, cast: Cast) -> None:
     cast.agent("a", "did a")
     cast.slow("b", 100)
     cast.agent("undo")
@@ -691,9 +689,7 @@ def test_an_agent_may_be_asked_by_a_limited_number_of_steps(end: str, sim: Any) 
 # --------------------------------------------------------------------------- the engine's end
 
 
-def test_stopping_the_engine_interrupts_its_runs_and_tells_who_waits(
-    sim: Any, cast: Cast
-) -> None:
+def test_stopping_the_engine_interrupts_its_runs_and_tells_who_waits(sim: Any, cast: Cast) -> None:
     cast.slow("a", 100)
 
     async def main() -> None:
@@ -733,9 +729,7 @@ def test_an_engine_that_nobody_holds_ends_with_its_last_run(sim: Any, cast: Cast
     assert cast.done == ["a"]
 
 
-def test_a_coordinator_that_is_killed_fails_its_run_and_nothing_else(
-    sim: Any, cast: Cast
-) -> None:
+def test_a_coordinator_that_is_killed_fails_its_run_and_nothing_else(sim: Any, cast: Cast) -> None:
     cast.slow("a", 10, "A")
 
     async def main() -> None:

@@ -430,7 +430,10 @@ def test_compensations_survive_a_crash(opened: OpenEngine, cast: Cast) -> None:
 
     cast.agent("undo", undo)
     flow = steps(
-        *({"id": n, "agent": "a", "input": n, "compensate": "undo"} for n in ("zero", "one", "two")),
+        *(
+            {"id": n, "agent": "a", "input": n, "compensate": "undo"}
+            for n in ("zero", "one", "two")
+        ),
         "pay",
     )
 
@@ -619,9 +622,7 @@ def test_a_changed_definition_is_noticed_and_the_choice_is_explicit(
     assert cast.asked.count("a") == 2
 
 
-def test_recovery_leaves_runs_whose_definition_has_changed(
-    opened: OpenEngine, cast: Cast
-) -> None:
+def test_recovery_leaves_runs_whose_definition_has_changed(opened: OpenEngine, cast: Cast) -> None:
     cast.agent("a")
     cast.slow("b", 100)
 
@@ -679,7 +680,9 @@ class Breaking:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    def submit(self, lease: Any, records: Any, done: Any, update: Any = None, used: Any = ()) -> None:
+    def submit(
+        self, lease: Any, records: Any, done: Any, update: Any = None, used: Any = ()
+    ) -> None:
         if self.broken:
             done(StoreUnavailable("the store", "appending", "no space"))
         else:
@@ -747,9 +750,7 @@ def test_a_coordinator_that_is_killed_goes_on_from_the_journal(
 # --------------------------------------------------------------------------- more
 
 
-def test_a_stored_run_is_streamed_live_and_from_the_journal(
-    opened: OpenEngine, cast: Cast
-) -> None:
+def test_a_stored_run_is_streamed_live_and_from_the_journal(opened: OpenEngine, cast: Cast) -> None:
     cast.slow("a", 1, "A")
     cast.slow("b", 1, "B")
 
@@ -881,9 +882,7 @@ def test_a_killed_coordinator_finds_its_nested_workflow_again(
     assert cast.asked == ["a", "b"]
 
 
-def test_cancelling_a_stored_run_cancels_the_workflow_in_it(
-    opened: OpenEngine, cast: Cast
-) -> None:
+def test_cancelling_a_stored_run_cancels_the_workflow_in_it(opened: OpenEngine, cast: Cast) -> None:
     cast.slow("b", 100)
 
     async def main() -> None:

@@ -299,9 +299,7 @@ def test_wide_and_deep_workflows_run(cast: Cast) -> None:
 
 def test_conditions_skip_whole_branches_without_calling_themselves(cast: Cast) -> None:
     cast.agent("a", {"go": False})
-    flow = steps(
-        "a", *({"id": f"s{n}", "agent": "a", "condition": "$a.go"} for n in range(1500))
-    )
+    flow = steps("a", *({"id": f"s{n}", "agent": "a", "condition": "$a.go"} for n in range(1500)))
 
     async def main() -> None:
         result = await engine().execute(workflow=flow)
@@ -614,9 +612,7 @@ def test_a_step_left_out_reads_as_none_however_deep(sim: Any, cast: Cast) -> Non
 # --------------------------------------------------------------------------- time limits
 
 
-def test_a_step_that_takes_too_long_times_out_and_its_work_is_stopped(
-    sim: Any, cast: Cast
-) -> None:
+def test_a_step_that_takes_too_long_times_out_and_its_work_is_stopped(sim: Any, cast: Cast) -> None:
     cast.slow("a", 100)
     flow = steps({"id": "a", "agent": "a", "timeout_seconds": 2})
 

@@ -94,9 +94,7 @@ def check_journals(runs: dict[str, Any], expected: int) -> None:
         kinds = Counter(entry.kind for entry in entries)
         assert kinds[EventKind.WORKFLOW_COMPLETED] == 1
         assert entries[-1].kind == EventKind.WORKFLOW_COMPLETED
-        items = Counter(
-            e.data["item"] for e in entries if e.kind == EventKind.ITEM_COMPLETED
-        )
+        items = Counter(e.data["item"] for e in entries if e.kind == EventKind.ITEM_COMPLETED)
         assert set(items.values()) <= {1}, (run_id, items)
 
 
