@@ -168,6 +168,7 @@ LINT = (
     ("ruff", "check", "."),
     ("ruff", "format", "--check", "."),
     ("mypy",),
+    ("mypy", "tests/typing_api.py", "examples"),
     ("pyright", "--pythonpath", str(PYTHON)),
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
 from pathlib import Path
 
@@ -31,3 +32,16 @@ def test_the_readmes_example_prints_what_it_says(capsys: pytest.CaptureFixture[s
 
     asyncio.run(main())
     assert capsys.readouterr().out == "TEA, PLEASE\n"
+
+
+def test_the_self_healing_example_shows_the_crash_and_the_return() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / "self_healing.py")],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert "fetcher failed: https://broken.example does not answer" in done.stdout
+    assert "and again: <page of https://example.org>" in done.stdout
+    assert "running #2" in done.stdout
