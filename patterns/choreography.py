@@ -19,22 +19,18 @@ from .outcome import Completed, Failed, Outcome, Skipped, describe_error
 from .pattern import OrchestrationPattern, PatternDefinition
 from .policy import UnretriableError, WorkPolicy
 from .reaction import Happening, Reaction
-from .step import AskField, Branch, BranchField, input_scope
+from .step import AskField, Branch, BranchField, as_list, input_scope
 from .target import Resolver, Target, target_name
 from .task_bag import TaskBag
 from .values import Emit, read_emits
-
-
-def _as_list(value: Any) -> Any:
-    return value if isinstance(value, (list, tuple)) else [value]
 
 
 class ChoreographyDefinition(PatternDefinition):
     """A choreography: its agents, and which of them reacts to which event."""
 
     agents: tuple[AskField, ...] = ()
-    event_handlers: dict[str, Annotated[tuple[BranchField, ...], BeforeValidator(_as_list)]] = (
-        Field(min_length=1)
+    event_handlers: dict[str, Annotated[tuple[BranchField, ...], BeforeValidator(as_list)]] = Field(
+        min_length=1
     )
     event_types: dict[str, Any] = Field(default_factory=dict[str, Any])
     start_event: str | None = None
@@ -257,9 +253,10 @@ class ChoreographyOrchestration(OrchestrationPattern):
         if isinstance(given, _Trigger):
             return given
         emits = read_emits(given)
-        if not emits and isinstance(given, Mapping) and isinstance(given.get("event"), str):
+        if not emits and isinstance(given, Mapping):
             fields = cast(Mapping[str, Any], given)
-            emits = (Emit(fields["event"], fields.get("data")),)
+            if isinstance(fields.get("event"), str):
+                emits = (Emit(fields["event"], fields.get("data")),)
         if not emits:
             if self._spec.start_event is None:
                 raise PatternFailed(

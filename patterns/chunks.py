@@ -52,8 +52,7 @@ def send_chunk(data: Any) -> bool:
     Return whether somebody streams the execution; without one, nothing happens. Call it on the
     loop's thread, that is, in an ``async`` handler.
     """
-    context = agent_context()
-    sink = None if context is None else context.get(CHUNKS)
+    sink = agent_context().get(CHUNKS)
     if isinstance(sink, ChunkSink):
         sink.send(data)
         return True

@@ -138,7 +138,7 @@ class DebateOrchestration(OrchestrationPattern):
                     "others": {n: a for n, a in before.items() if n != voter},
                 }
             works[voter] = Work(f"{voter}[{round_}]", ask.agent, payload, ask.policy)
-        outcomes = await run.perform_all(works.values())
+        outcomes = await run.perform_all([*works.values()])
         answers = {
             voter: outcome.value
             for voter, outcome in zip(works, outcomes, strict=True)

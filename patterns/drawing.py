@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Literal
 
@@ -51,7 +51,7 @@ class Drawing:
         )
 
     @contextmanager
-    def group(self, label: str) -> Iterator[None]:
+    def group(self, label: str) -> Generator[None]:
         """Draw what is drawn inside into a box."""
         self._count += 1
         self._line(f'subgraph g{self._count}["{_escape(label)}"]')

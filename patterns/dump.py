@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 from .definition import Definition, DefinitionError
 
@@ -18,18 +18,27 @@ def dump_definition(definition: Definition, what: str) -> dict[str, Any]:
     return data
 
 
-def _dump(value: Any, where: str) -> Any:
+def _dump(value: object, where: str) -> Any:
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
     if isinstance(value, Definition):
         return dump_definition(value, where)
     if isinstance(value, Mapping):
-        items = cast(Mapping[Any, Any], value).items()
+        items = cast("Mapping[Any, Any]", value).items()
         return {str(key): _dump(item, f"{where}[{key!r}]") for key, item in items}
     if isinstance(value, (list, tuple)):
-        sequence = cast("list[Any] | tuple[Any, ...]", value)
+        sequence = cast("list[Any]", value)
         return [_dump(item, f"{where}[{index}]") for index, item in enumerate(sequence)]
-    if isinstance(value, type) and issubclass(value, BaseException):
+    return _dump_object(value, where)
+
+
+def _is_error(value: object) -> TypeGuard[type[BaseException]]:
+    return isinstance(value, type) and issubclass(value, BaseException)
+
+
+def _dump_object(value: object, where: str) -> Any:
+    """Return what stands for *value*: an error's or an agent's name, a nested definition."""
+    if _is_error(value):
         return value.__name__
     to_dict = getattr(value, "to_dict", None)
     if callable(to_dict):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from agenticaiframework.actors import AgenticError, near
 
@@ -77,7 +77,9 @@ class MissingInput(PatternFailed, UnretriableError, LookupError):
     def __init__(
         self, pattern: str, work: str, key: str, given: Any, outcomes: Mapping[str, Outcome]
     ) -> None:
-        hint = near(key, map(str, given)) if isinstance(given, Mapping) else ""
+        hint = ""
+        if isinstance(given, Mapping):
+            hint = near(key, [str(known) for known in cast(Mapping[Any, Any], given)])
         super().__init__(
             pattern,
             f"failed: {work!r} takes {key!r} from the input, which has no such key. {hint}".strip(),

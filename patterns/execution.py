@@ -133,7 +133,7 @@ class Execution:
         self._resolved = resolved
         resolver = scope.resolver
         for target in pattern.targets():
-            if target.__class__ is str and target not in resolved:
+            if isinstance(target, str) and target not in resolved:
                 resolved[target] = resolver(target)
 
     # -- for patterns --------------------------------------------------------------------------

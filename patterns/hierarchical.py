@@ -23,13 +23,9 @@ from .expressions import compile_expression
 from .outcome import Completed, Outcome, Skipped
 from .pattern import OrchestrationPattern, PatternDefinition
 from .report import PartialResults
-from .step import Ask, AskField, unique_names
+from .step import Ask, AskField, as_list, unique_names
 from .target import Target, target_name
 from .task_bag import TaskBag
-
-
-def _as_list(value: Any) -> Any:
-    return value if isinstance(value, (list, tuple)) else [value]
 
 
 class DelegationRule(Definition):
@@ -44,7 +40,7 @@ class DelegationRule(Definition):
     """
 
     parent: TargetField
-    children: Annotated[tuple[AskField, ...], BeforeValidator(_as_list)] = Field(min_length=1)
+    children: Annotated[tuple[AskField, ...], BeforeValidator(as_list)] = Field(min_length=1)
     condition: ConditionField | None = None
     pick: bool = False
 

@@ -38,9 +38,13 @@ class Join:
 
 def quorum(count: int) -> Join:
     """Return the join policy that needs *count* branches to complete."""
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+    if not _is_count(count):
         raise ValueError(f"A quorum is a number of branches, such as quorum(2), not {count!r}")
     return Join("quorum", count)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 class JoinProgress:

@@ -114,7 +114,7 @@ class MapReduceOrchestration(OrchestrationPattern):
             raise UnexpectedAnswer(
                 self.name, "input", f"a list or an iterable of items{hint}", data, run.outcomes
             )
-        return data
+        return cast(Any, data)
 
     def draw(self, drawing: Drawing) -> None:
         spec = self._spec

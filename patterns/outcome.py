@@ -106,13 +106,22 @@ def describe_error(error: BaseException | None) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
+_KINDS: dict[type, str] = {
+    Completed: "completed",
+    Failed: "failed",
+    Cancelled: "cancelled",
+    TimedOut: "timed_out",
+    Skipped: "skipped",
+}
+
+
 def outcome_to_dict(outcome: Outcome) -> dict[str, Any]:
     """Return *outcome* as plain data: its kind, fields, and the cause as text.
 
     A completed outcome's value is passed as it is.
     """
     data: dict[str, Any] = {
-        "outcome": type(outcome).__name__.lower(),
+        "outcome": _KINDS[type(outcome)],
         "agent": outcome.agent,
         "started_at": outcome.started_at,
         "ended_at": outcome.ended_at,

@@ -155,15 +155,18 @@ class ParallelOrchestration(OrchestrationPattern):
             if branch.condition is not None and not branch.condition(input_scope(data)):
                 run.skip(branch.name, branch.target, "its condition does not hold")
                 continue
-            payload = data
-            key = branch.input_key
-            # Input that is no mapping cannot have keys: each branch gets it whole.
-            if key is not None and isinstance(data, Mapping):
-                if key not in data:
-                    raise MissingInput(self.name, branch.name, key, data, run.outcomes)
-                payload = cast(Mapping[str, Any], data)[key]
-            works.append(Work(branch.name, branch.target, payload, branch.policy))
+            works.append(Work(branch.name, branch.target, self._part(run, branch), branch.policy))
         return works
+
+    def _part(self, run: Execution, branch: _Planned) -> Any:
+        """Return what *branch* gets of the input; one that is no mapping has no parts."""
+        data: Any = run.input
+        key = branch.input_key
+        if key is None or not isinstance(data, Mapping):
+            return data
+        if key not in data:
+            raise MissingInput(self.name, branch.name, key, data, run.outcomes)
+        return cast(Mapping[str, Any], data)[key]
 
     def _items(self, run: Execution, key: str) -> list[Work]:
         data = run.input

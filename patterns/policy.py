@@ -21,14 +21,21 @@ class UnretriableError(AgenticError):
     """Base of errors that another attempt cannot mend (a wrong name, a wrong definition)."""
 
 
+def as_tuple(value: Any) -> tuple[Any, ...]:
+    """Return *value* as a tuple: of its items if it is a list or tuple, else of itself."""
+    if isinstance(value, (list, tuple)):
+        return tuple(cast("list[Any]", value))
+    return (value,)
+
+
 def _read_errors(value: Any) -> tuple[Any, ...]:
     """Return *value* as classes of errors, or names of such classes."""
-    given: Any = value if isinstance(value, (list, tuple)) else (value,)
+    given = as_tuple(value)
     for item in given:
         named = isinstance(item, str) and item.strip()
         if not named and not (isinstance(item, type) and issubclass(item, BaseException)):
             raise ValueError(f"{item!r} is no error: give its class, or the name of its class")
-    return tuple(given)
+    return given
 
 
 ErrorNames: TypeAlias = Annotated[

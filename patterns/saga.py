@@ -211,7 +211,7 @@ class _Compensator(Actor):
         self._timeout_s = timeout_s
         self._not_undone: dict[str, Outcome] = {}
 
-    async def on_start(self) -> None:
+    async def on_start(self) -> None:  # type: ignore[override]  # hooks may be async
         # Here and not for a message: a coordinator that is killed cannot send any more.
         left = deque(self._undos)
         try:

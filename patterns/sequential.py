@@ -114,7 +114,7 @@ class SequentialOrchestration(OrchestrationPattern):
             if step.stop_if is not None and step.stop_if(_scope(data, previous, kept)):
                 self._leave_out(run, index + 1, f"{step.name!r} ended the sequence")
                 break
-        return data if previous is _NOTHING else previous
+        return cast(Any, data) if previous is _NOTHING else previous
 
     @staticmethod
     async def _under_policy(run: Execution, step: _Planned, payload: Any) -> Any:
@@ -138,7 +138,7 @@ class SequentialOrchestration(OrchestrationPattern):
             raise MissingInput(self.name, step.name, key, data, run.outcomes)
         if isinstance(previous, Mapping) and key in previous:
             return cast(Mapping[str, Any], previous)[key]
-        return previous
+        return cast(Any, previous)
 
     def _leave_out(self, run: Execution, first: int, reason: str) -> None:
         for step in self._steps[first:]:

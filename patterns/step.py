@@ -77,10 +77,15 @@ def _coerce(value: Any) -> Any:
         if "agent" not in given and isinstance(given.get("pattern"), str) and "name" in given:
             # {"pattern": "parallel", "name": ..., "branches": ...} is itself who is asked.
             return {"agent": given}
-        return value
-    if isinstance(value, (Ask, list, tuple)) or value is None:
-        return value
+        return given
+    if value is None or isinstance(value, (Ask, list, tuple)):
+        return cast(Any, value)
     return {"agent": value}
+
+
+def as_list(value: Any) -> Any:
+    """Return *value* where several are expected: itself if it is a list or tuple, else a list of it."""
+    return cast(Any, value) if isinstance(value, (list, tuple)) else [value]
 
 
 AskField: TypeAlias = Annotated[Ask, BeforeValidator(_coerce)]

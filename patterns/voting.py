@@ -60,7 +60,7 @@ def position_of(answer: Any) -> Any:
         for field in POSITION_FIELDS:
             if field in fields:
                 return fields[field]
-    return answer
+    return cast(Any, answer)
 
 
 def same_position(position: Any) -> str:

@@ -259,4 +259,4 @@ def _decided(answer: Any) -> bool:
 def _decision(answer: Any) -> Any:
     if isinstance(answer, Mapping) and "decision" in answer:
         return cast(Mapping[str, Any], answer)["decision"]
-    return answer
+    return cast(Any, answer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
+from typing import Any, cast
 
 from ..definition import read_target
 from ..target import Target, target_name
@@ -141,4 +142,6 @@ class Membership:
 
 def _capabilities(target: Target) -> Iterable[str]:
     found: object = getattr(target, "capabilities", ())
-    return found if isinstance(found, (tuple, list, set, frozenset)) else ()
+    if isinstance(found, (tuple, list, set, frozenset)):
+        return [str(capability) for capability in cast("Iterable[Any]", found)]
+    return ()
