@@ -313,6 +313,10 @@ class Scheduler:
                     behavior = cell._behavior
                     on_receive = actor.on_receive if behavior is None else behavior
                     direct: Any = on_receive if actor._is_async and behavior is None else None
+                    if direct is None and entered is not None:
+                        # A log record of a plain handler must not carry another actor's name.
+                        swap_task(loop, None)
+                        entered = None
                     mailbox = cell._mailbox
                     batch = batch_size
                     while mailbox:
