@@ -4,32 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache, partial
-from typing import Any, Generic, TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 from loguru import logger
-from pydantic_core import from_json, to_json
 
-from .backend import Backend, Claimed, Clock, JournalRow, Json, RawRun
+from .backend import Backend, Claimed, Clock
 from .base import Acknowledge, Lease
-from .encoding import (
-    ValueLimits,
-    decode_entries,
-    decode_value,
-    encode_input,
-    encode_payload,
-    encode_records,
-)
-from .errors import (
-    StoreClosed,
-    StoreCorrupt,
-    StoreError,
-    UnknownRun,
-    ValueNotStorable,
-    ValueTooLarge,
-)
-from .jobs import Call, Job, Op, Write
+from .encoding import ValueLimits, encode_payload
+from .errors import StoreClosed, StoreCorrupt, StoreError, StoreUnavailable
+from .jobs import Call, Job, Write
+from .outcome import Outcome, own
 from .reader import ReaderThread
+from .reading import RunReader
 from .records import (
     Durability,
     Inbox,
@@ -45,6 +32,7 @@ from .records import (
     Signal,
     StoreStats,
 )
+from .rows import check_text, rows_of_append, rows_of_run
 from .writer import GroupWriter, InlineWriter, ThreadWriter
 
 __all__ = ["GroupedStore"]
@@ -80,10 +68,11 @@ class GroupedStore:
         self._clock = clock
         self._limits = limits or ValueLimits()
         self._inline = inline
+        self._runs = RunReader(backend)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._writer: GroupWriter | None = None
         self._reader: ReaderThread | None = None
-        self._changing: asyncio.Lock | None = None
+        self._changing = asyncio.Lock()
         # The moment of each owner's latest run, in microseconds: the first part of its key.
         self._last_run: dict[int, int] = {}
         self._batches = 0
@@ -105,8 +94,8 @@ class GroupedStore:
     async def open(self) -> None:
         """Start the writer and make the medium ready."""
         loop = asyncio.get_running_loop()
-        if self._changing is None:
-            self._changing = asyncio.Lock()
+        if self._loop is not loop:
+            self._move_to(loop)
         async with self._changing:
             if self._writer is not None:
                 return
@@ -115,18 +104,32 @@ class GroupedStore:
             writer = kind(
                 loop, backend.label, backend.open, backend.commit, backend.close, self._deliver
             )
-            opened: _Outcome[None] = _Outcome(loop)
+            opened: Outcome[None] = Outcome(loop)
             writer.start(lambda error: opened.set(None, error))
             await opened.future
-            self._loop = loop
             self._writer = writer
             if backend.reads_apart and not self._inline:
                 self._reader = ReaderThread(loop, backend.label, backend.close_reader)
 
+    def _move_to(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Belong to *loop*, if the one before has ended (without closing the store, perhaps)."""
+        if self._writer is not None:
+            if self._loop is not None and not self._loop.is_closed():
+                raise StoreUnavailable(self.url, "opening", "it is open on another event loop")
+            self._writer.abandon()
+            if self._reader is not None:
+                self._reader.abandon()
+            self._writer = self._reader = None
+            self._last_run.clear()
+        self._loop = loop
+        self._changing = asyncio.Lock()
+
     async def close(self) -> None:
         """Write what is queued, then let go of threads, files and connections."""
-        if self._changing is None:
-            return
+        # In a task of its own: a caller who is cancelled must not leave it half closed.
+        await asyncio.shield(asyncio.ensure_future(self._shut()))
+
+    async def _shut(self) -> None:
         async with self._changing:
             writer, reader = self._writer, self._reader
             if writer is None:
@@ -134,14 +137,14 @@ class GroupedStore:
             for number in self._last_run:
                 # Whether it works or not, nobody will write for these owners any more.
                 writer.put(Call(partial(self._backend.retire, number), _ignore))
+            # From here on, whoever comes is refused; who came before is still served.
+            self._writer = self._reader = None
             self._last_run.clear()
             if reader is not None:
                 await reader.stop()
-                self._reader = None
             await writer.stop()
             if reader is None:
                 self._backend.close_reader()
-            self._writer = None
 
     def stats(self) -> StoreStats:
         """Return the counters since the store was made."""
@@ -157,7 +160,7 @@ class GroupedStore:
 
     async def register(self, engine_id: str, lease_s: float, replace: bool = False) -> Owner:
         """Return a new owner."""
-        _check_text("the engine id", engine_id)
+        check_text("the engine id", engine_id)
         if not lease_s > 0:
             raise ValueError(f"lease_s={lease_s!r}: give the lease's length in seconds, above 0")
         number = await self._call(lambda: self._backend.register(engine_id, lease_s, replace))
@@ -210,48 +213,13 @@ class GroupedStore:
                 f"{owner} was not registered with {self.url} since it was opened: "
                 "owner = await store.register(engine_id, lease_s)"
             )
-        limits = self._limits
-        run_id = run.run_id
-        _check_run(run)
-        definition = run.definition.encode()
-        if len(definition) > limits.max_value_bytes:
-            what = f"the definition of run {run_id!r}"
-            raise ValueTooLarge(what, len(definition), limits.max_value_bytes)
-        body, blob, blobs = encode_input(run, limits)
         at = int(self._clock() * 1e6)
         moment = at if at > earlier else earlier + 1
         key = moment * OWNER_SLOTS + owner.number % OWNER_SLOTS
-        labels = to_json(dict(run.labels)).decode() if run.labels else None
-        extra = to_json(
-            [
-                run_id,
-                run.name,
-                run.definition_hash,
-                run.state,
-                run.durability,
-                run.parent,
-                labels,
-                owner.number,
-                blob,
-            ]
-        ).decode()
-        rows: list[Any] = [
-            *(Op.DEFINE, key, 1, at, 0, definition, run.definition_hash),
-            *(Op.CREATE, key, 1, at, 0, body, extra),
-        ]
-        size = len(definition) + len(body or b"")
-        count = len(records)
-        if records:
-            body, more = encode_records(run_id, records, limits)
-            blobs += more
-            rows += (Op.APPEND, key, 1, at, count, body, None)
-            size += len(body)
-        for digest, data in blobs:
-            rows += (Op.BLOB, key, 1, at, 0, data, digest)
-            size += len(data)
+        rows, size = rows_of_run(run, owner.number, key, at, records, self._limits)
         self._last_run[owner.number] = moment
-        lease = Lease(run_id, key, 1, count + 1, run.durability)
-        self._records += count
+        self._records += len(records)
+        lease = Lease(run.run_id, key, 1, len(records) + 1, run.durability)
         self._put(writer, Write(lease, rows, 1, size, done, future, lease))
         return lease
 
@@ -288,37 +256,12 @@ class GroupedStore:
         consumes: Iterable[int],
     ) -> None:
         writer = self._open_writer()
-        count = len(records)
-        first = lease.next_seq
-        last = first + count - 1
-        key = lease.key
-        fence = lease.fence
         at = int(self._clock() * 1e6)
-        body: bytes | None = None
-        blobs: Sequence[tuple[str, bytes]] = ()
-        size = 0
-        if count:
-            body, blobs = encode_records(lease.run_id, records, self._limits)
-            size = len(body)
-        rows: list[Any]
-        if update is not None:
-            rows = [Op.APPEND_UPDATE, key, fence, at, last, body, _encode_update(update)]
-        elif count:
-            rows = [Op.APPEND, key, fence, at, last, body, None]
-        else:
-            rows = []
-        for digest, data in blobs:
-            rows += (Op.BLOB, key, fence, at, last, data, digest)
-            size += len(data)
-        for number in consumes:
-            rows += (Op.CONSUME, key, fence, at, last, None, str(number))
-        if not rows:
-            raise ValueError(
-                f"nothing to append to run {lease.run_id!r}: give records, an update or signals"
-            )
-        lease.next_seq = last + 1
-        self._records += count
-        self._put(writer, Write(lease, rows, first, size, done, future, last))
+        rows, size = rows_of_append(lease, records, update, consumes, at, self._limits)
+        first = lease.next_seq
+        following = lease.next_seq = first + len(records)
+        self._records += len(records)
+        self._put(writer, Write(lease, rows, first, size, done, future, following - 1))
 
     def _put(self, writer: GroupWriter, job: Write) -> None:
         lease = job.lease
@@ -367,7 +310,7 @@ class GroupedStore:
     def _withdraw(self, job: Write, error: StoreError) -> None:
         """Free the sequence numbers of a failed append, and of what was queued behind it."""
         self._failed_appends += 1
-        job.error = _own(error)
+        job.error = own(error)
         lease = job.lease
         if lease.generation == job.generation:
             # The first of them to fail.
@@ -401,13 +344,13 @@ class GroupedStore:
 
     async def load_run(self, run_id: str) -> RunRow:
         """Return the run's row."""
-        return (await self._read(lambda: self._rows(self._runs((run_id,)))))[0]
+        return await self._read(lambda: self._runs.row(run_id))
 
     async def load_runs(self, run_ids: Iterable[str]) -> dict[str, RunRow]:
         """Return the rows of those runs that exist, by id."""
         found: dict[str, RunRow] = {}
         for some in _chunks(tuple(run_ids)):
-            rows = await self._read(partial(self._found, some))
+            rows = await self._read(partial(self._runs.rows, some))
             found.update((row.run_id, row) for row in rows)
         return found
 
@@ -422,26 +365,13 @@ class GroupedStore:
         self, run_id: str, after: int = 0, limit: int | None = None
     ) -> list[JournalEntry]:
         """Return the entries numbered above *after*, in order."""
-
-        def read() -> list[JournalEntry]:
-            key = self._runs((run_id,))[0][0]
-            rows = self._backend.journal(key, after, limit)
-            return self._entries(run_id, key, rows, after)
-
-        entries = await self._read(read)
-        return entries if limit is None else entries[:limit]
+        return await self._read(lambda: self._runs.journal(run_id, after, limit))
 
     async def read_journals(self, run_ids: Iterable[str]) -> dict[str, list[JournalEntry]]:
         """Return whole journals by run id."""
         found: dict[str, list[JournalEntry]] = {}
-
-        def read(some: Sequence[str]) -> None:
-            keys = {run[0]: run[1] for run in self._backend.runs(some)}
-            for key, rows in self._backend.journals(tuple(keys)).items():
-                found[keys[key]] = self._entries(keys[key], key, rows, 0)
-
         for some in _chunks(tuple(run_ids)):
-            await self._read(partial(read, some))
+            found |= await self._read(partial(self._runs.journals, some))
         return found
 
     async def list_runs(
@@ -451,47 +381,24 @@ class GroupedStore:
         before = _parse_page(page)
         if limit < 1:
             raise ValueError(f"limit={limit}: give the number of rows wanted, 1 or more")
-
-        def read() -> RunPage:
-            found = self._backend.list_runs(where or RunFilter(), before, limit + 1)
-            following = None
-            if len(found) > limit:
-                found = found[:limit]
-                following = str(found[-1][0])
-            return RunPage(tuple(self._rows(found)), following)
-
-        return await self._read(read)
+        return await self._read(lambda: self._runs.page(where or RunFilter(), before, limit))
 
     # From outside
 
     async def request_cancel(self, run_id: str, reason: str) -> bool:
         """Note durably that the run shall be cancelled."""
-        _check_text("the reason", reason, allow_empty=True)
+        check_text("the reason", reason, allow_empty=True)
         return await self._call(lambda: self._backend.request_cancel(run_id, reason))
 
     async def put_signal(self, run_id: str, name: str, payload: Any = None) -> int:
         """Keep a signal for the run, durably; return its number."""
-        _check_text("the signal's name", name)
+        check_text("the signal's name", name)
         data = encode_payload(run_id, name, payload, self._limits)
         return await self._call(lambda: self._backend.put_signal(run_id, name, data))
 
     async def pending_signals(self, run_id: str) -> list[Signal]:
         """Return the run's signals that no record has consumed, oldest first."""
-
-        def read() -> list[Signal]:
-            key = self._runs((run_id,))[0][0]
-            return [
-                Signal(
-                    number,
-                    run_id,
-                    name,
-                    decode_value(payload, self.url, f"signal {number} of run {run_id!r}"),
-                    at / 1e6,
-                )
-                for number, name, payload, at in self._backend.signals(key)
-            ]
-
-        return await self._read(read)
+        return await self._read(lambda: self._runs.signals(run_id))
 
     async def poll(self, owner: Owner, after: int = 0) -> Inbox:
         """Return what was said since cursor *after* to runs that *owner* holds."""
@@ -525,7 +432,7 @@ class GroupedStore:
 
     async def _call(self, function: Callable[[], T]) -> T:
         """Run *function* in the writer, in a transaction."""
-        outcome: _Outcome[T] = _Outcome(self._open_loop())
+        outcome: Outcome[T] = Outcome(self._open_loop())
         self._open_writer().put(Call(function, outcome.set))
         return await outcome.future
 
@@ -534,144 +441,18 @@ class GroupedStore:
         reader = self._reader
         if reader is None:
             return await self._call(function)
-        outcome: _Outcome[T] = _Outcome(self._open_loop())
+        outcome: Outcome[T] = Outcome(self._open_loop())
         reader.run(function, outcome.set)
         return await outcome.future
-
-    def _runs(self, run_ids: Sequence[str]) -> list[RawRun]:
-        found = self._backend.runs(run_ids)
-        if len(found) < len(run_ids):
-            missing = set(run_ids).difference(run[1] for run in found)
-            raise UnknownRun(min(missing), self.url)
-        return found
-
-    def _found(self, run_ids: Sequence[str]) -> list[RunRow]:
-        return self._rows(self._backend.runs(run_ids))
-
-    def _rows(self, found: Sequence[RawRun]) -> list[RunRow]:
-        return [self._row(raw) for raw in found]
-
-    def _row(self, raw: RawRun) -> RunRow:
-        data = raw[4]
-        if data is None:
-            data = self._blob(raw[0], raw[5] or "")
-        return RunRow(
-            run_id=raw[1],
-            name=raw[2],
-            definition_hash=raw[3],
-            input=decode_value(data, self.url, f"the input of run {raw[1]!r}"),
-            state=raw[6],
-            durability=Durability(raw[7]),
-            created_at=raw[8] / 1e6,
-            updated_at=raw[9] / 1e6,
-            finished_at=_seconds(raw[10]),
-            wake_at=_seconds(raw[11]),
-            error=raw[12],
-            cancel_reason=raw[13],
-            cancel_requested_at=_seconds(raw[14]),
-            parent=raw[15],
-            labels=from_json(raw[16]) if raw[16] else {},
-            owner=raw[17],
-            fence=raw[18],
-        )
-
-    def _blob(self, key: int, digest: str) -> Json:
-        found = self._backend.blobs(key, (digest,))
-        if digest not in found:
-            raise StoreCorrupt(self.url, f"the spilled value {digest!r} is missing")
-        return found[digest]
-
-    def _entries(
-        self, run_id: str, key: int, rows: Sequence[JournalRow], after: int
-    ) -> list[JournalEntry]:
-        return decode_entries(rows, after, self.url, run_id, lambda digest: self._blob(key, digest))
-
-
-class _Outcome(Generic[T]):
-    """A future, and the two callbacks that settle it. A waiter that has gone is left alone."""
-
-    __slots__ = ("future",)
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.future: asyncio.Future[T] = loop.create_future()
-
-    def set(self, result: T, error: BaseException | None) -> None:
-        if self.future.done():
-            return
-        if error is None:
-            self.future.set_result(result)
-        else:
-            self.future.set_exception(_own(error))
 
 
 def _ignore(result: object, error: BaseException | None) -> None:
     pass
 
 
-E = TypeVar("E", bound=BaseException)
-
-
-def _own(error: E) -> E:
-    """Return a copy of *error* for one waiter: raising one object in many tasks mixes their
-    tracebacks."""
-    copy = type(error).__new__(type(error), *error.args)
-    copy.__dict__.update(error.__dict__)
-    copy.__cause__ = error.__cause__
-    return copy
-
-
 def _lease(claimed: Claimed) -> Lease:
     run_id, key, fence, next_seq, durability = claimed
     return Lease(run_id, key, fence, next_seq, Durability(durability))
-
-
-def _seconds(microseconds: int | None) -> float | None:
-    return None if microseconds is None else microseconds / 1e6
-
-
-@lru_cache(maxsize=512)
-def _encode_update(update: RunUpdate) -> str:
-    """Return *update* as the JSON that every backend reads; most updates recur word for word."""
-    state, finished, error, wake_at = update
-    if state is not None:
-        _check_text("the run's state", state)
-    if error is not None:
-        # Somebody else's words: better changed than refused.
-        error = error.encode(errors="replace").decode().replace("\0", "?")
-    return to_json(
-        [
-            state,
-            None if finished is None else int(finished),
-            error,
-            None if wake_at is None else int(wake_at * 1e6),
-        ]
-    ).decode()
-
-
-def _check_run(run: NewRun) -> None:
-    _check_text("the run's id", run.run_id)
-    _check_text("the run's name", run.name, allow_empty=True)
-    _check_text("the definition's hash", run.definition_hash)
-    _check_text("the run's state", run.state)
-    _check_text("the parent's id", run.parent or "", allow_empty=True)
-    for key, value in (run.labels or {}).items():
-        _check_text("a label's name", key)
-        _check_text(f"the label {key!r}", value, allow_empty=True)
-
-
-def _check_text(what: str, text: str, allow_empty: bool = False) -> None:
-    """Refuse what not every medium keeps as it is."""
-    sort: type = type(text)
-    if sort is str and text and text.isascii() and "\0" not in text:
-        return
-    if not issubclass(sort, str) or (not text and not allow_empty):
-        raise ValueNotStorable(what, f"{text!r} is not a text with at least one character")
-    if "\0" in text:
-        raise ValueNotStorable(what, f"{text!r} holds a NUL character")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ValueNotStorable(what, f"{text!r} is not valid Unicode") from error
 
 
 def _parse_page(page: str | None) -> int | None:

@@ -133,7 +133,8 @@ class MemoryBackend:
                 raise FencedOut(lease.run_id, fence)
             if op == Op.CONSUME:
                 notice = disk.notices.get(int(extra))
-                if notice is None or notice.consumed or notice.run != key:
+                wanted = (key, "signal", False)
+                if notice is None or (notice.run, notice.kind, notice.consumed) != wanted:
                     raise StoreCorrupt(
                         self.label, f"a signal that run {lease.run_id!r} consumed is not pending"
                     )

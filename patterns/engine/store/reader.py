@@ -55,6 +55,13 @@ class ReaderThread:
         # All it still does is close its connection.
         thread.join()
 
+    def abandon(self) -> None:
+        """End the thread when the loop is no more."""
+        self._finalizer.detach()
+        self._queue.put(None)
+        if self._thread is not None:
+            self._thread.join()
+
 
 def _run(
     loop: asyncio.AbstractEventLoop, items: queue.SimpleQueue[_Item], close: Callable[[], None]

@@ -52,6 +52,10 @@ class GroupWriter(Protocol):
         """Commit what is queued, close the backend, end."""
         ...
 
+    def abandon(self) -> None:
+        """Do the same when the loop is no more."""
+        ...
+
 
 def _share(waiting: int, commit_s: float) -> int:
     """Return how many of *waiting* jobs the next commit takes.
@@ -220,6 +224,13 @@ class ThreadWriter:
             await ended.wait()
         thread.join()
 
+    def abandon(self) -> None:
+        """End the thread; it takes as long as the commit that is under way."""
+        self._finalizer.detach()
+        self._shared.stop()
+        if self._thread is not None:
+            self._thread.join()
+
 
 class InlineWriter:
     """A writer without a thread: each turn of the loop commits what the last one queued.
@@ -271,6 +282,10 @@ class InlineWriter:
 
     async def stop(self) -> None:
         """Commit what is queued and close the backend."""
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Do the same."""
         if not self._stopped:
             self._stopped = True
             self._turn()

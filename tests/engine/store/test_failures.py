@@ -451,3 +451,53 @@ def test_a_reader_that_fails_tells_only_who_asked(sqlite: Medium) -> None:
             assert outcomes[1] == []
 
     asyncio.run(main())
+
+
+def test_a_store_can_be_opened_again_on_another_loop_even_when_it_was_not_closed(
+    shared_medium: Medium,
+) -> None:
+    store = shared_medium.store()
+
+    async def first() -> None:
+        await store.open()
+        owner = await store.register("engine", 60)
+        await store.create_run(owner, new_run())
+        await store.list_runs()
+
+    async def second() -> None:
+        await store.open()
+        assert [row.run_id for row in (await store.list_runs()).rows] == ["run-1"]
+        with pytest.raises(StoreUnavailable, match="open on another event loop"):
+            await asyncio.to_thread(asyncio.run, store.open())
+        await store.close()
+
+    asyncio.run(first())
+    asyncio.run(second())
+
+
+def test_closing_goes_on_when_its_caller_is_cancelled(sqlite: Medium) -> None:
+    async def main() -> None:
+        backend, store = moody_store(sqlite.path, False)
+        await store.open()
+        owner = await store.register("engine", 60)
+        lease = await store.create_run(owner, new_run())
+        gate = threading.Event()
+        backend.before = lambda number: assert_true(gate.wait(20))
+        writing = store.append(lease, [STARTED])
+        closing = asyncio.create_task(store.close())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        # Nothing is accepted any more that nobody would write.
+        with pytest.raises(StoreClosed):
+            await store.append(lease, [FINISHED])
+        closing.cancel()
+        gate.set()
+        await store.close()
+        assert await writing == 1
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+
+    def assert_true(value: bool) -> None:
+        assert value
+
+    asyncio.run(main())
