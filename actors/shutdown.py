@@ -7,6 +7,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from . import lifecycle, links
+from .phase import IDLE
 from .reasons import SHUTDOWN
 from .system import StopReport
 
@@ -19,6 +20,9 @@ PATIENCE_S = 0.5
 LAST_HOOK_S = 1.0
 """How long the `on_stop` of all that had to be killed may take together."""
 
+SHOWN = 20
+"""Names in the record of an end that was not clean; the report has them all."""
+
 BREATH = 2_000
 """Actors stopped in a row before the loop gets control back."""
 
@@ -29,6 +33,7 @@ async def shut_down(system: ActorSystem, timeout_s: float) -> StopReport:
     begin = clock()
     deadline = begin + timeout_s
     abandoned_before = system.abandoned
+    scheduler = system.scheduler
 
     told: set[Any] = set()
     # Stopping one may start others or cut them loose, so look again until there is none to tell.
@@ -38,7 +43,10 @@ async def shut_down(system: ActorSystem, timeout_s: float) -> StopReport:
             actor = ref._actor
             if actor is None:
                 continue
-            lifecycle.end(ref, SHUTDOWN)
+            if ref._state == IDLE and not ref._phase:
+                lifecycle.begin_stop(scheduler, actor, SHUTDOWN)
+            else:
+                lifecycle.end(ref, SHUTDOWN)
             if actor._has_on_stop or actor._coro is not None or actor._links is not None:
                 await system.wait_ended(ref, max(0.0, min(PATIENCE_S, deadline - clock())))
             elif number % BREATH == 0:
@@ -74,10 +82,18 @@ async def shut_down(system: ActorSystem, timeout_s: float) -> StopReport:
         except Exception as error:
             system.log.opt(exception=error).error("Something failed at the end of {}", system.name)
     if killed or abandoned:
-        system.log.warning("{} stopped; killed: {}; abandoned: {}", system.name, killed, abandoned)
+        system.log.warning(
+            "{} stopped; killed: {}; abandoned: {}", system.name, _some(killed), _some(abandoned)
+        )
     missing = system.abandoned - abandoned_before - len(abandoned)
     abandoned += ["a handler that ended after it had been abandoned"] * max(0, missing)
     return StopReport(clock() - begin, killed, abandoned)
+
+
+def _some(names: list[str]) -> str:
+    """Return the first of *names*, and how many more there are."""
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "") or "nobody"
 
 
 def _left(system: ActorSystem) -> list[Any]:
