@@ -12,6 +12,7 @@ from .agent_errors import (
     AgentTimeout,
 )
 from .agent_request import AgentRequest, agent_context, enter_agent_context
+from .carried import with_context
 from .dead_letters import DeadLetters
 from .directory import UnknownAgent, agent_names, find_agent
 from .errors import (
@@ -134,4 +135,5 @@ __all__ = [
     "resolve_model_runner",
     "run_model",
     "set_model_runner_factory",
+    "with_context",
 ]

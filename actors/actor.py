@@ -13,6 +13,7 @@ import pykka
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
 
 from . import lifecycle, links
+from .carried import Carried, receive_carried
 from .errors import ActorExit, AgenticError, NoSystem
 from .inbox import Inbox
 from .mailbox import UNBOUNDED, Mailbox
@@ -590,6 +591,10 @@ class Actor(pykka.Actor):
             return None
         if kind is ProxyCall or kind is ProxyGetAttr or kind is ProxySetAttr:
             return self._handle_receive(message)
+        if kind is Carried:
+            special = isinstance(message.message, ProxyCall | ProxyGetAttr | ProxySetAttr)
+            receive = self._receive_special if special else self._behavior or self.on_receive
+            return receive_carried(message, receive)
         return self.on_receive(message)
 
     def _stop_hook(self) -> Any:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from .carried import Carried
 from .messages import DeadLetter
 from .reasons import describe_reason
 
@@ -46,6 +47,8 @@ class DeadLetters:
 
     def add(self, message: Any, recipient: str, reason: Any) -> None:
         """Record that *message* to *recipient* was not handled, and why."""
+        if message.__class__ is Carried:
+            message = message.message
         letter = DeadLetter(message, recipient, reason)
         self.count += 1
         self._recent.append(letter)

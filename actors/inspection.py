@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from .carried import Carried
 from .links import links_of
 from .phase import (
     HELD,
@@ -18,6 +19,7 @@ from .phase import (
     UNWINDING,
 )
 from .ref import ActorRef
+from .request import ActorFuture, Request
 
 _STATES = {IDLE: "idle", QUEUED: "ready", RUNNING: "running", PARKED: "waiting", HELD: "suspended"}
 
@@ -46,6 +48,13 @@ class ActorInfo:
     trap_exit: bool
     timers: int
     exit_reason: Any
+
+
+def _unwrap(message: Any) -> Any:
+    """Return the user's message, without what it travels in."""
+    if isinstance(message, Request | ActorFuture):
+        message = message.message
+    return message.message if isinstance(message, Carried) else message
 
 
 def inspect_actor(ref: ActorRef[Any]) -> ActorInfo:
@@ -79,7 +88,7 @@ def inspect_actor(ref: ActorRef[Any]) -> ActorInfo:
         incarnation=ref.incarnation,
         mailbox_length=len(actor._mailbox or ()) + handed_over,
         handled=actor._handled,
-        current_message=getattr(message, "message", message),
+        current_message=_unwrap(message),
         busy_s=max(0.0, actor._sched.loop.time() - getattr(ref, "_since", 0.0)) if busy else None,
         parent=actor._parent,
         links=tuple(links_of(actor)),

@@ -29,6 +29,7 @@ from pykka import messages as pykka_messages
 
 from . import lifecycle
 from .agent_request import AgentRequest
+from .carried import Carried
 from .errors import ForkedSystem
 from .phase import DOOMED, IDLE, PARKED, QUEUED, RUNNING
 from .request import ActorFuture, Gathering, Request
@@ -49,6 +50,7 @@ KINDS: Final[dict[type, int]] = {
     pykka_messages.ProxyCall: SPECIAL,
     pykka_messages.ProxyGetAttr: SPECIAL,
     pykka_messages.ProxySetAttr: SPECIAL,
+    Carried: SPECIAL,
 }
 """What is not simply a user's message, by exact class: one dictionary look-up tells."""
 

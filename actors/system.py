@@ -61,6 +61,11 @@ def system_here() -> ActorSystem | None:
     return _current.get()
 
 
+def enter_system(system: ActorSystem | None) -> None:
+    """Let *system* be the one of this context."""
+    _current.set(system)
+
+
 @dataclass(frozen=True, slots=True)
 class StopReport:
     """What stopping a system met: nothing, if all went well.
