@@ -274,8 +274,9 @@ class Simulation:
         try:
             cancel_leftovers(loop)
             loop.run_until_complete(loop.shutdown_asyncgens())
-        except SimulationError:
-            # It swallows its cancellation for ever; the run has failed already and says why.
+        except Exception as error:
+            # It has failed already and says why; what it swallows or raises now adds nothing.
+            self.trace.add("note", "run", "", f"cleaning up failed: {type(error).__name__}")
             for task in asyncio.all_tasks(loop):
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
         finally:

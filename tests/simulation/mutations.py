@@ -187,7 +187,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "a failure wakes nobody", REQUEST,
         "        self._result = result\n        if self._waiter is not None:\n",
-        "        self._result = result\n        if self._waiter is None:\n",
+        "        self._result = result\n        if self._waiter is not None and state != FAILED:\n",
     ),
     Mutation(
         "gather ends one answer early", REQUEST,
@@ -328,8 +328,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "who is stuck is never killed", STOPPING,
-        "                    self._signal(late.ref, KILL)\n",
-        "                    pass\n",
+        "                self._signal(stopping.ref, KILL)\n",
+        "                pass\n",
     ),
     Mutation(
         "giving up leaves the supervisor running", SUPERVISOR,

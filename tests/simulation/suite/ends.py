@@ -34,7 +34,10 @@ class Lingering(Actor):
     async def on_stop(self) -> None:
         await asyncio.sleep(1e9)
 
-    def on_receive(self, message: Any) -> None: ...
+    async def on_receive(self, message: Any) -> None:
+        # Trapping exits, it is asked to end and not cancelled: only a kill gets it out of here.
+        self.trap_exit = True
+        await asyncio.sleep(1e9)
 
 
 class Busy(Actor):
@@ -112,7 +115,7 @@ async def ends(sim: Simulation) -> None:
     rng = sim.random
     diary = Diary()
     for _ in range(rng.choice([0, 0, 2])):
-        Lingering.start()
+        Lingering.start().tell(rng.random())
     sink = sim.system.start(Sink, diary, _name="sink")
     started: list[tuple[str, str, str, ActorRef[Any], Any]] = []
     for number in range(6):

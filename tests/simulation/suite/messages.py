@@ -28,6 +28,9 @@ class Book:
         self.gathered: list[tuple[int, Any]] = []
 
 
+_FAILURES = (ActorDied, RequestTimeout, InjectedCrash, MailboxFull)
+
+
 class Worker(Actor):
     """Handles numbered messages in one of several ways."""
 
@@ -66,7 +69,7 @@ class Worker(Actor):
             if target is not self.actor_ref:
                 try:
                     return await target.request((self.name, number, "sleep"), timeout=0.5)
-                except (ActorDied, RequestTimeout, InjectedCrash, MailboxFull):
+                except _FAILURES:
                     return number
         elif how == "defer" and self.current_request is not None:
             request = self.defer_reply()
@@ -82,7 +85,7 @@ class Worker(Actor):
                 self.book.gathered += [
                     (number, answer)
                     for answer in answers
-                    if answer != number and not isinstance(answer, BaseException)
+                    if answer != number and not isinstance(answer, _FAILURES)
                 ]
         return number
 
@@ -251,6 +254,14 @@ SMALL = {how: _small(how) for how in ("fail", "drop_newest", "drop_oldest", "bac
 async def bounded_mailboxes(sim: Simulation) -> None:
     """Each overflow policy does what it declares, and nothing else."""
     rng = sim.random
+    for how, wanted in (("drop_oldest", [5, 6, 7]), ("drop_newest", [0, 1, 2])):
+        kept: list[int] = []
+        burst = sim.system.start(SMALL[how], kept, _name=f"burst {how}")
+        for number in range(8):
+            burst.tell(number)
+        await asyncio.sleep(1)
+        if not sim.landed and burst.is_alive():
+            sim.expect(kept == wanted, f"{how} keeps the right ones", f"{kept}")
     sent = 12
     for how, cls in SMALL.items():
         got: list[int] = []
@@ -266,6 +277,9 @@ async def bounded_mailboxes(sim: Simulation) -> None:
                     ref.tell(number)
             except (MailboxFull, ActorDied, TimeoutError):
                 refused += 1
+            if not sim.landed:
+                length = sim.system.info(ref).mailbox_length
+                sim.expect(length <= 3, "a mailbox holds what it may", f"{how}: {length} of 3")
             if rng.random() < 0.2:
                 await asyncio.sleep(0.01)
         await asyncio.sleep(5)
