@@ -77,21 +77,27 @@ class TeamActor(Actor):
         super().__init__()
         self.trap_exit = True
         self._seats = Seats()
+        self._coordinators: set[Any] = set()
         self._channels: dict[str, deque[TeamMessage]] = {}
 
     def on_receive(self, message: Any) -> Any:
         match message:
             case TakeSeat(members, holder):
-                # The news of the holder's end may have overtaken this.
+                # The news of the holder's end may have overtaken this; and one that an earlier
+                # incarnation started, whose message was kept over the restart, is about to end.
                 if self._is_wanted():
-                    return self._seats.take(members, holder)
+                    known = holder in self._coordinators
+                    return self._seats.take(members, holder) if known else members[0]
             case LeaveSeat(name, holder):
                 self._seats.leave(name, holder)
             case Begin(execution):
                 if self._is_wanted():
-                    message.coordinator = self.spawn(TeamCoordinator, execution, self.actor_ref)
-                    return message.coordinator
+                    ref = self.spawn(TeamCoordinator, execution, self.actor_ref)
+                    self._coordinators.add(ref)
+                    message.coordinator = ref
+                    return ref
             case Exit(ref, _):
+                self._coordinators.discard(ref)
                 self._seats.forget(ref)
             case Said(channel, said):
                 self._channels.setdefault(channel, deque(maxlen=HISTORY)).append(said)
