@@ -62,6 +62,7 @@ from .reasons import (
 )
 from .ref import ActorRef
 from .request import ActorFuture, Request, gather
+from .routers import NoRoutee, Router
 from .system import ActorSystem, StopReport
 from .timers import Timer
 
@@ -109,11 +110,13 @@ __all__ = [
     "ModelUnavailable",
     "Monitor",
     "NameTaken",
+    "NoRoutee",
     "NoSystem",
     "PipedFailure",
     "ReceiveTimeout",
     "Request",
     "RequestTimeout",
+    "Router",
     "StartFailed",
     "StopReport",
     "SystemStopped",

@@ -1,0 +1,300 @@
+"""Routers: one address over several actors, with a policy that says who gets which message.
+
+A router offers `tell`, `send` and `request` as a ref does. It is no actor: choosing costs no hop, and
+a message goes from its sender straight into the chosen mailbox, so the order of one sender's messages
+to one member is kept. Members are a list of refs, or a process group of the system, whose members
+come and go by themselves; the dead are passed over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_right
+from collections.abc import Callable, Hashable, Iterable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .errors import AgenticError, near
+from .request import Request
+
+if TYPE_CHECKING:
+    from .ref import ActorRef
+    from .system import ActorSystem
+
+POINTS = 64
+"""Places of each member on the ring of a consistent hash. With 64 the share of the busiest of ten
+members is about a fifth above the mean; the error falls with the square root."""
+
+
+class NoRoutee(AgenticError):
+    """A router has no live member to give a message to."""
+
+    def __init__(self, router: str) -> None:
+        super().__init__(
+            f"{router} has no live member. Give it refs of running actors, or let actors join its "
+            "group: system.groups.join(name, ref)"
+        )
+        self.router = router
+
+
+class UnknownRouting(AgenticError, ValueError):
+    """A routing policy that does not exist."""
+
+    def __init__(self, policy: str) -> None:
+        super().__init__(
+            f"There is no routing {policy!r}. {near(policy, POLICIES)} "
+            'For example: Router(system, "workers", policy="round_robin")'
+        )
+        self.policy = policy
+
+
+class Policy(Protocol):
+    """Chooses who gets a message, among the live members in their order."""
+
+    def choose(self, members: list[ActorRef[Any]], message: Any, /) -> list[ActorRef[Any]]: ...
+
+
+class RoundRobin:
+    """Each member in turn."""
+
+    def __init__(self) -> None:
+        self._last: Any = None
+        self._next = 0
+
+    def choose(self, members: list[ActorRef[Any]], _message: Any, /) -> list[ActorRef[Any]]:
+        # Go on behind the last one, also when others before it have left or joined.
+        try:
+            place = members.index(self._last) + 1
+        except ValueError:
+            place = self._next
+        place %= len(members)
+        self._last, self._next = members[place], place
+        return [members[place]]
+
+
+class SmallestMailbox:
+    """Who has the fewest messages waiting; an idle member counts less than one at work."""
+
+    def choose(self, members: list[ActorRef[Any]], _message: Any, /) -> list[ActorRef[Any]]:
+        return [min(members, key=_load)]
+
+
+class Broadcast:
+    """All of them. A request's answer is the list of theirs."""
+
+    def choose(self, members: list[ActorRef[Any]], _message: Any, /) -> list[ActorRef[Any]]:
+        return members
+
+
+class Random:
+    """Any of them, by the system's randomness."""
+
+    def __init__(self, system: ActorSystem) -> None:
+        self._random = system.random
+
+    def choose(self, members: list[ActorRef[Any]], _message: Any, /) -> list[ActorRef[Any]]:
+        return [members[self._random.randrange(len(members))]]
+
+
+class ConsistentHash:
+    """The same member for the same key, as long as it lives.
+
+    *key* takes the message and returns what is hashed by its `repr`. Members stand on a ring at
+    places that depend on their names alone (or, without a name, on their pids), so when one joins or
+    leaves, only the keys that go to it or came from it change their member.
+    """
+
+    def __init__(self, key: Callable[[Any], Hashable]) -> None:
+        self._key = key
+        self._members: list[ActorRef[Any]] = []
+        self._places: list[int] = []
+        self._owners: list[ActorRef[Any]] = []
+
+    def choose(self, members: list[ActorRef[Any]], message: Any, /) -> list[ActorRef[Any]]:
+        if members != self._members:
+            ring = sorted(
+                ((_place(f"{ref.label}/{point}"), ref) for ref in members for point in range(POINTS)),
+                key=lambda entry: (entry[0], entry[1].pid),
+            )
+            self._places = [place for place, _ in ring]
+            self._owners = [ref for _, ref in ring]
+            self._members = members
+        place = bisect_right(self._places, _place(repr(self._key(message))))
+        return [self._owners[place % len(self._owners)]]
+
+
+POLICIES = ("broadcast", "consistent_hash", "random", "round_robin", "smallest_mailbox")
+
+
+class Router:
+    """An address over several actors; see the module.
+
+    *members* is the name of a process group of *system*, or refs. *policy* is one of
+    ``round_robin``, ``smallest_mailbox``, ``broadcast``, ``random``, ``consistent_hash`` (which needs
+    *key*, a function of the message), or an object with `choose`. Use it on the loop's thread.
+
+    Example: ``Router(system, "workers", policy="consistent_hash", key=lambda order: order.customer)``
+    """
+
+    def __init__(
+        self,
+        system: ActorSystem,
+        members: str | Iterable[ActorRef[Any]],
+        policy: str | Policy = "round_robin",
+        *,
+        key: Callable[[Any], Hashable] | None = None,
+    ) -> None:
+        self.system = system
+        self.group = members if isinstance(members, str) else None
+        self._refs = [] if isinstance(members, str) else list(members)
+        self.policy = _policy(policy, system, key)
+        self.name = f"the router over {self.group or [ref.label for ref in self._refs]}"
+
+    def __repr__(self) -> str:
+        return f"<Router {type(self.policy).__name__} over {len(self.members)}>"
+
+    @property
+    def members(self) -> list[ActorRef[Any]]:
+        """The live members, in the order in which they joined."""
+        if self.group is not None:
+            return self.system.groups.members(self.group)
+        return [ref for ref in self._refs if ref.is_alive()]
+
+    def add(self, ref: ActorRef[Any]) -> None:
+        """Make *ref* a member."""
+        if self.group is not None:
+            self.system.groups.join(self.group, ref)
+        elif ref not in self._refs:
+            self._refs = [*self.members, ref]
+
+    def remove(self, ref: ActorRef[Any]) -> None:
+        """Let *ref* be a member no more; what it was sent it still handles."""
+        if self.group is not None:
+            self.system.groups.leave(self.group, ref)
+        else:
+            self._refs = [member for member in self._refs if member is not ref]
+
+    def choose(self, message: Any) -> list[ActorRef[Any]]:
+        """Return who is to get *message*. Raises `NoRoutee`."""
+        members = self.members
+        if not members:
+            raise NoRoutee(self.name)
+        return self.policy.choose(members, message)
+
+    def tell(self, message: Any) -> None:
+        """Send *message* and wait for nothing.
+
+        Raises `NoRoutee`, and of a single receiver what `ActorRef.tell` raises. Of a broadcast each
+        member gets it whose mailbox takes it; for the others it becomes a dead letter.
+        """
+        chosen = self.choose(message)
+        if len(chosen) == 1:
+            chosen[0].tell(message)
+            return
+        for ref in chosen:
+            try:
+                ref.tell(message)
+            except AgenticError as error:
+                self.system.dead_letter(message, ref.label, error)
+
+    def request(self, message: Any, timeout: float | None = None) -> Any:
+        """Return an awaitable for the answer; see `ActorRef.request`.
+
+        Of a broadcast it is the list of all answers, in the order of the members, and an error of
+        one stands in its place in the list. Raises `NoRoutee` at once.
+        """
+        chosen = self.choose(message)
+        if isinstance(self.policy, Broadcast):
+            from .request import gather
+
+            requests: list[Request] = []
+            for ref in chosen:
+                try:
+                    requests.append(ref.request(message, timeout))
+                except AgenticError as error:
+                    requests.append(_failed(ref, message, error))
+            return gather(*requests, return_exceptions=True)
+        return chosen[0].request(message, timeout)
+
+    def send(self, message: Any) -> Request:
+        """Return an awaitable that is done when *message* is in the mailbox; for one receiver."""
+        return self.choose(message)[0].send(message)
+
+
+def _policy(
+    policy: str | Policy, system: ActorSystem, key: Callable[[Any], Hashable] | None
+) -> Policy:
+    if policy == "consistent_hash":
+        if key is None:
+            raise RoutingKeyMissing
+        return ConsistentHash(key)
+    if key is not None:
+        raise RoutingKeyUnused(str(policy))
+    if not isinstance(policy, str):
+        return policy
+    if policy == "random":
+        return Random(system)
+    made: dict[str, type[RoundRobin | SmallestMailbox | Broadcast]] = {
+        "round_robin": RoundRobin,
+        "smallest_mailbox": SmallestMailbox,
+        "broadcast": Broadcast,
+    }
+    if policy not in made:
+        raise UnknownRouting(policy)
+    return made[policy]()
+
+
+class RoutingKeyMissing(AgenticError, ValueError):
+    """A consistent hash was given nothing to hash."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "policy='consistent_hash' needs key=, a function of the message. For example: "
+            "Router(system, 'workers', policy='consistent_hash', key=lambda order: order.customer)"
+        )
+
+
+class RoutingKeyUnused(AgenticError, ValueError):
+    """A key was given to a policy that has no use for it."""
+
+    def __init__(self, policy: str) -> None:
+        super().__init__(
+            f"policy={policy!r} uses no key. Leave key= out, or say policy='consistent_hash'."
+        )
+
+
+def _load(ref: ActorRef[Any]) -> tuple[int, int]:
+    """Return how much waits for the actor, and whether it is at work, for comparing."""
+    from .inspection import inspect_actor
+
+    info = inspect_actor(ref)
+    return info.mailbox_length + (info.busy_s is not None), ref.pid
+
+
+def _place(text: str) -> int:
+    """Return the place of *text* on the ring: the same in every process and run."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+def _failed(ref: ActorRef[Any], message: Any, error: Exception) -> Request:
+    from .request import new_request
+
+    assert ref._sched is not None
+    request = new_request(message, ref, ref._sched)
+    request.fail(error)
+    return request
+
+
+__all__ = [
+    "POLICIES",
+    "Broadcast",
+    "ConsistentHash",
+    "NoRoutee",
+    "Policy",
+    "Random",
+    "RoundRobin",
+    "Router",
+    "RoutingKeyMissing",
+    "RoutingKeyUnused",
+    "SmallestMailbox",
+    "UnknownRouting",
+]
