@@ -48,7 +48,8 @@ def test_the_research_example_runs_and_prints_the_report(
     assert main(["run", RESEARCH, *QUERY, "--model", "scripted"]) == 0
     out = capsys.readouterr().out
     lines = [line[10:] for line in out.splitlines() if line[:8].strip().endswith("s")]
-    assert lines[0] == "classify: classifier at work"
+    assert lines[0].startswith("run: wf_")
+    assert lines[1] == "classify: classifier at work"
     assert lines[-1] == "review: done"
     assert "research > analyze: Analyst at work" in lines
     assert out.splitlines()[-1].startswith("[Reviewer] ")
