@@ -17,7 +17,8 @@ from .keyed_children import KeyedChildren
 from .kinds import RestartType, SupervisionStrategy
 from .messages import AddChild, Decision, RemoveChild, Verdict
 from .reports import REACHED_MAX_RESTART_INTENSITY, ReportKind
-from .results import StartCrashed
+from .requests import DeleteChild
+from .results import DoneResult, StartCrashed
 from .starting import start_process
 from .supervised_child import ChildState, SupervisedChild
 from .supervisor import Supervisor
@@ -65,14 +66,21 @@ class AgentSupervisorActor(Supervisor):
     # -- what the children do ------------------------------------------------------------------
 
     def child_started(self, child: Child) -> None:
-        if child.ref is not None:
-            self.named[child.spec.id].started(child, child.ref)
+        named = self.named.get(child.spec.id)
+        if named is not None and child.ref is not None:
+            named.started(child, child.ref)
 
     def child_ended(self, child: Child) -> None:
-        self.named[child.spec.id].ended(child.last_reason)
+        named = self.named.get(child.spec.id)
+        if named is not None:
+            named.ended(child.last_reason)
 
     def child_closed(self, child: Child) -> None:
-        named = self.named[child.spec.id]
+        named = self.named.get(child.spec.id)
+        if named is None:
+            # One that was started by a bare request, past the blueprint.
+            super().child_closed(child)
+            return
         if not named.state.is_down:
             named.closed(ChildState.STOPPED, child.last_reason)
         if child.spec.restart is RestartType.TEMPORARY:
@@ -98,11 +106,11 @@ class AgentSupervisorActor(Supervisor):
         handler = self.blueprint.failure_handler
         if handler is None:
             return True
-        name = child.spec.id
+        name = str(child.spec.id)
         decision = Decision(child)
         child.timer = decision
         child.restarting = True
-        self.named[name].moved(ChildState.DECIDING)
+        self._moved(child, ChildState.DECIDING)
         error = _as_exception(name, child.last_reason)
         # An actor of its own, because the handler may take its time, and may ask us to add and remove
         # children; not linked, because the handler may also stop us.
@@ -118,6 +126,11 @@ class AgentSupervisorActor(Supervisor):
         )
         self._thinking[runner] = decision
         return False
+
+    def _moved(self, child: Child, state: ChildState) -> None:
+        named = self.named.get(child.spec.id)
+        if named is not None:
+            named.moved(state)
 
     async def _let_decide(
         self, decision: Decision, handler: Callable[..., Any], args: tuple[Any, ...]
@@ -149,7 +162,7 @@ class AgentSupervisorActor(Supervisor):
             return
         child.timer = None
         if verdict.allowed:
-            self.named[child.spec.id].moved(ChildState.RESTARTING)
+            self._moved(child, ChildState.RESTARTING)
             await self.restart(child)
         else:
             self.report(
@@ -176,7 +189,9 @@ class AgentSupervisorActor(Supervisor):
             ReportKind.GAVE_UP, child, REACHED_MAX_RESTART_INTENSITY, "it stays down"
         )
         self.children.forget(child)
-        self.named[child.spec.id].closed(ChildState.GAVE_UP, child.last_reason)
+        named = self.named.get(child.spec.id)
+        if named is not None:
+            named.closed(ChildState.GAVE_UP, child.last_reason)
         self.spawn(
             CoroutineActor,
             self._tell_handler,
@@ -210,6 +225,15 @@ class AgentSupervisorActor(Supervisor):
             named.closed(ChildState.FAILED, error.reason)
         elif child.ref is None:
             named.closed(ChildState.STOPPED, "ignore")
+
+    def _on_delete_child(self, request: DeleteChild) -> DoneResult:
+        result = super()._on_delete_child(request)
+        if result.is_ok:
+            named = self.named.pop(request.id, None)
+            if named is not None:
+                self.blueprint.children.pop(named.name, None)
+                named.closed(ChildState.REMOVED, "removed", orderly=True)
+        return result
 
     async def _on_remove_child(self, request: RemoveChild) -> None:
         named = request.child

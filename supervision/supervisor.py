@@ -360,7 +360,7 @@ class Supervisor(Actor):
         """Restart *child* if the limit allows it, after its backoff if it has one."""
         now = self.system.clock()
         window = child.window or self.window
-        if not window.admit(now, child.spec.id, cause_token(child.last_reason)):
+        if not window.admit(now, child, cause_token(child.last_reason)):
             await self.limit_reached(child)
             return
         earlier = child.row

@@ -42,7 +42,7 @@ def recorded(corpus: str) -> dict[str, list[Any]]:
     return by_theme
 
 
-RANDOM, SUITE = recorded("random"), recorded("suite")
+RANDOM, SUITE, EXTRA = recorded("random"), recorded("suite"), recorded("extra")
 
 
 def replay_all(records: list[Any]) -> None:
@@ -63,9 +63,15 @@ def test_the_cases_of_otps_own_suite_behave_as_in_otp(case: str) -> None:
     replay_all(SUITE[case])
 
 
+@pytest.mark.parametrize("theme", sorted(EXTRA))
+def test_corners_that_the_others_leave_open_behave_as_in_otp(theme: str) -> None:
+    replay_all(EXTRA[theme])
+
+
 def test_all_recorded_scenarios_are_there() -> None:
     assert sum(len(records) for records in RANDOM.values()) == 600
     assert sum(len(records) for records in SUITE.values()) == 142
+    assert sum(len(records) for records in EXTRA.values()) == 304
 
 
 def test_the_comparison_sees_each_kind_of_difference() -> None:
