@@ -21,6 +21,7 @@ from .faults import (
     FailStart,
     FailStore,
     Fault,
+    FaultModel,
     FillDisk,
     FillMailbox,
     Garbage,
@@ -47,6 +48,7 @@ from .schedule import RecordingChooser, ReplayChooser, Schedule
 from .search import Mode, Search, SearchResult
 from .shrink import Shrinker
 from .simulation import Attempt, Check, Scenario, Simulation, simulate_once
+from .stepped import SteppedSimulation
 from .tasks import SimTask
 from .trace import Event, Trace
 from .violations import Violation
@@ -68,6 +70,7 @@ __all__ = [
     "FailStore",
     "Failure",
     "Fault",
+    "FaultModel",
     "FaultPlan",
     "Faults",
     "FillDisk",
@@ -104,6 +107,7 @@ __all__ = [
     "SimulationTimeLimit",
     "Slow",
     "SlowStore",
+    "SteppedSimulation",
     "StopMachine",
     "SwallowCancel",
     "TornWrite",

@@ -179,6 +179,10 @@ class Simulation:
         finally:
             if collecting:
                 gc.enable()
+        return self.complete(report, checks)
+
+    def complete(self, report: Report, checks: Iterable[Check] = ()) -> Report:
+        """Check what must hold now that the run is over, and fill in *report*."""
         for check in (after_stop, *checks):
             self.observer.violations.extend(check(self))
         report.violations = self.observer.violations
@@ -230,6 +234,12 @@ class Simulation:
         loop = self.loop
         main = loop.create_task(self._main(scenario), name="scenario")
         value = loop.run_until_complete(main)
+        self.clear_up()
+        return value
+
+    def clear_up(self) -> None:
+        """Cancel what is left on the loop, say what that is, and close the loop."""
+        loop = self.loop
         loop.limit_s = float("inf")
         for task in cancel_leftovers(loop):
             if self._abandoned:
@@ -240,30 +250,40 @@ class Simulation:
                 self.violation("no orphan task", f"{task.get_name()} was left behind")
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
-        return value
+
+    def make_system(self) -> tuple[ActorSystem, ActorLanes | None]:
+        """Return the system of this boot, and what orders its actors, before it is entered."""
+        lanes = ActorLanes(self.loop) if self.loop.chooser is not None else None
+        seed = 0 if self.seed is None else self.seed
+        return ActorSystem("sim", seed=seed, ready_queue=lanes, **self._options), lanes
+
+    def watch(self, system: ActorSystem, lanes: ActorLanes | None) -> None:
+        """Watch *system*, which has just been entered, and begin with the faults."""
+        if lanes is not None:
+            lanes.attach(system.scheduler)
+        self._system = system
+        self.observer.attach(system)
+        self.injector.begin(self.loop)
 
     async def _main(self, scenario: Scenario) -> Any:
-        loop = self.loop
-        lanes = ActorLanes(loop) if loop.chooser is not None else None
-        seed = 0 if self.seed is None else self.seed
-        system = ActorSystem("sim", seed=seed, ready_queue=lanes, **self._options)
+        system, lanes = self.make_system()
         async with system:
-            if lanes is not None:
-                lanes.attach(system.scheduler)
-            self._system = system
-            self.observer.attach(system)
-            self.injector.begin(loop)
+            self.watch(system, lanes)
             value = await scenario(self)
             if self.explorer is not None:
                 self.explorer.scenario_is_over()
-        stopped = await system.stop()
+        await self.stopped(system)
+        return value
+
+    async def stopped(self, system: ActorSystem) -> None:
+        """Look at what stopping *system* has left."""
+        report = await system.stop()
         self._abandoned = system.abandoned
-        for name in stopped.abandoned:
+        for name in report.abandoned:
             self.trace.add("note", "system", "", self.labels.scrub(f"abandoned {name}"))
         for ref in system.actors():
             self.violation("no orphan actor", f"{self.labels.of(ref)} lives after the stop")
         self._system = None
-        return value
 
     def _bury(self) -> None:
         """Let what a failed or stopped run left behind come to its end, unseen."""

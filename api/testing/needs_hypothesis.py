@@ -1,0 +1,8 @@
+"""Importing this raises an error that names the extra, unless Hypothesis is installed."""
+
+from agenticaiframework.actors import MissingExtra
+
+try:
+    import hypothesis  # noqa: F401
+except ImportError as error:
+    raise MissingExtra("Property testing with Hypothesis", "testing") from error

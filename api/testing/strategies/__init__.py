@@ -1,0 +1,26 @@
+"""Hypothesis strategies for faults, orders, work, supervision trees and workflows.
+
+Needs the extra ``testing``.
+"""
+
+import agenticaiframework.testing.needs_hypothesis  # noqa: F401 - first, for its error
+
+from .faults import fault_plans, faults, schedules, seeds
+from .trees import TreePlan, WorkerPlan, build_tree, supervision_trees
+from .workflows import workflow_graphs
+from .workloads import Step, run_workload, workloads
+
+__all__ = [
+    "Step",
+    "TreePlan",
+    "WorkerPlan",
+    "build_tree",
+    "fault_plans",
+    "faults",
+    "run_workload",
+    "schedules",
+    "seeds",
+    "supervision_trees",
+    "workflow_graphs",
+    "workloads",
+]
