@@ -19,11 +19,27 @@ from ..chunks import CHUNKS, ChunkSink
 from ..target import Askable, Scope, target_name
 from .admission import FairQueue
 from .coordinator import NUDGE, Acknowledged, Cancellation, Coordinator, Turn, next_due
-from .errors import EngineStopped, TooManyWorkflows, WorkflowFailed, WorkflowLost, describe
+from .errors import (
+    EngineStopped,
+    TooManyWorkflows,
+    WorkflowExists,
+    WorkflowFailed,
+    WorkflowLost,
+    describe,
+)
 from .limits import AgentLimits
-from .run import BUSY, Run
+from .run import BUSY, Run, ending_of
 from .status import CancelReport, WorkflowState
-from .store import Durability, FencedOut, NewRun, Record, RunUpdate, Signal, StoreError
+from .store import (
+    Durability,
+    FencedOut,
+    NewRun,
+    Record,
+    RunExists,
+    RunUpdate,
+    Signal,
+    StoreError,
+)
 from .templates import compile_template
 from .tracing import CANCELLED, OK, Tracer
 from .work import Unit, WorkContext
@@ -36,7 +52,7 @@ if TYPE_CHECKING:
     from .keeper import Keeper
     from .plan import StepPlan
     from .setup import Setup
-    from .store import Acknowledge
+    from .store import Acknowledge, Owner, Store
 
 MAX_SIGNALS: Final = 10_000
 """Signals that may wait in one run for a step that takes them."""
@@ -170,6 +186,9 @@ class EngineCore(Actor):
         limits = setup.limits
         self._limits = AgentLimits(limits) if limits else None
         self.keeper: Keeper | None = None
+        self._keeper_ref: ActorRef[Any] | None = None
+        self._reloading: dict[str, Run] = {}
+        """Runs whose coordinators crashed, and that are on their way back from the store."""
         self._opening: list[Request] = []
         """Those who wait for the store to be opened."""
         # Dates follow the loop's own clock from here on, so that timers and deadlines agree, also
@@ -255,13 +274,16 @@ class EngineCore(Actor):
             request.reply(self.keeper)
             return
         self._opening.append(request)
-        if len(self._opening) == 1:
-            from .keeper import Keeper
+        if self._keeper_ref is None:
+            self._start_keeper(None, None)
 
-            try:
-                self.spawn(Keeper, self, self.setup.make_store())
-            except Exception as error:
-                self._keeper_failed(error)
+    def _start_keeper(self, store: Store | None, owner: Owner | None) -> None:
+        from .keeper import Keeper
+
+        try:
+            self._keeper_ref = self.spawn(Keeper, self, store or self.setup.make_store(), owner)
+        except Exception as error:
+            self._keeper_failed(error)
 
     def _keeper_ready(self, message: KeeperReady) -> None:
         if message.error is not None:
@@ -271,43 +293,65 @@ class EngineCore(Actor):
         waiting, self._opening = self._opening, []
         for request in waiting:
             request.reply(message.keeper)
+        for run in list(self._reloading.values()):
+            self._tell_keeper(Reload(run))
 
-    def _keeper_lost(self, reason: Any) -> None:
-        """The keeper has crashed: without it nothing is renewed, so another one takes its place."""
-        self.system.log.error(
-            "engine {}: the keeper of its store ended ({}); starting another",
-            self.setup.name, describe_reason(reason),
-        )  # fmt: skip
-        lost, self.keeper = self.keeper, None
-        if lost is not None:
-            from .keeper import Keeper
-
-            self.spawn(Keeper, self, lost.store, lost.owner)
+    def _keeper_ended(self, reason: Any) -> None:
+        """Have another keeper take the place of one that crashed; what it did keeps its owner."""
+        self._keeper_ref = None
+        if self.keeper is not None:
+            self.system.log.error(
+                "engine {}: the keeper of its store ended ({}); starting another",
+                self.setup.name, describe_reason(reason),
+            )  # fmt: skip
+            self._start_keeper(self.keeper.store, self.keeper.owner)
+        elif self._opening:
+            self._start_keeper(None, None)
 
     def _keeper_failed(self, error: BaseException) -> None:
         waiting, self._opening = self._opening, []
         for request in waiting:
             request.fail(error)
 
+    def _tell_keeper(self, message: Any) -> None:
+        if self._keeper_ref is not None:
+            try:
+                self._keeper_ref.tell(message)
+            except ActorDied:
+                pass  # its end is on its way here, and the next one is told again
+
     # -- taking in -------------------------------------------------------------------------------
 
     def _start(self, start: Start) -> None:
         run = start.run
+        there = self.runs.get(run.id)
+        if there is not None and there is not run and not there.over:
+            self._refuse(run, start.accepted, WorkflowExists(run.id))
+            return
         self.runs[run.id] = run
         self._finished.pop(run.id, None)
+        self._reloading.pop(run.id, None)
         if start.bypass:
             self._bypassing.add(run.id)
         elif self._running >= self.config.max_concurrent_workflows:
             if self._queue.full:
                 del self.runs[run.id]
                 error = TooManyWorkflows(self._running, len(self._queue))
-                if start.accepted is not None:
-                    start.accepted.fail(error)
-                answer(run, error)
+                self._refuse(run, start.accepted, error)
                 return
             self._enqueue(start)
             return
         self._launch(start)
+
+    @staticmethod
+    def _refuse(run: Run, accepted: Request | None, error: BaseException) -> None:
+        """Tell who started *run* that it is not taken in."""
+        run.state = WorkflowState.FAILED
+        run.over = True
+        run.error = error
+        if accepted is not None:
+            accepted.fail(error)
+        answer(run, error)
 
     def _enqueue(self, start: Start) -> None:
         run = start.run
@@ -325,7 +369,8 @@ class EngineCore(Actor):
             self._unqueue(run)
             self.store_failed(run, error)
             self._keep(run)
-        self.accept(run, error)
+        else:
+            self.accept(run)
 
     @staticmethod
     def accept(run: Run, error: BaseException | None = None) -> None:
@@ -388,8 +433,8 @@ class EngineCore(Actor):
         ref = exit.ref
         run = None if ref is None else self._coordinators.pop(ref, None)
         if run is None or ref is None:
-            if self.keeper is not None and self.keeper.actor_ref is ref:
-                self._keeper_lost(exit.reason)
+            if ref is not None and ref is self._keeper_ref:
+                self._keeper_ended(exit.reason)
             return
         if run.ref is ref:
             run.ref = None
@@ -451,9 +496,9 @@ class EngineCore(Actor):
                 "engine {}: the coordinator of {} ended ({}); starting it again from the journal",
                 self.setup.name, run.id, describe_reason(reason),
             )  # fmt: skip
-            if self.keeper is not None:
-                self.keeper.actor_ref.tell(Reload(run))
-                return
+            self._reloading[run.id] = run
+            self._tell_keeper(Reload(run))
+            return
         cause = reason if isinstance(reason, BaseException) else describe_reason(reason)
         error = WorkflowFailed(run.plan.name, run.id, "", "", cause, stored=run.persist)
         run.apply(EventKind.WORKFLOW_FAILED, "", 0, {"error": describe(cause)}, self.now())
@@ -483,6 +528,8 @@ class EngineCore(Actor):
         """Keep a finished run for a while, so that it can be asked about."""
         self._bypassing.discard(run.id)
         run.ref = None
+        if self.runs.get(run.id) is not run:
+            return
         limit = self.config.keep_finished
         self._finished[run.id] = None
         self._finished.move_to_end(run.id)
@@ -492,6 +539,7 @@ class EngineCore(Actor):
 
     def _interrupt(self, run: Run, why: str) -> None:
         """Stop knowing about a run that has not ended; a stored one goes on elsewhere."""
+        self._reloading.pop(run.id, None)
         run.state = WorkflowState.INTERRUPTED
         run.over = True
         run.error = WorkflowLost(run.plan.name, run.id, why)
@@ -727,8 +775,8 @@ class EngineCore(Actor):
 
         def done(error: BaseException | None) -> None:
             group.error = error
-            if run.accepted is not None:
-                self.accept(run, error)
+            if run.accepted is not None and error is None:
+                self.accept(run)
             try:
                 coordinator.tell(group)
             except ActorDied:
@@ -741,6 +789,13 @@ class EngineCore(Actor):
 
     def store_failed(self, run: Run, error: BaseException) -> None:
         """The store did not take what happened in a run: stop it here, and say so."""
+        if isinstance(error, RunExists):
+            # Whoever came first has the id; this one has never been.
+            if self.runs.get(run.id) is run:
+                del self.runs[run.id]
+            accepted, run.accepted = run.accepted, None
+            self._refuse(run, accepted, WorkflowExists(run.id))
+            return
         if run.accepted is not None:
             self.accept(run, error)
         if isinstance(error, FencedOut):
@@ -758,6 +813,7 @@ class EngineCore(Actor):
 
     def concluded(self, run: Run) -> None:
         """Answer everybody who waits for the end of a run."""
+        self._reloading.pop(run.id, None)
         run.over = True
         if run.span is not None and self.tracer is not None:
             status = CANCELLED if run.state is WorkflowState.CANCELLED else OK
@@ -768,6 +824,15 @@ class EngineCore(Actor):
                 request.reply(run.result)
         else:
             answer(run, run.error or WorkflowLost(run.plan.name, run.id, "it ended unseen"))
+
+    def tell_end(self, run: Run) -> None:
+        """Tell everybody how a run ended that was found ended in the store."""
+        if run.state is not WorkflowState.COMPLETED:
+            run.error = ending_of(run)
+        self.publish(run, [self._last_event(run)])
+        self.concluded(run)
+        self._settle_late_cancel(run)
+        self._keep(run)
 
     # -- what is seen from outside -----------------------------------------------------------------
 

@@ -17,15 +17,14 @@ from .definition import WorkflowDefinition, define_workflow
 from .errors import (
     NotStored,
     UnknownWorkflow,
-    WorkflowExists,
     WorkflowFailed,
     WorkflowLost,
     WorkflowTimedOut,
 )
-from .launching import CANCEL_GRACE_S, attend, ending_of, follow, launch, make_run
+from .launching import CANCEL_GRACE_S, attend, follow, launch, make_run
 from .nested import NestedWorkflow
 from .routing import Routing
-from .run import Run
+from .run import Run, ending_of
 from .setup import Setup
 from .status import (
     CancelReport,
@@ -35,7 +34,7 @@ from .status import (
     WorkflowStatus,
     WorkflowSummary,
 )
-from .store import RunExists, RunFilter, RunHeld, RunRow, Signal, UnknownRun
+from .store import RunFilter, RunHeld, RunRow, Signal, UnknownRun
 from .tracing import Span
 from .workflow_events import EventKind, WorkflowEvent
 from .workflow_stream import WorkflowStream
@@ -234,11 +233,7 @@ class OrchestrationEngine:
         run = self._make(core, plan, input_data, persist, workflow_id, labels)
         accepted = core.promise()
         launch(core, Start(run, accepted))
-        try:
-            await accepted
-        except RunExists:
-            core.runs.pop(run.id, None)
-            raise WorkflowExists(run.id) from None
+        await accepted
         return run.id
 
     def _make(

@@ -7,6 +7,7 @@ engine's own, because it waits for the store, and the engine's actor never waits
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from collections.abc import Iterable
@@ -64,6 +65,8 @@ class Keeper(Actor):
         """Whether what dead engines left has been looked for."""
         self._cursor = 0
         self._plans: dict[str, Plan] = {}
+        self._claiming = asyncio.Lock()
+        self._given_up: list[Lease] = []
 
     async def on_start(self) -> None:  # type: ignore[override]
         config = self._core.config
@@ -151,54 +154,41 @@ class Keeper(Actor):
 
     # -- bringing runs back ------------------------------------------------------------------------
 
+    # One at a time: what is being claimed is neither in the engine's memory nor anybody's, and must
+    # not be claimed a second time meanwhile, which would fence the first claim out.
+
     async def recover(self) -> RecoveryReport:
         """Take the runs that no living engine holds, and let them go on."""
         recovered: list[str] = []
         changed: list[str] = []
         failed: dict[str, str] = {}
-        given_up: list[Lease] = []
-        seen: set[str] = set()
-        while True:
-            leases = await self.store.claim_abandoned(self.owner, BATCH)
-            fresh = [lease for lease in leases if lease.run_id not in seen]
-            if not fresh:
-                break
-            seen.update(lease.run_id for lease in fresh)
-            ids = [lease.run_id for lease in fresh]
-            rows = await self.store.load_runs(ids)
-            journals = await self.store.read_journals(ids)
-            for lease in fresh:
-                row = rows[lease.run_id]
-                try:
-                    run, opening = await self._rebuild(row, journals[lease.run_id], None)
-                    run.lease = lease
-                    await self._set_going(run, row, opening)
-                except DefinitionChanged:
-                    changed.append(lease.run_id)
-                    given_up.append(lease)
-                except StoreError:
-                    raise
-                except Exception as error:
-                    failed[lease.run_id] = describe(error)
-                    given_up.append(lease)
-                else:
-                    recovered.append(lease.run_id)
-        for lease in given_up:
-            await self.store.release(lease)
+        async with self._claiming:
+            while True:
+                leases = await self.store.claim_abandoned(self.owner, BATCH)
+                if not leases:
+                    break
+                ids = [lease.run_id for lease in leases]
+                rows = await self.store.load_runs(ids)
+                journals = await self.store.read_journals(ids)
+                for lease in leases:
+                    row = rows[lease.run_id]
+                    try:
+                        await self._set_going(lease, row, journals[lease.run_id])
+                    except DefinitionChanged:
+                        changed.append(lease.run_id)
+                    except StoreError:
+                        raise
+                    except Exception as error:
+                        failed[lease.run_id] = describe(error)
+                    else:
+                        recovered.append(lease.run_id)
+                        continue
+                    self._given_up.append(lease)
+            # Given back only now, or they would be claimed again and again.
+            given_up, self._given_up = self._given_up, []
+            for lease in given_up:
+                await self.store.release(lease)
         return RecoveryReport(tuple(recovered), tuple(changed), failed)
-
-    async def _set_going(
-        self, run: Run, row: RunRow, opening: Opening = (), *, bypass: bool = False
-    ) -> None:
-        """Start a run that was read from the store."""
-        run.bound = self._core.setup.bind(run.plan)
-        resumed = any(kind in _RESUMING for kind, _ in opening)
-        if row.cancel_reason is not None and not row.finished and not resumed:
-            run.cancel = Cancellation(row.cancel_reason, graceful=False, compensate=True)
-        if any(step.kind == WAIT for step in run.plan.steps):
-            run.signals = list(await self.store.pending_signals(run.id))
-        # A part of another run counts as running with that, and must not wait behind it for a turn.
-        self._tell(Start(run, opening=opening, bypass=bypass or row.parent is not None))
 
     async def claim(
         self,
@@ -206,23 +196,72 @@ class Keeper(Actor):
         choice: str | None,
         opening: Opening,
         definition: WorkflowDefinition | None = None,
-        *,
-        bypass: bool = False,
     ) -> Run:
         """Take one run, whatever its state, and let it go on after the events of *opening*.
 
-        Raises `RunHeld` when another engine runs it, `UnknownRun`, `DefinitionChanged`.
+        One that goes on here already is returned as it is. Raises `RunHeld` when another engine runs
+        it, `UnknownRun`, `DefinitionChanged`, `UnknownName`.
         """
+        async with self._claiming:
+            there = self._core.runs.get(run_id)
+            if there is not None and not there.over:
+                return there
+            return await self._claim(run_id, choice, opening, definition)
+
+    async def _claim(
+        self,
+        run_id: str,
+        choice: str | None,
+        opening: Opening = (),
+        definition: WorkflowDefinition | None = None,
+        instead_of: Run | None = None,
+    ) -> Run:
         lease = await self.store.claim(self.owner, run_id)
         try:
             row = await self.store.load_run(run_id)
             entries = await self.store.read_journal(run_id)
-            run, changes = await self._rebuild(row, entries, choice, definition)
+            return await self._set_going(
+                lease, row, entries, choice, opening, definition, instead_of
+            )
         except BaseException:
             await self.store.release(lease)
             raise
+
+    async def _set_going(
+        self,
+        lease: Lease,
+        row: RunRow,
+        entries: list[JournalEntry],
+        choice: str | None = None,
+        opening: Opening = (),
+        definition: WorkflowDefinition | None = None,
+        instead_of: Run | None = None,
+    ) -> Run:
+        """Start a run that was read from the store, and return it."""
+        run, changes = await self._rebuild(row, entries, choice, definition)
+        opening = (*changes, *opening)
+        core = self._core
         run.lease = lease
-        await self._set_going(run, row, (*changes, *opening), bypass=bypass)
+        run.bound = core.setup.bind(run.plan)
+        resumed = any(kind in _RESUMING for kind, _ in opening)
+        if row.cancel_reason is not None and not row.finished and not resumed:
+            run.cancel = Cancellation(row.cancel_reason, graceful=False, compensate=True)
+        if any(step.kind == WAIT for step in run.plan.steps):
+            run.signals = list(await self.store.pending_signals(run.id))
+        if instead_of is not None:
+            run.waiters, instead_of.waiters = instead_of.waiters, None
+            run.listeners, instead_of.listeners = instead_of.listeners, None
+            run.cancel, run.restarts = instead_of.cancel or run.cancel, instead_of.restarts
+            run.span = instead_of.span
+        # Known from now on, not only when the message has arrived.
+        core.runs[run.id] = run
+        if run.over and not opening:
+            # Its end was written by a coordinator that died before it could tell.
+            core.tell_end(run)
+            return run
+        run.over = False
+        # A part of another run counts as running with that, and must not wait behind it for a turn.
+        self._tell(Start(run, opening=opening, bypass=row.parent is not None))
         return run
 
     async def pick_up(self, run_id: str) -> tuple[Run | None, bool]:
@@ -231,16 +270,20 @@ class Keeper(Actor):
         It does if nobody alive holds it. One that has ended, or that another engine runs, is
         returned as it stands; None if there is none.
         """
-        try:
-            row = await self.store.load_run(run_id)
-            if not row.finished:
-                try:
-                    return await self.claim(run_id, "old", (), bypass=True), True
-                except RunHeld:
-                    pass
-            return await self.read(run_id), False
-        except UnknownRun:
-            return None, False
+        async with self._claiming:
+            there = self._core.runs.get(run_id)
+            if there is not None and not there.over:
+                return there, True
+            try:
+                row = await self.store.load_run(run_id)
+                if not row.finished:
+                    try:
+                        return await self._claim(run_id, "old"), True
+                    except RunHeld:
+                        pass
+                return await self.read(run_id), False
+            except UnknownRun:
+                return None, False
 
     async def read(self, run_id: str) -> Run:
         """Return a stored run as it stands, without taking it. Raises `UnknownRun`."""
@@ -250,14 +293,13 @@ class Keeper(Actor):
 
     async def _reload(self, run: Run) -> None:
         """Start the coordinator of *run* again from the journal, because the last one crashed."""
-        waiters, listeners = run.waiters, run.listeners
-        lease = await self.store.claim(self.owner, run.id)
-        row = await self.store.load_run(run.id)
-        again, _ = await self._rebuild(row, await self.store.read_journal(run.id), "old")
-        again.lease = lease
-        again.waiters, again.listeners = waiters, listeners
-        again.cancel, again.restarts, again.span = run.cancel, run.restarts, run.span
-        await self._set_going(again, row)
+        async with self._claiming:
+            try:
+                await self._claim(run.id, "old", instead_of=run)
+            except RunHeld:
+                self._tell(Drop(run.id, "another engine has taken it over"))
+            except Exception as error:
+                self._tell(Drop(run.id, f"it cannot go on here: {describe(error)}"))
 
     # -- reading -----------------------------------------------------------------------------------
 

@@ -8,17 +8,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from agenticaiframework.actors import ActorDied
 
-from ..target import target_name
 from .coordinator import Cancellation
 from .core import CancelRun, EngineCore, Start
 from .errors import (
     EngineStopped,
-    WorkflowCancelled,
     WorkflowExists,
-    WorkflowFailed,
     WorkflowLost,
 )
-from .run import Run
+from .run import Run, ending_of
 from .status import WorkflowState
 
 if TYPE_CHECKING:
@@ -168,10 +165,7 @@ async def _run_stored_part(
     """
     run_id = str(context["idempotency_key"])
     while True:
-        run = core.runs.get(run_id)
-        here = run is not None and not run.over
-        if run is None or run.state is WorkflowState.INTERRUPTED:
-            run, here = await keeper.pick_up(run_id)
+        run, here = await keeper.pick_up(run_id)
         if run is None:
             run = _make_part(setup, core, plan, payload, context, parent, run_id)
             follow_up = follow(core, run)
@@ -183,6 +177,8 @@ async def _run_stored_part(
             continue
         try:
             return await follow_up
+        except WorkflowExists:
+            continue
         except WorkflowLost:
             # Another engine has it now; so it has, or will have, the parent, unless that stays here.
             if not parent.over:
@@ -194,24 +190,3 @@ async def _run_stored_part(
             if not parent.over and parent.ref is not None and parent.ref.is_alive():
                 await cancel_with_caller(core, run)
             raise
-
-
-def ending_of(run: Run) -> BaseException:
-    """Return the error that a run read from the store raises, unless it has been completed."""
-    if run.state is WorkflowState.CANCELLED:
-        return WorkflowCancelled(run.plan.name, run.id, run.reason or "cancelled")
-    step = run.failed_steps[0] if run.failed_steps else ""
-    found = run.steps[run.plan.by_id[step].index] if step else None
-    agent = ""
-    if step:
-        target = run.plan.by_id[step].definition.target
-        agent = "" if target is None else target_name(target)
-    return WorkflowFailed(
-        run.plan.name,
-        run.id,
-        step,
-        agent,
-        (found.error if found is not None else None) or run.last_error or "it failed",
-        attempts=found.attempts if found is not None else 1,
-        stored=True,
-    )

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from ..target import target_name
+from .errors import WorkflowCancelled, WorkflowFailed
 from .status import StepState, StepStatus, WorkflowResult, WorkflowState, WorkflowStatus
 from .templates import SKIPPED
 from .workflow_events import EventKind, WorkflowEvent
@@ -341,6 +343,27 @@ def step_status(plan: StepPlan, found: StepRun | None) -> StepStatus:
         error=found.error,
         waiting_for=wait.signal if wait is not None and found.state is StepState.WAITING else None,
         due_at=found.due_at,
+    )
+
+
+def ending_of(run: Run) -> BaseException:
+    """Return the error that a run read from the store raises, unless it has been completed."""
+    if run.state is WorkflowState.CANCELLED:
+        return WorkflowCancelled(run.plan.name, run.id, run.reason or "cancelled")
+    step = run.failed_steps[0] if run.failed_steps else ""
+    found = run.steps[run.plan.by_id[step].index] if step else None
+    agent = ""
+    if step:
+        target = run.plan.by_id[step].definition.target
+        agent = "" if target is None else target_name(target)
+    return WorkflowFailed(
+        run.plan.name,
+        run.id,
+        step,
+        agent,
+        (found.error if found is not None else None) or run.last_error or "it failed",
+        attempts=found.attempts if found is not None else 1,
+        stored=True,
     )
 
 

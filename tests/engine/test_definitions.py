@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -333,7 +334,7 @@ def test_what_steps_wait_for_is_what_was_said_without_what_follows(
     cycle = find_cycle(direct)
     if cycle is not None:
         assert cycle[0] == cycle[-1]
-        assert all(b in direct[a] for a, b in zip(cycle, cycle[1:], strict=False))
+        assert all(b in direct[a] for a, b in pairwise(cycle))
         with pytest.raises(DefinitionError, match="circle"):
             define_workflow(flow)
         return
