@@ -55,9 +55,7 @@ async def _in_context(context: Context, coroutine: Coroutine[Any, Any, Any]) -> 
 
 
 @types.coroutine
-def _steps(
-    context: Context, coroutine: Coroutine[Any, Any, Any]
-) -> Generator[Any, Any, Any]:
+def _steps(context: Context, coroutine: Coroutine[Any, Any, Any]) -> Generator[Any, Any, Any]:
     """Run *coroutine* with each of its steps in *context*."""
     error: BaseException | None = None
     value: Any = None

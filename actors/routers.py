@@ -112,7 +112,11 @@ class ConsistentHash:
     def choose(self, members: list[ActorRef[Any]], message: Any, /) -> list[ActorRef[Any]]:
         if members != self._members:
             ring = sorted(
-                ((_place(f"{ref.label}/{point}"), ref) for ref in members for point in range(POINTS)),
+                (
+                    (_place(f"{ref.label}/{point}"), ref)
+                    for ref in members
+                    for point in range(POINTS)
+                ),
                 key=lambda entry: (entry[0], entry[1].pid),
             )
             self._places = [place for place, _ in ring]

@@ -81,14 +81,10 @@ class AgentSupervisor(SupervisorBlueprint):
         _check_mailbox(f"AgentSupervisor {name!r}", mailbox)
         self.restart_policy = policy
         self.flags = SupervisorFlags(
-            SupervisionStrategy(strategy)
-            if strategy in tuple(SupervisionStrategy)
-            else strategy,  # type: ignore[arg-type]  # refused there, with a hint
+            SupervisionStrategy(strategy) if strategy in tuple(SupervisionStrategy) else strategy,  # type: ignore[arg-type]  # refused there, with a hint
             policy.max_restarts,
             policy.within_seconds,
-            AutoShutdown(auto_shutdown)
-            if auto_shutdown in tuple(AutoShutdown)
-            else auto_shutdown,  # type: ignore[arg-type]
+            AutoShutdown(auto_shutdown) if auto_shutdown in tuple(AutoShutdown) else auto_shutdown,  # type: ignore[arg-type]
         )
         self.mailbox: Mailbox = mailbox
         self.start_timeout_s = start_timeout_s
@@ -360,4 +356,3 @@ def _check_mailbox(where: str, mailbox: str | None) -> None:
         raise BadOption(
             where, f"mailbox={mailbox!r} is neither 'keep' nor 'drop'", "mailbox='keep'"
         )
-

@@ -88,7 +88,11 @@ class AgentSupervisorActor(Supervisor):
 
     def over(self) -> None:
         parent = self.parent
-        if parent is None or not parent.is_alive() or not issubclass(parent.actor_class, Supervisor):
+        if (
+            parent is None
+            or not parent.is_alive()
+            or not issubclass(parent.actor_class, Supervisor)
+        ):
             # Nobody starts another incarnation of us, so nobody waits for one of our children.
             self.blueprint.ended_for_good(self.exit_reason, orderly=self.blueprint.told_to_stop)
             return
@@ -185,9 +189,7 @@ class AgentSupervisorActor(Supervisor):
         if handler is None:
             await super().limit_reached(child)
             return
-        self.report(
-            ReportKind.GAVE_UP, child, REACHED_MAX_RESTART_INTENSITY, "it stays down"
-        )
+        self.report(ReportKind.GAVE_UP, child, REACHED_MAX_RESTART_INTENSITY, "it stays down")
         self.children.forget(child)
         named = self.named.get(child.spec.id)
         if named is not None:

@@ -94,7 +94,9 @@ class ChildExited(SupervisionError):
 class WaitTimeout(SupervisionError, TimeoutError):
     """A child did not get into a state within the time given."""
 
-    def __init__(self, supervisor: str, name: str, wanted: str, state: str, waited_s: float) -> None:
+    def __init__(
+        self, supervisor: str, name: str, wanted: str, state: str, waited_s: float
+    ) -> None:
         super().__init__(
             f"The child {name!r} of supervisor {supervisor!r} was not {wanted} within "
             f"{waited_s:g} s; it is {state}."

@@ -194,9 +194,7 @@ class KeyedChildren:
         if supervisor.flags.strategy is SupervisionStrategy.ONE_FOR_ONE:
             error = await start_process(supervisor, child)
             if error is not None:
-                supervisor.report(
-                    ReportKind.START_ERROR, child, error.reason, "it is tried again"
-                )
+                supervisor.report(ReportKind.START_ERROR, child, error.reason, "it is tried again")
                 self._try_again(child, error)
             return
         group = self._group_of(child)

@@ -60,8 +60,7 @@ _EXPLAINED: dict[SpecProblem, str] = {
     SpecProblem.INVALID_SIGNIFICANT: "significant={value!r} is neither True nor False",
     SpecProblem.INVALID_TYPE: "type={value!r} is neither worker nor supervisor",
     SpecProblem.INVALID_SHUTDOWN: (
-        "shutdown_ms={value!r} is neither a number of milliseconds nor "
-        "'infinity' nor 'brutal_kill'"
+        "shutdown_ms={value!r} is neither a number of milliseconds nor 'infinity' nor 'brutal_kill'"
     ),
     SpecProblem.INVALID_MODULES: "modules={value!r} is neither a sequence of names nor 'dynamic'",
     SpecProblem.INVALID_START_TIMEOUT: "start_timeout_s={value!r} is no positive number of seconds",

@@ -42,9 +42,7 @@ class ChildState(StrEnum):
         return self in _DOWN
 
 
-_DOWN = frozenset(
-    {ChildState.STOPPED, ChildState.GAVE_UP, ChildState.FAILED, ChildState.REMOVED}
-)
+_DOWN = frozenset({ChildState.STOPPED, ChildState.GAVE_UP, ChildState.FAILED, ChildState.REMOVED})
 
 
 class SupervisedChild:

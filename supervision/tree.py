@@ -113,7 +113,6 @@ class SupervisionTree:
         ]
         return "\n".join(lines)
 
-
     def _draw(self, nodes: list[str], edges: list[str]) -> str:
         """Append what draws this node and those below, and return the node's id."""
         here = f"n{len(nodes)}"

@@ -114,12 +114,18 @@ class Stage:
 
     def first(self, **options: Any) -> ActorRef[Any]:
         """Start a puppet in the first place."""
-        return self._start(self.system, "event_loop" if self.places != "in threads" else "thread", options)
+        return self._start(
+            self.system, "event_loop" if self.places != "in threads" else "thread", options
+        )
 
     def second(self, **options: Any) -> ActorRef[Any]:
         """Start a puppet in the second place."""
-        return self._start(self.other, "event_loop" if self.places != "in threads" else "pinned", options)
+        return self._start(
+            self.other, "event_loop" if self.places != "in threads" else "pinned", options
+        )
 
-    def _start(self, system: ActorSystem, dispatcher: str, options: dict[str, Any]) -> ActorRef[Any]:
+    def _start(
+        self, system: ActorSystem, dispatcher: str, options: dict[str, Any]
+    ) -> ActorRef[Any]:
         name = options.pop("name", None)
         return system.start(PUPPETS[dispatcher], _name=name, **options)

@@ -46,9 +46,7 @@ class PinnedReader(Reader):
 READERS = {"event_loop": Reader, "thread": ThreadReader, "pinned": PinnedReader}
 
 
-def test_a_message_carries_its_senders_context_where_asked(
-    in_system: Run, dispatcher: str
-) -> None:
+def test_a_message_carries_its_senders_context_where_asked(in_system: Run, dispatcher: str) -> None:
     async def main(system: ActorSystem) -> None:
         one = system.start(READERS[dispatcher])
         trace.set("request 7")

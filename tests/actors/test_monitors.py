@@ -104,7 +104,9 @@ def test_demonitor_by_ref_ends_all_monitors_of_it(in_sim: Run) -> None:
 
 
 @pytest.mark.parametrize("flush", [True, False])
-def test_demonitor_with_flush_takes_the_message_out_of_the_mailbox(in_sim: Run, flush: bool) -> None:
+def test_demonitor_with_flush_takes_the_message_out_of_the_mailbox(
+    in_sim: Run, flush: bool
+) -> None:
     async def main(system: ActorSystem) -> None:
         watcher, target = system.start(Puppet), system.start(Puppet)
         actor = watcher._actor

@@ -44,9 +44,7 @@ class Signals(RuleBasedStateMachine):
         systems=st.integers(1, 2),
         first=st.lists(st.tuples(places, kinds, st.booleans()), min_size=2, max_size=5),
     )
-    def begin(
-        self, seed: int | None, systems: int, first: list[tuple[int, str, bool]]
-    ) -> None:
+    def begin(self, seed: int | None, systems: int, first: list[tuple[int, str, bool]]) -> None:
         self.loop = SimLoop(seed=seed)
         self.model = Processes()
         self.refs: list[ActorRef[Any]] = []
@@ -234,7 +232,12 @@ class Signals(RuleBasedStateMachine):
                 told.append(("exit", sender, message.reason))
             elif isinstance(message, Down):
                 told.append(
-                    ("down", self.pids[message.ref], message.reason, number.get(id(message.monitor)))
+                    (
+                        "down",
+                        self.pids[message.ref],
+                        message.reason,
+                        number.get(id(message.monitor)),
+                    )
                 )
         return _by_sender(told)
 

@@ -311,9 +311,7 @@ def test_shapes_come_from_models_and_mappings_alike() -> None:
 
 
 @given(
-    st.lists(
-        st.one_of(st.none(), st.sets(st.integers(0, 9), max_size=4)), min_size=1, max_size=10
-    )
+    st.lists(st.one_of(st.none(), st.sets(st.integers(0, 9), max_size=4)), min_size=1, max_size=10)
 )
 def test_what_steps_wait_for_is_what_was_said_without_what_follows(
     given_: list[set[int] | None],

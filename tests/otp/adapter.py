@@ -269,9 +269,7 @@ class Replay:
             ReportKind.SHUTDOWN,
         ):
             path = self.name_of[report.supervisor].rsplit("#", 1)[0]
-            self.reports.append(
-                [str(report.kind), path, report.child, self.reason(report.reason)]
-            )
+            self.reports.append([str(report.kind), path, report.child, self.reason(report.reason)])
 
     # -- values --------------------------------------------------------------------------------
 

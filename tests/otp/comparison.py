@@ -56,7 +56,9 @@ def is_below(path: str, pattern: tuple[str, ...]) -> bool:
     )
 
 
-def settled_events(events: list[Json], simple: list[tuple[str, ...]], unordered: bool) -> list[Json]:
+def settled_events(
+    events: list[Json], simple: list[tuple[str, ...]], unordered: bool
+) -> list[Json]:
     """Return *events* in the one order that stands for all that OTP may show."""
     if unordered:
         return sorted(events, key=key)

@@ -44,9 +44,7 @@ def test_the_example_runs_and_draws_the_picture_beside_it(entry: Entry) -> None:
     async def main() -> None:
         async with ActorSystem():
             names: dict[str, Any] = {"__name__": "gallery"}
-            code = compile(
-                entry.python, str(PAGE), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-            )
+            code = compile(entry.python, str(PAGE), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
             running = FunctionType(code, names)()
             if asyncio.iscoroutine(running):
                 await running

@@ -227,7 +227,7 @@ def test_a_text_task_reaches_the_children_that_it_speaks_of_when_the_root_gives_
         {"parent": "boss", "children": ["c"], "condition": "task.requires_report"},
     ]
 
-    async def main(system: ActorSystem) -> None:
+    async def main(system: Any) -> None:
         for name in ("a", "b", "c"):
             cast.agent(name, f"{name} did it")
         hierarchy = HierarchicalOrchestration(name="h", root_agent="boss", delegation_rules=rules)

@@ -41,9 +41,7 @@ def test_what_is_refused_does_not_count() -> None:
     assert window.admit(5.5)
 
 
-@given(
-    st.lists(st.integers(0, 30), max_size=40).map(sorted), st.integers(0, 6), st.integers(1, 12)
-)
+@given(st.lists(st.integers(0, 30), max_size=40).map(sorted), st.integers(0, 6), st.integers(1, 12))
 def test_the_window_decides_as_the_plain_list_of_all_restarts(
     times: list[int], intensity: int, period: int
 ) -> None:

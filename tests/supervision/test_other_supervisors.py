@@ -152,9 +152,7 @@ def test_a_dynamic_supervisor_refuses_what_it_cannot_be(in_sim: Run) -> None:
 
 
 @given(
-    st.one_of(
-        st.integers(), st.text(), st.binary(), st.tuples(st.text(max_size=5), st.integers())
-    ),
+    st.one_of(st.integers(), st.text(), st.binary(), st.tuples(st.text(max_size=5), st.integers())),
     st.integers(1, 64),
 )
 def test_every_key_has_one_partition(key: Any, partitions: int) -> None:
@@ -396,8 +394,7 @@ def test_an_item_that_takes_too_long_is_killed_and_says_so(in_sim: Run) -> None:
     async def main(system: ActorSystem) -> None:
         async with TaskSupervisor() as tasks:
             outcomes = [
-                outcome
-                async for outcome in tasks.stream(asyncio.sleep, [1, 100, 2], timeout_s=5)
+                outcome async for outcome in tasks.stream(asyncio.sleep, [1, 100, 2], timeout_s=5)
             ]
             assert outcomes == [Ok(None), Error("timeout"), Ok(None)]
             assert system.clock() == pytest.approx(5)

@@ -46,7 +46,11 @@ def test_flags_default_to_those_of_otp() -> None:
 @pytest.mark.parametrize(
     ("given", "problem", "value"),
     [
-        ({"strategy": "none_for_one", "intensity": -1}, FlagProblem.INVALID_STRATEGY, "none_for_one"),
+        (
+            {"strategy": "none_for_one", "intensity": -1},
+            FlagProblem.INVALID_STRATEGY,
+            "none_for_one",
+        ),
         ({"intensity": -1, "period_s": 0}, FlagProblem.INVALID_INTENSITY, -1),
         ({"intensity": True}, FlagProblem.INVALID_INTENSITY, True),
         ({"period_s": 0, "auto_shutdown": "sometimes"}, FlagProblem.INVALID_PERIOD, 0),

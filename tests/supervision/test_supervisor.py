@@ -230,7 +230,8 @@ def test_bad_flags_and_specifications_keep_a_supervisor_from_starting(in_sim: Ru
             ((Nonsense,), BadReturn),
         ):
             result = await start_child(
-                await started(system), ChildSpec("below", start, type="supervisor")  # type: ignore[arg-type]
+                await started(system),
+                ChildSpec("below", start, type="supervisor"),  # type: ignore[arg-type]
             )
             assert isinstance(result, Error)
             assert isinstance(result.error, StartError)
@@ -306,9 +307,7 @@ def test_start_functions_may_answer_in_all_of_otps_ways(in_sim: Run) -> None:
         assert informed.info == {"port": 80}
         assert await start_child(sup, spec("declines", start=declines)) == Ok(None)
         assert (await which_child(sup, "declines")).unwrap().child is None
-        assert await start_child(
-            sup, spec("gone", start=declines, restart="temporary")
-        ) == Ok(None)
+        assert await start_child(sup, spec("gone", start=declines, restart="temporary")) == Ok(None)
         assert await which_child(sup, "gone") == Error(ChildProblem.NOT_FOUND)
         reasons = []
         for start in (fails, raises, nonsense):
