@@ -19,6 +19,7 @@ from .errors import (
     ActorDied,
     ActorExit,
     AgenticError,
+    BadPoolSize,
     ForkedSystem,
     HandlerCancelled,
     Ignore,
@@ -63,8 +64,10 @@ from .reasons import (
 from .ref import ActorRef
 from .request import ActorFuture, Request, gather
 from .routers import NoRoutee, Router
+from .signals import NotMainThread, run_until_signal
 from .system import ActorSystem, StopReport
 from .timers import Timer
+from .watchdog import LoopBlocked, Watchdog
 
 __all__ = [
     "KILL",
@@ -92,6 +95,7 @@ __all__ = [
     "AgentStopped",
     "AgentTimeout",
     "AgenticError",
+    "BadPoolSize",
     "DeadLetter",
     "DeadLetters",
     "Down",
@@ -100,6 +104,7 @@ __all__ = [
     "HandlerCancelled",
     "Ignore",
     "InboxMessage",
+    "LoopBlocked",
     "Mailbox",
     "MailboxFull",
     "MissingExtra",
@@ -112,6 +117,7 @@ __all__ = [
     "NameTaken",
     "NoRoutee",
     "NoSystem",
+    "NotMainThread",
     "PipedFailure",
     "ReceiveTimeout",
     "Request",
@@ -123,6 +129,7 @@ __all__ = [
     "Timer",
     "UnknownAgent",
     "UnknownDispatcher",
+    "Watchdog",
     "WouldBlock",
     "agent_context",
     "agent_names",
@@ -137,6 +144,7 @@ __all__ = [
     "read_answer",
     "resolve_model_runner",
     "run_model",
+    "run_until_signal",
     "set_model_runner_factory",
     "with_context",
 ]

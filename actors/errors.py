@@ -166,6 +166,14 @@ def near(name: str, known: Iterable[str]) -> str:
     return "None is known."
 
 
+class BadPoolSize(AgenticError, ValueError):
+    """A pool was to have no worker."""
+
+    def __init__(self, option: str, size: int) -> None:
+        super().__init__(f"{option}={size}: the pool needs at least one. For example: {option}=8")
+        self.size = size
+
+
 DISPATCHERS = frozenset(("event_loop", "thread", "pinned", "process"))
 """Where an actor's handler can run."""
 

@@ -50,7 +50,7 @@ class ActorInfo:
     exit_reason: Any
 
 
-def _unwrap(message: Any) -> Any:
+def unwrap(message: Any) -> Any:
     """Return the user's message, without what it travels in."""
     if isinstance(message, Request | ActorFuture):
         message = message.message
@@ -88,7 +88,7 @@ def inspect_actor(ref: ActorRef[Any]) -> ActorInfo:
         incarnation=ref.incarnation,
         mailbox_length=len(actor._mailbox or ()) + handed_over,
         handled=actor._handled,
-        current_message=_unwrap(message),
+        current_message=unwrap(message),
         busy_s=max(0.0, actor._sched.loop.time() - getattr(ref, "_since", 0.0)) if busy else None,
         parent=actor._parent,
         links=tuple(links_of(actor)),

@@ -53,18 +53,18 @@ async def shut_down(system: ActorSystem, timeout_s: float) -> StopReport:
                 await asyncio.sleep(0)
         await asyncio.sleep(0)
     while system._live and clock() < deadline:
-        rest = _left(system)
+        rest = unended(system)
         if not rest:
             break
         await system.wait_ended(rest[-1], max(0.0, deadline - clock()))
     killed: list[str] = []
-    for ref in reversed(_left(system)):
+    for ref in reversed(unended(system)):
         killed.append(ref.label)
         ref.kill()
     last = clock() + LAST_HOOK_S
-    for ref in _left(system):
+    for ref in unended(system):
         await system.wait_ended(ref, max(0.0, last - clock()))
-    for ref in _left(system):
+    for ref in unended(system):
         ref.kill()  # its last hook does not end either: that is left behind
     await asyncio.sleep(0)
 
@@ -96,7 +96,7 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "") or "nobody"
 
 
-def _left(system: ActorSystem) -> list[Any]:
+def unended(system: ActorSystem) -> list[Any]:
     """Return who has not ended: the live, and those whose last hook still runs."""
     return [*system._ending, *system.actors()]
 

@@ -23,6 +23,7 @@ from . import lifecycle, links
 from .dead_letters import DeadLetters
 from .errors import (
     DISPATCHERS,
+    BadPoolSize,
     NoSystem,
     RequestTimeout,
     StartFailed,
@@ -94,7 +95,9 @@ class ActorSystem:
     Parameters: *seed* makes `random` repeatable; *ready_queue* replaces the order in which ready
     actors take their turns (simulation); *threads* bounds the pool for blocking handlers;
     *cancel_grace_s* is how long a cancelled handler may clean up before it is abandoned;
-    *stop_timeout_s* is how long ``async with`` gives everything to end.
+    *stop_timeout_s* is how long ``async with`` gives everything to end; *processes* bounds the child
+    processes for actors with that dispatcher (one for each processor, if None); *watchdog_s* has a
+    `Watchdog` name whatever blocks the loop for so long.
 
     All state belongs to the thread of the loop. Safe from any thread: `start`, and everything on
     refs.
@@ -107,16 +110,26 @@ class ActorSystem:
         seed: int | None = None,
         ready_queue: ReadyQueue | None = None,
         threads: int = 32,
+        processes: int | None = None,
         cancel_grace_s: float = 5.0,
         stop_timeout_s: float = 10.0,
+        watchdog_s: float | None = None,
     ) -> None:
         if threads < 1:
-            raise ValueError(f"threads={threads}: the pool needs at least one, e.g. threads=8")
+            raise BadPoolSize("threads", threads)
+        if processes is not None and processes < 1:
+            raise BadPoolSize("processes", processes)
+        if watchdog_s is not None:
+            from .watchdog import check_threshold
+
+            check_threshold(watchdog_s)
         self.name = name or f"system-{next(_numbers)}"
         self.random = random.Random(seed)
         self.cancel_grace_s = cancel_grace_s
         self.stop_timeout_s = stop_timeout_s
         self.threads = threads
+        self.processes = processes
+        self.watchdog_s = watchdog_s
         self.log: Any = loguru_logger.bind(system=self.name)
         self.names = Names()
         self.groups = Groups()
@@ -250,6 +263,10 @@ class ActorSystem:
         context.run(_current.set, self)
         self._scheduler = Scheduler(self, loop, self._ready_queue, context)
         _all.add(self)
+        if self.watchdog_s is not None:
+            from .watchdog import Watchdog
+
+            Watchdog(self, self.watchdog_s)
 
     def _tie_to_loop(self) -> None:
         """Have this system stopped when its loop shuts down.
@@ -319,6 +336,15 @@ class ActorSystem:
                 self._stop(scheduler, limit), name=f"{self.name}: stop"
             )
         return await asyncio.shield(self._stopped)
+
+    async def until_signal(self, timeout: float | None = None) -> StopReport:
+        """Wait for SIGTERM or SIGINT, then stop in order; a second one ends everything at once.
+
+        For services; in the main thread. Returns the report of the end. See `signals`.
+        """
+        from .signals import until_signal
+
+        return await until_signal(self, timeout=timeout)
 
     async def _stop(self, scheduler: Scheduler, timeout_s: float) -> StopReport:
         from .shutdown import shut_down

@@ -1,0 +1,143 @@
+"""Signals of the operating system for services: the first stops in order, the second at once.
+
+``await system.until_signal()`` in asynchronous programs; `run_until_signal` in a program whose system
+runs in the background. The handlers that were there before are put back at the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Callable, Iterable
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from .errors import AgenticError
+from .shutdown import unended
+from .system import StopReport
+
+if TYPE_CHECKING:
+    from .system import ActorSystem
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+AT_ONCE_S = 1.0
+"""How long the end may still take after the second signal."""
+
+
+class NotMainThread(AgenticError, RuntimeError):
+    """Signals can only be waited for in the main thread."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Python delivers signals to the main thread, and this is another. Await "
+            "system.until_signal() in the program's main asyncio.run(...), or call "
+            "run_until_signal(ActorSystem.in_background()) in the main thread."
+        )
+
+
+async def until_signal(
+    system: ActorSystem, signals: Iterable[signal.Signals] = SIGNALS, timeout: float | None = None
+) -> StopReport:
+    """Wait for one of *signals*, then stop *system* in order and return the report of its end.
+
+    A second signal while it stops ends it at once: every actor is killed, and what does not end
+    within `AT_ONCE_S` seconds is left. *timeout* bounds the orderly end, as in `ActorSystem.stop`.
+    Returns too when somebody else stops the system. Raises `NotMainThread`.
+    """
+    loop = asyncio.get_running_loop()
+    first, second = asyncio.Event(), asyncio.Event()
+
+    def arrived(number: int) -> None:
+        name = signal.Signals(number).name
+        if first.is_set():
+            system.log.warning("{} again: {} ends at once", name, system.name)
+            second.set()
+        else:
+            system.log.info("{}: {} stops", name, system.name)
+            first.set()
+
+    with _Handlers(signals, lambda number: loop.call_soon_threadsafe(arrived, number)):
+        system.at_stop(first.set)  # somebody else may stop it
+        await first.wait()
+        stopping = loop.create_task(system.stop(timeout), name=f"{system.name}: until_signal")
+        await _first_of(loop, asyncio.wait([stopping]), second.wait())
+        if not stopping.done():
+            end_at_once(system)
+            await asyncio.wait([stopping], timeout=AT_ONCE_S)
+        if stopping.done():
+            return stopping.result()
+        stopping.cancel()
+        return StopReport(abandoned=[ref.label for ref in unended(system)] or [system.name])
+
+
+def run_until_signal(
+    system: ActorSystem, signals: Iterable[signal.Signals] = SIGNALS, timeout: float | None = None
+) -> StopReport:
+    """Block the main thread until one of *signals*, then stop *system*, which runs in the background.
+
+    A second signal ends it at once, as with `until_signal`. Returns the report of its end.
+    """
+    arrived = 0
+    first = threading.Event()
+    scheduler = system.scheduler
+
+    def on_signal(_number: int) -> None:
+        nonlocal arrived
+        arrived += 1
+        first.set()
+        if arrived > 1:
+            scheduler.post(end_at_once, system)
+
+    with _Handlers(signals, on_signal):
+        # In slices, because on some platforms a wait without an end is not interrupted by signals.
+        while not first.wait(0.5) and system.running:
+            pass
+        return system.stop_blocking(timeout)
+
+
+def end_at_once(system: ActorSystem) -> None:
+    """Kill every actor of *system*, and soon again: who is in its last hook then is cut off."""
+    for ref in unended(system):
+        ref.kill()
+    if system.actor_count:
+        system.call_later(AT_ONCE_S / 4, end_at_once, system)
+
+
+async def _first_of(loop: asyncio.AbstractEventLoop, *waits: Any) -> None:
+    """Return when the first of *waits* does."""
+    tasks = [loop.create_task(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+class _Handlers:
+    """Handlers of signals for the time of a block. They only note the signal, so any code may run."""
+
+    def __init__(
+        self, signals: Iterable[signal.Signals], handle: Callable[[int], object]
+    ) -> None:
+        self._signals = tuple(signals)
+        self._handle = handle
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            raise NotMainThread
+
+        def on_signal(number: int, _frame: FrameType | None) -> None:
+            self._handle(number)
+
+        for number in self._signals:
+            self._before[number] = signal.signal(number, on_signal)
+
+    def __exit__(self, *_exc: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+__all__ = ["AT_ONCE_S", "NotMainThread", "end_at_once", "run_until_signal", "until_signal"]
