@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from agenticaiframework.actors import Actor, ActorDied, Exit, Request, describe_reason
+from agenticaiframework.actors import NORMAL, Actor, ActorDied, Exit, Request, describe_reason
 from agenticaiframework.actors.request import new_request
 
 from ..chunks import CHUNKS, ChunkSink
@@ -281,12 +281,14 @@ class EngineCore(Actor):
         from .keeper import Keeper
 
         try:
-            self._keeper_ref = self.spawn(Keeper, self, store or self.setup.make_store(), owner)
+            store = store or self.setup.hold_store()
+            self._keeper_ref = self.spawn(Keeper, self, store, owner)
         except Exception as error:
             self._keeper_failed(error)
 
     def _keeper_ready(self, message: KeeperReady) -> None:
         if message.error is not None:
+            self.setup.let_store_go()
             self._keeper_failed(message.error)
             return
         self.keeper = message.keeper
@@ -305,8 +307,11 @@ class EngineCore(Actor):
                 self.setup.name, describe_reason(reason),
             )  # fmt: skip
             self._start_keeper(self.keeper.store, self.keeper.owner)
-        elif self._opening:
-            self._start_keeper(None, None)
+        else:
+            if reason != NORMAL:  # it was killed before it could say that it had failed
+                self.setup.let_store_go()
+            if self._opening:
+                self._start_keeper(None, None)
 
     def _keeper_failed(self, error: BaseException) -> None:
         waiting, self._opening = self._opening, []

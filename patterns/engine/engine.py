@@ -268,9 +268,9 @@ class OrchestrationEngine:
         After *timeout* seconds a TimeoutError is raised; the run goes on. A stored run of another
         engine can be waited for as well.
         """
-        core = self._setup.core()
         async with asyncio.timeout(timeout):
             while True:
+                core = self._setup.core()
                 run = core.runs.get(workflow_id)
                 if run is not None and run.state is not WorkflowState.INTERRUPTED:
                     try:
@@ -445,7 +445,7 @@ class OrchestrationEngine:
     ) -> CancelReport:
         done = core.promise()
         cancellation.requests.append(done)
-        core.actor_ref.tell(CancelRun(workflow_id, cancellation))
+        launch(core, CancelRun(workflow_id, cancellation))
         report: CancelReport = await done
         return report
 
@@ -585,7 +585,7 @@ class OrchestrationEngine:
             raise ValueError(f"workflow {workflow_id!r} has ended ({run.state}); nothing can wait")
         if run is not None and not run.persist:
             item = Signal(0, workflow_id, signal, payload, core.now())
-            core.actor_ref.tell(SignalRun(workflow_id, [item]))
+            launch(core, SignalRun(workflow_id, [item]))
             return
         keeper = await self._open(core, workflow_id)
         try:
@@ -594,7 +594,7 @@ class OrchestrationEngine:
             raise UnknownWorkflow(workflow_id, core.runs) from None
         if workflow_id in core.runs:
             item = Signal(number, workflow_id, signal, payload, core.now())
-            core.actor_ref.tell(SignalRun(workflow_id, [item]))
+            launch(core, SignalRun(workflow_id, [item]))
 
     # -- stored runs ---------------------------------------------------------------------------------
 

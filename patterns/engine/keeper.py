@@ -66,6 +66,8 @@ class Keeper(Actor):
         self._cursor = 0
         self._plans: dict[str, Plan] = {}
         self._claiming = asyncio.Lock()
+        self._complained = False
+        """Whether the store's failure has been logged: once, until it works again."""
         self._given_up: list[Lease] = []
 
     async def on_start(self) -> None:  # type: ignore[override]
@@ -91,7 +93,8 @@ class Keeper(Actor):
         try:
             await self.store.retire(self.owner)
         finally:
-            await self.store.close()
+            if self._core.setup.let_store_go():
+                await self.store.close()
 
     async def on_receive(self, message: Any) -> None:
         try:
@@ -107,9 +110,12 @@ class Keeper(Actor):
                 await self.recover()
             elif isinstance(message, Reload):
                 await self._reload(message.run)
+            self._complained = False
         except StoreError as error:
             # What needs the store says so itself; this is only the upkeep, and is tried again.
-            self.system.log.warning("engine {}: {}: {}", self._core.setup.name, message, error)
+            if not self._complained:
+                self._complained = True
+                self.system.log.warning("engine {}: {}: {}", self._core.setup.name, message, error)
 
     # -- the lease -------------------------------------------------------------------------------
 

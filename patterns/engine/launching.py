@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from agenticaiframework.actors import ActorDied
 
 from .coordinator import Cancellation
-from .core import CancelRun, EngineCore, Start
+from .core import CancelRun, EngineCore, SignalRun, Start
 from .errors import (
     EngineStopped,
     WorkflowExists,
@@ -80,10 +80,10 @@ def follow(core: EngineCore, run: Run) -> Request:
     return request
 
 
-def launch(core: EngineCore, start: Start) -> None:
-    """Hand a run to the engine's actor; raises `EngineStopped`."""
+def launch(core: EngineCore, message: Start | CancelRun | SignalRun) -> None:
+    """Tell the engine's actor something; raises `EngineStopped`."""
     try:
-        core.actor_ref.tell(start)
+        core.actor_ref.tell(message)
     except ActorDied:
         raise EngineStopped(core.setup.name) from None
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from agenticaiframework.actors import ActorSystem
+from agenticaiframework.actors import ActorDied, ActorSystem
 
 from ..kinds import pattern_kinds
 from ..target import Askable
@@ -46,6 +46,7 @@ class Setup:
         self.stopped = False
         self.limits: dict[str, int] = dict(config.agent_limits)
         self._store: Store | None = None
+        self._store_users = 0
         self._cores: weakref.WeakSet[EngineCore] = weakref.WeakSet()
         self._last: EngineCore | None = None
         self._by_pattern: dict[str, Plan] = {}
@@ -94,21 +95,34 @@ class Setup:
         if core.keeper is not None:
             return core.keeper
         waiting = core.promise()
-        core.actor_ref.tell(OpenStore(waiting))
+        try:
+            core.actor_ref.tell(OpenStore(waiting))
+        except ActorDied:
+            raise EngineStopped(self.name) from None
         keeper: Keeper = await waiting
         return keeper
 
-    def make_store(self) -> Store:
-        """Return the store that the configuration names."""
+    def hold_store(self) -> Store:
+        """Return the store that the configuration names, for one more actor of this engine."""
         store = self.config.state_store
         if not isinstance(store, str):
-            return cast("Store", store)
-        if self._store is None:
+            self._store = cast("Store", store)
+        elif self._store is None:
             if store == DEFAULT_STORE:
                 # Its folder is ours. One that somebody named and that is not there is a mistake.
                 Path(DEFAULT_STORE.removeprefix("sqlite:///")).parent.mkdir(exist_ok=True)
             self._store = open_store(store, clock=self.config.wall_clock)
+        self._store_users += 1
+        assert self._store is not None, "it was set above"
         return self._store
+
+    def let_store_go(self) -> bool:
+        """Take one user off the store; return whether that was the last, who has to close it.
+
+        The actor that takes the place of one that was killed may use it already.
+        """
+        self._store_users -= 1
+        return not self._store_users
 
     # -- names -------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from agenticaiframework.patterns.engine import (
     WorkflowCancelled,
     WorkflowExists,
     WorkflowFailed,
+    WorkflowLost,
 )
 from agenticaiframework.patterns.engine.store import StoreUnavailable
 from agenticaiframework.patterns.engine.store.urls import open_store
@@ -897,3 +898,29 @@ def test_cancelling_a_stored_run_cancels_the_workflow_in_it(opened: OpenEngine, 
 
     run_in_virtual_time(main)
     assert cast.stopped == ["b"]
+
+
+def test_an_engine_whose_actor_is_killed_starts_another_and_recovers(
+    opened: OpenEngine, cast: Cast
+) -> None:
+    cast.agent("a", "A")
+    cast.slow("b", 10, "B")
+
+    async def main() -> None:
+        e = opened()
+        system = ActorSystem.current()
+        await e.start_workflow(workflow=steps("a", "b"), workflow_id="stored")
+        await e.start_workflow(workflow=steps("b"), workflow_id="kept", persist_state=False)
+        waiting = [asyncio.create_task(e.wait(wid)) for wid in ("stored", "kept")]
+        await asyncio.sleep(1)
+        [core] = [r for r in system.actors() if r.actor_class.__name__ == "EngineCore"]
+        core.kill()
+        with pytest.raises(WorkflowLost):
+            await waiting[1]
+        await asyncio.sleep(20)
+        await e.recover()
+        assert await waiting[0] == {"a": "A", "b": "B"}
+        await e.stop()
+
+    run_in_virtual_time(main)
+    assert cast.asked.count("a") == 1
