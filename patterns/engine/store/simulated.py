@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from agenticaiframework.actors.simulation import (
@@ -224,9 +225,14 @@ class SimulatedStore:
         self, owner: Owner, run: NewRun, records: Sequence[Record] = ()
     ) -> Awaitable[Lease]:
         """Store a run and its first records, durably."""
-        future: asyncio.Future[Lease] = self._sim.loop.create_future()
-        lease = self.submit_run(owner, run, lambda error: _settle(future, lease, error), records)
-        return future
+        written: asyncio.Future[None] = self._sim.loop.create_future()
+        lease = self.submit_run(owner, run, partial(_settle, written, None), records)
+
+        async def created() -> Lease:
+            await written
+            return lease
+
+        return created()
 
     def submit_run(
         self, owner: Owner, run: NewRun, done: Acknowledge, records: Sequence[Record] = ()
@@ -247,7 +253,7 @@ class SimulatedStore:
         """Write *records* in order, atomically with *update*; return the last number."""
         future: asyncio.Future[int] = self._sim.loop.create_future()
         last = lease.next_seq + len(records) - 1
-        self.submit(lease, records, lambda error: _settle(future, last, error), update, consumes)
+        self.submit(lease, records, partial(_settle, future, last), update, consumes)
         return future
 
     def submit(
