@@ -22,6 +22,10 @@ from .stream import EmitEvent, EventStream
 from .target import Resolver, Scope, Target
 
 
+_OUTERMOST = Scope(find_agent)
+"""The scope of an execution that nothing surrounds."""
+
+
 class PatternDefinition(Definition):
     """What every pattern is told: its name, and how long a whole execution may take (seconds)."""
 
@@ -117,7 +121,8 @@ class OrchestrationPattern(ABC):
         name, before any agent runs. *timeout* (seconds) replaces the definition's. Cancelling the
         awaiting task, or the timeout, stops the agents' work for this execution.
         """
-        execution = await self._run(input_data, timeout, self._scope(context, resolver))
+        execution = self._execution(input_data, timeout, self._scope(context, resolver))
+        await run_to_end(execution, execution.system.start(Coordinator, execution))
         if execution.error is not None:
             raise execution.error
         return execution.value
@@ -168,13 +173,21 @@ class OrchestrationPattern(ABC):
         return await self.execute(payload, timeout=timeout, context=context)
 
     async def ask_within(self, payload: Any, timeout: float | None, scope: Scope) -> Any:
-        """Return the result of running the pattern inside another execution."""
+        """Return the result of running the pattern inside another execution.
+
+        The shorter of *timeout* and the definition's own limit holds.
+        """
+        own = self._definition.timeout
+        if own is not None and (timeout is None or own < timeout):
+            timeout = own
         execution = await self._run(payload, timeout, scope)
         if execution.error is not None:
             raise execution.error
         return execution.value
 
     def _scope(self, context: Mapping[str, Any] | None, resolver: Resolver | None) -> Scope:
+        if context is None and resolver is None and self.resolver is None:
+            return _OUTERMOST
         return Scope(resolver or self.resolver or find_agent, context)
 
     def _execution(self, input_data: Any, timeout: float | None, scope: Scope) -> Execution:

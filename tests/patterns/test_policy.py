@@ -219,6 +219,20 @@ def test_a_nested_pattern_and_a_function_keep_to_the_steps_timeout(cast: Any, si
     sim(main)
 
 
+def test_of_a_steps_limit_and_a_nested_patterns_own_the_shorter_holds(sim_once: Any) -> None:
+    async def main(system: ActorSystem) -> None:
+        async def hang(payload: Any) -> None:
+            await asyncio.sleep(3600)
+
+        for own, given in ((2, 9), (9, 2), (2, None)):
+            nested = SequentialOrchestration("nested", [hang], timeout=own)
+            began = system.clock()
+            await SequentialOrchestration("s", [{"agent": nested, "timeout": given}]).run(1)
+            assert system.clock() - began == pytest.approx(2)
+
+    sim_once(main)
+
+
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
