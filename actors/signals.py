@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterable
 from types import FrameType
@@ -24,6 +25,10 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 AT_ONCE_S = 1.0
 """How long the end may still take after the second signal."""
+
+
+LOOK_S = 0.5
+"""How soon a main thread that waits notices that its system was stopped by somebody else."""
 
 
 class NotMainThread(AgenticError, RuntimeError):
@@ -79,21 +84,27 @@ def run_until_signal(
 
     A second signal ends it at once, as with `until_signal`. Returns the report of its end.
     """
-    arrived = 0
-    first = threading.Event()
+    arrived: list[int] = []
     scheduler = system.scheduler
+    here, there = socket.socketpair()
 
-    def on_signal(_number: int) -> None:
-        nonlocal arrived
-        arrived += 1
-        first.set()
-        if arrived > 1:
+    def on_signal(number: int) -> None:
+        # It interrupts whatever the main thread does: no logging here, and no lock, which an event
+        # has that the main thread waits for.
+        arrived.append(number)
+        there.send(b"!")
+        if len(arrived) > 1:
             scheduler.post(end_at_once, system)
 
-    with _Handlers(signals, on_signal):
-        # In slices, because on some platforms a wait without an end is not interrupted by signals.
-        while not first.wait(0.5) and system.running:
-            pass
+    with here, there, _Handlers(signals, on_signal):
+        here.settimeout(LOOK_S)
+        while not arrived and system.running:
+            try:
+                here.recv(1)
+            except TimeoutError:
+                continue
+        if arrived:
+            system.log.info("{}: {} stops", signal.Signals(arrived[0]).name, system.name)
         return system.stop_blocking(timeout)
 
 
@@ -118,9 +129,7 @@ async def _first_of(loop: asyncio.AbstractEventLoop, *waits: Any) -> None:
 class _Handlers:
     """Handlers of signals for the time of a block. They only note the signal, so any code may run."""
 
-    def __init__(
-        self, signals: Iterable[signal.Signals], handle: Callable[[int], object]
-    ) -> None:
+    def __init__(self, signals: Iterable[signal.Signals], handle: Callable[[int], object]) -> None:
         self._signals = tuple(signals)
         self._handle = handle
         self._before: dict[signal.Signals, Any] = {}

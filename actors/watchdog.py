@@ -34,7 +34,7 @@ FRAMES = 20
 
 @dataclass(frozen=True, slots=True)
 class LoopBlocked:
-    """An event: the loop did nothing else for *blocked_s* seconds.
+    """An event: the loop did nothing else for *blocked_s* seconds, or up to half a threshold more.
 
     *ref* is the actor whose handler blocked it, or None if it was other code on the loop; *message*
     is the class name of what it handled; *stack* is where it was when the watchdog looked.
@@ -101,9 +101,7 @@ class Watchdog:
                     return
                 blocked = self._report()
                 self._wait_for(lambda before=asked: self._beats > before, None)
-                self.system.scheduler.post(
-                    self._publish, blocked, time.monotonic() - began
-                )
+                self.system.scheduler.post(self._publish, blocked, time.monotonic() - began)
             if self._wait_for(lambda: False, self.threshold_s / 2) or self._stopped:
                 return
 
@@ -142,9 +140,7 @@ class Watchdog:
             self._changed.notify_all()
 
     def _publish(self, blocked: LoopBlocked, blocked_s: float) -> None:
-        self.system.publish(
-            LoopBlocked(blocked.ref, blocked.message, blocked_s, blocked.stack)
-        )
+        self.system.publish(LoopBlocked(blocked.ref, blocked.message, blocked_s, blocked.stack))
 
 
 def check_threshold(threshold_s: Any) -> None:

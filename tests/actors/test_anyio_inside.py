@@ -189,7 +189,6 @@ def test_streams_events_locks_and_limits(inside: Callable[..., Any]) -> None:
     async def body() -> Any:
         send, receive = anyio.create_memory_object_stream[int](1)
         event, lock, limiter = anyio.Event(), anyio.Lock(), anyio.CapacityLimiter(1)
-        got = []
 
         async def produce() -> None:
             async with send:
@@ -200,8 +199,7 @@ def test_streams_events_locks_and_limits(inside: Callable[..., Any]) -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(produce)
             async with receive:
-                async for number in receive:
-                    got.append(number)
+                got = [number async for number in receive]
             await event.wait()
             async with lock, limiter:
                 with anyio.move_on_after(0.001) as scope:

@@ -9,7 +9,7 @@ import logging
 import sys
 import threading
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -79,7 +79,7 @@ def loop_name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(params=[Runs, RunsTwice])
-def inside(request: pytest.FixtureRequest, loop_name: str) -> Iterator[Callable[..., Any]]:
+def inside(request: pytest.FixtureRequest, loop_name: str) -> Callable[..., Any]:
     """Run a coroutine function inside an actor's handler, on each kind of loop."""
 
     def run(body: Callable[[], Awaitable[Any]]) -> Any:
@@ -90,7 +90,7 @@ def inside(request: pytest.FixtureRequest, loop_name: str) -> Iterator[Callable[
         with asyncio.Runner(loop_factory=LOOPS[loop_name]) as runner:
             return runner.run(main())
 
-    yield run
+    return run
 
 
 def on_loop(name: str, main: Callable[[ActorSystem], Awaitable[Any]]) -> Any:
@@ -339,7 +339,6 @@ def test_queues_locks_events_and_conditions(inside: Callable[..., Any]) -> None:
         queue: asyncio.Queue[int] = asyncio.Queue(1)
         lock, event, condition = asyncio.Lock(), asyncio.Event(), asyncio.Condition()
         semaphore = asyncio.Semaphore(1)
-        got = []
 
         async def produce() -> None:
             for number in range(5):
@@ -352,8 +351,7 @@ def test_queues_locks_events_and_conditions(inside: Callable[..., Any]) -> None:
 
         async with asyncio.TaskGroup() as group:
             group.create_task(produce())
-            for _ in range(5):
-                got.append(await queue.get())
+            got = [await queue.get() for _ in range(5)]
             await event.wait()
             async with lock, semaphore:
                 assert lock.locked()

@@ -1,0 +1,179 @@
+"""Signals of the operating system: the first stops a service in order, the second at once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from puppets import Puppet
+
+from agenticaiframework.actors import (
+    Actor,
+    ActorSystem,
+    AgenticError,
+    NotMainThread,
+    run_until_signal,
+)
+
+Run = Callable[..., Any]
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are another thing there")
+
+SERVICE = """
+import asyncio, threading
+from agenticaiframework.actors import Actor, ActorSystem, run_until_signal
+
+class Server(Actor):
+    async def on_stop(self):
+        print("stopping:", self.exit_reason, flush=True)
+        await asyncio.sleep({on_stop_s})
+        print("stopped in order", flush=True)
+
+def said(report):
+    print("clean" if report.clean else f"killed {{report.killed}} abandoned {{report.abandoned}}",
+          flush=True)
+
+async def embedded():
+    async with ActorSystem("service") as system:
+        system.start(Server, _name="server")
+        asyncio.get_running_loop().call_later(0.05, lambda: print("ready", flush=True))
+        said(await system.until_signal(timeout=30))
+
+def background():
+    system = ActorSystem.in_background("service")
+    system.start(Server, _name="server")
+    threading.Timer(0.2, lambda: print("ready", flush=True)).start()
+    said(run_until_signal(system, timeout=30))
+
+def main():
+    if "{form}" == "background":
+        background()
+    elif "{form}" == "uvloop":
+        import uvloop
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(embedded())
+    else:
+        asyncio.run(embedded())
+    print("end of the program", flush=True)
+
+main()
+"""
+
+
+def start_service(form: str, on_stop_s: float) -> subprocess.Popen[str]:
+    code = textwrap.dedent(SERVICE).format(form=form, on_stop_s=on_stop_s)
+    service = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert service.stdout is not None
+    line = service.stdout.readline()
+    assert line == "ready\n", service.communicate(timeout=20)
+    return service
+
+
+@pytest.fixture(params=["embedded", "background", "uvloop"])
+def form(request: pytest.FixtureRequest) -> str:
+    if request.param == "uvloop":
+        pytest.importorskip("uvloop")
+    return str(request.param)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_first_signal_stops_in_order(form: str, number: signal.Signals) -> None:
+    with start_service(form, 0.05) as service:
+        service.send_signal(number)
+        out, err = service.communicate(timeout=30)
+    assert out.splitlines() == [
+        "stopping: shutdown",
+        "stopped in order",
+        "clean",
+        "end of the program",
+    ]
+    assert service.returncode == 0
+    assert number.name in err
+
+
+def test_the_second_signal_ends_at_once(form: str) -> None:
+    with start_service(form, 1000) as service:
+        assert service.stdout is not None
+        service.send_signal(signal.SIGTERM)
+        assert service.stdout.readline() == "stopping: shutdown\n"
+        began = time.monotonic()
+        service.send_signal(signal.SIGINT)
+        out, _ = service.communicate(timeout=30)
+        assert time.monotonic() - began < 10
+    assert "stopped in order" not in out
+    assert out.splitlines()[-1] == "end of the program"
+    assert service.returncode == 0
+
+
+def test_the_handlers_that_were_there_are_put_back(in_system: Run) -> None:
+    async def main(system: ActorSystem) -> None:
+        seen: list[int] = []
+
+        def mine(number: int, _frame: Any) -> None:
+            seen.append(number)
+
+        before = signal.signal(signal.SIGTERM, mine)
+        try:
+            waiting = asyncio.ensure_future(system.until_signal())
+            await asyncio.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert (await waiting).clean
+            assert seen == []
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert seen == [signal.SIGTERM]
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    in_system(main)
+
+
+def test_waiting_ends_too_when_somebody_else_stops_the_system(in_system: Run) -> None:
+    async def main(system: ActorSystem) -> None:
+        ref = system.start(Puppet)
+        waiting = asyncio.ensure_future(system.until_signal())
+        await asyncio.sleep(0.01)
+        report = await system.stop()
+        assert await waiting is report
+        assert not ref.is_alive()
+
+    in_system(main)
+
+
+def test_a_background_system_that_ends_by_itself_ends_the_waiting() -> None:
+    class Ender(Actor):
+        def on_receive(self, message: Any) -> None:
+            asyncio.get_running_loop().create_task(self.system.stop())
+
+    system = ActorSystem.in_background()
+    system.start(Ender).tell("end")
+    assert run_until_signal(system).clean
+
+
+def test_signals_can_be_waited_for_in_the_main_thread_only() -> None:
+    refused: list[Any] = []
+
+    async def main() -> None:
+        async with ActorSystem() as system:
+            with pytest.raises(NotMainThread) as error:
+                await system.until_signal()
+            refused.append(error.value)
+
+    thread = threading.Thread(target=lambda: asyncio.run(main()))
+    thread.start()
+    thread.join(20)
+    assert isinstance(refused[0], AgenticError)
+    assert "in_background" in str(refused[0])
