@@ -183,7 +183,7 @@ class Job:
 
 def _give_back(actor: Actor, item: Any) -> None:
     """Take *item* from a worker that was left behind just when it took it."""
-    if actor._phase & (lifecycle.STOPPING | lifecycle.DEAD):
+    if actor._phase & (STOPPING | DEAD):
         lifecycle.lose_one(actor, item, actor._exit_reason)
     else:
         actor._mailbox.appendleft(item)
