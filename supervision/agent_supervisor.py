@@ -11,7 +11,14 @@ from agenticaiframework.actors import ActorSystem
 from .agent_supervisor_actor import AgentSupervisorActor
 from .blueprint import SupervisorBlueprint, check_name
 from .child_spec import Budget, ChildSpec, Shutdown
-from .face_errors import BadOption, ChildStopped, DuplicateChild, UnknownChild, WaitTimeout
+from .face_errors import (
+    BadOption,
+    ChildStopped,
+    DuplicateChild,
+    SupervisorNotRunning,
+    UnknownChild,
+    WaitTimeout,
+)
 from .flags import SupervisorFlags
 from .kinds import AutoShutdown, RestartType, SupervisionStrategy
 from .messages import AddChild, RemoveChild
@@ -159,9 +166,10 @@ class AgentSupervisor(SupervisorBlueprint):
         )
         added = SupervisedChild(self, target, spec, (mailbox or self.mailbox) == "keep")
         self.children[name] = added
-        if self.is_running and self._actor is not None:
+        ref = self.ref
+        if ref is not None:
             added.moved(ChildState.STARTING)
-            self._actor.actor_ref.tell(AddChild(added))
+            ref.tell(AddChild(added))
         return added
 
     def add_supervisor(
@@ -192,21 +200,24 @@ class AgentSupervisor(SupervisorBlueprint):
         child = self._own(name)
         del self.children[name]
         self._ended.pop(name, None)
-        if self.is_running and self._actor is not None:
-            await self._actor.actor_ref.request(RemoveChild(child))
-        else:
-            child.moved(ChildState.REMOVED)
+        try:
+            await self.request(RemoveChild(child))
+        except SupervisorNotRunning:
+            if child.state is not ChildState.NEW:
+                child.closed(ChildState.REMOVED, "removed", orderly=True)
+            else:
+                child.moved(ChildState.REMOVED)
 
     async def stop_child(self, name: str) -> None:
         """Stop the child and keep it, down, for `restart_child`. Raises `UnknownChild`."""
         child = self._own(name)
         if not child.state.is_down:
-            await self.running_ref.request(TerminateChild(child.name))
+            await self.request(TerminateChild(child.name))
 
     async def restart_child(self, name: str) -> SupervisedChild:
         """Start a child that is down. Raises `UnknownChild`, and `Refused` if it does not start."""
         child = self._own(name)
-        result = await self.running_ref.request(RestartChild(child.name))
+        result = await self.request(RestartChild(child.name))
         result.unwrap()
         return child
 

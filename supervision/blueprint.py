@@ -81,6 +81,14 @@ class SupervisorBlueprint:
             raise SupervisorNotRunning(self.name, None if ref is None else ref.exit_reason)
         return ref
 
+    async def request(self, message: Any) -> Any:
+        """Return the actor's answer to *message*. Raises `SupervisorNotRunning`."""
+        ref = self.running_ref
+        try:
+            return await ref.request(message)
+        except ActorDied as died:
+            raise SupervisorNotRunning(self.name, died.reason) from None
+
     @property
     def last_reason(self) -> Any:
         """Why the latest incarnation ended; None if there was none or it runs."""

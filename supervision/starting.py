@@ -58,6 +58,7 @@ async def _call(supervisor: Supervisor, child: Child) -> Any:
     start = child.spec.start
     limit_s = child.spec.start_timeout_s
     if hasattr(start, "start_under"):
+        await _orphan_ended(supervisor, start.address(supervisor.system).ref)
         return await start.start_under(supervisor, limit_s)
     started: Any = start(supervisor, *child.args)
     if inspect.isawaitable(started):
@@ -74,3 +75,18 @@ async def _call(supervisor: Supervisor, child: Child) -> Any:
         # A process that its start function has forgotten to link would die unnoticed.
         supervisor.link(ref)
     return started
+
+
+async def _orphan_ended(supervisor: Supervisor, ref: ActorRef[Any] | None) -> None:
+    """Wait until the child of a supervisor that was killed has ended, as its link makes it.
+
+    The next incarnation must not begin before: what has a name is one actor at a time.
+    """
+    if ref is None or ref.exit_reason is not None:
+        return
+    system = supervisor.system
+    parent = system.info(ref).parent
+    if parent is None or parent.is_alive():
+        return
+    if not await system.wait_ended(ref, system.cancel_grace_s + 1.0):
+        ref.kill()

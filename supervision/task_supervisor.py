@@ -185,7 +185,7 @@ class TaskSupervisor(SupervisorBlueprint):
     ) -> ActorRef[Any]:
         name = getattr(fn, "__name__", type(fn).__name__)
         spec = ChildSpec(name, start, restart, self.shutdown_ms)
-        result = await self.running_ref.request(StartChild(spec))
+        result = await self.request(StartChild(spec))
         return cast("ActorRef[Any]", result.unwrap())
 
     async def stream(
