@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pykka.messages import _ActorStop
 
 from . import lifecycle, running
-from .phase import DOOMED, IDLE, UNWINDING
+from .phase import DEAD, DOOMED, IDLE, STOPPING, UNWINDING
 
 if TYPE_CHECKING:
     from .actor import Actor
