@@ -20,6 +20,7 @@ class _Here(threading.local):
 
     clock: _Clock | None = None
     inline_slept_s: float | None = None
+    allow_threads: bool = False
 
 
 _here = _Here()
@@ -46,16 +47,19 @@ def _sleep(secs: float | SupportsIndex, /) -> None:
 class VirtualSleep:
     """Makes `time.sleep` in this thread move *clock* instead of waiting."""
 
-    __slots__ = ("_clock", "_outer")
+    __slots__ = ("_allow_threads", "_clock", "_outer")
 
-    def __init__(self, clock: _Clock) -> None:
+    def __init__(self, clock: _Clock, *, allow_threads: bool) -> None:
         self._clock = clock
-        self._outer: tuple[_Clock | None, float | None] = (None, None)
+        self._allow_threads = allow_threads
+        self._outer: tuple[_Clock | None, float | None, bool] = (None, None, False)
 
     def begin(self) -> None:
         global _installed, _real_sleep
-        self._outer = (_here.clock, _here.inline_slept_s)
-        _here.clock, _here.inline_slept_s = self._clock, None
+        here = _here
+        self._outer = (here.clock, here.inline_slept_s, here.allow_threads)
+        here.clock, here.inline_slept_s = self._clock, None
+        here.allow_threads = self._allow_threads
         with _lock:
             if _installed == 0:
                 _real_sleep = time.sleep
@@ -64,11 +68,16 @@ class VirtualSleep:
 
     def end(self) -> None:
         global _installed
-        _here.clock, _here.inline_slept_s = self._outer
+        _here.clock, _here.inline_slept_s, _here.allow_threads = self._outer
         with _lock:
             _installed -= 1
             if _installed == 0 and time.sleep is _sleep:
                 time.sleep = _real_sleep
+
+
+def simulating() -> bool | None:
+    """Return None outside of simulated runs, else whether this run may start real threads."""
+    return None if _here.clock is None else _here.allow_threads
 
 
 def slept_inline(duration_s: float) -> None:

@@ -155,7 +155,7 @@ class Injector:
             if one.due():
                 fault = one.fault
                 self.land(one.index, fault, watched.label)
-                kind: type[Any] = type(fault)
+                kind: Any = fault.__class__
                 blocks = actor.dispatcher != "event_loop" and kind in _SPOIL_BLOCKING
                 spoil = (_SPOIL_BLOCKING if blocks else _SPOIL)[kind]
                 receive = spoil(self._sim, fault, actor, receive)

@@ -24,6 +24,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from typing import Any, TypeVar, TypeVarTuple, Unpack, cast
 
+from . import guard
 from .asyncgens import OpenAsyncGenerators
 from .blocking import VirtualSleep, run_blocking, slept_inline
 from .blocking_pool import InlinePool
@@ -52,6 +53,7 @@ class SimLoop(NoRealIO, ReportsErrors):
     start_s: what the clock shows at first.
     tick_s: how far each callback moves the clock; 0 because then deadlines are exact.
     max_steps: callbacks allowed without the clock moving, before `SimulationLivelock`.
+    allow_threads: let code start real threads, whose timing no seed decides.
     limit_s: the time beyond which the clock does not go: then `SimulationTimeLimit`.
 
     Everything runs in the thread that runs the loop; `call_soon_threadsafe` may be called from
@@ -69,6 +71,7 @@ class SimLoop(NoRealIO, ReportsErrors):
         tick_s: float = 0.0,
         max_steps: int = 1_000_000,
         limit_s: float = float("inf"),
+        allow_threads: bool = False,
     ) -> None:
         if seed is not None and chooser is not None:
             raise ValueError("Give SimLoop a seed or a chooser, not both: SimLoop(seed=1)")
@@ -97,7 +100,8 @@ class SimLoop(NoRealIO, ReportsErrors):
         self.next_task_serial = itertools.count(1).__next__
         self._task_factory: Any = None
         self._asyncgens = OpenAsyncGenerators()
-        self._sleeps = VirtualSleep(self)
+        self._sleeps = VirtualSleep(self, allow_threads=allow_threads)
+        guard.install()
         self._running = False
         self._stopping = False
         self._closed = False

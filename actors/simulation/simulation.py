@@ -89,6 +89,7 @@ class Simulation:
         self.injector = Injector(self, self.plan)
         self.observer = SimObserver(self)
         self._system: ActorSystem | None = None
+        self._entered: ActorSystem | None = None
         self._abandoned = 0
         self._random: random.Random | None = None
         #: Things that survive `StopMachine`, by name; stores put their disks here.
@@ -261,7 +262,7 @@ class Simulation:
         """Watch *system*, which has just been entered, and begin with the faults."""
         if lanes is not None:
             lanes.attach(system.scheduler)
-        self._system = system
+        self._system = self._entered = system
         self.observer.attach(system)
         self.injector.begin(self.loop)
 
@@ -293,6 +294,7 @@ class Simulation:
         loop.set_exception_handler(_say_nothing)
         try:
             cancel_leftovers(loop)
+            self._kill_survivors()
             loop.run_until_complete(loop.shutdown_asyncgens())
         except Exception as error:
             # It has failed already and says why; what it swallows or raises now adds nothing.
@@ -302,6 +304,16 @@ class Simulation:
         finally:
             loop.close()
             self._system = None
+
+    def _kill_survivors(self) -> None:
+        """End the actors that a stop, itself cut short, has left in pykka's registry."""
+        system = self._entered
+        if system is None:
+            return
+        for _ in range(2):  # a second kill ends those whose last hook does not end
+            for ref in [*system._ending, *system.actors()]:
+                ref.kill()
+            self.loop.settle_ready()
 
 
 def _say_nothing(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

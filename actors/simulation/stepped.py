@@ -22,11 +22,11 @@ class SteppedSimulation(Simulation):
         """Enter the actor system."""
         self._logs.__enter__()
         self._context = contextvars.copy_context()
-        self._entered, lanes = self.make_system()
+        system, lanes = self.make_system()
 
         async def enter() -> None:
-            await self._entered.__aenter__()
-            self.watch(self._entered, lanes)
+            await system.__aenter__()
+            self.watch(system, lanes)
 
         self.drive(enter)
 
@@ -47,7 +47,7 @@ class SteppedSimulation(Simulation):
     def close(self, checks: Iterable[Check] = ()) -> Report:
         """Stop the system, check what must always hold, and return the report."""
         report = Report(self.seed, self.plan)
-        system = self._entered
+        system = self.system
 
         async def leave() -> None:
             await system.__aexit__(None, None, None)

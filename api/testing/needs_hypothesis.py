@@ -3,6 +3,8 @@
 from agenticaiframework.actors import MissingExtra
 
 try:
-    import hypothesis  # noqa: F401
+    import hypothesis
 except ImportError as error:
     raise MissingExtra("Property testing with Hypothesis", "testing") from error
+
+version: str = str(hypothesis.__version__)  # pyright: ignore

@@ -317,9 +317,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "the last child is never stopped", KEYED,
-        "        for child in group:\n            await self._supervisor.stopper.stop(child)\n",
-        "        for child in group[:-1] or group:\n"
-        "            await self._supervisor.stopper.stop(child)\n",
+        "        await self._supervisor.stopper.stop_in_turn(group, self.forget)\n",
+        "        await self._supervisor.stopper.stop_in_turn(group[:-1] or group, self.forget)\n",
     ),
     Mutation(
         "a failed restart is not tried again", KEYED,

@@ -3,7 +3,7 @@
 Needs the extra ``testing``.
 """
 
-import agenticaiframework.testing.needs_hypothesis  # noqa: F401 - first, for its error
+from agenticaiframework.testing.needs_hypothesis import version as hypothesis_version  # first
 
 from .faults import fault_plans, faults, schedules, seeds
 from .trees import TreePlan, WorkerPlan, build_tree, supervision_trees
@@ -17,6 +17,7 @@ __all__ = [
     "build_tree",
     "fault_plans",
     "faults",
+    "hypothesis_version",
     "run_workload",
     "schedules",
     "seeds",
