@@ -1,6 +1,6 @@
 """Patterns: ways of coordinating agents, as coordinator actors, and teams."""
 
-from .choreography import ChoreographyOrchestration, WrongEvent
+from .choreography import ChoreographyOrchestration
 from .chunks import send_chunk
 from .debate import DebateOrchestration, Verdict, VoteOrchestration
 from .definition import Definition, DefinitionError
@@ -14,6 +14,7 @@ from .errors import (
     PatternTimedOut,
     UnexpectedAnswer,
 )
+from .event_chain import WrongEvent
 from .events import (
     AgentRestarted,
     Chunk,

@@ -10,16 +10,16 @@ from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
 from agenticaiframework.actors import near
 
-from .definition import DefinitionError, Test, compile_condition
+from .definition import compile_condition
 from .drawing import Drawing
-from .errors import LimitReached, PatternFailed, work_failed
-from .event_matching import EventJoin, EventKey, read_event_key
+from .errors import PatternFailed, work_failed
+from .event_chain import ChainLimits, EventChain, EventHandler, WrongEvent
+from .event_matching import EventKey, read_event_key
 from .execution import Execution
-from .outcome import Completed, Failed, Outcome, Skipped, describe_error
+from .outcome import describe_error
 from .pattern import OrchestrationPattern, PatternDefinition
-from .policy import UnretriableError, WorkPolicy
-from .reaction import Happening, Reaction
-from .step import AskField, Branch, BranchField, as_list, input_scope
+from .reaction import Reaction
+from .step import AskField, Branch, BranchField, as_list
 from .target import Resolver, Target, target_name
 from .task_bag import TaskBag
 from .values import Emit, read_emits
@@ -39,19 +39,6 @@ class ChoreographyDefinition(PatternDefinition):
     max_reactions: int = Field(default=1_000, ge=1)
 
 
-class WrongEvent(DefinitionError, UnretriableError):
-    """An event was emitted that does not fit: its data is not of the declared type."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Handler:
-    key: EventKey
-    name: str
-    target: Target
-    policy: WorkPolicy
-    condition: Test | None
-
-
 @dataclass(frozen=True, slots=True)
 class _Trigger:
     """What an execution starts with."""
@@ -59,16 +46,6 @@ class _Trigger:
     events: tuple[Emit, ...]
     correlation_id: str | None
     strict: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Turn:
-    """A handler that is due."""
-
-    handler: _Handler
-    event: str
-    payload: Any
-    trail: tuple[str, ...]
 
 
 class ChoreographyOrchestration(OrchestrationPattern):
@@ -126,7 +103,7 @@ class ChoreographyOrchestration(OrchestrationPattern):
         spec = self._spec
         agents = {ask.label: ask for ask in spec.agents}
         problems: list[str] = []
-        handlers: list[_Handler] = []
+        handlers: list[EventHandler] = []
         for event, branches in spec.event_handlers.items():
             try:
                 key = read_event_key(event)
@@ -151,6 +128,7 @@ class ChoreographyOrchestration(OrchestrationPattern):
         if problems:
             raise self._wrong(*problems)
         self._handlers = tuple(handlers)
+        self._limits = ChainLimits(spec.max_hops, spec.max_reactions, spec.dead_letter)
         self._types = adapters
         asks = [*spec.agents, *(b for branches in spec.event_handlers.values() for b in branches)]
         self._targets = tuple(target for ask in asks for target in ask.targets())
@@ -161,14 +139,14 @@ class ChoreographyOrchestration(OrchestrationPattern):
             self._targets = tuple(t for t in self._targets if not (isinstance(t, str) and t in own))
 
     @staticmethod
-    def _handler(key: EventKey, branch: Branch, agents: Mapping[str, Any]) -> _Handler:
+    def _handler(key: EventKey, branch: Branch, agents: Mapping[str, Any]) -> EventHandler:
         target = branch.agent
         own = agents.get(target_name(target))
         if isinstance(target, str) and own is not None:
             target = own.agent
         policy = branch.policy if not branch.plain or own is None else own.policy
         condition = branch.condition
-        return _Handler(
+        return EventHandler(
             key,
             branch.label,
             target,
@@ -230,7 +208,7 @@ class ChoreographyOrchestration(OrchestrationPattern):
         trigger = self._trigger(run)
         id_ = trigger.correlation_id or f"{run.system.random.getrandbits(64):016x}"
         async with TaskBag() as bag:
-            chain = _Chain(self, run, bag, id_)
+            chain = EventChain(run, bag, id_, self._handlers, self._limits, self._checked)
             turns = [turn for emit in trigger.events for turn in chain.happen(emit, ())]
             await chain.follow(turns)
             await bag.settled()
@@ -241,7 +219,7 @@ class ChoreographyOrchestration(OrchestrationPattern):
             id_,
             tuple(chain.happenings),
             tuple(chain.unhandled),
-            dict(chain.waiting()),
+            chain.waiting,
         )
         if trigger.strict and self._spec.dead_letter is None:
             for work, outcome in reaction.failed.items():
@@ -290,139 +268,3 @@ class ChoreographyOrchestration(OrchestrationPattern):
                 if name not in agents:
                     agents[name] = drawing.target(branch.agent)
                 drawing.edge(node, agents[name])
-
-
-class _Chain:
-    """What follows from the first events. Owned by the coordinator of the execution."""
-
-    def __init__(
-        self, pattern: ChoreographyOrchestration, run: Execution, bag: TaskBag, id_: str
-    ) -> None:
-        self._pattern = pattern
-        self._spec = cast(ChoreographyDefinition, pattern.definition)
-        self._run = run
-        self._bag = bag
-        self._id = id_
-        self._joins: dict[str, EventJoin] = {}
-        self._names: dict[str, int] = {}
-        self._turns = 0
-        self.happenings: list[Happening] = []
-        self.unhandled: list[Emit] = []
-        self.problem: Exception | None = None
-
-    def happen(self, emit: Emit, trail: tuple[str, ...]) -> list[_Turn]:
-        """Return the turns that *emit*, after the events of *trail*, makes due."""
-        trail = (*trail, emit.event)
-        if len(trail) > self._spec.max_hops:
-            raise self._limit("events in one chain", self._spec.max_hops, trail, "max_hops")
-        turns: list[_Turn] = []
-        handled = False
-        for handler in self._pattern._handlers:  # pyright: ignore[reportPrivateUsage]
-            if not handler.key.match(emit.event):
-                continue
-            handled = True
-            payload = emit.data
-            if handler.key.joins:
-                join = self._joins.setdefault(
-                    f"{handler.key.text}\n{handler.name}", EventJoin(handler.key)
-                )
-                payload = join.add(emit.event, emit.data)
-                if payload is None:
-                    continue
-            if handler.condition is not None and not handler.condition(
-                input_scope(payload, event=emit.event)
-            ):
-                continue
-            turns.append(_Turn(handler, emit.event, payload, trail))
-        if not handled:
-            self.unhandled.append(emit)
-            letter = {
-                "event": emit.event,
-                "data": emit.data,
-                "error": "no agent handles this event",
-            }
-            turns.extend(self._dead_letter(letter, trail))
-        self._turns += len(turns)
-        if self._turns > self._spec.max_reactions:
-            raise self._limit("turns", self._spec.max_reactions, trail, "max_reactions")
-        return turns
-
-    async def follow(self, turns: list[_Turn]) -> None:
-        """Take *turns* and all that they cause: the first one here, the others beside it."""
-        while turns:
-            for turn in turns[1:]:
-                self._bag.start(self.follow([turn]))
-            turns = await self._take(turns[0])
-
-    async def _take(self, turn: _Turn) -> list[_Turn]:
-        handler = turn.handler
-        count = self._names[handler.name] = self._names.get(handler.name, 0) + 1
-        work = handler.name if count == 1 else f"{handler.name}#{count}"
-        context = {"event": turn.event, "correlation_id": self._id}
-        outcome = await self._run.perform(
-            work, handler.target, turn.payload, handler.policy, context
-        )
-        emits: tuple[Emit, ...] = ()
-        due: list[_Turn] = []
-        try:
-            if isinstance(outcome, Completed):
-                try:
-                    emits = tuple(map(self._pattern._checked, _caused(outcome.value)))  # pyright: ignore[reportPrivateUsage]
-                except WrongEvent as error:
-                    outcome = self._run.settle(work, _spoiled(outcome, error))
-            for emit in emits:
-                self._run.handed_off(work, emit.event, "emit")
-                due.extend(self.happen(emit, turn.trail))
-            if not isinstance(outcome, (Completed, Skipped)):
-                letter = {
-                    "event": turn.event,
-                    "data": turn.payload,
-                    "agent": outcome.agent,
-                    "error": describe_error(outcome.cause),
-                }
-                due.extend(self._dead_letter(letter, turn.trail))
-        except LimitReached as error:
-            self.problem = self.problem or error
-            self._bag.stop()
-            due = []
-        self.happenings.append(
-            Happening(turn.event, work, outcome, tuple(e.event for e in emits), len(turn.trail))
-        )
-        return due
-
-    def _dead_letter(self, letter: dict[str, Any], trail: tuple[str, ...]) -> list[_Turn]:
-        event = self._spec.dead_letter
-        # What goes wrong with a dead letter causes no other one.
-        if event is None or event in trail:
-            return []
-        return self.happen(Emit(event, letter), trail)
-
-    def waiting(self) -> Iterable[tuple[str, tuple[str, ...]]]:
-        """Yield the joins of which some events came and some did not."""
-        for key, join in self._joins.items():
-            if join.missing:
-                yield key.split("\n", 1)[0], join.missing
-
-    def _limit(self, what: str, limit: int, trail: tuple[str, ...], option: str) -> LimitReached:
-        shown = " -> ".join(trail[-6:])
-        if len(trail) > 6:
-            shown = f"... -> {shown}"
-        return LimitReached(self._spec.name, what, limit, shown, option, self._run.outcomes)
-
-
-def _caused(answer: Any) -> tuple[Emit, ...]:
-    """Return the events that *answer* causes; a model can only say so in a mapping."""
-    if isinstance(answer, Mapping):
-        fields = cast(Mapping[str, Any], answer)
-        event = fields.get("emit")
-        if isinstance(event, str) and event:
-            return (Emit(event, fields.get("data")),)
-        return ()
-    return read_emits(answer)
-
-
-def _spoiled(outcome: Completed, error: Exception) -> Outcome:
-    return Failed(
-        outcome.agent, outcome.started_at, outcome.ended_at, outcome.attempts,
-        outcome.incarnation, error,
-    )  # fmt: skip

@@ -14,9 +14,9 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from agenticaiframework.actors import SHUTDOWN, ActorSystem, Agent, gather
+from agenticaiframework.actors import SHUTDOWN, ActorSystem, Agent
 
-from . import attempts
+from . import attempts, fan_out
 from .chunks import CHUNKS, ChunkSink
 from .errors import CoordinatorLost, NestedTooDeep, NotCompleted, PatternFailed, PatternTimedOut
 from .events import Ended, Finished, HandedOff, PatternEvent
@@ -25,10 +25,9 @@ from .outcome import Cancelled, Completed, Failed, Outcome, Skipped, TimedOut
 from .policy import NO_POLICY, WorkPolicy
 from .report import Report
 from .target import Askable, Scope, Target, ask_in_scope, target_name
-from .task_bag import TaskBag
 
 if TYPE_CHECKING:
-    from agenticaiframework.actors import ActorRef, Request
+    from agenticaiframework.actors import ActorRef
 
 MAX_NESTING = 64
 """Executions in one another; a pattern that contains itself by name would have no end."""
@@ -189,7 +188,7 @@ class Execution:
         except Exception as error:
             failure = self.failure(askable, started, 1, error, None)
             raise NotCompleted(self.settle(name, failure)) from error
-        self._plain.append((name, askable, started, self.clock(), self.incarnation(askable), value))
+        self.keep(name, askable, started, self.clock(), value)
         return value
 
     async def perform(
@@ -218,89 +217,11 @@ class Execution:
         *enough* sees each outcome as it comes; once it returns a text, what still runs is cancelled
         and the rest is not started, for that reason.
         """
-        async with TaskBag(limit) as bag:
+        return await fan_out.perform_all(self, works, limit, enough)
 
-            async def do(work: Work) -> None:
-                outcome = await attempts.perform(self, work)
-                if enough is not None and not bag.stopped:
-                    reason = enough(outcome)
-                    if reason is not None:
-                        self.stopping = reason
-                        bag.stop()
-
-            for work in works:
-                if limit is not None and not await bag.room():
-                    break
-                bag.start(do(work))
-            await bag.settled()
-        outcomes = self.outcomes
-        for work in works:
-            if work.name not in outcomes:
-                now = self.clock()
-                never = Cancelled(target_name(work.target), now, now, 0, reason=self.stopping)
-                self.settle(work.name, never)
-        self.stopping = "cancelled"
-        return [outcomes[work.name] for work in works]
-
-    async def ask_all(self, works: Sequence[Work]) -> list[Any] | None:
-        """Return the answers of *works*, all asked at once, or None if one has none: see `outcomes`.
-
-        The cheap way of `perform_all`, for agents without policies: no task for each of them.
-        """
-        clock = self.clock
-        started = clock()
-        requests: list[Request] = []
-        ended: dict[Request, float] = {}
-        agents: list[Agent] = []
-        for work in works:
-            agent = cast(Agent, self.resolve(work.target))
-            agents.append(agent)
-            requests.append(
-                agent.request(
-                    work.payload, context=self._context(work.name, None), system=self.system
-                )
-            )
-
-        def note(request: Request) -> None:
-            ended[request] = clock()
-
-        try:
-            answers = await gather(*requests, return_exceptions=True, on_reply=note)
-        except asyncio.CancelledError:
-            for work, agent, request in zip(works, agents, requests, strict=True):
-                if request in ended:
-                    await self._note(work.name, agent, started, ended[request], request)
-                else:
-                    self.interrupted(work.name, agent, started, 1)
-            raise
-        complete = True
-        plain = self._plain
-        for work, agent, request, answer in zip(works, agents, requests, answers, strict=True):
-            at = ended.get(request, started)
-            if isinstance(answer, BaseException):
-                complete &= await self._note(work.name, agent, started, at, request)
-            else:
-                plain.append((work.name, agent, started, at, self.incarnation(agent), answer))
-        return answers if complete else None
-
-    async def _note(
-        self, name: str, agent: Agent, started: float, ended: float, request: Request
-    ) -> bool:
-        """Keep what became of *request*, which is done; return whether it has an answer."""
-        try:
-            answer = await request
-        except Exception as error:
-            self.settle(name, self.failure(agent, started, 1, error, None, ended))
-            return False
-        self._plain.append((name, agent, started, ended, self.incarnation(agent), answer))
-        return True
-
-    def plain_agents(self, works: Sequence[Work]) -> bool:
-        """Whether *works* are agents asked without policies, with nobody reading events."""
-        return self.emit is None and all(
-            work.policy is NO_POLICY and isinstance(self.resolve(work.target), Agent)
-            for work in works
-        )
+    def keep(self, name: str, askable: Askable, started: float, ended: float, value: Any) -> None:
+        """Keep *value* as the result of plain work; its outcome is made when somebody looks."""
+        self._plain.append((name, askable, started, ended, self.incarnation(askable), value))
 
     def settle(self, name: str, outcome: Outcome) -> Outcome:
         """Keep *outcome* as what became of the work *name*, and tell who streams."""
@@ -330,13 +251,13 @@ class Execution:
         added: Mapping[str, Any] | None,
     ) -> Awaitable[Any]:
         """Return an awaitable of *askable*'s answer, asked within this execution's scope."""
-        context = self._context(name, added)
+        context = self.context_of(name, added)
         if isinstance(askable, Agent):
             return askable.request(payload, timeout_s, context=context, system=self.system)
         scope = Scope(self.scope.resolver, context, self.emit, (*self.path, name), self)
         return ask_in_scope(askable, payload, timeout_s, scope, self.system)
 
-    def _context(self, name: str, added: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    def context_of(self, name: str, added: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
         """Return what the handler of the work *name* finds in `agent_context`."""
         inherited = self.scope.context
         if inherited is None and self.emit is None:

@@ -15,7 +15,7 @@ from agenticaiframework.actors import near
 from .aggregation import aggregate
 from .definition import ConditionField, Definition, TargetField, Test
 from .definition import compile_condition as compiled
-from .delegation import Delegation, find_cycle, read_delegations, speaks_of
+from .delegation import Delegate, Delegation, find_cycle, read_delegations, speaks_of
 from .drawing import Drawing
 from .errors import LimitReached, UnexpectedAnswer, work_failed
 from .execution import Execution
@@ -200,6 +200,9 @@ class HierarchicalOrchestration(OrchestrationPattern):
             work, outcome = failed[0]
             raise work_failed(self.name, work, outcome, run.outcomes)
         results: Any = PartialResults(run.outcomes)
+        for name, answer in results.items():
+            if isinstance(answer, Delegate):
+                results[name] = answer.answer
         if spec.join == "all":
             results = dict(results)
         return await aggregate(run, spec.aggregator, results)

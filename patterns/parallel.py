@@ -13,6 +13,7 @@ from .definition import Test, compile_condition
 from .drawing import Drawing
 from .errors import MissingInput, PatternFailed, UnexpectedAnswer, work_failed
 from .execution import Execution, Work
+from .fan_out import ask_all, plain_agents
 from .join import ALL, Join, JoinField, JoinProgress, joined
 from .outcome import Cancelled, Completed, Outcome
 from .pattern import OrchestrationPattern, PatternDefinition
@@ -130,8 +131,8 @@ class ParallelOrchestration(OrchestrationPattern):
     async def coordinate(self, run: Execution) -> Any:
         spec = self._spec
         works = self._works(run) if spec.for_each is None else self._items(run, spec.for_each)
-        if spec.join.kind == "all" and spec.max_concurrency is None and run.plain_agents(works):
-            answers = await run.ask_all(works)
+        if spec.join.kind == "all" and spec.max_concurrency is None and plain_agents(run, works):
+            answers = await ask_all(run, works)
             if answers is not None:
                 result: Any = answers
                 if spec.for_each is None:

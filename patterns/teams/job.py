@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -189,10 +188,3 @@ class TeamJob(ABC):
 def lost(outcome: Outcome) -> bool:
     """Tell whether *outcome* says that the agent has been stopped for good."""
     return isinstance(outcome, Failed) and isinstance(outcome.cause, AgentStopped)
-
-
-async def gathered(*work: Any) -> list[Any]:
-    """Return the results of coroutines that run at the same time; the first error ends them all."""
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one) for one in work]
-    return [task.result() for task in tasks]

@@ -116,6 +116,8 @@ def test_a_manager_picks_children_and_their_sub_tasks(
         assert sorted(cast.asked) == ["boss", "editor", "writer"]
         assert result["writer"] == "writer(the introduction)"
         assert result["editor"] == "editor(a book)"
+        # The choice is no result: what the boss contributes itself is its answer.
+        assert not isinstance(result["boss"], Delegate)
 
     sim_once(main)
 

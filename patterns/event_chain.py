@@ -1,0 +1,199 @@
+"""What follows from an event: the turns that it makes due, and the events that those cause."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from .definition import DefinitionError, Test
+from .errors import LimitReached
+from .event_matching import EventJoin, EventKey
+from .execution import Execution
+from .outcome import Completed, Failed, Outcome, Skipped, describe_error
+from .policy import UnretriableError, WorkPolicy
+from .reaction import Happening
+from .step import input_scope
+from .target import Target
+from .task_bag import TaskBag
+from .values import Emit, read_emits
+
+
+class WrongEvent(DefinitionError, UnretriableError):
+    """An event was emitted that does not fit: its data is not of the declared type."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChainLimits:
+    """How far one reaction may go, and where what goes wrong in it is reported."""
+
+    hops: int
+    reactions: int
+    dead_letter: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EventHandler:
+    """Who reacts to which events, and under which condition and policy."""
+
+    key: EventKey
+    name: str
+    target: Target
+    policy: WorkPolicy
+    condition: Test | None
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A handler that is due."""
+
+    handler: EventHandler
+    event: str
+    payload: Any
+    trail: tuple[str, ...]
+
+
+class EventChain:
+    """What follows from the first events of one reaction. Owned by the coordinator.
+
+    *check* sees every event before anybody gets it, and raises `WrongEvent`.
+    """
+
+    def __init__(
+        self,
+        run: Execution,
+        bag: TaskBag,
+        correlation_id: str,
+        handlers: Sequence[EventHandler],
+        limits: ChainLimits,
+        check: Callable[[Emit], Emit],
+    ) -> None:
+        self._run = run
+        self._bag = bag
+        self._id = correlation_id
+        self._handlers = handlers
+        self._limits = limits
+        self._check = check
+        self._joins: dict[tuple[str, str], EventJoin] = {}
+        self._names: dict[str, int] = {}
+        self._turns = 0
+        self.happenings: list[Happening] = []
+        self.unhandled: list[Emit] = []
+        self.problem: Exception | None = None
+        """Why it was ended before everything had settled."""
+
+    def happen(self, emit: Emit, trail: tuple[str, ...]) -> list[Turn]:
+        """Return the turns that *emit*, after the events of *trail*, makes due."""
+        trail = (*trail, emit.event)
+        if len(trail) > self._limits.hops:
+            raise self._limit("events in one chain", self._limits.hops, trail, "max_hops")
+        turns: list[Turn] = []
+        handled = False
+        for handler in self._handlers:
+            if not handler.key.match(emit.event):
+                continue
+            handled = True
+            payload = emit.data
+            if handler.key.joins:
+                join = self._joins.setdefault(
+                    (handler.key.text, handler.name), EventJoin(handler.key)
+                )
+                payload = join.add(emit.event, emit.data)
+                if payload is None:
+                    continue
+            if handler.condition is not None and not handler.condition(
+                input_scope(payload, event=emit.event)
+            ):
+                continue
+            turns.append(Turn(handler, emit.event, payload, trail))
+        if not handled:
+            self.unhandled.append(emit)
+            letter = {
+                "event": emit.event,
+                "data": emit.data,
+                "error": "no agent handles this event",
+            }
+            turns.extend(self._dead_letter(letter, trail))
+        self._turns += len(turns)
+        if self._turns > self._limits.reactions:
+            raise self._limit("turns", self._limits.reactions, trail, "max_reactions")
+        return turns
+
+    async def follow(self, turns: list[Turn]) -> None:
+        """Take *turns* and all that they cause: the first one here, the others beside it."""
+        while turns:
+            for turn in turns[1:]:
+                self._bag.start(self.follow([turn]))
+            turns = await self._take(turns[0])
+
+    async def _take(self, turn: Turn) -> list[Turn]:
+        handler = turn.handler
+        count = self._names[handler.name] = self._names.get(handler.name, 0) + 1
+        work = handler.name if count == 1 else f"{handler.name}#{count}"
+        context = {"event": turn.event, "correlation_id": self._id}
+        outcome = await self._run.perform(
+            work, handler.target, turn.payload, handler.policy, context
+        )
+        emits: tuple[Emit, ...] = ()
+        due: list[Turn] = []
+        try:
+            if isinstance(outcome, Completed):
+                try:
+                    emits = tuple(map(self._check, _caused(outcome.value)))
+                except WrongEvent as error:
+                    outcome = self._run.settle(work, _spoiled(outcome, error))
+            for emit in emits:
+                self._run.handed_off(work, emit.event, "emit")
+                due.extend(self.happen(emit, turn.trail))
+            if not isinstance(outcome, (Completed, Skipped)):
+                letter = {
+                    "event": turn.event,
+                    "data": turn.payload,
+                    "agent": outcome.agent,
+                    "error": describe_error(outcome.cause),
+                }
+                due.extend(self._dead_letter(letter, turn.trail))
+        except LimitReached as error:
+            self.problem = self.problem or error
+            self._bag.stop()
+            due = []
+        self.happenings.append(
+            Happening(turn.event, work, outcome, tuple(e.event for e in emits), len(turn.trail))
+        )
+        return due
+
+    def _dead_letter(self, letter: dict[str, Any], trail: tuple[str, ...]) -> list[Turn]:
+        event = self._limits.dead_letter
+        # What goes wrong with a dead letter causes no other one.
+        if event is None or event in trail:
+            return []
+        return self.happen(Emit(event, letter), trail)
+
+    @property
+    def waiting(self) -> dict[str, tuple[str, ...]]:
+        """The joins of which some events came, and which of their events did not."""
+        return {key: join.missing for (key, _), join in self._joins.items() if join.missing}
+
+    def _limit(self, what: str, limit: int, trail: tuple[str, ...], option: str) -> LimitReached:
+        shown = " -> ".join(trail[-6:])
+        if len(trail) > 6:
+            shown = f"... -> {shown}"
+        return LimitReached(self._run.name, what, limit, shown, option, self._run.outcomes)
+
+
+def _caused(answer: Any) -> tuple[Emit, ...]:
+    """Return the events that *answer* causes; a model can only say so in a mapping."""
+    if isinstance(answer, Mapping):
+        fields = cast(Mapping[str, Any], answer)
+        event = fields.get("emit")
+        if isinstance(event, str) and event:
+            return (Emit(event, fields.get("data")),)
+        return ()
+    return read_emits(answer)
+
+
+def _spoiled(outcome: Completed, error: Exception) -> Outcome:
+    return Failed(
+        outcome.agent, outcome.started_at, outcome.ended_at, outcome.attempts,
+        outcome.incarnation, error,
+    )  # fmt: skip
