@@ -80,7 +80,14 @@ SYSTEMS: tuple[System, ...] = (
         ("patterns", "engine"),
         note="awaits and asyncio.gather",
     ),
-    System("floor-commit", "floor", "floor_commit", ("engine",), note="SQLite, one commit a step"),
+    System(
+        "floor-commit",
+        "floor",
+        "floor_commit",
+        ("engine",),
+        speed=0.2,
+        note="SQLite, one commit a step",
+    ),
     System(
         "floor-group-commit",
         "floor",
