@@ -95,3 +95,16 @@ class UnknownTrigger(TeamError, UnretriableError):
         )
         self.role = role
         self.trigger = trigger
+
+
+class SeveralHandoffs(TeamError, UnretriableError):
+    """A member handed off to several at once."""
+
+    def __init__(self, team: str, role: str, triggers: Iterable[str]) -> None:
+        listed = ", ".join(repr(trigger) for trigger in triggers)
+        super().__init__(
+            team,
+            f"a member of {role!r} returned a list with handoffs ({listed}). "
+            "A turn ends with one: return Handoff(trigger, data) itself.",
+        )
+        self.role = role

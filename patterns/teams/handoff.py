@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from pydantic import Field
 
 from ..definition import Definition
 from ..values import Handoff, read_handoff
-from .errors import UnknownTrigger
+from .errors import SeveralHandoffs, UnknownTrigger
 
 
 class AgentHandoff(Definition):
@@ -51,9 +51,14 @@ class Handed:
 def fired(team: str, rules: Sequence[AgentHandoff], role: str, answer: Any) -> Handed | None:
     """Return the handoff that *answer* of a member of *role* fires, or None.
 
-    Raises `UnknownTrigger` for a `Handoff` that no rule is for. A mapping that merely has a field
+    Raises `UnknownTrigger` for a `Handoff` that no rule is for, and `SeveralHandoffs` for a list of
+    them: a turn ends with one handoff at most. A mapping that merely has a field
     called ``trigger`` is an ordinary answer unless a rule is for it.
     """
+    if isinstance(answer, (list, tuple)):
+        several = [item for item in cast("list[Any]", answer) if isinstance(item, Handoff)]
+        if several:
+            raise SeveralHandoffs(team, role, [handoff.trigger for handoff in several])
     handoff = read_handoff(answer)
     if handoff is None:
         return None

@@ -224,10 +224,10 @@ def test_of_a_steps_limit_and_a_nested_patterns_own_the_shorter_holds(sim_once: 
         async def hang(payload: Any) -> None:
             await asyncio.sleep(3600)
 
-        for own, given in ((2, 9), (9, 2), (2, None)):
+        for own, of_step in ((2, 9), (9, 2), (2, None)):
             nested = SequentialOrchestration("nested", [hang], timeout=own)
             began = system.clock()
-            await SequentialOrchestration("s", [{"agent": nested, "timeout": given}]).run(1)
+            await SequentialOrchestration("s", [{"agent": nested, "timeout": of_step}]).run(1)
             assert system.clock() - began == pytest.approx(2)
 
     sim_once(main)

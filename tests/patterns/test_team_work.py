@@ -288,6 +288,9 @@ def test_untriggered_rules_never_run_and_an_ordinary_trigger_field_is_no_handoff
         with pytest.raises(PatternFailed, match="Did you mean 'research_complete'") as caught:
             await wrong.execute_task("t")
         assert isinstance(caught.value.__cause__, UnknownTrigger)
+        greedy = handing(team_of(cast, researcher=[Handoff("a", 1), Handoff("b", 2)]))
+        with pytest.raises(PatternFailed, match="A turn ends with one"):
+            await greedy.execute_task("t")
 
     sim_once(main)
 
