@@ -5,6 +5,7 @@ from .discussion import Contribution, Discussion
 from .errors import (
     MemberLost,
     RoleFull,
+    SeveralHandoffs,
     TeamError,
     TeamFull,
     TeamIncomplete,
@@ -30,6 +31,7 @@ __all__ = [
     "MemberLost",
     "NotesUnavailable",
     "RoleFull",
+    "SeveralHandoffs",
     "SharedNotes",
     "TeamConfig",
     "TeamError",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agenticaiframework.actors import ActorSystem, AgentFailed
+from agenticaiframework.actors import ActorSystem, Agent, AgentFailed
 from agenticaiframework.patterns import (
     Completed,
     Default,
@@ -217,6 +218,29 @@ def test_a_nested_pattern_and_a_function_keep_to_the_steps_timeout(cast: Any, si
             assert isinstance(outcome, TimedOut)
 
     sim(main)
+
+
+def test_a_step_that_blocks_its_thread_is_left_behind_at_its_time_limit() -> None:
+    release = threading.Event()
+
+    def block(payload: Any) -> str:
+        release.wait(30)
+        return "late"
+
+    async def main() -> None:
+        async with ActorSystem():
+            agent = Agent("blocking", handler=block)
+            for target in (block, agent):
+                report = await SequentialOrchestration(
+                    "s", [{"agent": target, "timeout": 0.05}]
+                ).run(1)
+                (outcome,) = report.outcomes.values()
+                assert isinstance(outcome, TimedOut)
+            release.set()
+            # The agent's next incarnation answers, whatever became of the one before.
+            assert await SequentialOrchestration("s", [agent]).execute(2) == "late"
+
+    asyncio.run(main())
 
 
 def test_of_a_steps_limit_and_a_nested_patterns_own_the_shorter_holds(sim_once: Any) -> None:
