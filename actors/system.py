@@ -439,8 +439,9 @@ class ActorSystem:
         if scheduler is None:
             raise SystemStopped(self.name)
         ref = actor._ref
-        if actor.dispatcher not in DISPATCHERS:
-            raise UnknownDispatcher(ref.label, actor.dispatcher)
+        dispatcher = actor.dispatcher
+        if dispatcher != "event_loop" and dispatcher not in DISPATCHERS:
+            raise UnknownDispatcher(ref.label, dispatcher)
         actor._sched = ref._sched = scheduler
         if parent is not None:
             actor._parent = parent._ref
@@ -473,7 +474,8 @@ class ActorSystem:
             ref._phase |= STARTING
             scheduler.enqueue(ref)
             return
-        if actor._ext is not None and actor._ext.start_ack is not None:
+        ext = actor._ext
+        if ext is not None and ext.start_ack is not None:
             lifecycle.started(scheduler, actor)
         if ref._mailbox:
             scheduler.enqueue(ref)
