@@ -162,6 +162,8 @@ class Execution:
 
     def resolve(self, target: Target) -> Askable:
         """Return who *target* stands for; raises the resolver's error for an unknown name."""
+        if target.__class__ is Agent:
+            return cast(Agent, target)
         if isinstance(target, str):
             found = self._resolved.get(target)
             if found is None:
@@ -181,7 +183,11 @@ class Execution:
             raise NotCompleted(outcome)
         started = self.clock()
         try:
-            value = await self.call(askable, name, payload, None, None)
+            if askable.__class__ is Agent and self.scope.context is None:
+                # What `call` would do, without the call: the path of most work.
+                value = await cast(Agent, askable).request(payload, system=self.system)
+            else:
+                value = await self.call(askable, name, payload, None, None)
         except asyncio.CancelledError:
             self.interrupted(name, askable, started, 1)
             raise

@@ -49,9 +49,12 @@ class Communication:
     ) -> tuple[str, TeamMessage]:
         """Return the channel and the checked message; raises for an unknown channel."""
         name = channel or self.default
-        if channel is not None and self._channels and channel not in self._channels:
+        known = self._channels or (DEFAULT_CHANNEL,)
+        if name not in known:
             raise TeamError(
-                self._team, f"there is no channel {channel!r}. {near(channel, self._channels)}"
+                self._team,
+                f"there is no channel {name!r}. {near(name, known)} "
+                f"Open it with team.enable_communication(channel={name!r}).",
             )
         message = as_message(content, type_, sender, name)
         check_message(self._team, message, self._channels.get(name, "structured"))
