@@ -51,6 +51,8 @@ from .models import (
     run_model,
     set_model_runner_factory,
 )
+from .process_child import NotInChild, NotPicklable, RemoteError
+from .processes import ProcessDied
 from .reasons import (
     KILL,
     KILLED,
@@ -117,9 +119,13 @@ __all__ = [
     "NameTaken",
     "NoRoutee",
     "NoSystem",
+    "NotInChild",
     "NotMainThread",
+    "NotPicklable",
     "PipedFailure",
+    "ProcessDied",
     "ReceiveTimeout",
+    "RemoteError",
     "Request",
     "RequestTimeout",
     "Router",

@@ -597,6 +597,12 @@ class Actor(pykka.Actor):
             return receive_carried(message, receive)
         return self.on_receive(message)
 
+    def _work_for_child(self, message: Any) -> bytes | None:
+        """Return what a child process needs in order to handle *message*; None: handle it here."""
+        from .processes import actor_work
+
+        return actor_work(self, message)
+
     def _stop_hook(self) -> Any:
         if self._stop_takes_reason:
             return self.on_stop(self._exit_reason)  # type: ignore[call-arg]

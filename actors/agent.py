@@ -13,6 +13,7 @@ from .address import Address
 from .agent_actor import AgentActor, AgentSpec
 from .agent_errors import AgentDefinitionError, AgentStopped
 from .agent_request import AgentRequest, Work
+from .errors import DISPATCHERS, UnknownDispatcher
 from .mailbox import Mailbox
 from .models import ModelRequest, run_model
 from .phase import STOPPING
@@ -64,6 +65,7 @@ class Agent:
         description: str = "",
     ) -> None:
         _check(name, handler, model, capabilities)
+        _check_dispatcher(name, handler, dispatcher)
         self.name = name
         self.model = model
         self.instructions = instructions
@@ -295,6 +297,20 @@ def _check(name: Any, handler: Any, model: Any, capabilities: Any) -> None:
         raise AgentDefinitionError(
             f"capabilities of agent {name!r} must be a list: [{capabilities!r}]"
         )
+
+
+def _check_dispatcher(name: str, handler: Any, dispatcher: Any) -> None:
+    if dispatcher is not None and dispatcher not in DISPATCHERS:
+        raise UnknownDispatcher(f"Agent {name!r}", dispatcher)
+    if dispatcher == "process":
+        if handler is None:
+            raise AgentDefinitionError(
+                f"agent {name!r} has a model, which is waited for and not computed, so it needs no "
+                "process of its own; leave dispatcher= out"
+            )
+        from .processes import check_portable
+
+        check_portable(f"The handler of agent {name!r}", handler)
 
 
 def _is_async(handler: Callable[..., Any]) -> bool:

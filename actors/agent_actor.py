@@ -88,6 +88,15 @@ class AgentActor(Actor):
             result = self._handler(message)
         return result if result.__class__ is CoroutineType else _await_if_needed(result)
 
+    def _work_for_child(self, message: Any) -> bytes | None:
+        from .processes import agent_work
+
+        request = self._current
+        if isinstance(message, InboxMessage) or (request is not None and not request.asker_waiting):
+            return None
+        work = message if message.__class__ is Work else Work(message, None)
+        return agent_work(self._agent_spec.name, self._handler, work.payload, work.context)
+
     def _receive_inbox(self, message: InboxMessage) -> Any:
         receivers = self._agent_spec.on_message
         if not receivers:

@@ -360,6 +360,11 @@ def obey_doom(scheduler: Scheduler, actor: Actor) -> None:
         return
     if not first:
         return
+    job = actor._ext.job if actor._ext is not None else None
+    if job is not None and job.withdraw():
+        actor._own_ext().job = None
+        begin_stop(scheduler, actor, reason)
+        return
     scheduler.system._grace(actor)
     if ref._coro is not None:
         ref._state = PARKED
@@ -382,8 +387,8 @@ def abandon(actor: Actor) -> None:
     ext = actor._ext
     if ext is not None and ext.job is not None:
         job, ext.job = ext.job, None
-        job.abandon()
-        actor._sched.system._abandoned(actor)
+        if job.abandon():
+            actor._sched.system._abandoned(actor)
     if actor._coro is not None:
         from .zombie import Zombie
 
@@ -451,7 +456,7 @@ def handler_failed(
         return
     if request is not None:
         request.fail(error)
-        if not actor.crash_on_ask_error:
+        if not actor.crash_on_ask_error and not getattr(error, "ends_actor", False):
             logger.info(
                 f"Exception returned from {actor} to caller:",
                 exc_info=(type(error), error, error.__traceback__),

@@ -20,6 +20,9 @@ PATIENCE_S = 0.5
 LAST_HOOK_S = 1.0
 """How long the `on_stop` of all that had to be killed may take together."""
 
+SETTLE_S = 0.7
+"""How long threads may take to end at least; those with a child process wait for its end."""
+
 SHOWN = 20
 """Names in the record of an end that was not clean; the report has them all."""
 
@@ -116,7 +119,7 @@ async def _stop_pools(system: ActorSystem, wait_s: float) -> list[str]:
     for pool in system._pools:
         left = pool.stop(0.0)
         waited = 0.0
-        while left and waited < min(wait_s, 1.0):
+        while left and waited < max(SETTLE_S, min(wait_s, 1.0)):
             await asyncio.sleep(0.005)
             waited += 0.005
             left = pool.stop(0.0)

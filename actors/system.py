@@ -439,9 +439,8 @@ class ActorSystem:
         if scheduler is None:
             raise SystemStopped(self.name)
         ref = actor._ref
-        dispatcher = actor.dispatcher
-        if dispatcher != "event_loop" and dispatcher not in DISPATCHERS:
-            raise UnknownDispatcher(ref.label, dispatcher)
+        if actor.dispatcher != "event_loop":
+            self._check_dispatcher(actor)
         actor._sched = ref._sched = scheduler
         if parent is not None:
             actor._parent = parent._ref
@@ -654,6 +653,16 @@ class ActorSystem:
             "A handler of {} did not end when told to; it is fenced off and left behind.",
             actor._ref.label,
         )
+
+    def _check_dispatcher(self, actor: Actor) -> None:
+        """Raise what would keep the handlers of *actor* from running, before it is anywhere."""
+        kind = actor.dispatcher
+        if kind not in DISPATCHERS:
+            raise UnknownDispatcher(actor._ref.label, kind)
+        if kind == "process" and not hasattr(self.loop, "inline_pool"):
+            from .processes import check_portable
+
+            check_portable(f"The class {type(actor).__qualname__}", type(actor))
 
     def _choose_pool(self, actor: Actor) -> None:
         actor._phase |= OFFLOADED

@@ -13,6 +13,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -39,12 +40,21 @@ class JobRunner(Protocol):
     def stop(self, wait_s: float, /) -> list[str]: ...
 
 
+class CallElsewhere(Protocol):
+    """Handles one message of a job: ``(job, handle it here, the message, its request)``."""
+
+    def __call__(
+        self, job: Job, local: Callable[[], Any], message: Any, request: Any, /
+    ) -> Any: ...
+
+
 class Job:
     """Work of one actor that leaves the loop. `item` and `outcomes` belong to the worker."""
 
     __slots__ = (
         "abandoned",
         "actor",
+        "call",
         "done",
         "error",
         "hook",
@@ -70,18 +80,35 @@ class Job:
         self.value: Any = None
         self.error: BaseException | None = None
         self.abandoned = False
+        self.call: CallElsewhere | None = None
+        """Has a message handled somewhere else than in the worker itself."""
         self.done = False
         self.thread: threading.Thread | None = None
 
-    def abandon(self) -> None:
-        """Fence the worker off; called on the loop's thread."""
+    def withdraw(self) -> bool:
+        """Take back a job that no worker has begun; return False if one has."""
+        ext = self.actor._ext
+        withdraw = getattr(None if ext is None else ext.pool, "withdraw", None)
+        if withdraw is None or not withdraw(self):
+            return False
+        self.abandoned = True
+        self.recall()
+        return True
+
+    def abandon(self) -> bool:
+        """Fence the worker off, and tell whether it is left behind; called on the loop's thread."""
+        if self.withdraw():
+            return False
         self.abandoned = True
         thread = self.thread
+        stays = True
         if thread is not None and thread.ident is not None:
             self.scheduler.fenced_threads.add(thread.ident)
             if isinstance(thread, Worker):
+                stays = thread.stays_behind
                 thread.retire()
         self.recall()
+        return stays
 
     def recall(self) -> None:
         """Put what was handed over and not begun back into the mailbox; on the loop's thread."""
@@ -145,7 +172,11 @@ class Job:
             if observer is not None:
                 receive = observer.on_deliver(actor, message, request, receive)
             try:
-                result = context.run(_complete, self.scheduler.loop, receive, message)
+                if self.call is None:
+                    result = context.run(_complete, self.scheduler.loop, receive, message)
+                else:
+                    local = partial(context.run, _complete, self.scheduler.loop, receive, message)
+                    result = self.call(self, local, message, request)
             except BaseException as error:
                 self.error = error
                 return
@@ -208,6 +239,9 @@ class Worker(threading.Thread):
         self._idle_name = name
         self.retired = False
 
+    stays_behind = True
+    """Whether a handler that was abandoned goes on in it."""
+
     def retire(self) -> None:
         """Leave the pool: a fresh thread takes its place, and this one ends after its handler."""
         self.retired = True
@@ -249,9 +283,21 @@ class ThreadPool:
             elif len(self._workers) < self.size:
                 self._start_worker()
 
+    def withdraw(self, job: Job, /) -> bool:
+        """Take *job* back if no thread has taken it; return whether that was so."""
+        with self._changed:
+            try:
+                self._jobs.remove(job)
+            except ValueError:
+                return False
+            return True
+
+    def _make_worker(self, name: str) -> Worker:
+        return Worker(self, name)
+
     def _start_worker(self) -> None:
         self._made += 1
-        worker = Worker(self, f"{self.name}-{self._made}" if self.size > 1 else self.name)
+        worker = self._make_worker(f"{self.name}-{self._made}" if self.size > 1 else self.name)
         self._workers.add(worker)
         worker.start()
 

@@ -1,0 +1,220 @@
+"""What runs in a child process: it takes work from a pipe, does it, and answers.
+
+A child knows no actor system. The object that a handler runs on there is a copy: its class and its
+attributes are the actor's, its place in a system is not, and using that raises `NotInChild`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import signal
+import traceback
+from collections.abc import Callable, Mapping
+from contextvars import Context
+from multiprocessing.connection import Connection
+from types import CoroutineType
+from typing import Any, Final
+
+from .agent_request import enter_agent_context
+from .errors import AgenticError
+
+READY: Final = b"ready"
+PROTOCOL: Final = pickle.HIGHEST_PROTOCOL
+
+
+class NotInChild(AgenticError, RuntimeError):
+    """A handler in a child process used what only the process of its system has."""
+
+    def __init__(self, actor: str, what: str) -> None:
+        super().__init__(
+            f"{actor} runs its handlers in a child process, where there is no actor system, so "
+            f"{what!r} cannot be used there. Return a value and let the asker act on it, or give the "
+            'actor dispatcher = "thread".'
+        )
+        self.actor = actor
+        self.what = what
+
+
+class NotPicklable(AgenticError, TypeError):
+    """Something that would have to cross into a child process, or back, cannot be pickled."""
+
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(
+            f"{what} cannot be pickled, and what crosses into a child process must be: {why}. Use "
+            "functions and classes from the top of a module, and plain data."
+        )
+        self.what = what
+        self.why = why
+
+    def __reduce__(self) -> Any:
+        return NotPicklable, (self.what, self.why)
+
+
+class RemoteError(AgenticError):
+    """An exception in a child process that could not itself be sent back; *kind* is its class."""
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(f"{kind}: {text}" if text else kind)
+        self.kind = kind
+        self.text = text
+
+    def __reduce__(self) -> Any:
+        return RemoteError, (self.kind, self.text)
+
+
+class _Elsewhere:
+    """Stands for the system, and for the ref, of an actor whose handler runs in a child."""
+
+    def __init__(self, label: str, name: str | None, pid: int) -> None:
+        self.label = label
+        self.name = name
+        self.pid = pid
+        self._current = None
+        self._behavior = None
+        self._phase = 0
+
+    def __getattr__(self, what: str) -> Any:
+        if what.startswith("__"):
+            raise AttributeError(what)
+        raise NotInChild(self.label, what.lstrip("_"))
+
+    def __repr__(self) -> str:
+        return f"<{self.label} in a child process>"
+
+
+def call(handler: Callable[[Any], Any], payload: Any, context: Mapping[str, Any] | None) -> Any:
+    """Return the result of an agent's *handler*, which finds *context* in `agent_context()`."""
+
+    def handle() -> Any:
+        enter_agent_context(context)
+        return _complete(handler(payload))
+
+    return Context().run(handle)
+
+
+class ActorWork:
+    """A message to an actor, with as much of the actor as its handler sees."""
+
+    def __init__(
+        self, actor_class: type[Any], identity: tuple[Any, ...], state: bytes, method: str, message: Any
+    ) -> None:
+        self.actor_class = actor_class
+        self.identity = identity
+        self.state = state
+        self.method = method
+        self.message = message
+
+    def run(self) -> tuple[bool, Any, bytes | None]:
+        """Return whether it went well, the result or the error, and the state if it has changed."""
+        actor = object.__new__(self.actor_class)
+        put_state(actor, pickle.loads(self.state))
+        elsewhere = _Elsewhere(*self.identity)
+        actor._ref = actor._sched = elsewhere
+        actor._ext = None
+        actor._trap = False
+        try:
+            result = _complete(getattr(actor, self.method)(self.message))
+        except BaseException as error:
+            return False, error, self._changed(actor)
+        return True, result, self._changed(actor)
+
+    def _changed(self, actor: Any) -> bytes | None:
+        after = pickle_each(state_of(actor), lambda name: f"{self.identity[0]}.{name}")
+        return None if after == self.state else after
+
+
+def state_of(actor: Any) -> dict[str, Any]:
+    """Return the attributes that the actor's class and its user have given it."""
+    from .actor import Actor
+
+    state = dict(vars(actor))
+    for base in type(actor).__mro__:
+        if base is Actor:
+            break
+        for name in base.__dict__.get("__slots__", ()):
+            if name != "__dict__" and hasattr(actor, name):
+                state[name] = getattr(actor, name)
+    return state
+
+
+def put_state(actor: Any, state: Mapping[str, Any]) -> None:
+    """Make the attributes of *actor* those of *state*, and no others."""
+    for name in state_of(actor).keys() - state.keys():
+        delattr(actor, name)
+    for name, value in state.items():
+        setattr(actor, name, value)
+
+
+def pickle_each(parts: Mapping[str, Any], name_of: Callable[[str], str]) -> bytes:
+    """Return *parts* pickled. Raises `NotPicklable`, which names the one that cannot be."""
+    try:
+        return pickle.dumps(parts, PROTOCOL)
+    except Exception as error:
+        for name, part in parts.items():
+            try:
+                pickle.dumps(part, PROTOCOL)
+            except Exception as blamed:
+                raise NotPicklable(name_of(name), _reason(blamed)) from blamed
+        raise NotPicklable(", ".join(map(name_of, parts)), _reason(error)) from error
+
+
+def serve(pipe: Connection) -> None:
+    """Do what comes through *pipe*, one after the other, until it is closed."""
+    # The terminal's Ctrl-C goes to the whole group; what it means is the parent's to decide.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    pipe.send_bytes(READY)
+    while True:
+        try:
+            work = pipe.recv_bytes()
+        except (EOFError, OSError):
+            return
+        answer = answer_to(work)
+        try:
+            pipe.send_bytes(answer)
+        except OSError:
+            return
+
+
+def answer_to(work: bytes) -> bytes:
+    """Do the pickled *work* and return the pickled answer: well or not, what, and the new state."""
+    state: bytes | None = None
+    try:
+        kind, *rest = pickle.loads(work)
+        if kind == "actor":
+            well, value, state = ActorWork(*rest).run()
+        else:
+            well, value = True, call(*rest)
+    except BaseException as error:
+        well, value = False, error
+    if not well:
+        value = _portable(value)
+    try:
+        return pickle.dumps((well, value, state), PROTOCOL)
+    except Exception as error:
+        refused = NotPicklable(f"The result, {type(value).__name__},", _reason(error))
+        return pickle.dumps((False, refused, state), PROTOCOL)
+
+
+def _complete(result: Any) -> Any:
+    return asyncio.run(result) if result.__class__ is CoroutineType else result
+
+
+def _portable(error: BaseException) -> BaseException:
+    """Return *error*, or what stands for it, so that it can be sent; its traceback becomes a note."""
+    text = "".join(traceback.format_exception(error)).rstrip()
+    sent = error
+    if isinstance(error, SystemExit | KeyboardInterrupt | GeneratorExit):
+        # These would end the parent; what a handler does in a child ends no more than itself.
+        sent = RemoteError(type(error).__name__, str(error))
+    try:
+        sent.__cause__ = sent.__context__ = None
+        pickle.loads(pickle.dumps(sent, PROTOCOL))
+    except Exception:
+        sent = RemoteError(type(error).__name__, str(error))
+    sent.add_note(f"In the child process:\n{text}")
+    return sent
+
+
+def _reason(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".rstrip(": ")
