@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Hashable
 from typing import Generic, TypeVar
 
-Item = TypeVar("Item")
+Item = TypeVar("Item", bound=Hashable)
 
 
 class FairQueue(Generic[Item]):
@@ -20,6 +21,7 @@ class FairQueue(Generic[Item]):
         self.limit = limit
         self._lanes: dict[str, deque[Item]] = {}
         self._first: deque[Item] = deque()
+        self._removed: set[Item] = set()
         self._size = 0
 
     def __len__(self) -> int:
@@ -43,8 +45,15 @@ class FairQueue(Generic[Item]):
 
     def get(self) -> Item:
         """Take the item whose turn it is; raises IndexError when there is none."""
+        while True:
+            item = self._next()
+            if item not in self._removed:
+                self._size -= 1
+                return item
+            self._removed.discard(item)
+
+    def _next(self) -> Item:
         if self._first:
-            self._size -= 1
             return self._first.popleft()
         try:
             name, lane = next(iter(self._lanes.items()))
@@ -55,23 +64,10 @@ class FairQueue(Generic[Item]):
         del self._lanes[name]
         if lane:
             self._lanes[name] = lane
-        self._size -= 1
         return item
 
-    def items(self, name: str) -> list[Item]:
-        """Return what waits under *name*, in order."""
-        return [*self._first, *self._lanes.get(name, ())]
-
-    def remove(self, name: str, item: Item) -> bool:
-        """Take *item* out, and tell whether it was there."""
-        lane = self._lanes.get(name)
-        if item in self._first:
-            self._first.remove(item)
-        elif lane is not None and item in lane:
-            lane.remove(item)
-            if not lane:
-                del self._lanes[name]
-        else:
-            return False
+    def remove(self, item: Item) -> None:
+        """Let *item*, which is in the queue, never come out."""
+        # Looking for it would take time with the length of the queue; it is passed over instead.
+        self._removed.add(item)
         self._size -= 1
-        return True

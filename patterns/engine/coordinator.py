@@ -29,7 +29,7 @@ from .shapes import kind_of, plain
 from .status import CancelReport, StepState, WorkflowState
 from .store import Record, RunUpdate
 from .work import Unit, WorkContext, Worker
-from .workflow_events import EventKind, WorkflowEvent
+from .workflow_events import KIND_TEXT, EventKind, WorkflowEvent
 
 if TYPE_CHECKING:
     from agenticaiframework.actors import ActorRef, Timer
@@ -155,6 +155,7 @@ class Coordinator(Actor):
     ) -> None:
         super().__init__()
         self.trap_exit = True
+        self._me: ActorRef[Any] = self.actor_ref
         self.run = run
         self._core = core
         self._opening = opening
@@ -166,7 +167,7 @@ class Coordinator(Actor):
         """Attempts whose agents have been asked directly."""
         self._records: list[Record] = []
         self._events: list[WorkflowEvent] = []
-        self._stored_state = ""
+        self._stored_state: WorkflowState | None = None
         self._told = run.persist or run.listeners is not None
         """Whether somebody beside the run itself is to know what happens."""
 
@@ -174,10 +175,10 @@ class Coordinator(Actor):
 
     def on_start(self) -> None:
         run = self.run
-        run.ref = self.actor_ref
+        run.ref = self._me
         run.asked = self._asked
         self._now = self._core.now()
-        self._stored_state = str(run.state)
+        self._stored_state = run.state
         for kind, data in self._opening:
             self._happened(kind, data=data)
         if run.started_at is None:
@@ -193,6 +194,8 @@ class Coordinator(Actor):
             self._cancel()
         elif self._undo is None:
             run.state = _WORKFLOW_RUNNING
+            if not run.left:
+                run.recount()
             for index in run.ready():
                 self._enter(index)
         self._continue()
@@ -230,7 +233,7 @@ class Coordinator(Actor):
         run = self.run
         if self._told:
             if run.persist:
-                self._records.append(Record(kind, step, attempt, data))
+                self._records.append(Record(KIND_TEXT[kind], step, attempt, data))
             if run.listeners is not None:
                 self._events.append(WorkflowEvent(kind, run.id, step, attempt, data, self._now))
         run.apply(kind, step, attempt, data, self._now)
@@ -351,7 +354,7 @@ class Coordinator(Actor):
         if via is None:
             via = found.via
         target = run.bound[plan.index] if via == "agent" else self._core.resolve_fallback(plan)
-        unit = Unit(plan, attempt, payload, target, self.actor_ref)
+        unit = Unit(plan, attempt, payload, target, self._me)
         if item is None and via == "agent" and found.iteration == 1:
             if self._told:
                 self._happened(EventKind.STEP_STARTED, plan.id, attempt)
@@ -695,7 +698,7 @@ class Coordinator(Actor):
                 data = {"error": describe(error)}
                 self._happened(EventKind.COMPENSATION_FAILED, plan.id, attempt, data)
                 continue
-            unit = Unit(plan, attempt, payload, target, self.actor_ref)
+            unit = Unit(plan, attempt, payload, target, self._me)
             unit.undo = True
             self._happened(EventKind.COMPENSATION_STARTED, plan.id, attempt)
             self._active += 1
@@ -893,11 +896,13 @@ class Coordinator(Actor):
                 for unit in units:
                     self._send(unit)
             return
+        if not self._records and self._active:
+            return
         state = self._state_to_store()
         if run.lease is None:
             # It is created with the state that it has now.
-            self._stored_state = str(run.state)
-        changed = state != self._stored_state
+            self._stored_state = run.state
+        changed = state is not self._stored_state
         if not self._records and not changed:
             return
         group = Acknowledged(self._outbox, self._events)
@@ -906,26 +911,26 @@ class Coordinator(Actor):
         update: RunUpdate | None = None
         if changed and run.lease is not None:
             self._stored_state = state
-            due = next_due(run) if state == WorkflowState.WAITING else None
+            due = next_due(run) if state is WorkflowState.WAITING else None
             update = RunUpdate(
-                state=state,
+                state=state.value,
                 finished=True if run.state.finished else (False if self._opening else None),
                 error=run.last_error or "",
                 wake_at=due or 0.0,
             )
         self._unwritten += 1
         try:
-            self._core.store_events(run, records, update, used, group, self.actor_ref)
+            self._core.store_events(run, records, update, used, group, self._me)
         except Exception as error:
             # What cannot be stored at all: the step that returned it must not pass for finished.
             group.error = error
-            self.actor_ref.tell(group)
+            self._me.tell(group)
 
-    def _state_to_store(self) -> str:
-        run = self.run
-        if run.state is _WORKFLOW_RUNNING and not self._active:
-            return str(WorkflowState.WAITING)
-        return str(run.state)
+    def _state_to_store(self) -> WorkflowState:
+        state = self.run.state
+        if state is _WORKFLOW_RUNNING and not self._active:
+            return WorkflowState.WAITING
+        return state
 
     def _acknowledged(self, group: Acknowledged) -> None:
         self._unwritten -= 1

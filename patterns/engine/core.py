@@ -362,6 +362,7 @@ class EngineCore(Actor):
         run = start.run
         # A run that had its turn before, and was only parked, does not go to the end of the line.
         self._queue.put(run.plan.name, start, first=run.started_at is not None)
+        run.queued = start
         if run.persist and run.lease is None:
             run.accepted = start.accepted
             self.create_run(run, [], lambda error: self._created(run, error))
@@ -459,13 +460,16 @@ class EngineCore(Actor):
 
     def _admit(self) -> None:
         while len(self._queue) and self._running < self.config.max_concurrent_workflows:
-            self._launch(self._queue.get())
+            start = self._queue.get()
+            start.run.queued = None
+            self._launch(start)
 
     def _park(self, run: Run) -> None:
         """Keep a run that waits, without an actor, until a signal or its time comes."""
         if run.cancel is not None or (run.signals and self._takes(run)):
             self._start(Start(run, bypass=run.id in self._bypassing))
             return
+        run.shrink()
         due = next_due(run)
         if due is not None:
             run.waking = self.system.call_later(max(0.0, due - self.now()), self._tell_wake, run.id)
@@ -607,12 +611,10 @@ class EngineCore(Actor):
         self._nudge(run)
 
     def _unqueue(self, run: Run) -> None:
-        for start in list(self._queue_items(run.plan.name)):
-            if start.run is run:
-                self._queue.remove(run.plan.name, start)
-
-    def _queue_items(self, name: str) -> list[Start]:
-        return self._queue.items(name)
+        """Take a run out of the queue, if it is in there."""
+        start, run.queued = run.queued, None
+        if start is not None:
+            self._queue.remove(start)
 
     def _nudge(self, run: Run) -> None:
         if run.ref is not None:
@@ -780,13 +782,19 @@ class EngineCore(Actor):
 
         def done(error: BaseException | None) -> None:
             group.error = error
-            if run.accepted is not None and error is None:
+            if error is not None:
+                # At once: the coordinator may write more before it is told, and the store would
+                # take what comes after a gap.
+                run.refused = error
+            elif run.accepted is not None:
                 self.accept(run)
             try:
                 coordinator.tell(group)
             except ActorDied:
                 pass  # it was killed, and whoever goes on reads what was written
 
+        if run.refused is not None:
+            raise run.refused
         if lease is None:
             self.create_run(run, records, done)
         else:

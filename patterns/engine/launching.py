@@ -56,8 +56,10 @@ def make_run(
     bound = setup.bind(plan)
     run = Run(run_id or new_id(core), plan, input_data, core.now())
     run.bound = bound
-    run.persist = persist
-    run.parent = parent
+    if persist:
+        run.persist = True
+    if parent is not None:
+        run.parent = parent
     if labels:
         run.labels = {**run.labels, **labels}
     return run

@@ -83,6 +83,8 @@ class Run:
 
     persist = False
     lease: Lease | None = None
+    refused: BaseException | None = None
+    """Why the store did not take something that happened: from then on it is given nothing more."""
     bound: Sequence[Any] = ()
     """Who is asked in each step, by index."""
     ref: ActorRef[Any] | None = None
@@ -105,6 +107,8 @@ class Run:
     cancel: Any = None
     """A cancellation that was asked for and has not been carried out."""
     restarts = 0
+    queued: Any = None
+    """Its place in the queue, while it waits for its turn."""
     accepted: Any = None
     """A request that is answered when the run is stored."""
     span: Any = None
@@ -202,6 +206,10 @@ class Run:
                 self.finished_steps += 1
                 for index in plan.dependents:
                     self.left[index] -= 1
+
+    def shrink(self) -> None:
+        """Let go of what follows from the rest: there may be a hundred thousand that wait."""
+        self.left = _NOTHING_LEFT
 
     # -- what to do next -------------------------------------------------------------------------
 
@@ -311,6 +319,9 @@ class Run:
             return {"reason": self.reason}
         return {}
 
+
+_NOTHING_LEFT: Final[list[int]] = []
+"""Stands for what `Run.recount` works out anew."""
 
 _NONE: Final[set[str]] = set()
 """Shared by all runs without skipped steps; never added to."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 
 class EventKind(StrEnum):
@@ -37,6 +38,9 @@ class EventKind(StrEnum):
     """Something inside a step: ``data`` is an event of the pattern or team that it runs, or a part
     of an agent's answer. Not journaled."""
 
+
+KIND_TEXT: Final[Mapping[EventKind, str]] = {kind: kind.value for kind in EventKind}
+"""The kinds as plain texts: what encodes them need not look into an enum each time."""
 
 LAST = frozenset(
     {EventKind.WORKFLOW_COMPLETED, EventKind.WORKFLOW_FAILED, EventKind.WORKFLOW_CANCELLED}
