@@ -116,7 +116,8 @@ class Worker(Actor):
     async def obey(self, reason: Any) -> None:
         how = self.on_shutdown
         if how == "ignore":
-            return
+            # It never ends, whatever it is told from now on; only a kill removes it.
+            await self.replay.loop.create_future()
         if how is not None:
             if how["after_ms"]:
                 await asyncio.sleep(how["after_ms"] / 1000)
@@ -510,7 +511,8 @@ class Replay:
             gets.append(self.post(inner))
             self.loop.settle_ready()
         self.held = None
-        held.set_result(None)
+        if not held.done():  # a supervisor that was killed in its hold has gone
+            held.set_result(None)
         self.loop.settle()
         return {"exit": first(), "during": [get() for get in gets]}
 
