@@ -560,6 +560,8 @@ def finish(scheduler: Scheduler, actor: Actor) -> None:
         actor._ext = None
         if ext.grace is not None:
             ext.grace.cancel()
+        if ext.pool is not None:
+            system._leave_pool(ext.pool)
         settle_leftovers(actor, ext, reason, never_started)
     if scheduler.observer is not None:
         scheduler.observer.on_end(ref, reason)

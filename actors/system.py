@@ -679,6 +679,13 @@ class ActorSystem:
 
             ext.pool = process_pool(self)
 
+    def _leave_pool(self, pool: JobRunner) -> None:
+        """End the thread of a pinned actor that has ended; a stuck one is reported at the stop."""
+        if pool is self._pool or pool is self._process_pool or not isinstance(pool, ThreadPool):
+            return
+        if pool.close():
+            self._pools.remove(pool)
+
     def _thread_pool(self) -> JobRunner:
         if self._pool is None:
             make: Callable[[], JobRunner] | None = getattr(self.loop, "inline_pool", None)

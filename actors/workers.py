@@ -323,6 +323,13 @@ class ThreadPool:
             if self._jobs and len(self._workers) < self.size:
                 self._start_worker()
 
+    def close(self) -> bool:
+        """Let the threads end as soon as they are free; return False if one is stuck."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+            return not any(worker.is_alive() for worker in self._stuck)
+
     def stop(self, wait_s: float, /) -> list[str]:
         """End the threads; return the names of those that are stuck after *wait_s* seconds.
 
