@@ -265,6 +265,7 @@ class GroupedStore:
 
     def _put(self, writer: GroupWriter, job: Write) -> None:
         lease = job.lease
+        job.store = self
         if lease.durability is not Durability.NONE:
             writer.put(job)
             return

@@ -57,6 +57,7 @@ class Write:
         "result",
         "rows",
         "size",
+        "store",
     )
 
     def __init__(
@@ -78,6 +79,8 @@ class Write:
         self.result = result
         self.generation = lease.generation
         self.full = lease.durability is FULL
+        # Kept alive until this is reported, even if nobody else remembers it.
+        self.store: object = None
         self.error: StoreError | None = None
 
 

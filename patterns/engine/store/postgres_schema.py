@@ -124,17 +124,13 @@ BEGIN
             ON CONFLICT (run) DO NOTHING;
     END IF;
 
-    SELECT count(*) INTO expected FROM (
+    SELECT count(*), count(held.run) INTO expected, found_rows FROM (
         SELECT DISTINCT key, fence FROM unnest(ops, keys, fences) AS b (op, key, fence)
-        WHERE op <> {Op.DEFINE}
-    ) AS wanted;
-    SELECT count(*) INTO found_rows FROM (
-        SELECT 1 FROM (
-            SELECT DISTINCT key, fence FROM unnest(ops, keys, fences) AS b (op, key, fence)
-            WHERE op <> {Op.DEFINE}
-        ) AS wanted JOIN runs ON runs.run = wanted.key AND runs.fence = wanted.fence
-        ORDER BY runs.run FOR KEY SHARE OF runs
-    ) AS held;
+        WHERE op <> {Op.DEFINE} ORDER BY key
+    ) AS wanted LEFT JOIN LATERAL (
+        SELECT run FROM runs WHERE runs.run = wanted.key AND runs.fence = wanted.fence
+        FOR KEY SHARE
+    ) AS held ON true;
     IF found_rows <> expected THEN
         RAISE EXCEPTION 'fenced' USING ERRCODE = 'AF001';
     END IF;

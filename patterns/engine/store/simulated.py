@@ -29,7 +29,7 @@ from .base import Acknowledge, Lease
 from .encoding import ValueLimits
 from .errors import StoreError, StoreFull, StoreUnavailable
 from .grouped import GroupedStore
-from .jobs import Job
+from .jobs import Job, Write
 from .memory import MemoryBackend, MemoryDisk
 from .records import (
     Inbox,
@@ -76,12 +76,21 @@ class _Backend(MemoryBackend):
         self._sim = sim
         self._boot = (sim.boot, sim.steps_before)
         self.stopped = False
+        self.refusals: dict[tuple[str, int], StoreError] = {}
+        """Appends that fail when their turn comes, by run and first sequence number: so what is
+        queued behind them fails too, as it does in the other stores."""
 
     def commit(self, jobs: list[Job]) -> None:
         # What is left of a boot is cancelled after its machine has stopped, and may want to write.
         if self.stopped or (self._sim.boot, self._sim.steps_before) != self._boot:
             raise StoreUnavailable(self.label, "committing", "the machine has stopped")
         super().commit(jobs)
+
+    def _write(self, job: Write) -> None:
+        refusal = self.refusals.pop((job.lease.run_id, job.first_seq), None)
+        if refusal is not None:
+            raise refusal
+        super()._write(job)
 
 
 class _Armed:
@@ -169,7 +178,9 @@ class SimulatedStore:
             await asyncio.sleep(fault.delay_s)
         return result
 
-    def _acknowledge(self, operation: str, done: Acknowledge) -> Acknowledge | None:
+    def _acknowledge(
+        self, operation: str, run_id: str, first_seq: int, done: Acknowledge
+    ) -> Acknowledge | None:
         """Count a write; return what shall be told of it, or None if it must not happen."""
         fault = self._count(operation)
         if fault is None:
@@ -177,8 +188,14 @@ class SimulatedStore:
         loop = self._sim.loop
         refusal = self._refusal(fault, operation)
         if refusal is not None:
-            loop.call_soon(done, refusal)
-            return None
+            refusals = self._backend.refusals
+            refusals[run_id, first_seq] = refusal
+
+            def refused(error: StoreError | None) -> None:
+                refusals.pop((run_id, first_seq), None)
+                done(error)
+
+            return refused
         if isinstance(fault, SlowStore):
             delay_s = fault.delay_s
 
@@ -238,7 +255,7 @@ class SimulatedStore:
         self, owner: Owner, run: NewRun, done: Acknowledge, records: Sequence[Record] = ()
     ) -> Lease:
         """Store a run and its first records, and call *done*."""
-        told = self._acknowledge("create_run", done)
+        told = self._acknowledge("create_run", run.run_id, 1, done)
         if told is None:
             return Lease(run.run_id, 0, 0, 1, run.durability)
         return self._inner.submit_run(owner, run, told, records)
@@ -265,7 +282,7 @@ class SimulatedStore:
         consumes: Iterable[int] = (),
     ) -> None:
         """Write *records* in order, atomically with *update*, and call *done*."""
-        told = self._acknowledge("append", done)
+        told = self._acknowledge("append", lease.run_id, lease.next_seq, done)
         if told is not None:
             self._inner.submit(lease, records, told, update, consumes)
 

@@ -54,6 +54,10 @@ def moody_store(path: Path, inline: bool, **options: Any) -> tuple[Moody, Groupe
     return backend, GroupedStore(backend, clock=Clock(), inline=inline)
 
 
+def wait_for(gate: threading.Event) -> None:
+    assert gate.wait(20)
+
+
 def out_of_order(number: int) -> None:
     raise StoreUnavailable("sqlite", "committing", "the disk is on fire")
 
@@ -437,6 +441,27 @@ def test_a_store_that_nobody_closed_ends_its_threads_when_it_is_forgotten(sqlite
     assert not [t for t in threading.enumerate() if t.name.startswith("store-")]
 
 
+def test_what_waits_for_a_forgotten_store_is_still_answered(sqlite: Medium) -> None:
+    async def main() -> None:
+        backend, store = moody_store(sqlite.path, False)
+        await store.open()
+        owner = await store.register("engine", 60)
+        lease = await store.create_run(owner, new_run())
+        gate = threading.Event()
+        backend.before = lambda number: wait_for(gate)
+        writing = store.append(lease, [STARTED])
+        del store
+        gc.collect()
+        gate.set()
+        assert await asyncio.wait_for(writing, 20) == 1
+
+    asyncio.run(main())
+    gc.collect()
+    for thread in threading.enumerate():
+        if thread.name.startswith("store-"):
+            thread.join(10)
+
+
 def test_a_reader_that_fails_tells_only_who_asked(sqlite: Medium) -> None:
     async def main() -> None:
         async with opened(sqlite) as (store, owner):
@@ -482,7 +507,7 @@ def test_closing_goes_on_when_its_caller_is_cancelled(sqlite: Medium) -> None:
         owner = await store.register("engine", 60)
         lease = await store.create_run(owner, new_run())
         gate = threading.Event()
-        backend.before = lambda number: assert_true(gate.wait(20))
+        backend.before = lambda number: wait_for(gate)
         writing = store.append(lease, [STARTED])
         closing = asyncio.create_task(store.close())
         await asyncio.sleep(0)
@@ -496,8 +521,5 @@ def test_closing_goes_on_when_its_caller_is_cancelled(sqlite: Medium) -> None:
         assert await writing == 1
         with pytest.raises(asyncio.CancelledError):
             await closing
-
-    def assert_true(value: bool) -> None:
-        assert value
 
     asyncio.run(main())
