@@ -14,7 +14,23 @@ def _label(target: Any) -> str:
 
 
 class AgenticError(Exception):
-    """Base class of every error that this library raises on its own account."""
+    """Base class of every error that this library raises on its own account.
+
+    They can be pickled, as far as what they carry can be.
+    """
+
+    def __reduce__(self) -> Any:
+        # Python's own would call the class with the message, and these take what it is made of.
+        return _made_again, (type(self), self.args, self.__dict__)
+
+
+def _made_again(
+    kind: type[AgenticError], args: tuple[Any, ...], state: dict[str, Any]
+) -> AgenticError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class StartFailed(AgenticError):

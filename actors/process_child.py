@@ -47,9 +47,6 @@ class NotPicklable(AgenticError, TypeError):
         self.what = what
         self.why = why
 
-    def __reduce__(self) -> Any:
-        return NotPicklable, (self.what, self.why)
-
 
 class RemoteError(AgenticError):
     """An exception in a child process that could not itself be sent back; *kind* is its class."""
@@ -58,9 +55,6 @@ class RemoteError(AgenticError):
         super().__init__(f"{kind}: {text}" if text else kind)
         self.kind = kind
         self.text = text
-
-    def __reduce__(self) -> Any:
-        return RemoteError, (self.kind, self.text)
 
 
 class _Elsewhere:

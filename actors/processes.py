@@ -75,9 +75,6 @@ class ProcessDied(AgenticError):
             hint = " (killed from outside, or out of memory)"
         super().__init__(f"The child process of {actor} died {how}{hint} while {doing}.")
 
-    def __reduce__(self) -> Any:
-        return ProcessDied, (self.actor, self.exitcode, self.doing)
-
 
 def process_pool(system: ActorSystem) -> ProcessPool:
     """Return the pool of *system*, made when first asked for."""
