@@ -91,7 +91,12 @@ class ActorWork:
     """A message to an actor, with as much of the actor as its handler sees."""
 
     def __init__(
-        self, actor_class: type[Any], identity: tuple[Any, ...], state: bytes, method: str, message: Any
+        self,
+        actor_class: type[Any],
+        identity: tuple[Any, ...],
+        state: bytes,
+        method: str,
+        message: Any,
     ) -> None:
         self.actor_class = actor_class
         self.identity = identity

@@ -64,7 +64,9 @@ class ProcessDied(AgenticError):
 
     ends_actor = True
 
-    def __init__(self, actor: str, exitcode: int | None, doing: str = "it handled a message") -> None:
+    def __init__(
+        self, actor: str, exitcode: int | None, doing: str = "it handled a message"
+    ) -> None:
         self.actor = actor
         self.exitcode = exitcode
         self.signal = _signal_name(exitcode)
@@ -142,7 +144,7 @@ class ProcessWorker(Worker):
             raise
 
 
-class AskerGone(Exception):  # noqa: N818 - an instruction to the worker, not an error
+class AskerGone(Exception):
     """Nobody waits any more for what the child was doing, so it was killed."""
 
 

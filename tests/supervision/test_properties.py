@@ -45,9 +45,7 @@ policies = st.builds(
 class Tree:
     """A root with two agents and a supervisor of two more, and what was asked of them."""
 
-    def __init__(
-        self, strategy: str, policy: RestartPolicy, handlers: bool, mailbox: Any
-    ) -> None:
+    def __init__(self, strategy: str, policy: RestartPolicy, handlers: bool, mailbox: Any) -> None:
         self.io = AgentSupervisor("io", strategy, policy, mailbox=mailbox)
         self.root = AgentSupervisor("root", strategy, RestartPolicy(max_restarts=5))
         self.live: dict[str, int] = {}
