@@ -21,6 +21,7 @@ from agenticaiframework.actors import Actor, ActorDied, Agent, AgentFailed, Exit
 from ..expressions import ExpressionError
 from ..policy import Retry
 from ..values import Emit, Handoff
+from .directory import Coroutine
 from .errors import OutputMismatch, WorkflowCancelled, WorkflowFailed, WorkflowTimedOut, describe
 from .looping import is_done, next_input
 from .plan import PAUSE, WAIT, StepPlan
@@ -28,7 +29,7 @@ from .run import BUSY, COMPLETED, ENDED, PENDING, RUNNING, Run, StepRun
 from .shapes import kind_of, plain
 from .status import CancelReport, StepState, WorkflowState
 from .store import Record, RunUpdate
-from .work import Unit, WorkContext, Worker
+from .work import Expired, Unit, WorkContext, Worker, WorkTimeout
 from .workflow_events import KIND_TEXT, EventKind, WorkflowEvent
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ class Coordinator(Actor):
         self._outbox: list[Unit] = []
         """Attempts that start once what led to them is written."""
         self._asked: set[Unit] = set()
-        """Attempts whose agents have been asked directly."""
+        """Attempts under way whose time the engine looks after: those of agents and functions."""
         self._records: list[Record] = []
         self._events: list[WorkflowEvent] = []
         self._stored_state: WorkflowState | None = None
@@ -212,6 +213,8 @@ class Coordinator(Actor):
             self._turn(message.unit)
         elif cls is Exit:
             self._worker_ended(message)
+        elif cls is Expired:
+            self._expired(message)
         elif message == NUDGE:
             if self.run.cancel is not None and self._cancelling is None:
                 self._cancel()
@@ -469,6 +472,9 @@ class Coordinator(Actor):
             if workers is None or workers.get(worker) is not unit:
                 return
             del workers[worker]
+            self._asked.discard(unit)
+            if unit.timer is not None:
+                unit.timer.cancel()
             if self._free is None:
                 self._free = []
             self._free.append(worker)
@@ -491,11 +497,30 @@ class Coordinator(Actor):
                 self._free.remove(ref)
             return
         self._active -= 1
+        self._asked.discard(unit)
+        if unit.timer is not None:
+            unit.timer.cancel()
         unit.error = ActorDied(ref, exit.reason)
         self._core.work_ended(self.run, unit)
         if unit.stopping:
             self._work_stopped(unit)
         elif unit.undo:
+            self._undo_failed(unit, unit.error)
+        else:
+            self._failed(unit.plan, unit, unit.error)
+
+    def _expired(self, message: Expired) -> None:
+        """A function did not come back in time: leave it behind, and its worker with it."""
+        unit, worker = message.unit, message.unit.worker
+        if worker is None or self._workers is None or self._workers.get(worker) is not unit:
+            return
+        del self._workers[worker]
+        self._asked.discard(unit)
+        self._active -= 1
+        worker.exit("shutdown")
+        unit.error = WorkTimeout(unit.target.name, message.timeout_s)
+        self._core.work_ended(self.run, unit)
+        if unit.undo:
             self._undo_failed(unit, unit.error)
         else:
             self._failed(unit.plan, unit, unit.error)
@@ -632,7 +657,9 @@ class Coordinator(Actor):
             if not unit.stopping and not unit.undo:
                 unit.stopping = True
                 worker.exit("shutdown")
-        stopped = [unit for unit in self._asked if not unit.undo]
+        stopped = [
+            unit for unit in self._asked if unit.request is not None and not unit.undo
+        ]
         for unit in stopped:
             self._asked.discard(unit)
             if unit.request is not None:
@@ -981,8 +1008,16 @@ class Coordinator(Actor):
                 core.limit_time(unit)
             unit.ask(target, core.home, timeout_s or core.precise_timeout_s)
             return
-        unit.timeout_s = timeout_s or core.default_timeout_s
-        core.prepare_scope(run, unit)
+        if target.__class__ is Coroutine:
+            self._asked.add(unit)
+            if timeout_s is None:
+                core.limit_time(unit)
+            limit = timeout_s or core.precise_timeout_s
+            if limit is not None:
+                unit.timer = core.home.call_later(limit, unit.expire, limit)
+        else:
+            unit.timeout_s = timeout_s or core.default_timeout_s
+            core.prepare_scope(run, unit)
         worker = self._free.pop() if self._free else self.spawn(Worker)
         if self._workers is None:
             self._workers = {}

@@ -516,6 +516,10 @@ class EngineCore(Actor):
         self.concluded(run)
         self._settle_late_cancel(run)
         self._keep(run)
+        # Its parts are runs of their own, and nobody waits for them any more.
+        for part in [r for r in self.runs.values() if r.parent == run.id and not r.over]:
+            gone = Cancellation("the run around it is gone", graceful=False, compensate=True)
+            self._cancel(CancelRun(part.id, gone))
 
     def _last_event(self, run: Run) -> WorkflowEvent:
         kind = {
@@ -679,7 +683,8 @@ class EngineCore(Actor):
     def prepare_scope(self, run: Run, unit: Unit) -> None:
         """Give whoever asks others itself what it hands down to them."""
         emit = None if run.listeners is None else self._emitter(run, unit)
-        unit.scope = Scope(self.resolve, unit.context, emit, (run.plan.name, unit.plan.id))
+        path = (run.plan.name, unit.plan.id)
+        unit.scope = Scope(self.resolve, unit.context, emit, path, unit)
 
     def limit_time(self, unit: Unit) -> None:
         """Let the default time limit hold for an attempt.
@@ -701,11 +706,10 @@ class EngineCore(Actor):
         waiting = False
         for run in list(self._coordinators.values()):
             for unit in list(run.asked):
-                if unit.deadline is None or unit.request is None:
-                    continue
-                waiting = True
-                if unit.deadline <= now:
-                    unit.request.expire(limit)
+                if unit.deadline is not None:
+                    waiting = True
+                    if unit.deadline <= now:
+                        unit.expire(limit)
         if waiting and self._sweep is None:
             self._sweep = self.home.call_later(SWEEP_S, self._look_for_overdue)
 

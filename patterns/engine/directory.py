@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from agenticaiframework.actors import Agent, UnknownAgent, agent_names, find_agent
+from agenticaiframework.supervision.targets import is_coroutine_function
 
 from ..function import FunctionTarget
 from ..kinds import pattern_from_dict, pattern_kinds
@@ -104,10 +105,22 @@ class Directory:
         return target_name(agent)
 
 
+class Coroutine(FunctionTarget):
+    """An ``async`` function, which the engine's own workers can run without another actor."""
+
+    __slots__ = ("function",)
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        self.function = function
+
+
 def as_askable(target: Any) -> Askable:
-    """Return *target* as something that can be asked: functions get an actor for each call."""
+    """Return *target* as something that can be asked."""
     if isinstance(target, Agent) or callable(getattr(target, "ask", None)):
         return cast("Askable", target)
+    if is_coroutine_function(target):
+        return Coroutine(target)
     return FunctionTarget(target)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from agenticaiframework.actors import ActorDied
 
@@ -21,6 +21,7 @@ from .status import WorkflowState
 if TYPE_CHECKING:
     from agenticaiframework.actors import Request
 
+    from ..target import Scope
     from .keeper import Keeper
     from .plan import Plan
     from .setup import Setup
@@ -115,14 +116,15 @@ async def cancel_with_caller(core: EngineCore, run: Run) -> None:
         pass
 
 
-async def run_nested(setup: Setup, plan: Plan, payload: Any, context: Mapping[str, Any]) -> Any:
+async def run_nested(setup: Setup, plan: Plan, payload: Any, scope: Scope) -> Any:
     """Return the result of a workflow that is a step of another, or stands in an agent's place."""
     core = setup.core()
+    context = scope.context or {}
     parent_id = context.get("workflow_id")
     parent = core.runs.get(parent_id) if isinstance(parent_id, str) else None
     if parent is not None and parent.persist and core.keeper is not None:
-        return await _run_stored_part(setup, core, core.keeper, plan, payload, context, parent)
-    run = _make_part(setup, core, plan, payload, context, parent, None)
+        return await _run_stored_part(setup, core, core.keeper, plan, payload, scope, parent)
+    run = _make_part(setup, core, plan, payload, scope, parent, None)
     request = follow(core, run)
     launch(core, Start(run, bypass=parent is not None))
     return await attend(core, run, request)
@@ -133,7 +135,7 @@ def _make_part(
     core: EngineCore,
     plan: Plan,
     payload: Any,
-    context: Mapping[str, Any],
+    scope: Scope,
     parent: Run | None,
     run_id: str | None,
 ) -> Run:
@@ -147,7 +149,10 @@ def _make_part(
         parent=None if parent is None else parent.id,
     )
     if core.tracer is not None:
-        run.parent_span = core.tracer.find(context.get("span_id"))
+        run.parent_span = core.tracer.find((scope.context or {}).get("span_id"))
+    if scope.emit is not None:
+        # What happens inside is told to who follows the run around it.
+        run.listeners = [cast("Any", scope.emit)]
     return run
 
 
@@ -157,7 +162,7 @@ async def _run_stored_part(
     keeper: Keeper,
     plan: Plan,
     payload: Any,
-    context: Mapping[str, Any],
+    scope: Scope,
     parent: Run,
 ) -> Any:
     """Return the result of a stored workflow that is a part of the stored run *parent*.
@@ -165,11 +170,11 @@ async def _run_stored_part(
     Its id follows from the attempt. So the same attempt, repeated after a crash, finds the run that
     it had begun: ended, to be gone on with, or in the hands of another engine that is waited for.
     """
-    run_id = str(context["idempotency_key"])
+    run_id = str((scope.context or {})["idempotency_key"])
     while True:
         run, here = await keeper.pick_up(run_id)
         if run is None:
-            run = _make_part(setup, core, plan, payload, context, parent, run_id)
+            run = _make_part(setup, core, plan, payload, scope, parent, run_id)
             follow_up = follow(core, run)
             launch(core, Start(run, bypass=True))
         elif here or run.over:

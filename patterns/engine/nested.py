@@ -34,14 +34,14 @@ class NestedWorkflow:
         context: Mapping[str, Any] | None = None,
     ) -> Any:
         """Return the workflow's result for *payload*."""
-        from .launching import run_nested
-
-        async with asyncio.timeout(timeout):
-            return await run_nested(self._setup, self.plan, payload, context or {})
+        return await self.ask_within(payload, timeout, Scope(self._setup.resolve, context))
 
     async def ask_within(self, payload: Any, timeout: float | None, scope: Scope) -> Any:
         """Return the workflow's result, as a part of the execution around it."""
-        return await self.ask(payload, timeout, context=scope.context)
+        from .launching import run_nested
+
+        async with asyncio.timeout(timeout):
+            return await run_nested(self._setup, self.plan, payload, scope)
 
 
 class TeamStep:
@@ -61,7 +61,8 @@ class TeamStep:
         context: Mapping[str, Any] | None = None,
     ) -> Any:
         """Return what the team makes of *payload*."""
-        return await self.ask_within(payload, timeout, Scope(self._setup.resolve, context))
+        scope = Scope(self._setup.resolve, context)
+        return await self.ask_within(payload, timeout, scope)
 
     async def ask_within(self, payload: Any, timeout: float | None, scope: Scope) -> Any:
         """Return what the team makes of *payload*, as a part of the execution around it."""

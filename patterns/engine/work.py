@@ -10,9 +10,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from agenticaiframework.actors import Actor, ActorDied, HandlerCancelled
+from agenticaiframework.actors import (
+    SHUTDOWN,
+    Actor,
+    ActorDied,
+    HandlerCancelled,
+    enter_agent_context,
+)
+
+from .directory import Coroutine
 
 if TYPE_CHECKING:
+    from asyncio import TimerHandle
+
     from agenticaiframework.actors import ActorRef, ActorSystem, Agent, AgentRequest, Request
 
     from ..target import Askable, Scope
@@ -38,11 +48,15 @@ class Unit:
     """Who carries it out, unless it is an agent: those are asked directly."""
     request: AgentRequest | None = None
     deadline: float | None = None
-    """When the engine's own time limit ends it, by the loop's clock."""
+    """When the engine's default time limit ends it, by the loop's clock."""
+    timer: TimerHandle | None = None
+    """Ends it, where its time limit is the step's own."""
     stopping = False
     """Whether its worker has been told to end."""
     span: Any = None
     context: Mapping[str, Any] | None = None
+    adopted: set[ActorRef[Any]] | None = None
+    """Actors that work for it, and end with it."""
     scope: Scope | None = None
     """For whom runs others: what it hands down to them."""
 
@@ -85,6 +99,29 @@ class Unit:
             self.error.__cause__ = error
         self.finished()
 
+    # It owns what a pattern or a team starts for it.
+
+    def adopt(self, ref: ActorRef[Any]) -> None:
+        """Let *ref* end with this attempt, in whatever way it ends."""
+        if self.adopted is None:
+            self.adopted = set()
+        self.adopted.add(ref)
+
+    def disown(self, ref: ActorRef[Any]) -> None:
+        """Forget *ref*, which has ended."""
+        if self.adopted is not None:
+            self.adopted.discard(ref)
+
+    def expire(self, timeout_s: float) -> None:
+        """End this attempt because its time is over."""
+        if self.request is not None:
+            self.request.expire(timeout_s)
+            return
+        try:
+            self.coordinator.tell(Expired(self, timeout_s))
+        except ActorDied:
+            pass
+
     def finished(self) -> None:
         """Tell the coordinator that this attempt has ended."""
         try:
@@ -96,6 +133,16 @@ class Unit:
     def __repr__(self) -> str:
         item = "" if self.item is None else f"[{self.item}]"
         return f"<Unit {self.plan.id}{item}, attempt {self.attempt}>"
+
+
+class Expired:
+    """Told to a coordinator: the time of an attempt is over, and its worker has not come back."""
+
+    __slots__ = ("timeout_s", "unit")
+
+    def __init__(self, unit: Unit, timeout_s: float) -> None:
+        self.unit = unit
+        self.timeout_s = timeout_s
 
 
 def idempotency_key(run: Run, unit: Unit) -> str:
@@ -168,16 +215,30 @@ class WorkContext(Mapping[str, Any]):
         return dict, (self._fields(),)
 
 
+class WorkTimeout(TimeoutError):
+    """A function did not return in time. It has been stopped."""
+
+    def __init__(self, name: str, timeout_s: float) -> None:
+        super().__init__(f"{name!r} did not return within {timeout_s:g} s")
+        self.timeout_s = timeout_s
+
+
 class Worker(Actor):
     """Asks, and tells its coordinator what came of it; one attempt after another."""
 
-    __slots__ = ()
+    unit: Unit | None = None
+    """What it works on, or worked on last."""
 
     async def on_receive(self, message: Unit) -> None:
-        unit = message
+        unit = self.unit = message
         scope = unit.scope
         target: Any = unit.target
         try:
+            if target.__class__ is Coroutine:
+                enter_agent_context(unit.context)
+                unit.value = await target.function(unit.payload)
+                unit.finished()
+                return
             within = getattr(target, "ask_within", None)
             if within is not None and scope is not None:
                 unit.value = await within(unit.payload, unit.timeout_s, scope)
@@ -186,3 +247,9 @@ class Worker(Actor):
         except Exception as error:
             unit.error = error
         unit.finished()
+
+    def on_stop(self) -> None:
+        # A handler that is killed hears nothing, so whom it had asked would go on for nobody.
+        adopted = None if self.unit is None else self.unit.adopted
+        for ref in adopted or ():
+            ref.exit(SHUTDOWN)

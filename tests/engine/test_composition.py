@@ -567,3 +567,59 @@ def test_the_system_is_left_as_it_was(sim: Any, cast: Cast) -> None:
         assert system.actor_count == before
 
     sim(main)
+
+
+def test_a_worker_that_is_killed_takes_the_pattern_with_it(sim: Any, cast: Cast) -> None:
+    cast.slow("a", 100)
+
+    async def main() -> None:
+        e = engine()
+        system = ActorSystem.current()
+        wid = await e.start_workflow(
+            workflow=steps({"id": "s", "pattern": "sequential", "agents": ["a"]})
+        )
+        await asyncio.sleep(1)
+        [worker] = [r for r in system.actors() if r.actor_class.__name__ == "Worker"]
+        worker.kill()
+        with pytest.raises(WorkflowFailed, match="killed"):
+            await e.wait(wid)
+        await asyncio.sleep(1)
+
+    sim(main)
+    assert cast.stopped == ["a"]
+
+
+def test_what_happens_in_a_nested_workflow_is_streamed_with_the_outer_one(
+    sim: Any, cast: Cast
+) -> None:
+    cast.agent("a")
+
+    async def main() -> None:
+        e = engine()
+        flow = steps({"id": "n", "workflow": steps("a")})
+        work = [x async for x in e.stream(workflow=flow) if x.kind == EventKind.WORK]
+        assert [x.data.kind for x in work if x.step == "n"] == [
+            EventKind.WORKFLOW_STARTED,
+            EventKind.STEP_STARTED,
+            EventKind.STEP_COMPLETED,
+            EventKind.WORKFLOW_COMPLETED,
+        ]
+
+    sim(main)
+
+
+def test_a_run_that_is_gone_takes_its_parts_with_it(sim: Any, cast: Cast) -> None:
+    async def main() -> None:
+        e = engine()
+        system = ActorSystem.current()
+        flow = steps({"id": "n", "workflow": steps({"id": "w", "wait_for": "never"})})
+        wid = await e.start_workflow(workflow=flow)
+        await asyncio.sleep(1)
+        [victim] = [r for r in system.actors() if r.actor_class.__name__ == "Coordinator"]
+        victim.kill()
+        with pytest.raises(WorkflowFailed):
+            await e.wait(wid)
+        await asyncio.sleep(1)
+        assert len(await e.list_workflows(state="cancelled")) == 1
+
+    sim(main)
