@@ -149,6 +149,34 @@ def test_an_avalanche_of_events_is_bounded(cast: Any, sim_once: Any) -> None:
     sim_once(main)
 
 
+def test_a_loop_is_not_waited_for_by_what_runs_beside_it(cast: Any, sim: Any) -> None:
+    async def main(system: Any) -> None:
+        cast.agent("start", emitting("ping", "slow"))
+        cast.agent("ping", emitting("ping"))
+        cast.agent("slow", lambda p: asyncio.sleep(3600))
+        choreography = ChoreographyOrchestration(
+            "loop", event_handlers={"go": "start", "ping": "ping", "slow": "slow"}, max_hops=5
+        )
+        with pytest.raises(LimitReached):
+            await choreography.emit_event("go")
+        assert system.clock() < 1
+        assert await left_over(system) == []
+
+    sim(main)
+
+
+def test_a_join_begins_anew_after_it_has_fired(cast: Any, sim_once: Any) -> None:
+    async def main(system: Any) -> None:
+        cast.agent("ship")
+        choreography = ChoreographyOrchestration("c", event_handlers={"a & b": "ship"})
+        events = [Emit("a", 1), Emit("b", 2), Emit("b", 3), Emit("a", 4), Emit("a", 5)]
+        reaction = await choreography.emit_events(events)
+        assert sorted(map(repr, cast.payloads("ship"))) == ["{'a': 1, 'b': 2}", "{'a': 4, 'b': 3}"]
+        assert reaction.waiting == {"a & b": ("b",)}
+
+    sim_once(main)
+
+
 def test_a_failing_agent_ends_its_chain_and_nothing_else(cast: Any, sim: Any) -> None:
     async def main(system: Any) -> None:
         def boom(data: Any) -> None:

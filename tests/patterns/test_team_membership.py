@@ -122,6 +122,13 @@ def test_a_role_without_capabilities_takes_those_that_fit_nowhere_better() -> No
     assert {m.name: m.role for m in team.members} == {"x": "text", "y": "any", "z": "any"}
 
 
+def test_placing_one_more_agent_is_worth_a_worse_fit() -> None:
+    agents = {"able": ("a", "b", "c", "d"), "beginner": ("a",)}
+    seats = {"expert": (("a", "b", "c", "d"), 1), "other": (("b", "x", "y", "z"), 1)}
+    assert fit(agents["able"], seats["expert"][0]) == 1
+    assert match(agents, seats) == {"able": "other", "beginner": "expert"}
+
+
 names = st.integers(0, 6).map("a{}".format)
 capabilities = st.lists(st.sampled_from("wxyz"), unique=True, max_size=4).map(tuple)
 

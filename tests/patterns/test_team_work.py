@@ -140,6 +140,30 @@ def test_the_least_busy_of_a_role_takes_the_turn(cast: Any, sim: Any) -> None:
     sim(main)
 
 
+def test_a_turn_that_is_over_makes_nobody_busy(cast: Any, sim: Any) -> None:
+    async def main(system: ActorSystem) -> None:
+        team = team_of(cast)
+        await team.execute_workflow([{"role": "researcher", "action": a} for a in "abc"])
+        assert cast.asked == ["r1", "r1", "r1"]
+
+    sim(main)
+
+
+def test_a_leader_whose_coordinator_is_killed_is_not_busy_for_ever(cast: Any, sim: Any) -> None:
+    async def main(system: ActorSystem) -> None:
+        team = team_of(cast, r1=lambda p: asyncio.sleep(3600))
+        task = asyncio.ensure_future(team.execute_task("t"))
+        await asyncio.sleep(1)
+        (ref,) = [r for r in system.actors() if r.actor_class.__name__ == "TeamCoordinator"]
+        ref.kill()
+        with pytest.raises(PatternFailed):
+            await task
+        await asyncio.sleep(0.1)
+        assert set((await team.busy()).values()) == {0}
+
+    sim(main)
+
+
 # -- workflows -------------------------------------------------------------------------------------
 
 
