@@ -20,7 +20,7 @@ PATIENCE_S = 0.5
 LAST_HOOK_S = 1.0
 """How long the `on_stop` of all that had to be killed may take together."""
 
-SETTLE_S = 0.7
+SETTLE_S = 1.2
 """How long threads may take to end at least; those with a child process wait for its end."""
 
 SHOWN = 20
