@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agenticaiframework.actors import ActorSystem, agent_context
+from agenticaiframework.actors import Actor, ActorSystem, agent_context
 from agenticaiframework.patterns import (
     AgentHandoff,
     AgentRole,
@@ -32,6 +32,7 @@ from agenticaiframework.patterns import (
     UnknownTrigger,
     shared_notes,
 )
+from agenticaiframework.patterns.teams.team_actor import Busy, TakeSeat, TeamActor
 from agenticaiframework.supervision import (
     AgentSupervisor,
     RestartPolicy,
@@ -162,6 +163,19 @@ def test_a_leader_whose_coordinator_is_killed_is_not_busy_for_ever(cast: Any, si
         assert set((await team.busy()).values()) == {0}
 
     sim(main)
+
+
+def test_a_turn_asked_for_by_the_work_of_an_earlier_incarnation_counts_for_nobody(
+    sim_once: Any,
+) -> None:
+    # Its message was kept over the team's restart, while it is itself about to end.
+    async def main(system: ActorSystem) -> None:
+        team = system.start(TeamActor)
+        earlier = system.start(Actor)
+        assert await team.request(TakeSeat(("r1", "r2"), earlier)) == "r1"
+        assert await team.request(Busy(("r1", "r2"))) == {"r1": 0, "r2": 0}
+
+    sim_once(main)
 
 
 # -- workflows -------------------------------------------------------------------------------------
