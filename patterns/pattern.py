@@ -21,7 +21,6 @@ from .report import Report
 from .stream import EmitEvent, EventStream
 from .target import Resolver, Scope, Target
 
-
 _OUTERMOST = Scope(find_agent)
 """The scope of an execution that nothing surrounds."""
 

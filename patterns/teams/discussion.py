@@ -43,7 +43,7 @@ class Contribution:
 class Discussion:
     """How a discussion went.
 
-    ``ended`` says how: by ``consensus`` (all who spoke in a round are of one position), by ``vote``,
+    ``ended`` says how: by ``consensus`` (everybody spoke, and is of one position), by ``vote``,
     by the ``moderator``, or because the ``rounds`` were used up without a decision, in which case
     ``decision`` is None. ``tally`` counts the positions of each member's last contribution.
     ``missing`` are the members that could not speak, and why.

@@ -181,6 +181,16 @@ def test_members_that_cannot_speak_are_told_and_the_others_decide(cast: Any, sim
     sim(main)
 
 
+def test_silence_is_no_consent(cast: Any, sim: Any) -> None:
+    async def main(system: ActorSystem) -> None:
+        config = TeamConfig(timeout=3, on_error="skip")
+        team = panel(cast, config, ann="yes", bob=lambda p: asyncio.sleep(99))
+        discussion = await team.discuss("?", max_rounds=2)
+        assert (discussion.decision, discussion.ended, discussion.rounds) == (None, "rounds", 2)
+
+    sim(main)
+
+
 def test_a_discussion_has_participants_and_rounds(cast: Any, sim_once: Any) -> None:
     async def main(system: ActorSystem) -> None:
         team = panel(cast, ann="yes", bob="no")
