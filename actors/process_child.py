@@ -127,7 +127,7 @@ def state_of(actor: Any) -> dict[str, Any]:
     """Return the attributes that the actor's class and its user have given it."""
     from .actor import Actor
 
-    state = dict(vars(actor))
+    state: dict[str, Any] = {**vars(actor)}
     for base in type(actor).__mro__:
         if base is Actor:
             break

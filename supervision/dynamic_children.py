@@ -212,8 +212,10 @@ class DynamicChildren:
 
 
 def _as_ref(value: Any) -> pykka.ActorRef[Any] | None:
-    is_ref: bool = isinstance(value, pykka.ActorRef)
-    return value if is_ref else None
+    if not isinstance(value, pykka.ActorRef):
+        return None
+    ref: pykka.ActorRef[Any] = value  # pyright: ignore[reportUnknownVariableType]
+    return ref
 
 
 def _alike(reason: Any) -> Hashable:

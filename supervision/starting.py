@@ -70,10 +70,10 @@ async def _call(supervisor: Supervisor, child: Child) -> Any:
             if scope.expired():
                 return StartError(START_TIMEOUT)
             raise
-    ref = started.ref if isinstance(started, Started) else started
+    ref: Any = started.ref if isinstance(started, Started) else started
     if isinstance(ref, pykka.ActorRef):
         # A process that its start function has forgotten to link would die unnoticed.
-        supervisor.link(ref)
+        supervisor.link(ref)  # pyright: ignore[reportUnknownArgumentType]
     return started
 
 
