@@ -73,7 +73,7 @@ async def _call(supervisor: Supervisor, child: Child) -> Any:
     ref: Any = started.ref if isinstance(started, Started) else started
     if isinstance(ref, pykka.ActorRef):
         # A process that its start function has forgotten to link would die unnoticed.
-        supervisor.link(ref)  # pyright: ignore[reportUnknownArgumentType]
+        supervisor.link(ref)
     return started
 
 
