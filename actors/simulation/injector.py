@@ -81,6 +81,8 @@ class Injector:
         self._at_start = at_start
         #: Whether some partition is on: looked at for every message.
         self.partitioned = False
+        #: Set while a run is buried: what is over cannot go wrong any more.
+        self.off = False
 
     def begin(self, loop: SimLoop) -> None:
         """Set the timers of the faults that come at a time; at each boot, those still to come."""
@@ -100,6 +102,8 @@ class Injector:
 
     def stop_machine(self, index: int, fault: Any) -> None:
         """Let the machine lose its power as soon as the step that runs now has ended."""
+        if self.off:
+            return
         self._stopping = (index, fault)
         self._sim.loop.halt()
 
@@ -113,6 +117,8 @@ class Injector:
 
     def land(self, index: int, fault: Any, where: str) -> None:
         """Note that a fault did its harm."""
+        if self.off:
+            return
         sim = self._sim
         self.landed.append(Landed(index=index, fault=fault, time_s=sim.loop.time(), where=where))
         sim.trace.add("fault", where, "", fault.code())
@@ -152,7 +158,7 @@ class Injector:
     ) -> Receive:
         """Return what handles the message that *actor* takes up now: *receive*, or worse."""
         for one in armed:
-            if one.due():
+            if not self.off and one.due():
                 fault = one.fault
                 self.land(one.index, fault, watched.label)
                 kind: Any = fault.__class__
@@ -164,6 +170,8 @@ class Injector:
     # -- at a time -----------------------------------------------------------------------------
 
     def _at_time(self, index: int, fault: Any) -> None:
+        if self.off:
+            return
         sim = self._sim
         if isinstance(fault, f.ClockSkew):
             self.land(index, fault, "clock")

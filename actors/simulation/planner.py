@@ -35,6 +35,19 @@ class Profile:
             store_operations=report.store_operations,
         )
 
+    def merged(self, other: Profile) -> Profile:
+        """Return what either of two runs did: the larger of each number."""
+        return Profile(
+            handled={
+                label: max(self.handled.get(label, 0), other.handled.get(label, 0))
+                for label in (*self.handled, *other.handled)
+            },
+            time_s=max(self.time_s, other.time_s),
+            choices=max(self.choices, other.choices),
+            steps=max(self.steps, other.steps),
+            store_operations=max(self.store_operations, other.store_operations),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Faults:

@@ -17,6 +17,9 @@ from .schedule import Schedule
 from .shrink import Shrinker
 from .simulation import Check, Scenario, simulate_once
 
+SAMPLES = 4
+"""Runs without faults from which a search learns what a scenario does; one may be untypical."""
+
 Mode = Literal["random", "pct", "mixed"]
 
 
@@ -103,19 +106,24 @@ class Search:
             **{**self.options, **options},
         )
 
-    def profile(self, seed: int = 0) -> tuple[Profile, Report]:
-        """Run once without faults, in the order of *seed*, and return what it did."""
-        report = self.run_one(FaultPlan(), seed)
-        return Profile.of(report), report
+    def profile(self, seed: int = 0, *, samples: int = SAMPLES) -> tuple[Profile, list[Report]]:
+        """Make *samples* runs without faults, from *seed* on, and return what they did together."""
+        reports = [self.run_one(FaultPlan(), seed + number) for number in range(samples)]
+        profile = Profile.of(reports[0])
+        for report in reports[1:]:
+            profile = profile.merged(Profile.of(report))
+        return profile, reports
 
     def reports(self, runs: int, *, seed: int = 0) -> Iterator[tuple[str, Report]]:
         """Yield *runs* runs, each with how its order was chosen; seeds count up from *seed*."""
         yield "plain order", self.run_one(self._fixed(), seed, schedule=Schedule())
-        if runs <= 1:
+        samples = min(SAMPLES, runs - 1)
+        if samples < 1:
             return
-        profile, first = self.profile(seed)
-        yield "random order", first
-        for number in range(seed + 1, seed + runs - 1):
+        profile, first = self.profile(seed, samples=samples)
+        for report in first:
+            yield "random order", report
+        for number in range(seed + samples, seed + runs - 1):
             plan = self.plan_for(number, profile)
             if self.mode == "pct" or (self.mode == "mixed" and number % 4 == 0):
                 chooser = PctChooser(number, depth=self.depth, steps=max(profile.choices, 1))

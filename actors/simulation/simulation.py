@@ -292,16 +292,21 @@ class Simulation:
         loop.limit_s = float("inf")
         loop.revive()
         loop.set_exception_handler(_say_nothing)
+        self.trace.pause()
+        self.injector.off = True
         try:
             cancel_leftovers(loop)
             self._kill_survivors()
             loop.run_until_complete(loop.shutdown_asyncgens())
         except Exception as error:
             # It has failed already and says why; what it swallows or raises now adds nothing.
+            self.trace.resume()
             self.trace.add("note", "run", "", f"cleaning up failed: {type(error).__name__}")
             for task in asyncio.all_tasks(loop):
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
         finally:
+            self.injector.off = False
+            self.trace.resume()
             loop.close()
             self._system = None
 

@@ -48,13 +48,21 @@ class Trace:
         self._events: list[tuple[float, str, str, str, str]] = []
         self._seen = 0
         #: Adds a finished tuple without a look at the clock; for whoever has it already.
-        self.add_event = self._events.append
+        self.add_event: Callable[[tuple[float, str, str, str, str]], None] = self._events.append
 
     def add(self, kind: str, who: str, whom: str = "", what: str = "") -> None:
         """Add an event that happens now."""
         self.add_event((self._clock(), kind, who, whom, what))
         if len(self._events) - self._seen > self._CHUNK:
             self.compact()
+
+    def pause(self) -> None:
+        """Take nothing more, until `resume`."""
+        self.add_event = _nowhere
+
+    def resume(self) -> None:
+        """Take events again."""
+        self.add_event = self._events.append
 
     def compact(self) -> None:
         """Hash what is new, and forget what is older than what was to be kept."""
@@ -86,3 +94,7 @@ class Trace:
     def text(self) -> str:
         """Return the events, one a line."""
         return "\n".join(map(str, self))
+
+
+def _nowhere(event: tuple[float, str, str, str, str], /) -> None:
+    """Take an event that nobody wants to see."""

@@ -6,7 +6,14 @@ import asyncio
 from typing import Any
 
 from agenticaiframework.actors import Actor
-from agenticaiframework.actors.simulation import Simulation, simulate_once
+from agenticaiframework.actors.simulation import (
+    FailStore,
+    FaultPlan,
+    Simulation,
+    simulate_once,
+)
+from agenticaiframework.patterns.engine import EngineConfig, EventKind, OrchestrationEngine
+from agenticaiframework.patterns.engine.store.simulated import simulated_store
 
 
 class SlowToLeave(Actor):
@@ -59,3 +66,42 @@ def test_a_told_message_whose_handling_is_cut_off_becomes_a_dead_letter() -> Non
         return [(letter.message, letter.reason) for letter in sim.system.dead_letters]
 
     assert simulate_once(scenario).value == [("work 0", "killed"), ("work 1", "enough")]
+
+
+def test_a_run_whose_store_refused_a_step_is_given_nothing_more_to_write() -> None:
+    flow = {
+        "name": "flow",
+        "steps": [
+            {"id": "first", "agent": "work", "input": {}},
+            {"id": "left", "agent": "work", "depends_on": ["first"], "input": {}},
+            {"id": "right", "agent": "work", "depends_on": ["first"], "input": {}},
+        ],
+    }
+
+    async def scenario(sim: Simulation) -> None:
+        async def work(payload: Any) -> dict[str, Any]:
+            await asyncio.sleep(1)
+            return {}
+
+        store = simulated_store(sim)
+        engine = OrchestrationEngine(
+            EngineConfig(state_store=store, persist_state=True, wall_clock=sim.time)
+        )
+        engine.register_agent("work", work)
+        async with engine:
+            await sim.attempt(engine.execute(workflow=flow, input_data={}))
+            await asyncio.sleep(5)
+            for row in (await store.list_runs()).rows:
+                entries = await store.read_journal(row.run_id)
+                done = {entry.step for entry in entries if entry.kind == EventKind.STEP_COMPLETED}
+                sim.expect(
+                    row.state != "completed" or len(done) == 3,
+                    "completed means every step is",
+                    f"only {sorted(done)}",
+                )
+
+    for at_operation in range(1, 7):
+        plan = FaultPlan.of(FailStore(operation="append", at_operation=at_operation))
+        for seed in range(15):
+            report = simulate_once(scenario, plan=plan, seed=seed)
+            assert not report.failed, report.narrative()

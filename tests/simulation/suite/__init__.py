@@ -2,6 +2,7 @@
 
 from agenticaiframework.actors.simulation import (
     ACTOR_FAULTS,
+    STORE_FAULTS,
     BlockLoop,
     Crash,
     FailStart,
@@ -14,6 +15,7 @@ from agenticaiframework.actors.simulation import (
     LoseNode,
     Partition,
     Slow,
+    StopMachine,
     SwallowCancel,
 )
 
@@ -22,6 +24,7 @@ from .entry import Entry
 from .messages import bounded_mailboxes, messages, stashing, timers, told_messages_are_accounted_for
 from .signals import signals
 from .supervision import kept_messages, rules_of_trees, trees
+from .workflows import workflows
 
 _THAT_END = Faults(
     kinds=tuple(k for k in ACTOR_FAULTS if k not in (Hang, Partition, Garbage, FillMailbox))
@@ -30,6 +33,11 @@ _THAT_END = Faults(
 
 _ON_TREES = Faults(kinds=(Crash, Kill, Slow, SwallowCancel, BlockLoop, FailStart, LoseNode))
 _ON_AGENTS = Faults(kinds=(Crash, Kill, Slow, SwallowCancel, BlockLoop, LateAnswer), actor="agent*")
+
+_ON_ENGINES = Faults(
+    kinds=(*STORE_FAULTS, StopMachine, StopMachine, Crash, Kill, Slow, BlockLoop),
+    actor="Worker*",
+)
 
 SUITE: tuple[Entry, ...] = (
     Entry(signals, _THAT_END, {"limit_s": 100_000}, weight=3),
@@ -40,6 +48,7 @@ SUITE: tuple[Entry, ...] = (
     Entry(timers),
     Entry(trees, _ON_TREES, {"limit_s": 100_000}, (rules_of_trees,), weight=4),
     Entry(kept_messages, _ON_AGENTS, {"limit_s": 100_000}, weight=2),
+    Entry(workflows, _ON_ENGINES, {"limit_s": 100_000}, weight=2),
 )
 """Every property, in the order of the layers."""
 
