@@ -131,8 +131,11 @@ def state_of(actor: Any) -> dict[str, Any]:
     for base in type(actor).__mro__:
         if base is Actor:
             break
-        for name in base.__dict__.get("__slots__", ()):
-            if name != "__dict__" and hasattr(actor, name):
+        slots = base.__dict__.get("__slots__", ())
+        for slot in (slots,) if isinstance(slots, str) else slots:
+            private = slot.startswith("__") and not slot.endswith("__")
+            name = f"_{base.__name__.lstrip('_')}{slot}" if private else slot
+            if name not in ("__dict__", "__weakref__") and hasattr(actor, name):
                 state[name] = getattr(actor, name)
     return state
 

@@ -136,16 +136,26 @@ class Turned(Child):
 class Slotted(Actor):
     """Keeps its state in slots."""
 
-    __slots__ = ("total",)
+    __slots__ = ("__private", "total")
     dispatcher = "process"
 
     def __init__(self) -> None:
         super().__init__()
         self.total = 0
+        self.__private = 0
 
     def on_receive(self, message: Any) -> Any:
         self.total += message
-        return self.total
+        self.__private += 1
+        return self.total, self.__private
+
+
+class OneSlot(Slotted):
+    __slots__ = "only"
+
+    def on_receive(self, message: Any) -> Any:
+        self.only = getattr(self, "only", 0) + message
+        return self.only
 
 
 def square(payload: int) -> tuple[int, int]:

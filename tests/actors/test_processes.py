@@ -16,7 +16,7 @@ from typing import Any
 
 import child_work
 import pytest
-from child_work import Child, Slotted, Turned, Unpicklable
+from child_work import Child, OneSlot, Slotted, Turned, Unpicklable
 from puppets import Puppet, do, ended, seen, until
 
 from agenticaiframework.actors import (
@@ -95,7 +95,9 @@ def test_an_actor_keeps_its_state_from_message_to_message(in_system: Run) -> Non
         assert actor is not None
         assert (actor.count, actor.log) == (5, ["a", "b"])
         slotted = system.start(Slotted)
-        assert [await slotted.request(n) for n in (1, 2)] == [1, 3]
+        assert [await slotted.request(n) for n in (1, 2)] == [(1, 1), (3, 2)]
+        one_slot = system.start(OneSlot)
+        assert [await one_slot.request(n) for n in (1, 2)] == [1, 3]
 
     in_system(main, processes=2)
 
