@@ -21,17 +21,18 @@ if TYPE_CHECKING:
 class Watched:
     """One actor as the observer sees it: an incarnation of a label."""
 
-    __slots__ = ("address", "alive", "armed", "label", "ledger", "number", "parent_pid", "ref")
+    __slots__ = ("address", "alive", "armed", "label", "ledger", "number", "place", "ref")
 
-    def __init__(self, label: str, parent_pid: int, ref: Any, number: int) -> None:
+    def __init__(self, label: str, ref: Any, number: int) -> None:
         self.label = label
-        self.parent_pid = parent_pid
         self.ref = ref
         self.number = number
         self.ledger = Ledger()
         self.armed: list[Armed] | None = None
         #: Where what it leaves unhandled goes, if it has such a place.
         self.address: Any = None
+        #: What it must be the only live incarnation of.
+        self.place: tuple[int, Any] | None = None
         self.alive = True
 
 
@@ -42,7 +43,7 @@ class SimObserver:
         self._sim = sim
         self._watched: dict[int, Watched] = {}
         self._numbers: dict[str, int] = {}
-        self._live_by_place: dict[tuple[int, str], int] = {}
+        self._live_by_place: dict[tuple[int, Any], int] = {}
         self._armed: dict[str, list[Armed] | None] = {}
         #: Label -> what its incarnations left unhandled.
         self.left: dict[str, Ledger] = {}
@@ -94,24 +95,22 @@ class SimObserver:
         label = sim.labels.add(ref)
         above = sim.labels.of(parent)
         number = self._numbers[label] = self._numbers.get(label, 0) + 1
-        watched = self._watched[ref.pid] = Watched(label, getattr(parent, "pid", 0), ref, number)
+        watched = self._watched[ref.pid] = Watched(label, ref, number)
         sim.trace.add("spawn", label, above, f"incarnation {number}" if number > 1 else "")
-        if ref.name is not None:
-            # Of one life of the parent: a killed supervisor's subtree dies by itself, and may take
-            # longer than its parent needs to put another in its place (so does OTP's).
-            place = (getattr(parent, "pid", 0), label)
+        actor = ref._actor
+        if actor._ext is not None:
+            watched.address = actor._ext.mailbox_to
+        watched.place = place = _place_of(ref, parent, watched.address)
+        if place is not None:
             alive = self._live_by_place[place] = self._live_by_place.get(place, 0) + 1
             if alive > 1:
                 self.violation(
-                    "one live incarnation", f"{alive} of {label} under {above or 'none'}"
+                    "one live incarnation", f"{alive} of {label} under {above or 'no parent'}"
                 )
         injector = sim.injector
         if label not in self._armed:
             self._armed[label] = injector.armed_for(label)
         watched.armed = self._armed[label]
-        actor = ref._actor
-        if actor._ext is not None:
-            watched.address = actor._ext.mailbox_to
         injector.at_start(actor, label)
         policy: Mailbox = actor.mailbox
         if policy.capacity is None:
@@ -180,8 +179,8 @@ class SimObserver:
         if watched is None:
             return
         watched.alive = False
-        if ref.name is not None:
-            self._live_by_place[(watched.parent_pid, watched.label)] -= 1
+        if watched.place is not None:
+            self._live_by_place[watched.place] -= 1
         why = describe(reason, names=sim.labels.or_none)
         sim.trace.add("end", watched.label, "", sim.labels.scrub(why))
         if watched.ledger.entries:
@@ -235,6 +234,19 @@ class SimObserver:
     def open_asks(self) -> list[Any]:
         """Return the requests that have no end yet."""
         return [ask for ask in self._asks if _is_open(ask)]
+
+
+def _place_of(ref: Any, parent: Any, address: Any) -> tuple[int, Any] | None:
+    """Return what *ref* is one incarnation of; None if it stands for itself alone.
+
+    That is its address; else its name under one life of its parent: a killed supervisor's subtree
+    dies by itself, and may take longer than its parent needs to put another in its place.
+    """
+    if address is not None:
+        return 0, address
+    if parent is not None and ref.name is not None:
+        return parent.pid, ref.name
+    return None
 
 
 def _is_open(ask: Any) -> bool:

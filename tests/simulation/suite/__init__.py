@@ -22,6 +22,7 @@ from agenticaiframework.actors.simulation import (
 from .ends import ends
 from .entry import Entry
 from .messages import bounded_mailboxes, messages, stashing, timers, told_messages_are_accounted_for
+from .patterns import patterns
 from .signals import signals
 from .supervision import kept_messages, rules_of_trees, trees
 from .workflows import workflows
@@ -39,6 +40,10 @@ _ON_ENGINES = Faults(
     actor="Worker*",
 )
 
+_ON_PATTERNS = Faults(
+    kinds=(Crash, Kill, Hang, Slow, LateAnswer, SwallowCancel, BlockLoop), actor="agent-*"
+)
+
 SUITE: tuple[Entry, ...] = (
     Entry(signals, _THAT_END, {"limit_s": 100_000}, weight=3),
     Entry(messages, checks=(told_messages_are_accounted_for,), weight=3),
@@ -48,6 +53,7 @@ SUITE: tuple[Entry, ...] = (
     Entry(timers),
     Entry(trees, _ON_TREES, {"limit_s": 100_000}, (rules_of_trees,), weight=4),
     Entry(kept_messages, _ON_AGENTS, {"limit_s": 100_000}, weight=2),
+    Entry(patterns, _ON_PATTERNS, {"limit_s": 100_000}, weight=2),
     Entry(workflows, _ON_ENGINES, {"limit_s": 100_000}, weight=2),
 )
 """Every property, in the order of the layers."""
