@@ -109,9 +109,8 @@ class LimiterActor(GuardActor[Rate]):
             self._timer = None
             self._pump()
         elif isinstance(message, Pause):
-            # Those that wait already wait for this too.
+            # Those that wait already wait for this too: before each one passes, it is looked again.
             self._paused_until = max(self._paused_until, self.system.clock() + message.delay_s)
-            self._again()
         elif isinstance(message, Acquire):
             self._acquire(message)
         return None

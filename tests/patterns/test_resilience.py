@@ -227,6 +227,27 @@ def test_an_error_with_retry_after_holds_everybody_back(cast: Any, sim: Any) -> 
     sim(main)
 
 
+def test_those_that_wait_in_line_are_held_back_too(cast: Any, sim: Any) -> None:
+    class TooMany(Exception):
+        retry_after_s = 50.0
+
+    async def main(system: ActorSystem) -> None:
+        calls: list[float] = []
+
+        async def provider(payload: Any) -> str:
+            calls.append(system.clock())
+            if len(calls) == 1:
+                await asyncio.sleep(1)
+                raise TooMany("429")
+            return "ok"
+
+        limited = RateLimiter("r", provider, rate=1, per_s=10, burst=1)
+        await asyncio.gather(*(limited.run(n) for n in range(3)))
+        assert calls == pytest.approx([0, 51, 61])
+
+    sim(main)
+
+
 def test_a_call_that_may_not_wait_so_long_fails_at_once(cast: Any, sim: Any) -> None:
     async def main(system: ActorSystem) -> None:
         cast.echoes("a")
