@@ -199,12 +199,15 @@ class EngineCore(Actor):
         """The timer of the next look for attempts that take too long."""
         default = self.default_timeout_s
         swept = default is not None and default >= 10 * SWEEP_S
-        self._swept_timeout_s = default if swept else None
+        self.swept_timeout_s = default if swept else None
+        self.sweeping = False
         self.precise_timeout_s = None if swept else default
         """The default time limit, where it is so short that each attempt gets a timer."""
         self.tracer: Tracer | None = None
         if self.config.enable_tracing:
             self.tracer = setup.make_tracer(self.now, system.random)
+        self.quick = self.tracer is None and self._limits is None
+        """Whether nothing here wants to know of each attempt."""
         cores: dict[Setup, EngineCore] = system.data.setdefault(EngineCore, {})
         cores[setup] = self
 
@@ -218,6 +221,7 @@ class EngineCore(Actor):
             self._limits = AgentLimits(limits)
         else:
             self._limits.change(limits)
+        self.quick = False
 
     def promise(self) -> Request:
         """Return a request that nobody gets as a message: whoever holds it answers it."""
@@ -686,23 +690,28 @@ class EngineCore(Actor):
         path = (run.plan.name, unit.plan.id)
         unit.scope = Scope(self.resolve, unit.context, emit, path, unit)
 
-    def limit_time(self, unit: Unit) -> None:
+    def limit_time(self, unit: Unit, now: float) -> None:
         """Let the default time limit hold for an attempt.
 
         A timer for each attempt would cost as much as the attempt's own message. The default is for
         agents that hang, and they may hang a little longer: overdue attempts are looked for once a
         second.
         """
-        limit = self._swept_timeout_s
-        if limit is not None:
-            unit.deadline = self._clock() + limit
-            if self._sweep is None:
-                self._sweep = self.home.call_later(SWEEP_S, self._look_for_overdue)
+        if self.swept_timeout_s is not None:
+            unit.deadline = now + self.swept_timeout_s
+            if not self.sweeping:
+                self.sweep()
+
+    def sweep(self) -> None:
+        """Look for overdue attempts soon, and again while there are any that may become so."""
+        self.sweeping = True
+        self._sweep = self.home.call_later(SWEEP_S, self._look_for_overdue)
 
     def _look_for_overdue(self) -> None:
         self._sweep = None
-        now = self._clock()
-        limit = self._swept_timeout_s or 0.0
+        self.sweeping = False
+        now = self.now()
+        limit = self.swept_timeout_s or 0.0
         waiting = False
         for run in list(self._coordinators.values()):
             for unit in list(run.asked):
@@ -710,8 +719,8 @@ class EngineCore(Actor):
                     waiting = True
                     if unit.deadline <= now:
                         unit.expire(limit)
-        if waiting and self._sweep is None:
-            self._sweep = self.home.call_later(SWEEP_S, self._look_for_overdue)
+        if waiting and not self.sweeping:
+            self.sweep()
 
     def _emitter(self, run: Run, unit: Unit) -> Callable[[Any], None]:
         def emit(event: Any) -> None:
@@ -747,11 +756,6 @@ class EngineCore(Actor):
             following = limits.leave(self._limited(unit), unit)
             if following is not None:
                 self._give_turn(following)
-
-    @property
-    def busy_with_limits(self) -> bool:
-        """Whether any agent has a limit."""
-        return self._limits is not None
 
     def _limited(self, unit: Unit) -> str:
         return self.setup.directory.agent_name(unit.target)

@@ -46,6 +46,7 @@ class StepPlan:
         "output_key",
         "output_model",
         "plain",
+        "quick",
         "timeout_s",
         "until",
         "when",
@@ -86,6 +87,9 @@ class StepPlan:
             and not self.delay_s
         )
         """Whether the step is asked once, unconditionally and at once."""
+        self.quick = self.kind == ASK and not self.checked and step.input_model is None
+        self.quick = self.quick and self.for_each is None and not self.iterates
+        """Whether nothing is to be looked at before and after it is asked."""
 
     def __repr__(self) -> str:
         return f"<StepPlan {self.index} {self.id!r}>"

@@ -163,7 +163,7 @@ def fits(found: str, wanted: str) -> bool:
     return found == wanted or "any" in (found, wanted) or (found, wanted) == ("integer", "number")
 
 
-_PLAIN: Final = frozenset({dict, list, str, int, float, bool, type(None)})
+PLAIN: Final = frozenset({dict, list, str, int, float, bool, type(None)})
 """The classes of most outputs, told at the price of one look-up."""
 
 
@@ -173,7 +173,7 @@ def plain(value: Any) -> Any:
     What an agent returns reads the same in the run that got it and in the one that found it in the
     journal after a crash.
     """
-    if value.__class__ in _PLAIN:
+    if value.__class__ in PLAIN:
         return value
     if isinstance(value, BaseModel):
         return value.model_dump()

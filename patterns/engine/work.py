@@ -42,6 +42,8 @@ class Unit:
     iteration = 1
     via = "agent"
     undo = False
+    quick = False
+    """Whether its step takes the short way."""
     value: Any = UNSET
     error: BaseException | None = None
     worker: ActorRef[Any] | None = None
