@@ -20,7 +20,7 @@ from .face_errors import (
     WaitTimeout,
 )
 from .flags import SupervisorFlags
-from .kinds import AutoShutdown, RestartType, SupervisionStrategy
+from .kinds import AutoShutdown, ChildType, RestartType, SupervisionStrategy
 from .messages import AddChild, RemoveChild
 from .requests import RestartChild, TerminateChild
 from .restart_policy import RestartPolicy
@@ -153,14 +153,19 @@ class AgentSupervisor(SupervisorBlueprint):
         target = target_of(name, child)
         policy = restart_policy or self.restart_policy
         own = restart_policy
+        child_type = child_type_of(target)
+        limit_s = start_timeout_s
+        if limit_s is None and child_type is ChildType.WORKER:
+            # A supervisor's start takes what its children's take, and these have limits.
+            limit_s = self.start_timeout_s
         spec = ChildSpec(
             id=name,
             start=target,
             restart=policy.type if restart is None else restart,  # type: ignore[arg-type]
             shutdown_ms=shutdown_ms,
-            type=child_type_of(target),
+            type=child_type,
             significant=significant,
-            start_timeout_s=self.start_timeout_s if start_timeout_s is None else start_timeout_s,
+            start_timeout_s=limit_s,
             budget=None if own is None else Budget(own.max_restarts, own.within_seconds),
             backoff=policy.backoff,
         )

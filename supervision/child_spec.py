@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
+import pykka
+
 from agenticaiframework.actors import ActorRef
 
 from .backoff import NO_BACKOFF, Backoff
@@ -104,7 +106,7 @@ class ChildSpec:
     def _is_plain(self) -> bool:
         """Tell at a glance whether nothing needs a check: a tree may have 100,000 of these."""
         return (
-            isinstance(self.start, type)
+            _is_actor_class(self.start)
             and self.restart.__class__ is RestartType
             and self.type.__class__ is ChildType
             and self.shutdown_ms is None
@@ -190,11 +192,16 @@ def _problem(given: Mapping[str, Any], auto_shutdown: AutoShutdown | None) -> Sp
     return None
 
 
-def _starts_something(start: object) -> bool:
-    if isinstance(start, tuple):
-        parts = cast("tuple[object, ...]", start)
-        return bool(parts) and isinstance(parts[0], type)
+def _starts_something(start: Any) -> bool:
+    if start.__class__ is tuple:
+        return bool(start) and _is_actor_class(start[0])
+    if isinstance(start, type):
+        return _is_actor_class(start)
     return callable(start) or hasattr(start, "start_under")
+
+
+def _is_actor_class(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, pykka.Actor)
 
 
 def _is_shutdown(value: object) -> bool:

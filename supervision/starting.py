@@ -47,7 +47,7 @@ async def start_process(supervisor: Supervisor, child: Child) -> StartError | No
     if started.__class__ is Started:
         child.info = started.info
         started = started.ref
-    elif not isinstance(started, pykka.ActorRef):
+    elif not _is_ref(started):
         return started if isinstance(started, StartError) else StartError(BadStartReturn(started))
     supervisor.process_started(child, cast("ActorRef[Any]", started))
     return None
@@ -71,10 +71,14 @@ async def _call(supervisor: Supervisor, child: Child) -> Any:
                 return StartError(START_TIMEOUT)
             raise
     ref: Any = started.ref if isinstance(started, Started) else started
-    if isinstance(ref, pykka.ActorRef):
-        # A process that its start function has forgotten to link would die unnoticed.
+    if _is_ref(ref):
+        # One that its start function has forgotten to link would die unnoticed.
         supervisor.link(ref)
     return started
+
+
+def _is_ref(value: object) -> bool:
+    return isinstance(value, pykka.ActorRef)
 
 
 async def _orphan_ended(supervisor: Supervisor, ref: ActorRef[Any] | None) -> None:

@@ -1099,6 +1099,23 @@ def test_an_agent_supervisor_may_stand_under_a_plain_supervisor(in_sim: Run) -> 
     in_sim(main)
 
 
+def test_a_child_supervisor_may_take_as_long_to_start_as_its_children_together(
+    in_sim: Run,
+) -> None:
+    async def slow() -> None:
+        await asyncio.sleep(20)
+
+    async def main(system: ActorSystem) -> None:
+        root, below = AgentSupervisor("root"), AgentSupervisor("below")
+        for name in "abc":
+            below.add_child(name, agent(name, on_start=slow))
+        root.add_supervisor("below", below)
+        await root.start()
+        assert system.clock() == pytest.approx(60)
+
+    in_sim(main)
+
+
 def test_a_killed_root_leaves_nobody_waiting_for_ever(in_sim: Run) -> None:
     async def main(system: ActorSystem) -> None:
         supervisor = pool("a")

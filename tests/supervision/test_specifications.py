@@ -132,6 +132,12 @@ def test_a_significant_child_is_checked_against_the_supervisor_it_is_given_to() 
     assert isinstance(check_child_spec(spec, AutoShutdown.NEVER), SpecError)
 
 
+@pytest.mark.parametrize("start", [int, (), (int, 1), (5,), None, "mfa"])
+def test_what_starts_nothing_is_refused(start: Any) -> None:
+    with pytest.raises(InvalidChildSpec, match="starts nothing"):
+        ChildSpec("a", start)
+
+
 @pytest.mark.parametrize("shutdown", [0, 1, "infinity", "brutal_kill"])
 def test_shutdown_times_that_otp_takes(shutdown: Any) -> None:
     assert ChildSpec("a", Worker, shutdown_ms=shutdown).shutdown_ms == shutdown
