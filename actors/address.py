@@ -14,6 +14,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from .errors import ActorDied, MailboxFull
+from .reasons import SHUTDOWN
 from .request import Request, new_request
 
 if TYPE_CHECKING:
@@ -145,7 +146,10 @@ class Address:
     def _keep(self, item: Any) -> None:
         if self.capacity is not None and len(self._kept) >= self.capacity:
             raise MailboxFull(self, self.capacity)
+        if not self.system.running:
+            raise ActorDied(self, SHUTDOWN)
         self._kept.append(item)
+        self.system._keeping[self] = None
         if self.wanted is not None:
             self.wanted()
 
@@ -162,10 +166,12 @@ class Address:
         for item in kept:
             if isinstance(item, Request) and not item.asker_waiting:
                 continue
-            if actor is None:
-                self._kept.append(item)
+            if actor is None or not ref.is_alive():
+                self._kept.append(item)  # it has ended before it was bound: for the next, then
             else:
                 actor._put(item)
+        if not self._kept:
+            self.system._keeping.pop(self, None)
 
     def release(self, *, kept: bool = True) -> None:
         """There is no incarnation for now; what was kept stays, or is lost with ``kept=False``."""
@@ -185,6 +191,7 @@ class Address:
     def drop(self, reason: Any) -> None:
         """Lose what is kept, as dead letters and failed requests that give *reason*."""
         kept, self._kept = self._kept, deque()
+        self.system._keeping.pop(self, None)
         for item in kept:
             self._lose(item, reason)
 
@@ -201,6 +208,8 @@ class Address:
         """
         items = list(items)
         reason = self._closed
+        if not self.system.running:
+            reason = SHUTDOWN
         if never_started is not None and not self.owned:
             reason = never_started
             items += self._kept
@@ -210,6 +219,8 @@ class Address:
                 self._lose(item, reason)
             return
         self._kept.extendleft(reversed(items))
+        if self._kept:
+            self.system._keeping[self] = None
 
     def _ended(self) -> None:
         """An incarnation is gone, and everybody who is to know has been told: start the next."""

@@ -59,4 +59,7 @@ class DeadLetters:
             describe_reason(reason),
         )
         for fn in list(self._subscribers):
-            fn(letter)
+            try:
+                fn(letter)
+            except Exception as error:
+                self._log.opt(exception=error).error("A subscriber failed on a dead letter")

@@ -29,6 +29,7 @@ from pykka.messages import _ActorStop
 from . import links
 from .errors import ActorDied, ActorExit, HandlerCancelled, Ignore, MailboxFull, StartFailed
 from .mailbox import CLOSED
+from .messages import ActorEnded
 from .phase import (
     DEAD,
     DOOMED,
@@ -566,8 +567,13 @@ def finish(scheduler: Scheduler, actor: Actor) -> None:
     if scheduler.observer is not None:
         scheduler.observer.on_end(ref, reason)
     if system._end_hooks:
-        for hook in system._end_hooks:
-            hook(ref, reason)
+        for hook in list(system._end_hooks):
+            try:
+                hook(ref, reason)
+            except Exception as caught:
+                system.log.opt(exception=caught).error("A hook failed on the end of {}", ref.label)
+    if system.events.active:
+        system.events.publish(ActorEnded(ref, reason))
     links.announce_end(actor, ref, reason, ext)
     ref._mailbox = CLOSED
     ref._coro = ref._driver = ref._task = ref._behavior = ref._message = ref._context = None

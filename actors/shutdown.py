@@ -71,6 +71,8 @@ async def shut_down(system: ActorSystem, timeout_s: float) -> StopReport:
         ref.kill()  # its last hook does not end either: that is left behind
     await asyncio.sleep(0)
 
+    for address in list(system._keeping):
+        address.drop(SHUTDOWN)
     abandoned = [f"{z.actor_ref.label}: swallows its cancellation" for z in system._zombies]
     for zombie in list(system._zombies):
         zombie._timer.cancel()

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from .actor import Actor
+    from .address import Address
     from .inspection import ActorInfo
     from .ref import ActorRef
 
@@ -148,6 +149,8 @@ class ActorSystem:
         self._ending: dict[ActorRef[Any], None] = {}
         """Actors that are no longer alive, and whose `on_stop` or `on_failure` still runs."""
         self._zombies: dict[Any, None] = {}
+        self._keeping: dict[Address, None] = {}
+        """Addresses at which messages wait for the next incarnation."""
         self._pool: JobRunner | None = None
         self._process_pool: JobRunner | None = None
         self._pools: list[JobRunner] = []
