@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from . import faults as f
 from .injector import matches
@@ -128,8 +129,12 @@ def _times(rng: random.Random) -> int:
     return 1 if rng.randrange(4) else rng.randint(2, 5)
 
 
-def _operation(rng: random.Random, profile: Profile) -> int:
-    return 1 + rng.randrange(max(profile.store_operations, 1))
+def _operation(rng: random.Random, profile: Profile) -> dict[str, Any]:
+    """Return which operation of a store is hit: half the time a write of what happened."""
+    count = max(profile.store_operations, 1)
+    if rng.randrange(2):
+        return {"operation": "append", "at_operation": 1 + rng.randrange(max(count // 2, 1))}
+    return {"at_operation": 1 + rng.randrange(count)}
 
 
 _MAKE: dict[type, Maker] = {
@@ -185,16 +190,16 @@ _MAKE: dict[type, Maker] = {
         at_step=1 + rng.randrange(max(profile.steps, 1))
     ),
     f.FailStore: lambda rng, profile, labels: f.FailStore(
-        at_operation=_operation(rng, profile), times=_times(rng)
+        **_operation(rng, profile), times=_times(rng)
     ),
     f.SlowStore: lambda rng, profile, labels: f.SlowStore(
-        at_operation=_operation(rng, profile), delay_s=_delay(rng)
+        **_operation(rng, profile), delay_s=_delay(rng)
     ),
     f.FillDisk: lambda rng, profile, labels: f.FillDisk(
-        at_operation=_operation(rng, profile), times=_times(rng)
+        **_operation(rng, profile), times=_times(rng)
     ),
-    f.TornWrite: lambda rng, profile, labels: f.TornWrite(at_operation=_operation(rng, profile)),
-    f.PowerCut: lambda rng, profile, labels: f.PowerCut(at_operation=_operation(rng, profile)),
+    f.TornWrite: lambda rng, profile, labels: f.TornWrite(**_operation(rng, profile)),
+    f.PowerCut: lambda rng, profile, labels: f.PowerCut(**_operation(rng, profile)),
 }
 
 

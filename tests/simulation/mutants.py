@@ -24,6 +24,12 @@ from .mutations import MUTATIONS, Mutation
 ROOT = Path(__file__).resolve().parents[2]
 LAYERS = ("actors", "supervision", "patterns")
 TIMEOUT_S = 900.0
+OF_LAYER = (
+    ("patterns/engine/", ("workflows",)),
+    ("patterns/", ("patterns", "workflows")),
+    ("supervision/", ("trees", "kept_messages")),
+)
+"""Where a planted bug stands, and the properties that can see it; elsewhere, all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +74,15 @@ def judge(mutation: Mutation, runs: int) -> Verdict:
         plant(mutation, folder / "agenticaiframework")
         try:
             done = subprocess.run(
-                [sys.executable, "-m", "tests.simulation.mutants", "--hunt", str(runs)],
+                [
+                    sys.executable,
+                    "-m",
+                    "tests.simulation.mutants",
+                    "--hunt",
+                    str(runs),
+                    "--file",
+                    mutation.file,
+                ],
                 cwd=folder,
                 env={**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"},
                 capture_output=True,
@@ -86,15 +100,20 @@ def judge(mutation: Mutation, runs: int) -> Verdict:
     return Verdict(mutation, found["by"], found["how"], found["schedules"], took_s)
 
 
-def hunt(runs: int) -> dict[str, object]:
-    """Search every property, a few schedules each in turn, until one is violated."""
+def hunt(runs: int, file: str) -> dict[str, object]:
+    """Search the properties, a few schedules each in turn, until one is violated.
+
+    Of a bug in an upper layer, those of that layer: the lower ones cannot see it.
+    """
     from .suite import SUITE
 
+    names = next((names for start, names in OF_LAYER if file.startswith(start)), None)
+    entries = [entry for entry in SUITE if names is None or entry.name in names]
     schedules = 0
     share = 50
     seed = 0
     while schedules < runs:
-        for entry in SUITE:
+        for entry in entries:
             result = entry.search().run(share, seed=seed, shrink=False)
             schedules += result.runs
             if result.failure is not None:
@@ -115,10 +134,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--json", type=Path, default=None, help="write the table there as JSON")
     parser.add_argument("--hunt", type=int, default=None, help=argparse.SUPPRESS)
+    parser.add_argument("--file", default="", help=argparse.SUPPRESS)
     parser.add_argument("names", nargs="*", help="parts of the names of the bugs to plant")
     given = parser.parse_args(arguments)
     if given.hunt is not None:
-        print(json.dumps(hunt(given.hunt)))
+        print(json.dumps(hunt(given.hunt, given.file)))
         return 0
     chosen = [m for m in MUTATIONS if not given.names or any(n in m.name for n in given.names)]
     verdicts: list[Verdict] = []

@@ -34,6 +34,12 @@ INTENSITY = "supervision/intensity.py"
 SUPERVISOR = "supervision/supervisor.py"
 KEYED = "supervision/keyed_children.py"
 STOPPING = "supervision/stopping.py"
+SEQUENTIAL = "patterns/sequential.py"
+PARALLEL = "patterns/parallel.py"
+CORE = "patterns/engine/core.py"
+RUN = "patterns/engine/run.py"
+JOBS = "patterns/engine/store/jobs.py"
+MEMORY = "patterns/engine/store/memory.py"
 
 MUTATIONS: tuple[Mutation, ...] = (
     # -- links, monitors, exits ------------------------------------------------------------------
@@ -345,6 +351,49 @@ MUTATIONS: tuple[Mutation, ...] = (
         "a supervisor that is stopped leaves its children", SUPERVISOR,
         "        if self.exit_reason != KILLED:\n            await self.children.stop_all()\n",
         "",
+    ),
+    # -- patterns ------------------------------------------------------------------------------------
+    Mutation(
+        "a step's output goes nowhere", SEQUENTIAL,
+        "                previous = output\n",
+        "                previous = payload\n",
+    ),
+    Mutation(
+        "a branch's result is dropped", PARALLEL,
+        "result = {w.name: a for w, a in zip(works, answers, strict=True)}",
+        "result = {w.name: a for w, a in list(zip(works, answers, strict=True))[1:]}",
+    ),
+    # -- the engine and its store --------------------------------------------------------------------
+    Mutation(
+        "a run goes on after a refused write", CORE,
+        "        if run.refused is not None:\n            raise run.refused\n",
+        "",
+    ),
+    Mutation(
+        "what follows a failed append is written", JOBS,
+        "    if job.lease.failed_generation != job.generation:\n        return False\n",
+        "    if job.lease.failed_generation != job.generation or job.generation >= 0:\n"
+        "        return False\n",
+    ),
+    Mutation(
+        "the fence does not rise", MEMORY,
+        "        run.fence += 1\n",
+        "        run.fence -= 1\n",
+    ),
+    Mutation(
+        "a finished item is done again after a restart", RUN,
+        "        item.done = True\n",
+        "        item.done = False\n",
+    ),
+    Mutation(
+        "a finished step is done again after a restart", RUN,
+        "    run.settle(plan, COMPLETED, output, at)\n",
+        "    if at < 0:\n        run.settle(plan, COMPLETED, output, at)\n",
+    ),
+    Mutation(
+        "the journal starts its numbers anew after a restart", MEMORY,
+        "        following = run.journal[-1][0] + 1 if run.journal else 1\n",
+        "        following = len(run.journal) + 2 if run.journal else 1\n",
     ),
 )  # fmt: skip
 """Every planted bug, in the order of the layers."""

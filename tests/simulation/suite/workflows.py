@@ -34,11 +34,12 @@ class World:
 def random_flow(rng: random.Random) -> dict[str, Any]:
     """Return a workflow of a few steps; the same for the same randomness."""
     steps: list[dict[str, Any]] = []
+    fan = rng.random() < 0.4  # then all but the first step may overlap
     for number in range(rng.randint(1, 4)):
         step: dict[str, Any] = {"id": f"s{number}", "agent": "work", "input": {"n": number}}
         kind = rng.randrange(6)
-        if number and kind < 2:
-            needs = f"s{rng.randrange(number)}"
+        if number and (fan or kind < 2):
+            needs = f"s{0 if fan else rng.randrange(number)}"
             step |= {"depends_on": [needs], "input": {"n": number, "from": f"${needs}"}}
         elif kind == 2:
             step |= {"for_each": ["x", "y"], "input": {"n": number}}
