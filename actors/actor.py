@@ -45,6 +45,7 @@ class Ext:
     __slots__ = (
         "behaviors",
         "deferred",
+        "deferred_limit",
         "grace",
         "groups",
         "job",
@@ -64,6 +65,7 @@ class Ext:
     def __init__(self) -> None:
         self.behaviors: list[Any] | None = None
         self.deferred: dict[Any, None] | None = None
+        self.deferred_limit = 16
         self.grace: Any = None
         self.groups: dict[str, None] | None = None
         self.job: Any = None
@@ -465,9 +467,10 @@ class Actor(pykka.Actor):
         ext = self._own_ext()
         if ext.deferred is None:
             ext.deferred = {}
-        done = [r for r in ext.deferred if not r.asker_waiting]
-        for r in done:
-            del ext.deferred[r]
+        if len(ext.deferred) >= ext.deferred_limit:
+            # Only now and then, so that many who wait cost no more each than a few.
+            ext.deferred = {r: None for r in ext.deferred if r.asker_waiting}
+            ext.deferred_limit = max(16, 2 * len(ext.deferred))
         ext.deferred[request] = None
         self._current = None
         return request
