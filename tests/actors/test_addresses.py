@@ -168,3 +168,47 @@ def test_one_that_ended_before_it_was_bound_gets_nothing(in_sim: Run) -> None:
         assert await asked == "asked"
 
     in_sim(main)
+
+
+def test_what_was_stashed_comes_first_in_the_next_incarnation(in_sim: Run) -> None:
+    class Parent(Puppet):
+        async def on_receive(self, message: Any) -> Any:  # type: ignore[override]
+            if isinstance(message, Address):
+                ref = await self.start_link(Puppet, mailbox_to=message)
+                assert ref is not None
+                message.bind(ref)
+                return ref
+            return super().on_receive(message)
+
+    async def main(system: ActorSystem) -> None:
+        address = Address("worker", system)
+        parent = system.start(Parent, trap=True)
+        first = await parent.request(address)
+        other = system.start(Puppet)
+
+        def stash(puppet: Puppet) -> None:
+            puppet.become(lambda message: puppet.stash())
+            puppet.trap_exit = True
+            puppet.link(other)
+            puppet.send_after(1, "a timer of the first")
+
+        await do(first, stash)
+        asked = address.request("stashed and asked")
+        address.tell("stashed")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        system.suspend(first)
+        address.tell("waiting")
+        other.exit("boom")  # an Exit message for the first incarnation only
+        await ended(other)
+        first.kill()
+        await ended(first)
+        await asyncio.sleep(5)
+        second = await parent.request(address)
+        assert await asked == "stashed and asked"
+        said = await do(second, lambda puppet: puppet.seen)
+        assert said == ["stashed and asked", "stashed", "waiting"]
+        assert system.info(second).links == (parent,)
+        assert system.info(second).timers == 0
+
+    in_sim(main)

@@ -357,7 +357,9 @@ def test_a_handler_that_swallows_its_cancellation_is_replaced(in_sim: Run) -> No
     in_sim(main)
 
 
-def test_a_handler_that_blocks_its_thread_is_replaced(in_system: Run, gate: threading.Event) -> None:
+def test_a_handler_that_blocks_its_thread_is_replaced(
+    in_system: Run, gate: threading.Event
+) -> None:
     def handler(payload: Any) -> Any:
         if payload == "stuck":
             gate.wait(20)

@@ -727,3 +727,29 @@ def test_debug_mode_finds_nothing_to_complain_about(caplog: pytest.LogCaptureFix
     on_loop("debug", main)
     told = [record.message for record in caplog.records if record.name == "asyncio"]
     assert not [text for text in told if "Using selector" not in text and "took" not in text]
+
+
+def test_the_current_task_is_none_of_asyncios_own(loop_name: str) -> None:
+    async def main(system: ActorSystem) -> None:
+        async def look() -> bool:
+            await asyncio.sleep(0)
+            return asyncio.current_task() in asyncio.all_tasks()
+
+        assert await system.start(Runs).request(look) is False
+
+    on_loop(loop_name, main)
+
+
+def test_an_actors_context_begins_as_that_in_which_its_system_was_started(loop_name: str) -> None:
+    async def body() -> Any:
+        variable.set("before the system")
+        async with ActorSystem() as system:
+            variable.set("inside the system")
+
+            async def get() -> str:
+                return variable.get()
+
+            return await system.start(Runs).request(get)
+
+    with asyncio.Runner(loop_factory=LOOPS[loop_name]) as runner:
+        assert runner.run(body()) == "before the system"

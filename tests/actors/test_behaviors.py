@@ -512,3 +512,30 @@ def test_an_actor_can_be_looked_into_while_it_works(in_system: Run, dispatcher: 
         assert (dead.state, dead.exit_reason, dead.name) == ("dead", "killed", "child")
 
     in_system(main)
+
+
+def test_a_name_given_at_the_start_is_a_label_where_it_is_taken(in_sim: Run) -> None:
+    async def main(system: ActorSystem) -> None:
+        first, second = system.start(Puppet, _name="db"), system.start(Puppet, _name="db")
+        assert system.whereis("db") is first
+        assert second.label == "db"
+        second.kill()
+        await ended(second)
+        assert system.whereis("db") is first
+
+    in_sim(main)
+
+
+def test_an_urn_is_made_when_it_is_asked_for(in_sim: Run) -> None:
+    async def main(system: ActorSystem) -> None:
+        one, other = system.start(Puppet), system.start(Puppet)
+        urn = one.actor_urn
+        assert urn.startswith("urn:uuid:")
+        assert one.actor_urn == urn
+        for ref in (one, other):
+            ref.kill()
+            await ended(ref)
+        assert one.actor_urn == urn
+        assert other.actor_urn == f"urn:dead:{other.pid}"
+
+    in_sim(main)

@@ -651,3 +651,27 @@ def test_the_exit_exception_is_no_error_of_ours() -> None:
     from agenticaiframework.actors import AgenticError
 
     assert not issubclass(ActorExit, AgenticError)
+
+
+def test_signals_go_out_in_the_order_of_linking_then_downs(in_sim: Run) -> None:
+    told: list[Any] = []
+
+    class Told(Puppet):
+        def on_receive(self, message: Any) -> Any:
+            if isinstance(message, Exit | Down):
+                told.append((self.actor_ref.name, type(message).__name__))
+            return super().on_receive(message)
+
+    async def main(system: ActorSystem) -> None:
+        watcher = system.start(Told, _name="watcher")
+        linked = [system.start(Told, _name=name, trap=True) for name in "cab"]
+        one = system.start(Puppet)
+        await do(watcher, lambda puppet: puppet.monitor(one))
+        for ref in linked:
+            await do(one, lambda puppet, ref=ref: puppet.link(ref))
+        one.exit("boom")
+        await ended(one)
+        await asyncio.sleep(0)
+        assert told == [("c", "Exit"), ("a", "Exit"), ("b", "Exit"), ("watcher", "Down")]
+
+    in_sim(main)

@@ -256,3 +256,20 @@ def test_a_policy_that_makes_no_sense_is_refused_when_it_is_made(
 ) -> None:
     with pytest.raises(ValueError, match=right):
         Mailbox(**wrong)
+
+
+@pytest.mark.parametrize("overflow", ["fail", "drop_newest", "drop_oldest"])
+def test_send_is_done_or_refused_at_once_by_policies_that_do_not_wait(
+    in_sim: Run, overflow: Any
+) -> None:
+    async def main(system: ActorSystem) -> None:
+        ref = full(system, Mailbox(2, overflow=overflow))
+        if overflow == "fail":
+            with pytest.raises(MailboxFull):
+                await ref.send("x")
+        else:
+            await ref.send("x")
+            assert system.dead_letters.count == 1
+        assert system.info(ref).mailbox_length == 2
+
+    in_sim(main)
