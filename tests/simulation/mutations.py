@@ -270,8 +270,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "what comes between two incarnations is refused", ADDRESS,
-        "        self._kept.append(item)\n        if self.wanted",
-        "        if self.wanted",
+        "        self._kept.append(item)\n        self.system._keeping",
+        "        self.system._keeping",
     ),
     # -- supervision ---------------------------------------------------------------------------------
     Mutation(
