@@ -717,9 +717,7 @@ class Coordinator(Actor):
             if not unit.stopping and not unit.undo:
                 unit.stopping = True
                 worker.exit("shutdown")
-        stopped = [
-            unit for unit in self._asked if unit.request is not None and not unit.undo
-        ]
+        stopped = [unit for unit in self._asked if unit.request is not None and not unit.undo]
         for unit in stopped:
             self._asked.discard(unit)
             if unit.request is not None:
