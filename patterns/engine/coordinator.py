@@ -185,8 +185,11 @@ class Coordinator(Actor):
         self._stored_state = run.state
         for kind, data in self._opening:
             self._happened(kind, data=data)
-        if run.started_at is None:
-            self._happened(EventKind.WORKFLOW_STARTED, data={"workflow": run.plan.name})
+        fresh = run.started_at is None
+        if fresh:
+            if self._told:
+                self._happened(EventKind.WORKFLOW_STARTED, data={"workflow": run.plan.name})
+            run.started_at = self._now
         if run.plan.timeout_s is not None:
             self._timed = True
         if run.state is WorkflowState.COMPENSATING:
@@ -200,7 +203,7 @@ class Coordinator(Actor):
             run.state = _WORKFLOW_RUNNING
             if not run.left:
                 run.recount()
-            for index in run.ready():
+            for index in run.plan.roots if fresh else run.ready():
                 self._enter(index)
         self._continue()
 
@@ -811,6 +814,7 @@ class Coordinator(Actor):
     def _take_signals(self) -> None:
         """Give signals to the steps that wait for them, in the order in which they came."""
         run = self.run
+        run.unseen_signals = False
         if not run.signals or self._closing:
             return
         for plan, found in zip(run.plan.steps, run.steps, strict=True):
@@ -961,7 +965,12 @@ class Coordinator(Actor):
             self._fail(self._failure(None, error, 0))
             self._nothing_under_way()
             return
-        self._end(EventKind.WORKFLOW_COMPLETED, None)
+        if self._told:
+            self._end(EventKind.WORKFLOW_COMPLETED, None)
+            return
+        self._ending = True
+        run.state = WorkflowState.COMPLETED
+        run.finished_at = self._now
 
     def _end(self, kind: EventKind, data: Any) -> None:
         self._ending = True

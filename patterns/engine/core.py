@@ -8,7 +8,6 @@ wait for a time. All state of live runs belongs to the loop of its system. The p
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,7 +27,7 @@ from .errors import (
     describe,
 )
 from .limits import AgentLimits
-from .run import BUSY, Run, ending_of
+from .run import Run, ending_of
 from .status import CancelReport, WorkflowState
 from .store import (
     Durability,
@@ -176,7 +175,9 @@ class EngineCore(Actor):
         self.default_timeout_s = self.config.default_timeout_seconds
         self.runs: dict[str, Run] = {}
         """Every run that has not ended here, and those kept after their end."""
-        self._finished: OrderedDict[str, None] = OrderedDict()
+        self._finished: dict[str, None] = {}
+        """Runs that have ended and are kept, the one that ended first in front."""
+        self._keep_finished = self.config.keep_finished
         self._coordinators: dict[ActorRef[Any], Run] = {}
         self._bypassing: set[str] = set()
         """Runs that do not count as running, because they belong to one that does."""
@@ -343,7 +344,7 @@ class EngineCore(Actor):
         if start.bypass:
             self._bypassing.add(run.id)
         elif self._running >= self.config.max_concurrent_workflows:
-            if self._queue.full:
+            if self._queue.full and run.started_at is None:
                 del self.runs[run.id]
                 error = TooManyWorkflows(self._running, len(self._queue))
                 self._refuse(run, start.accepted, error)
@@ -369,7 +370,10 @@ class EngineCore(Actor):
         run.queued = start
         if run.persist and run.lease is None:
             run.accepted = start.accepted
-            self.create_run(run, [], lambda error: self._created(run, error))
+            try:
+                self.create_run(run, [], lambda error: self._created(run, error))
+            except Exception as error:
+                self._created(run, error)
         elif start.accepted is not None:
             start.accepted.reply(run.id)
 
@@ -456,6 +460,8 @@ class EngineCore(Actor):
         if run.over:
             self._settle_late_cancel(run)
             self._keep(run)
+        elif run.ref is not None:
+            pass  # a signal has brought it another coordinator already
         elif exit.reason == "shutdown":
             self._park(run)
         else:
@@ -470,7 +476,7 @@ class EngineCore(Actor):
 
     def _park(self, run: Run) -> None:
         """Keep a run that waits, without an actor, until a signal or its time comes."""
-        if run.cancel is not None or (run.signals and self._takes(run)):
+        if run.cancel is not None or run.unseen_signals:
             self._start(Start(run, bypass=run.id in self._bypassing))
             return
         run.shrink()
@@ -489,17 +495,6 @@ class EngineCore(Actor):
         if run is not None and run.ref is None and not run.over:
             run.waking = None
             self._start(Start(run, bypass=run_id in self._bypassing))
-
-    @staticmethod
-    def _takes(run: Run) -> bool:
-        """Tell whether a step of *run* waits for a signal that is there."""
-        names = {signal.name for signal in run.signals or ()}
-        for plan, found in zip(run.plan.steps, run.steps, strict=True):
-            wait = plan.definition.wait_for
-            waits = wait is not None and found is not None and found.state in BUSY
-            if waits and plan.when is None and wait is not None and wait.signal in names:
-                return True
-        return False
 
     def _crashed(self, run: Run, reason: Any) -> None:
         """A coordinator ended before its run: by a defect, or because somebody killed it."""
@@ -547,11 +542,12 @@ class EngineCore(Actor):
         run.ref = None
         if self.runs.get(run.id) is not run:
             return
-        limit = self.config.keep_finished
-        self._finished[run.id] = None
-        self._finished.move_to_end(run.id)
-        while len(self._finished) > limit:
-            oldest, _ = self._finished.popitem(last=False)
+        finished = self._finished
+        finished.pop(run.id, None)
+        finished[run.id] = None
+        if len(finished) > self._keep_finished:
+            oldest = next(iter(finished))
+            del finished[oldest]
             self.runs.pop(oldest, None)
 
     def _interrupt(self, run: Run, why: str) -> None:
@@ -596,6 +592,7 @@ class EngineCore(Actor):
         known = {signal.number for signal in run.signals if signal.number}
         run.signals += [s for s in message.signals if not s.number or s.number not in known]
         del run.signals[:-MAX_SIGNALS]
+        run.unseen_signals = True
         self._nudge(run)
 
     def _cancel(self, message: CancelRun) -> None:
@@ -613,9 +610,6 @@ class EngineCore(Actor):
             run.cancel.requests += cancellation.requests
             return
         run.cancel = cancellation
-        if run.ref is None and run.state is WorkflowState.PENDING:
-            # It waits for its turn; being cancelled needs none.
-            self._unqueue(run)
         self._nudge(run)
 
     def _unqueue(self, run: Run) -> None:
@@ -630,9 +624,12 @@ class EngineCore(Actor):
                 run.ref.tell(NUDGE)
             except ActorDied:
                 pass  # its end is on its way here, and looks at the run again
-        elif run.state is not WorkflowState.PENDING or run.cancel is not None:
+        elif run.cancel is not None:
+            # Being cancelled needs no turn.
             self._unqueue(run)
             self._launch(Start(run, bypass=run.id in self._bypassing))
+        elif run.state is not WorkflowState.PENDING and run.queued is None:
+            self._start(Start(run, bypass=run.id in self._bypassing))
 
     # -- for coordinators --------------------------------------------------------------------------
 

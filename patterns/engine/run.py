@@ -96,6 +96,8 @@ class Run:
     listeners: list[Callable[[WorkflowEvent], None]] | None = None
     signals: list[Any] | None = None
     """Signals that no step has taken yet, oldest first."""
+    unseen_signals = False
+    """Whether signals have come that no coordinator has looked at."""
     parent: str | None = None
     error: BaseException | None = None
     """The error that a failed run raises in those who wait for it."""

@@ -480,20 +480,29 @@ def test_a_step_may_sleep_before_its_work_or_only_sleep(sim: Any, cast: Cast) ->
 
 
 def test_what_waits_takes_no_place_among_the_running(sim: Any, cast: Cast) -> None:
-    cast.agent("a", 1)
-    flow = steps({"id": "w", "wait_for": "go"}, "a")
+    now, most = [0], [0]
+
+    async def work(payload: Any) -> int:
+        now[0] += 1
+        most[0] = max(most[0], now[0])
+        await asyncio.sleep(1)
+        now[0] -= 1
+        return 1
+
+    flow = steps({"id": "w", "wait_for": "go"}, {"id": "a", "agent": work})
 
     async def main() -> None:
         e = engine(max_concurrent_workflows=2)
         waiting = [await e.start_workflow(workflow=flow) for _ in range(50)]
         await asyncio.sleep(1)
-        assert (await e.execute(workflow=steps("a")))["a"] == 1
+        assert (await e.execute(workflow=steps({"id": "a", "agent": work})))["a"] == 1
         for wid in waiting:
             await e.signal_workflow(wid, "go")
         for wid in waiting:
             assert (await e.wait(wid))["a"] == 1
 
     sim(main)
+    assert most[0] == 2
 
 
 # --------------------------------------------------------------------------- resume, retry_from
@@ -752,3 +761,44 @@ def test_a_coordinator_that_is_killed_fails_its_run_and_nothing_else(sim: Any, c
         assert (await e.get_workflow_status(first)).state == "failed"
 
     sim(main)
+
+
+def test_signals_that_come_at_the_moment_of_parking_are_not_missed(sim: Any, cast: Cast) -> None:
+    """The step before the wait ends at the very moment at which signals are sent."""
+    cast.slow("a", 1)
+    flow = steps(
+        "a",
+        {"id": "w", "wait_for": {"signal": "s", "when": "$output.n == 3"}},
+        {"id": "v", "wait_for": "s"},
+    )
+
+    async def main() -> None:
+        e = engine()
+        ids = [await e.start_workflow(workflow=flow) for _ in range(20)]
+        await asyncio.sleep(1)
+        for n in range(4):
+            for wid in ids:
+                await e.signal_workflow(wid, "s", {"n": n})
+            await asyncio.sleep(0)
+        for wid in ids:
+            result = await e.wait(wid, timeout=60)
+            assert (result["w"], result["v"]) == ({"n": 3}, {"n": 0})
+
+    sim(main)
+
+
+def test_runs_that_wake_up_are_never_refused(sim: Any, cast: Cast) -> None:
+    cast.slow("a", 5)
+
+    async def main() -> None:
+        e = engine(max_concurrent_workflows=1, max_queued_workflows=1)
+        flow = steps({"id": "pause", "delay": 10}, "a")
+        ids = []
+        for _ in range(10):
+            ids.append(await e.start_workflow(workflow=flow))
+            await asyncio.sleep(0.5)
+        for wid in ids:
+            await e.wait(wid)
+
+    sim(main)
+    assert len(cast.done) == 10

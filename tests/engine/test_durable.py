@@ -924,3 +924,19 @@ def test_an_engine_whose_actor_is_killed_starts_another_and_recovers(
 
     run_in_virtual_time(main)
     assert cast.asked.count("a") == 1
+
+
+def test_a_run_that_cannot_be_stored_while_it_waits_for_its_turn_is_refused_alone(
+    opened: OpenEngine, cast: Cast
+) -> None:
+    cast.slow("a", 10, "A")
+
+    async def main() -> None:
+        async with opened(max_concurrent_workflows=1) as e:
+            first = await e.start_workflow(workflow=steps("a"))
+            with pytest.raises(Exception, match="cannot be stored"):
+                await e.start_workflow(workflow=steps("a"), input_data=object())
+            assert await e.wait(first) == {"a": "A"}
+            assert await e.execute(workflow=steps("a")) == {"a": "A"}
+
+    run_in_virtual_time(main)
