@@ -11,6 +11,8 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .tasks import SimTask
+
 if TYPE_CHECKING:
     from .loop import SimLoop
 
@@ -139,6 +141,21 @@ def owner_of(candidate: object) -> object:
         if isinstance(task, asyncio.Task):
             return task
     return candidate
+
+
+def key_of(owner: object) -> tuple[str, int]:
+    """Return what tells a runner from the others, without keeping it alive.
+
+    Whoever chooses must not hold on to tasks and actors: what they refer to would live longer than
+    in a run where another chooses, and code that notices (a weak reference) would do other things.
+    The key of a single step (a timer, a callback) means it only until that step has run.
+    """
+    ref = getattr(owner, "actor_ref", None)
+    if ref is not None:
+        return "actor", getattr(ref, "pid", id(ref))
+    if isinstance(owner, SimTask):
+        return "task", owner.serial
+    return "step", id(owner)
 
 
 def label_of(owner: object) -> str:

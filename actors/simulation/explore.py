@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from .candidates import ActorTurn, owner_of
+from .candidates import ActorTurn, CallbackLane, key_of, owner_of
 from .schedule import Schedule
 
 T = TypeVar("T")
@@ -82,8 +82,9 @@ class ExploringChooser:
     def __init__(self, path: list[_Node], *, reduce: bool) -> None:
         self._path = path
         self._reduce = reduce
-        # By identity, and keeping each alive: equal timers are not the same timer.
-        self._lanes: dict[int, tuple[Lane, object]] = {}
+        self._lanes: dict[tuple[str, int], Lane] = {}
+        self._next_lane = 0
+        #: Candidates seen and not yet chosen, by identity.
         self._known: dict[int, object] = {}
         #: Of a lane: the steps that made its pending step possible, as a bit mask.
         self._causes: dict[Lane, int] = {}
@@ -97,10 +98,12 @@ class ExploringChooser:
 
     def lane_of(self, owner: object) -> Lane:
         """Return the number of a runner: its place in the order of first appearance."""
-        entry = self._lanes.get(id(owner))
-        if entry is None:
-            entry = self._lanes[id(owner)] = (len(self._lanes), owner)
-        return entry[0]
+        key = key_of(owner)
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = self._next_lane
+            self._next_lane += 1
+        return lane
 
     def sent(self, target: object) -> int:
         """Note that the current step sent to *target*, and return the step for `handled`."""
@@ -143,7 +146,11 @@ class ExploringChooser:
         step = Footprint(lane, everything=not (actor_turn and self._reduce))
         step.causes = self._causes.pop(lane, 0)
         self.steps.append(step)
-        del self._known[id(candidates[index])]
+        chosen = candidates[index]
+        del self._known[id(chosen)]
+        key = key_of(owners[index])
+        if key[0] == "step" and not isinstance(chosen, CallbackLane):
+            del self._lanes[key]  # it never comes again, and its identity may be another's soon
         return index
 
     def _note_new(self, candidates: Sequence[object], lanes: Sequence[Lane]) -> None:

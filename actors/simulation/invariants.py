@@ -47,7 +47,7 @@ def _messages_are_accounted_for(sim: Simulation) -> Iterator[tuple[str, str]]:
         for item in watched.address._kept
     }
     for label, ledger in observer.left.items():
-        for item, sender in ledger.open():
+        for item, sender, _ in ledger.pending:
             if id(item) in observer.dead or id(item) in kept or is_system_message(item):
                 continue
             if item.__class__ is Noise or hasattr(item, "asker_waiting"):

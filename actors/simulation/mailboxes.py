@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Any
 
 from agenticaiframework.actors.mailbox import BoundedMailbox, Mailbox
@@ -18,79 +19,68 @@ Sent = Callable[[Any, Any], None]
 _put: Callable[[deque[Any], Any], None] = deque[Any].append
 
 
+Entry = tuple[Any, str, int]
+"""A message, the label of its sender, and the step of the exploration that sent it."""
+
+
 class Ledger:
-    """What was sent to one incarnation and not yet handled; by identity, in order of sending.
+    """What was sent to one incarnation and not yet handled, in order of sending; by identity."""
 
-    A message that is in the mailbox twice has two entries.
-    """
-
-    __slots__ = ("_held", "entries", "last_of", "out_of_order", "serial")
+    __slots__ = ("_held", "out_of_order", "pending")
 
     def __init__(self) -> None:
-        #: id of the message -> (message, sender, serial of the send, step of the exploration).
-        self.entries: dict[int, list[tuple[Any, Any, int, int]]] = {}
-        self._held: dict[int, list[tuple[Any, Any, int, int]]] = {}
-        #: Sender -> serial of its message that was handled last.
-        self.last_of: dict[Any, int] = {}
-        self.serial = 0
-        self.out_of_order: list[tuple[Any, Any]] = []
+        self.pending: deque[Entry] = deque()
+        self._held: deque[Entry] = deque()
+        self.out_of_order: list[tuple[Any, str]] = []
 
-    def sent(self, item: Any, sender: Any, step: int) -> None:
-        """Note one message more."""
-        self.serial += 1
-        entry = (item, sender, self.serial, step)
-        have = self.entries.get(id(item))
-        if have is None:
-            self.entries[id(item)] = [entry]
-        else:
-            have.append(entry)
-
-    def handled(self, item: Any) -> tuple[Any, Any, int, int] | None:
+    def handled(self, item: Any) -> Entry | None:
         """Take the entry of a message that is handled now; None if the kernel put it in."""
-        have = self.entries.get(id(item))
-        if have is None:
+        pending = self.pending
+        if not pending:
             return None
-        entry = have.pop(0)
-        if not have:
-            del self.entries[id(item)]
-        _, sender, serial, _ = entry
-        if self.last_of.get(sender, 0) > serial:
-            self.out_of_order.append((item, sender))
-        else:
-            self.last_of[sender] = serial
+        if pending[0][0] is item:
+            return pending.popleft()
+        entry = _take(pending, item, self._note_order)
         return entry
+
+    def _note_order(self, entry: Entry, before: Iterable[Entry]) -> None:
+        if any(earlier[1] == entry[1] for earlier in before):
+            self.out_of_order.append((entry[0], entry[1]))
+
+    def forget(self, item: Any) -> Entry | None:
+        """Take the entry of a message that left the mailbox in another way."""
+        return _take(self.pending, item)
 
     def inherit(self, other: Ledger) -> None:
         """Take over what *other* has open: its actor has ended, and the next one may get it."""
-        for key, entries in other.entries.items():
-            self.entries.setdefault(key, []).extend(entries)
-        other.entries = {}
-
-    def forget(self, item: Any) -> None:
-        """Take the last entry of a message that left the mailbox in another way."""
-        have = self.entries.get(id(item))
-        if have is not None:
-            have.pop()
-            if not have:
-                del self.entries[id(item)]
+        self.pending.extend(other.pending)
+        other.pending.clear()
 
     def hold(self) -> None:
         """The mailbox is emptied, to be filled again with what selective receive leaves."""
-        self._held, self.entries = self.entries, {}
+        self._held, self.pending = self.pending, deque()
 
     def give_back(self, item: Any) -> bool:
         """Let a message that selective receive leaves keep its place; tell whether it is one."""
-        have = self._held.get(id(item))
-        if not have:
+        entry = _take(self._held, item)
+        if entry is None:
             return False
-        self.entries.setdefault(id(item), []).append(have.pop(0))
+        self.pending.append(entry)
         return True
 
-    def open(self) -> Iterable[tuple[Any, Any]]:
-        """Yield the messages without an end, with their senders."""
-        for have in self.entries.values():
-            for item, sender, _, _ in have:
-                yield item, sender
+
+def _take(
+    entries: deque[Entry],
+    item: Any,
+    note: Callable[[Entry, Iterable[Entry]], None] | None = None,
+) -> Entry | None:
+    for index, entry in enumerate(entries):
+        if entry[0] is item:
+            if note is not None:
+                note(entry, islice(entries, index))
+            del entries[index]
+            return entry
+    return None
 
 
 class WatchedMailbox(deque[Any]):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from agenticaiframework.actors.mailbox import Mailbox
-from agenticaiframework.actors.request import Request
+from agenticaiframework.actors.request import ActorFuture, Request
 
 from .describe import describe, kind_of
 from .injector import Armed, Noise
@@ -21,7 +21,17 @@ if TYPE_CHECKING:
 class Watched:
     """One actor as the observer sees it: an incarnation of a label."""
 
-    __slots__ = ("address", "alive", "armed", "label", "ledger", "number", "place", "ref")
+    __slots__ = (
+        "address",
+        "alive",
+        "armed",
+        "handled",
+        "label",
+        "ledger",
+        "number",
+        "place",
+        "ref",
+    )
 
     def __init__(self, label: str, ref: Any, number: int) -> None:
         self.label = label
@@ -34,6 +44,7 @@ class Watched:
         #: What it must be the only live incarnation of.
         self.place: tuple[int, Any] | None = None
         self.alive = True
+        self.handled = 0
 
 
 class SimObserver:
@@ -51,6 +62,9 @@ class SimObserver:
         self._asks_limit = 1024
         self._scheduler: Any = None
         self._explorer: ExploringChooser | None = None
+        #: Whether some fault may hit a message.
+        self._may_disturb = bool(sim.plan.faults)
+        self._add_event = sim.trace.event_adder()
         self.violations: list[Violation] = []
         self.messages = 0
         #: Label -> messages handled, over all incarnations.
@@ -76,6 +90,7 @@ class SimObserver:
 
     def next_boot(self) -> SimObserver:
         """Return the observer of the machine's next life; what was alive is gone."""
+        self.count_all()
         after = SimObserver(self._sim)
         after.violations = self.violations
         after.messages = self.messages
@@ -126,14 +141,13 @@ class SimObserver:
     def _sent(self, mailbox: Any, item: Any) -> None:
         watched: Watched = mailbox.owner
         current = self._scheduler.current
-        sender = "" if current is None else self._sim.labels.of(current._ref)
+        sender = "" if current is None else self._watched[current._ref.pid].label
         explorer = self._explorer
         step = -1 if explorer is None else explorer.sent(watched.ref._actor)
-        left = self.left.get(watched.label)
-        if left is not None:
-            left.forget(item)  # it comes again, to the next incarnation
-        watched.ledger.sent(item, sender, step)
-        if hasattr(item, "asker_waiting"):
+        if self.left and watched.label in self.left:
+            self.left[watched.label].forget(item)  # it comes again, to the next incarnation
+        watched.ledger.pending.append((item, sender, step))
+        if isinstance(item, _ASKS):
             self._asks.append(item)
             if len(self._asks) > self._asks_limit:
                 self._asks = [ask for ask in self._asks if _is_open(ask)]
@@ -147,30 +161,40 @@ class SimObserver:
         label = watched.label
         item = message if request is None else request
         entry = watched.ledger.handled(item)
-        if entry is None:
-            left = self.left.get(label)
-            if left is not None:
-                entry = left.handled(item)  # handed over from an earlier incarnation
+        if entry is None and self.left and label in self.left:
+            entry = self.left[label].forget(item)  # handed over from an earlier incarnation
         sender = ""
         if entry is not None:
             sender = entry[1]
             if self._explorer is not None:
-                self._explorer.handled(entry[3])
+                self._explorer.handled(entry[2])
         if message.__class__ is Noise:
             return _ignore
-        self.messages += 1
-        self.handled[label] = self.handled.get(label, 0) + 1
+        watched.handled += 1
         if sim.detailed:
             what = describe(message, names=sim.labels.or_none)
         else:
             what = kind_of(message)
-        sim.trace.add("handle", label, sender, what)
-        if sim.injector.partitioned and sim.injector.separated(label, sender or "outside"):
-            return self._lose(watched, request)
-        if watched.armed is not None:
-            receive = sim.injector.at_message(watched, watched.armed, actor, request, receive)
+        self._add_event((sim.loop.time(), "handle", label, sender, what))
+        if self._may_disturb:
+            receive = self._disturb(watched, actor, request, sender, receive)
         if sim.detailed and request is not None:
             receive = self._see_reply(label, sender, receive)
+        return receive
+
+    def _disturb(
+        self,
+        watched: Watched,
+        actor: Any,
+        request: Any,
+        sender: str,
+        receive: Callable[[Any], Any],
+    ) -> Callable[[Any], Any]:
+        injector = self._sim.injector
+        if injector.partitioned and injector.separated(watched.label, sender or "outside"):
+            return self._lose(watched, request)
+        if watched.armed is not None:
+            return injector.at_message(watched, watched.armed, actor, request, receive)
         return receive
 
     def on_end(self, ref: Any, reason: Any) -> None:
@@ -183,13 +207,26 @@ class SimObserver:
             self._live_by_place[watched.place] -= 1
         why = describe(reason, names=sim.labels.or_none)
         sim.trace.add("end", watched.label, "", sim.labels.scrub(why))
-        if watched.ledger.entries:
+        self._count(watched)
+        if watched.ledger.pending:
             self.left.setdefault(watched.label, Ledger()).inherit(watched.ledger)
         for item, sender in watched.ledger.out_of_order:
             self.violation(
                 "order per pair",
                 f"{watched.label} handled {kind_of(item)} from {sender or 'outside'} too late",
             )
+
+    def _count(self, watched: Watched) -> None:
+        """Add what an incarnation has handled to the totals."""
+        count, watched.handled = watched.handled, 0
+        if count:
+            self.messages += count
+            self.handled[watched.label] = self.handled.get(watched.label, 0) + count
+
+    def count_all(self) -> None:
+        """Add what everybody has handled to the totals."""
+        for watched in self._watched.values():
+            self._count(watched)
 
     def on_signal(self, target: Any, sender: Any, reason: Any) -> None:
         if self._explorer is not None and target._actor is not None:
@@ -234,6 +271,9 @@ class SimObserver:
     def open_asks(self) -> list[Any]:
         """Return the requests that have no end yet."""
         return [ask for ask in self._asks if _is_open(ask)]
+
+
+_ASKS = (Request, ActorFuture)
 
 
 def _place_of(ref: Any, parent: Any, address: Any) -> tuple[int, Any] | None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from .candidates import CallbackLane, owner_of
+from .candidates import CallbackLane, key_of, owner_of
 
 _PATIENCE = 1_000
 """Choices in a row for one runner, after which it is taken to spin and is put last.
@@ -40,11 +40,10 @@ class PctChooser:
         #: Step -> the low priority that it gives, all below those of new runners (over 1).
         places = self._random.sample(range(1, steps + 1), points)
         self._change_at = {step: (rank + 1) / (depth + 1) for rank, step in enumerate(places)}
-        #: By identity of the runner, which is kept alive as long as its entry.
-        self._priorities: dict[int, tuple[float, object]] = {}
+        self._priorities: dict[tuple[str, int], float] = {}
         self._step = 0
         self._floor = 0.0
-        self._last: object = None
+        self._last: tuple[str, int] | None = None
         self._row = 0
 
     def choose(self, candidates: Sequence[object]) -> int:
@@ -52,27 +51,27 @@ class PctChooser:
         self._step += 1
         best = -1
         best_priority = float("-inf")
-        best_owner: object = None
+        best_key = ("", 0)
         for index, candidate in enumerate(candidates):
-            owner = owner_of(candidate)
-            entry = priorities.get(id(owner))
-            if entry is None:
-                entry = priorities[id(owner)] = (1.0 + self._random.random(), owner)
-            if entry[0] > best_priority:
-                best, best_priority, best_owner = index, entry[0], owner
+            key = key_of(owner_of(candidate))
+            priority = priorities.get(key)
+            if priority is None:
+                priority = priorities[key] = 1.0 + self._random.random()
+            if priority > best_priority:
+                best, best_priority, best_key = index, priority, key
         low = self._change_at.get(self._step)
-        if best_owner is self._last:
+        if best_key == self._last:
             self._row += 1
             if self._row > _PATIENCE:
                 self._floor -= 1.0
                 low = self._floor
                 self._row = 0
         else:
-            self._last, self._row = best_owner, 0
-        if best_owner is candidates[best] and not isinstance(best_owner, CallbackLane):
-            del priorities[id(best_owner)]  # a timer or a piece of work: it never comes again
+            self._last, self._row = best_key, 0
+        if best_key[0] == "step" and not isinstance(candidates[best], CallbackLane):
+            del priorities[best_key]  # a timer or a piece of work: it never comes again
         elif low is not None:
-            priorities[id(best_owner)] = (low, best_owner)
+            priorities[best_key] = low
         return best
 
 

@@ -198,6 +198,7 @@ class Simulation:
         report.trace = self.trace
         report.trace_hash = self.trace.hash()
         report.time_s = self.loop.time()
+        self.observer.count_all()
         report.messages = self.observer.messages
         report.steps = self.steps_before + self.loop.steps
         report.boots = self.boot + 1

@@ -31,13 +31,16 @@ class Event(NamedTuple):
         return f"{self.time_s:>10g}  {self.kind:<6} {who}" + (f": {self.what}" if self.what else "")
 
 
+Raw = tuple[float, str, str, str, str]
+
+
 class Trace:
     """The events of one run. Owned by the run's thread.
 
     keep: how many of the last events stay readable; all count for the hash.
     """
 
-    __slots__ = ("_clock", "_digest", "_events", "_keep", "_seen", "add_event")
+    __slots__ = ("_clock", "_digest", "_events", "_keep", "_paused", "_seen")
 
     _CHUNK = 16_384
 
@@ -45,33 +48,45 @@ class Trace:
         self._clock = clock
         self._keep = keep
         self._digest = hashlib.blake2b(digest_size=16)
-        self._events: list[tuple[float, str, str, str, str]] = []
+        self._events: list[Raw] = []
         self._seen = 0
-        #: Adds a finished tuple without a look at the clock; for whoever has it already.
-        self.add_event: Callable[[tuple[float, str, str, str, str]], None] = self._events.append
+        self._paused = False
 
     def add(self, kind: str, who: str, whom: str = "", what: str = "") -> None:
         """Add an event that happens now."""
-        self.add_event((self._clock(), kind, who, whom, what))
-        if len(self._events) - self._seen > self._CHUNK:
-            self.compact()
+        if not self._paused:
+            self._events.append((self._clock(), kind, who, whom, what))
+
+    def event_adder(self) -> Callable[[Raw], None]:
+        """Return a function that adds a finished event, for whoever adds very many."""
+        events = self._events
+        room = self._keep + self._CHUNK
+        append = events.append
+
+        def add(event: Raw) -> None:
+            if self._paused:
+                return
+            append(event)
+            if len(events) > room:
+                self.compact()
+
+        return add
 
     def pause(self) -> None:
         """Take nothing more, until `resume`."""
-        self.add_event = _nowhere
+        self._paused = True
 
     def resume(self) -> None:
         """Take events again."""
-        self.add_event = self._events.append
+        self._paused = False
 
     def compact(self) -> None:
         """Hash what is new, and forget what is older than what was to be kept."""
         events = self._events
-        new = events[self._seen :]
         # repr of floats and text is the same on every platform and version that is supported.
-        self._digest.update("".join(map(repr, new)).encode())
+        self._digest.update("".join(map(repr, events[self._seen :])).encode())
         surplus = len(events) - self._keep
-        if surplus > self._CHUNK:
+        if surplus > 0:
             del events[:surplus]
         self._seen = len(events)
 
@@ -94,7 +109,3 @@ class Trace:
     def text(self) -> str:
         """Return the events, one a line."""
         return "\n".join(map(str, self))
-
-
-def _nowhere(event: tuple[float, str, str, str, str], /) -> None:
-    """Take an event that nobody wants to see."""
