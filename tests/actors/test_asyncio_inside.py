@@ -262,23 +262,24 @@ def test_gather_and_wait_and_as_completed(inside: Callable[..., Any]) -> None:
 
 def test_shield_keeps_the_work_when_the_handler_is_cancelled(loop_name: str) -> None:
     async def main(system: ActorSystem) -> None:
-        finished: list[str] = []
+        begun, go_on, finished = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
         async def work() -> None:
-            await asyncio.sleep(0.02)
-            finished.append("work")
+            begun.set()
+            await go_on.wait()
+            finished.set()
 
         async def shielded() -> None:
             await asyncio.shield(work())
 
         one = system.start(Runs)
         one.tell(shielded)
-        await asyncio.sleep(0.005)
+        await asyncio.wait_for(begun.wait(), 10)
         one.exit("stop")
         await ended(one)
-        assert finished == []
-        await asyncio.sleep(0.05)
-        assert finished == ["work"]
+        assert not finished.is_set()
+        go_on.set()
+        await asyncio.wait_for(finished.wait(), 10)
 
     on_loop(loop_name, main)
 

@@ -68,7 +68,8 @@ def test_twenty_thousand_actors_come_and_go_and_leave_nothing(in_system: Run) ->
             await asyncio.sleep(0)
             for ref in refs:
                 ref.exit("done")
-            await system.wait_ended(refs[-1])
+            for ref in refs:
+                await system.wait_ended(ref)
 
         assert await growth(round_, 20) < 200_000, "ten bytes an actor: less than any object"
         assert system.actor_count == 0
