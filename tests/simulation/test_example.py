@@ -1,0 +1,47 @@
+"""The example and the documentation's first test do what they say."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def pytest_in(folder: Path, *arguments: str) -> str:
+    plugin = ["-p", "agenticaiframework.testing.pytest_plugin", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", *plugin, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    return done.stdout + done.stderr
+
+
+def test_the_example_finds_shrinks_saves_and_replays_its_race(tmp_path: Path) -> None:
+    for file in (ROOT / "examples" / "simulation").glob("*.py"):
+        shutil.copy(file, tmp_path)
+    found = pytest_in(tmp_path)
+    assert "1 failed, 1 passed" in found, found
+    assert "no seat is sold twice" in found
+    assert "the smallest run that shows it has 1 faults" in found
+    saved = tmp_path / ".simulation" / "test_booking.test_nobody_flies_without_a_seat.json"
+    assert "sequenceDiagram" in saved.with_suffix(".mmd").read_text()
+    replayed = pytest_in(tmp_path, "--sim-replay", str(saved))
+    assert "1 failed, 1 deselected" in replayed, replayed
+    assert "no seat is sold twice" in replayed
+
+
+def test_the_first_test_of_the_page_passes(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "simulation.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == 1
+    (tmp_path / "test_page.py").write_text(blocks[0], encoding="utf-8")
+    said = pytest_in(tmp_path)
+    assert "1 passed" in said, said
+    assert "200 schedules" in said, said
