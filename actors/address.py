@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import ActorDied, MailboxFull
 from .reasons import SHUTDOWN
+from .ref import fence
 from .request import Request, new_request
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class Address:
             raise ActorDied(self, self._closed)
         scheduler = self.system.scheduler
         if get_ident() != scheduler.thread:
-            if not scheduler.post(self._arrive, message):
+            if not fence(scheduler, self, message) and not scheduler.post(self._arrive, message):
                 raise ActorDied(self, "noproc")
             return
         ref = self.ref
@@ -118,12 +119,17 @@ class Address:
         if ref is not None and ref.is_alive() and get_ident() == scheduler.thread:
             return ref.request(message, timeout)
         request = new_request(message, self, scheduler)
-        if self._closed is not None or not scheduler.post_or_call(self._arrive, request):
+        closed = self._closed is not None or self._fenced(message)
+        if closed or not scheduler.post_or_call(self._arrive, request):
             request._state = 2
             request._result = ActorDied(self, self._closed or "noproc")
         elif timeout is not None:
             scheduler.post_or_call(request.start_timer, timeout)
         return request
+
+    def _fenced(self, message: Any) -> bool:
+        scheduler = self.system.scheduler
+        return get_ident() != scheduler.thread and fence(scheduler, self, message)
 
     def _arrive(self, item: Any) -> None:
         error: Exception

@@ -258,7 +258,8 @@ class AgentAddress(Address):
 
     def put(self, request: AgentRequest) -> None:
         """Take *request* into the live incarnation's mailbox, or keep it. Safe from any thread."""
-        if not self.system.scheduler.post_or_call(self._arrive, request):
+        fenced = self._fenced(request.message)
+        if fenced or not self.system.scheduler.post_or_call(self._arrive, request):
             request._state = 2
             request._result = AgentStopped(self.name, "the system has stopped")
 

@@ -202,11 +202,10 @@ class ActorRef(pykka.ActorRef[A], Generic[A]):
         request._waiter = None
         request._result = None
         if get_ident() != scheduler.thread:
-            if not _fenced(scheduler, self, message):
-                if not scheduler.post(_arrive, self, request):
-                    return _dead_request(self, message)
-                if timeout is not None:
-                    scheduler.post(request.start_timer, timeout)
+            if fence(scheduler, self, message) or not scheduler.post(_arrive, self, request):
+                return _dead_request(self, message)
+            if timeout is not None:
+                scheduler.post(request.start_timer, timeout)
             return request
         mailbox = self._mailbox
         if mailbox is None:
@@ -237,7 +236,8 @@ class ActorRef(pykka.ActorRef[A], Generic[A]):
         scheduler = actor._sched
         request = new_request(message, self, scheduler, Send)
         if get_ident() != scheduler.thread:
-            if not scheduler.post(_arrive_send, self, request):
+            fenced = fence(scheduler, self, message)
+            if fenced or not scheduler.post(_arrive_send, self, request):
                 return _dead_request(self, message)
         else:
             _arrive_send(self, request)
@@ -273,7 +273,7 @@ class ActorRef(pykka.ActorRef[A], Generic[A]):
             future._home = scheduler
             if get_ident() == scheduler.thread:
                 _arrive(self, future)
-            elif _fenced(scheduler, self, message) or not scheduler.post(_arrive, self, future):
+            elif fence(scheduler, self, message) or not scheduler.post(_arrive, self, future):
                 future.fail(ActorDied(self, "noproc"))
         if block:
             return future.get(timeout=timeout)
@@ -317,7 +317,7 @@ class ActorRef(pykka.ActorRef[A], Generic[A]):
         its running handler is cancelled; ``normal`` is ignored. ``kill`` cannot be trapped.
         """
         actor = self._actor
-        if actor is not None and not _fenced(actor._sched, self, Exit(None, reason)):
+        if actor is not None and not fence(actor._sched, self, Exit(None, reason)):
             links.send_exit(self, running_here(), reason, False)
 
     def kill(self) -> None:
@@ -328,7 +328,7 @@ class ActorRef(pykka.ActorRef[A], Generic[A]):
 def _tell_from_outside(ref: ActorRef[Any], scheduler: Scheduler, message: Any) -> None:
     if not ref.is_alive():
         raise ActorDied(ref, "noproc")
-    if _fenced(scheduler, ref, message):
+    if fence(scheduler, ref, message):
         return
     actor = ref._actor
     mailbox = None if actor is None else actor._mailbox
@@ -344,11 +344,11 @@ def _tell_from_outside(ref: ActorRef[Any], scheduler: Scheduler, message: Any) -
         raise ActorDied(ref, "noproc")
 
 
-def _fenced(scheduler: Scheduler, ref: ActorRef[Any], message: Any) -> bool:
+def fence(scheduler: Scheduler, target: Any, message: Any) -> bool:
     """Tell whether an abandoned handler is sending; if so the message goes no further."""
-    if scheduler.thread == -1 or get_ident() in scheduler.fenced_threads:
+    if scheduler.fenced():
         scheduler.fenced_sends += 1
-        scheduler.system.dead_letter(message, ref.label, "fenced")
+        scheduler.system.dead_letter(message, target.label, "fenced")
         return True
     return False
 

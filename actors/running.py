@@ -48,7 +48,7 @@ def running_here() -> ActorRef[Any] | None:
 def refuse_abandoned(actor: Actor) -> None:
     """Raise `ActorDied` in a handler that was left behind: *actor* is no more, or has another."""
     scheduler = actor._sched
-    if scheduler.thread == -1 or get_ident() in scheduler.fenced_threads:
+    if scheduler.fenced():
         raise ActorDied(actor._ref, actor._exit_reason or "abandoned")
 
 

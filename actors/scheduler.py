@@ -133,6 +133,7 @@ class Scheduler:
         "drivers",
         "fenced_sends",
         "fenced_threads",
+        "home_thread",
         "forked",
         "late_replies",
         "loop",
@@ -153,7 +154,7 @@ class Scheduler:
     ) -> None:
         self.system = system
         self.loop = loop
-        self.thread = get_ident()
+        self.thread = self.home_thread = get_ident()
         self.ready: ReadyQueue = deque() if ready is None else ready
         self.batch: int = getattr(ready, "batch", BATCH)
         self.context = context
@@ -197,6 +198,12 @@ class Scheduler:
                 self.closed = True
                 return False
         return True
+
+    def fenced(self) -> bool:
+        """Tell whether this call is made by a handler that was left behind."""
+        me = get_ident()
+        # While the rest of an abandoned coroutine is stepped, the loop's thread is not `thread`.
+        return me in self.fenced_threads or (self.thread == -1 and me == self.home_thread)
 
     def post_or_call(self, fn: Callable[..., Any], *args: Any) -> bool:
         """Call ``fn(*args)`` now on the loop's thread, or post it from another."""

@@ -23,6 +23,7 @@ from . import lifecycle, links
 from .dead_letters import DeadLetters
 from .errors import (
     DISPATCHERS,
+    ActorDied,
     BadPoolSize,
     NoSystem,
     RequestTimeout,
@@ -36,6 +37,7 @@ from .reasons import NOPROC, SHUTDOWN
 from .registry import Groups, Names, pykka_index
 from .request import Request, new_request
 from .scheduler import ReadyQueue, Scheduler
+from .running import running_here
 from .workers import Job, JobRunner, ThreadPool
 
 if TYPE_CHECKING:
@@ -452,6 +454,10 @@ class ActorSystem:
         self._live += 1
         if get_ident() == scheduler.thread:
             self._launch(actor, ref, scheduler, parent)
+        elif scheduler.fenced():
+            self._unregister(actor)
+            self._live -= 1
+            raise ActorDied(running_here() or self.name, "abandoned")
         elif not scheduler.post(self._launch, actor, ref, scheduler, parent):
             self._unregister(actor)
             self._live -= 1
@@ -591,7 +597,7 @@ class ActorSystem:
 
     def dead_letter(self, message: Any, recipient: str, reason: Any) -> None:
         """Record that *message* to *recipient* was not handled, and why. Safe from any thread."""
-        if get_ident() == self.scheduler.thread or self.scheduler.thread == -1:
+        if get_ident() == self.scheduler.home_thread:
             self.dead_letters.add(message, recipient, reason)
         else:
             self.scheduler.post(self.dead_letters.add, message, recipient, reason)
