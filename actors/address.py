@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import ActorDied, MailboxFull
 from .reasons import SHUTDOWN
 from .ref import fence
-from .request import Request, new_request
+from .request import FAILED, Request, new_request
 
 if TYPE_CHECKING:
     from .ref import ActorRef
@@ -121,7 +121,7 @@ class Address:
         request = new_request(message, self, scheduler)
         closed = self._closed is not None or self._fenced(message)
         if closed or not scheduler.post_or_call(self._arrive, request):
-            request._state = 2
+            request._state = FAILED
             request._result = ActorDied(self, self._closed or "noproc")
         elif timeout is not None:
             scheduler.post_or_call(request.start_timer, timeout)

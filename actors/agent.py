@@ -13,11 +13,13 @@ from .address import Address
 from .agent_actor import AgentActor, AgentSpec
 from .agent_errors import AgentDefinitionError, AgentStopped
 from .agent_request import AgentRequest, Work
-from .errors import DISPATCHERS, UnknownDispatcher
+from .errors import DISPATCHERS, ActorDied, UnknownDispatcher
 from .mailbox import Mailbox
 from .models import ModelRequest, run_model
 from .phase import STOPPING
 from .reasons import NORMAL
+from .request import FAILED
+from .running import running_here
 from .system import ActorSystem
 
 if TYPE_CHECKING:
@@ -258,9 +260,11 @@ class AgentAddress(Address):
 
     def put(self, request: AgentRequest) -> None:
         """Take *request* into the live incarnation's mailbox, or keep it. Safe from any thread."""
-        fenced = self._fenced(request.message)
-        if fenced or not self.system.scheduler.post_or_call(self._arrive, request):
-            request._state = 2
+        if self._fenced(request.message):
+            request._state = FAILED
+            request._result = ActorDied(running_here() or self, "abandoned")
+        elif not self.system.scheduler.post_or_call(self._arrive, request):
+            request._state = FAILED
             request._result = AgentStopped(self.name, "the system has stopped")
 
 

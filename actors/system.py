@@ -36,8 +36,8 @@ from .phase import DEAD, HELD, IDLE, OFFLOADED, STARTING, SUSPENDED
 from .reasons import NOPROC, SHUTDOWN
 from .registry import Groups, Names, pykka_index
 from .request import Request, new_request
-from .scheduler import ReadyQueue, Scheduler
 from .running import running_here
+from .scheduler import ReadyQueue, Scheduler
 from .workers import Job, JobRunner, ThreadPool
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final, cast
 
 from pydantic import Field
 
-from agenticaiframework.actors import Actor, ActorRef
+from agenticaiframework.actors import Actor, ActorRef, SystemStopped
 
 from .definition import Seconds
 from .drawing import Drawing
@@ -131,8 +131,11 @@ class SagaOrchestration(OrchestrationPattern):
             try:
                 outcome = await run.perform(name, step.agent, output, step.policy)
             except BaseException as error:
-                # Cancelled, timed out or killed: this coroutine must not wait any more.
-                self._undo_elsewhere(run, done, error)
+                # Cancelled, timed out or killed: this coroutine must not wait any more, and one that
+                # was killed starts no actor either.
+                if done:
+                    run.hold()
+                    run.system.call_later(0, self._undo_later, run, done, error)
                 raise
             if isinstance(outcome, Completed):
                 if step.compensate is not None:
@@ -147,9 +150,9 @@ class SagaOrchestration(OrchestrationPattern):
         where = f"step {len(run.outcomes)} of {len(self._steps)}"
         problem = work_failed(self.name, name, failed, run.outcomes, where)
         not_undone: dict[str, Outcome] = {}
-        compensator = self._undo_elsewhere(run, done, failed.cause)
-        if compensator is not None:
-            not_undone = await compensator.request(_RESULT)
+        if done:
+            run.hold()
+            not_undone = await self._start_undo(run, done, failed.cause).request(_RESULT)
         for later, step in self._steps:
             if later not in run.outcomes:
                 run.skip(later, step.agent, f"{name!r} failed")
@@ -159,15 +162,18 @@ class SagaOrchestration(OrchestrationPattern):
             )
         raise work_failed(self.name, name, failed, run.outcomes, where)
 
-    def _undo_elsewhere(
+    def _start_undo(
         self, run: Execution, done: list[_Undo], error: BaseException | None
-    ) -> ActorRef[_Compensator] | None:
+    ) -> ActorRef[_Compensator]:
         """Start the actor that undoes *done*; it goes on whatever becomes of the coordinator."""
-        if not done:
-            return None
-        run.hold()
         limit = self._spec.compensation_timeout
         return run.system.start(_Compensator, run, list(reversed(done)), error, limit)
+
+    def _undo_later(self, run: Execution, done: list[_Undo], error: BaseException) -> None:
+        try:
+            self._start_undo(run, done, error)
+        except SystemStopped:
+            run.release()
 
     def draw(self, drawing: Drawing) -> None:
         last = drawing.node("input", "end")

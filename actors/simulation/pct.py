@@ -10,6 +10,7 @@ at least 1 / (n * k ** (d - 1)), whatever the program; most real bugs have d of 
 from __future__ import annotations
 
 import random
+import weakref
 from collections.abc import Sequence
 
 from .candidates import CallbackLane, key_of, owner_of
@@ -28,7 +29,16 @@ class PctChooser:
     run. *depth* is the number of ordering constraints to hit by design.
     """
 
-    __slots__ = ("_change_at", "_floor", "_last", "_priorities", "_random", "_row", "_step")
+    __slots__ = (
+        "_change_at",
+        "_floor",
+        "_last",
+        "_of_steps",
+        "_priorities",
+        "_random",
+        "_row",
+        "_step",
+    )
 
     def __init__(self, seed: int, *, depth: int = 3, steps: int = 1_000) -> None:
         if depth < 1 or steps < 1:
@@ -41,26 +51,29 @@ class PctChooser:
         places = self._random.sample(range(1, steps + 1), points)
         self._change_at = {step: (rank + 1) / (depth + 1) for rank, step in enumerate(places)}
         self._priorities: dict[tuple[str, int], float] = {}
+        #: Of single steps, by identity: a step that ran without being chosen leaves its entry
+        #: behind, and its identity may be another's then, which the reference tells.
+        self._of_steps: dict[int, tuple[float, weakref.ref[object]]] = {}
         self._step = 0
         self._floor = 0.0
         self._last: tuple[str, int] | None = None
         self._row = 0
 
     def choose(self, candidates: Sequence[object]) -> int:
-        priorities = self._priorities
         self._step += 1
         best = -1
         best_priority = float("-inf")
         best_key = ("", 0)
         for index, candidate in enumerate(candidates):
             key = key_of(owner_of(candidate))
-            priority = priorities.get(key)
-            if priority is None:
-                priority = priorities[key] = 1.0 + self._random.random()
+            single = key[0] == "step" and not isinstance(candidate, CallbackLane)
+            priority = self._priority_of_step(candidate) if single else self._priority(key)
             if priority > best_priority:
                 best, best_priority, best_key = index, priority, key
         low = self._change_at.get(self._step)
-        if best_key == self._last:
+        if best_key[0] == "step":
+            self._last = None  # whoever spins is a runner, and comes again
+        elif best_key == self._last:
             self._row += 1
             if self._row > _PATIENCE:
                 self._floor -= 1.0
@@ -68,11 +81,22 @@ class PctChooser:
                 self._row = 0
         else:
             self._last, self._row = best_key, 0
-        if best_key[0] == "step" and not isinstance(candidates[best], CallbackLane):
-            del priorities[best_key]  # a timer or a piece of work: it never comes again
-        elif low is not None:
-            priorities[best_key] = low
+        if low is not None and best_key in self._priorities:
+            self._priorities[best_key] = low
         return best
+
+    def _priority(self, key: tuple[str, int]) -> float:
+        priority = self._priorities.get(key)
+        if priority is None:
+            priority = self._priorities[key] = 1.0 + self._random.random()
+        return priority
+
+    def _priority_of_step(self, candidate: object) -> float:
+        entry = self._of_steps.get(id(candidate))
+        if entry is None or entry[1]() is not candidate:
+            entry = (1.0 + self._random.random(), weakref.ref(candidate))
+            self._of_steps[id(candidate)] = entry
+        return entry[0]
 
 
 def chance_of_finding(runners: int, steps: int, depth: int) -> float:

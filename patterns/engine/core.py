@@ -7,17 +7,29 @@ wait for a time. All state of live runs belongs to the loop of its system. The p
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from agenticaiframework.actors import NORMAL, Actor, ActorDied, Exit, Request, describe_reason
 from agenticaiframework.actors.request import new_request
 
-from ..chunks import CHUNKS, ChunkSink
-from ..target import Askable, Scope, target_name
+from ..target import Askable, target_name
 from .admission import FairQueue
-from .coordinator import NUDGE, Acknowledged, Cancellation, Coordinator, Turn, next_due
+from .attempts import Attempts
+from .coordinator import Coordinator
+from .coordinator_messages import NUDGE, Acknowledged, Cancellation
+from .core_messages import (
+    CancelRun,
+    Drop,
+    End,
+    KeeperReady,
+    OpenStore,
+    Reload,
+    Retire,
+    SignalRun,
+    Start,
+    Wake,
+)
 from .errors import (
     EngineStopped,
     TooManyWorkflows,
@@ -26,7 +38,6 @@ from .errors import (
     WorkflowLost,
     describe,
 )
-from .limits import AgentLimits
 from .run import Run, ending_of
 from .status import CancelReport, WorkflowState
 from .store import (
@@ -36,12 +47,11 @@ from .store import (
     Record,
     RunExists,
     RunUpdate,
-    Signal,
     StoreError,
 )
 from .templates import compile_template
 from .tracing import CANCELLED, OK, Tracer
-from .work import Unit, WorkContext
+from .waiting import next_due
 from .workflow_events import EventKind, WorkflowEvent
 
 if TYPE_CHECKING:
@@ -56,111 +66,8 @@ if TYPE_CHECKING:
 MAX_SIGNALS: Final = 10_000
 """Signals that may wait in one run for a step that takes them."""
 
-SWEEP_S: Final = 1.0
-"""How often attempts are looked for that have used up the default time limit."""
-
 MAX_RESTARTS: Final = 3
 """How often a stored run's coordinator that crashed is started again."""
-
-
-class Start:
-    """Take a run in: at once, or when it is its turn."""
-
-    __slots__ = ("accepted", "bypass", "opening", "run")
-
-    def __init__(
-        self,
-        run: Run,
-        accepted: Request | None = None,
-        *,
-        bypass: bool = False,
-        opening: tuple[tuple[EventKind, Any], ...] = (),
-    ) -> None:
-        self.run = run
-        self.accepted = accepted
-        """Answered when the run is taken in (and stored, if it is to be)."""
-        self.bypass = bypass
-        """Whether it counts as part of a run that has its turn already."""
-        self.opening = opening
-
-
-class CancelRun:
-    """Cancel a run that lives here."""
-
-    __slots__ = ("cancellation", "run_id")
-
-    def __init__(self, run_id: str, cancellation: Cancellation) -> None:
-        self.run_id = run_id
-        self.cancellation = cancellation
-
-
-class SignalRun:
-    """Give a run that lives here a signal."""
-
-    __slots__ = ("run_id", "signals")
-
-    def __init__(self, run_id: str, signals: Iterable[Signal]) -> None:
-        self.run_id = run_id
-        self.signals = tuple(signals)
-
-
-class Wake:
-    """A time has come that a parked run waits for."""
-
-    __slots__ = ("run_id",)
-
-    def __init__(self, run_id: str) -> None:
-        self.run_id = run_id
-
-
-class OpenStore:
-    """Open the store; *request* is answered with the keeper, or fails."""
-
-    __slots__ = ("request",)
-
-    def __init__(self, request: Request) -> None:
-        self.request = request
-
-
-class KeeperReady:
-    """Told when the store has been opened, or could not be."""
-
-    __slots__ = ("error", "keeper")
-
-    def __init__(self, keeper: Keeper, error: BaseException | None) -> None:
-        self.keeper = keeper
-        self.error = error
-
-
-class Reload:
-    """Start the coordinator of a stored run again from what is stored."""
-
-    __slots__ = ("run",)
-
-    def __init__(self, run: Run) -> None:
-        self.run = run
-
-
-class End:
-    """Stop now: the engine was told to."""
-
-    __slots__ = ()
-
-
-class Retire:
-    """Nobody holds the engine any more: end once no workflow is left that can go on."""
-
-    __slots__ = ()
-
-
-class Drop:
-    """Let go of a run that another engine has taken."""
-
-    __slots__ = ("run_id", "why")
-
-    def __init__(self, run_id: str, why: str) -> None:
-        self.run_id = run_id
-        self.why = why
 
 
 class EngineCore(Actor):
@@ -172,20 +79,17 @@ class EngineCore(Actor):
         self.setup = setup
         self.config: EngineConfig = setup.config
         self.home = system
-        self.default_timeout_s = self.config.default_timeout_seconds
         self.runs: dict[str, Run] = {}
         """Every run that has not ended here, and those kept after their end."""
         self._finished: dict[str, None] = {}
         """Runs that have ended and are kept, the one that ended first in front."""
         self._keep_finished = self.config.keep_finished
-        self._coordinators: dict[ActorRef[Any], Run] = {}
+        self.coordinators: dict[ActorRef[Any], Run] = {}
         self._bypassing: set[str] = set()
         """Runs that do not count as running, because they belong to one that does."""
         self._running = 0
         self._retiring = False
         self._queue: FairQueue[Start] = FairQueue(self.config.max_queued_workflows)
-        limits = setup.limits
-        self._limits = AgentLimits(limits) if limits else None
         self.keeper: Keeper | None = None
         self._keeper_ref: ActorRef[Any] | None = None
         self._reloading: dict[str, Run] = {}
@@ -196,33 +100,16 @@ class EngineCore(Actor):
         # where time is simulated.
         self._clock: Callable[[], float] = system.loop.time
         self._epoch = self.config.wall_clock() - self._clock()
-        self._sweep: asyncio.TimerHandle | None = None
-        """The timer of the next look for attempts that take too long."""
-        default = self.default_timeout_s
-        swept = default is not None and default >= 10 * SWEEP_S
-        self.swept_timeout_s = default if swept else None
-        self.sweeping = False
-        self.precise_timeout_s = None if swept else default
-        """The default time limit, where it is so short that each attempt gets a timer."""
         self.tracer: Tracer | None = None
         if self.config.enable_tracing:
             self.tracer = setup.make_tracer(self.now, system.random)
-        self.quick = self.tracer is None and self._limits is None
-        """Whether nothing here wants to know of each attempt."""
+        self.attempts = Attempts(self, setup.limits)
         cores: dict[Setup, EngineCore] = system.data.setdefault(EngineCore, {})
         cores[setup] = self
 
     def end(self) -> None:
         """Tell this actor to end, from outside."""
         self.actor_ref.tell(End())
-
-    def set_limits(self, limits: Mapping[str, int]) -> None:
-        """Let new limits hold for attempts that begin from now on."""
-        if self._limits is None:
-            self._limits = AgentLimits(limits)
-        else:
-            self._limits.change(limits)
-        self.quick = False
 
     def promise(self) -> Request:
         """Return a request that nobody gets as a message: whoever holds it answers it."""
@@ -233,8 +120,7 @@ class EngineCore(Actor):
         return self._epoch + self._clock()
 
     async def on_stop(self) -> None:  # type: ignore[override]
-        if self._sweep is not None:
-            self._sweep.cancel()
+        self.attempts.stop()
         for run in list(self.runs.values()):
             if not run.over:
                 self._interrupt(run, "its engine has been stopped")
@@ -269,7 +155,7 @@ class EngineCore(Actor):
             self.exit("shutdown")
         elif cls is Retire:
             self._retiring = True
-        if self._retiring and not self._coordinators and not len(self._queue):
+        if self._retiring and not self.coordinators and not len(self._queue):
             self._retire()
 
     # -- the store -------------------------------------------------------------------------------
@@ -421,7 +307,7 @@ class EngineCore(Actor):
                 start.accepted.reply(run.id)
         ref = self.spawn(Coordinator, run, self, start.opening)
         run.ref = ref
-        self._coordinators[ref] = run
+        self.coordinators[ref] = run
 
     def create_run(self, run: Run, records: list[Record], done: Acknowledge) -> None:
         """Have the store take *run* in, with its first events."""
@@ -445,7 +331,7 @@ class EngineCore(Actor):
 
     def _coordinator_ended(self, exit: Exit) -> None:
         ref = exit.ref
-        run = None if ref is None else self._coordinators.pop(ref, None)
+        run = None if ref is None else self.coordinators.pop(ref, None)
         if run is None or ref is None:
             if ref is not None and ref is self._keeper_ref:
                 self._keeper_ended(exit.reason)
@@ -454,9 +340,7 @@ class EngineCore(Actor):
             run.ref = None
         if run.id not in self._bypassing:
             self._running -= 1
-        if self._limits is not None:
-            for unit in self._limits.drop(ref):
-                self._give_turn(unit)
+        self.attempts.drop(ref)
         if run.over:
             self._settle_late_cancel(run)
             self._keep(run)
@@ -665,104 +549,6 @@ class EngineCore(Actor):
         if plan.definition.workflow is not None:
             return target_name(run.bound[plan.index]) if run.bound else ""
         return ""
-
-    def has_room(self, unit: Unit) -> bool:
-        """Give an attempt a place at its agent, or in the queue for it (False)."""
-        limits = self._limits
-        return limits is None or limits.enter(self._limited(unit), unit)
-
-    def observe_work(self, run: Run, unit: Unit) -> None:
-        """Begin an attempt's span, and let its agent's parts of an answer reach who streams."""
-        if self.tracer is not None:
-            self._begin_span(self.tracer, run, unit)
-        if run.listeners is not None and isinstance(unit.context, WorkContext):
-            emit = self._emitter(run, unit)
-            path = (run.plan.name,)
-            sink = ChunkSink(emit, self.home.clock, path, unit.plan.id)
-            unit.context.added = {CHUNKS: sink}
-
-    def prepare_scope(self, run: Run, unit: Unit) -> None:
-        """Give whoever asks others itself what it hands down to them."""
-        emit = None if run.listeners is None else self._emitter(run, unit)
-        path = (run.plan.name, unit.plan.id)
-        unit.scope = Scope(self.resolve, unit.context, emit, path, unit)
-
-    def limit_time(self, unit: Unit, now: float) -> None:
-        """Let the default time limit hold for an attempt.
-
-        A timer for each attempt would cost as much as the attempt's own message. The default is for
-        agents that hang, and they may hang a little longer: overdue attempts are looked for once a
-        second.
-        """
-        if self.swept_timeout_s is not None:
-            unit.deadline = now + self.swept_timeout_s
-            if not self.sweeping:
-                self.sweep()
-
-    def sweep(self) -> None:
-        """Look for overdue attempts soon, and again while there are any that may become so."""
-        self.sweeping = True
-        self._sweep = self.home.call_later(SWEEP_S, self._look_for_overdue)
-
-    def _look_for_overdue(self) -> None:
-        self._sweep = None
-        self.sweeping = False
-        now = self.now()
-        limit = self.swept_timeout_s or 0.0
-        waiting = False
-        for run in list(self._coordinators.values()):
-            for unit in list(run.asked):
-                if unit.deadline is not None:
-                    waiting = True
-                    if unit.deadline <= now:
-                        unit.expire(limit)
-        if waiting and not self.sweeping:
-            self.sweep()
-
-    def _emitter(self, run: Run, unit: Unit) -> Callable[[Any], None]:
-        def emit(event: Any) -> None:
-            happened = WorkflowEvent(
-                EventKind.WORK, run.id, unit.plan.id, unit.attempt, event, self.now()
-            )
-            self.publish(run, [happened])
-
-        return emit
-
-    def _begin_span(self, tracer: Tracer, run: Run, unit: Unit) -> None:
-        name = target_name(unit.target)
-        unit.span = tracer.start(
-            f"invoke_agent {name}",
-            "attempt",
-            run.id,
-            run.span,
-            {
-                "gen_ai.operation.name": "invoke_agent",
-                "gen_ai.agent.name": name,
-                "workflow.step": unit.plan.id,
-                "workflow.attempt": unit.attempt,
-            },
-        )
-
-    def work_ended(self, run: Run, unit: Unit) -> None:
-        """Note that an attempt has ended, or been stopped."""
-        if self.tracer is not None and unit.span is not None:
-            stopped = unit.stopping or (unit.error is None and not unit.answered)
-            self.tracer.end(unit.span, unit.error, CANCELLED if stopped else OK)
-        limits = self._limits
-        if limits is not None:
-            following = limits.leave(self._limited(unit), unit)
-            if following is not None:
-                self._give_turn(following)
-
-    def _limited(self, unit: Unit) -> str:
-        return self.setup.directory.agent_name(unit.target)
-
-    @staticmethod
-    def _give_turn(unit: Unit) -> None:
-        try:
-            unit.coordinator.tell(Turn(unit))
-        except ActorDied:
-            pass  # its end gives the place back
 
     def publish(self, run: Run, events: Iterable[WorkflowEvent]) -> None:
         """Tell those who follow the run."""

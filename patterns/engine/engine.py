@@ -11,8 +11,9 @@ from agenticaiframework.actors import ActorDied, near
 
 from ..target import Askable
 from .config import EngineConfig
-from .coordinator import Cancellation
-from .core import CancelRun, EngineCore, Retire, SignalRun, Start
+from .coordinator_messages import Cancellation
+from .core import EngineCore
+from .core_messages import CancelRun, Retire, SignalRun, Start
 from .definition import WorkflowDefinition, define_workflow
 from .errors import (
     NotStored,

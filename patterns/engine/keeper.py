@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from agenticaiframework.actors import Actor, ActorDied
 
-from .coordinator import Cancellation
-from .core import CancelRun, Drop, KeeperReady, Reload, SignalRun, Start
+from .coordinator_messages import Cancellation
+from .core_messages import CancelRun, Drop, KeeperReady, Reload, SignalRun, Start
 from .definition import WorkflowDefinition
 from .errors import DefinitionChanged, describe
 from .plan import WAIT, Plan

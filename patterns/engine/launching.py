@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from agenticaiframework.actors import ActorDied
 
-from .coordinator import Cancellation
-from .core import CancelRun, EngineCore, SignalRun, Start
+from .coordinator_messages import Cancellation
+from .core import EngineCore
+from .core_messages import CancelRun, SignalRun, Start
 from .errors import (
     EngineStopped,
     WorkflowExists,

@@ -17,7 +17,8 @@ from agenticaiframework.actors import ActorDied, ActorSystem
 from ..kinds import pattern_kinds
 from ..target import Askable
 from .config import DEFAULT_STORE, EngineConfig
-from .core import EngineCore, OpenStore
+from .core import EngineCore
+from .core_messages import OpenStore
 from .definition import WorkflowDefinition
 from .directory import Directory, as_askable
 from .errors import EngineStopped, UnknownName
@@ -88,7 +89,7 @@ class Setup:
     def limits_changed(self) -> None:
         """Have the actors that run already know of a new limit."""
         for core in self.cores():
-            core.set_limits(self.limits)
+            core.attempts.set_limits(self.limits)
 
     async def keeper(self, core: EngineCore) -> Keeper:
         """Return what connects *core* with its store, which is opened when first needed."""

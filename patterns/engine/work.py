@@ -77,6 +77,11 @@ class Unit:
         self.coordinator = coordinator
 
     @property
+    def place(self) -> tuple[int, int, int]:
+        """Where it stands in the page's order: by it sets of attempts are gone through."""
+        return self.plan.index, -1 if self.item is None else self.item, self.attempt
+
+    @property
     def answered(self) -> bool:
         """Whether there is an answer."""
         return self.value is not UNSET

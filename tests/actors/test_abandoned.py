@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,7 +11,15 @@ from typing import Any
 import pytest
 from puppets import Puppet, ThreadPuppet, do, ended, seen, until
 
-from agenticaiframework.actors import Actor, ActorDied, ActorSystem, Address, Exit
+from agenticaiframework.actors import (
+    Actor,
+    ActorDied,
+    ActorSystem,
+    Address,
+    Agent,
+    AgentFailed,
+    Exit,
+)
 
 Run = Callable[..., Any]
 
@@ -170,7 +179,7 @@ def test_a_stuck_thread_is_fenced_off_and_a_fresh_one_takes_its_place(
         with pytest.raises(ActorDied):
             await asked
         fresh = system.start(ThreadPuppet)
-        assert await do(fresh, lambda puppet: "works") == "works"
+        assert await fresh.request(lambda puppet: "works", timeout=5) == "works"
         gate.set()
         await until(lambda: "over" in late)
         assert late[0] == "killed"
@@ -251,3 +260,130 @@ class StartsChildren(Actor):
         ref = await self.start_link(child, mailbox_to=address)
         address.bind(ref)
         return ref
+
+
+def test_an_abandoned_coroutine_is_closed_after_the_grace_and_driven_no_more(in_sim: Run) -> None:
+    steps: list[float] = []
+
+    class Endless(Actor):
+        async def on_receive(self, message: Any) -> None:
+            try:
+                while True:
+                    try:
+                        await asyncio.sleep(1)
+                    except asyncio.CancelledError:
+                        continue
+                    steps.append(self._sched.loop.time())
+            finally:
+                steps.append(-1.0)
+
+    async def main(system: ActorSystem) -> None:
+        one = system.start(Endless)
+        one.tell("go")
+        await asyncio.sleep(1.5)
+        one.kill()
+        await asyncio.sleep(100)
+        assert steps == [1.0, 2.5, 3.5, 4.5, 5.5, -1.0]
+        assert (await system.stop()).clean
+
+    in_sim(main)
+
+
+def test_only_the_abandoned_are_fenced_not_who_sends_meanwhile(in_system: Run) -> None:
+    """While the rest of an abandoned coroutine runs, other threads' messages are not taken for its."""
+    inside, done = threading.Event(), threading.Event()
+
+    class Slow(Actor):
+        async def on_receive(self, message: Any) -> None:
+            try:
+                await asyncio.sleep(1000)
+            except asyncio.CancelledError:
+                inside.set()
+                assert done.wait(20), "it blocks the loop for the moment"
+                other.tell("from the abandoned")
+
+    other: Any = None
+
+    async def main(system: ActorSystem) -> None:
+        nonlocal other
+        other = system.start(Puppet)
+        threaded = system.start(ThreadPuppet)
+        one = system.start(Slow)
+        one.tell("go")
+        await asyncio.sleep(0.01)
+
+        def send() -> None:
+            assert inside.wait(20)
+            other.tell("from a thread")
+            done.set()
+
+        thread = threading.Thread(target=send)
+        thread.start()
+
+        def work(puppet: Puppet) -> None:
+            assert inside.wait(20)
+            other.tell("from a thread actor")
+
+        threaded.tell(work)
+        one.kill()
+        got = await seen(other, 2)
+        await asyncio.to_thread(thread.join, 20)
+        assert sorted(got) == ["from a thread", "from a thread actor"]
+        assert system.scheduler.fenced_sends == 1
+
+    in_system(main)
+
+
+def test_an_abandoned_handler_reaches_nobody_by_any_way(
+    in_system: Run, gate: threading.Event
+) -> None:
+    async def main(system: ActorSystem) -> None:
+        address = Address("other", system)
+        other = system.start(Puppet)
+        address.bind(other)
+        agent = Agent("agent", handler=len)
+        one = system.start(ThreadPuppet)
+        inside = threading.Event()
+        outcome: list[Any] = []
+
+        def attempt(how: Callable[[], Any]) -> None:
+            async def finish(awaitable: Any) -> Any:
+                return await awaitable
+
+            try:
+                result = how()
+                if inspect.isawaitable(result):
+                    result = asyncio.run(finish(result))
+                outcome.append("dropped")
+            except (ActorDied, AgentFailed):
+                outcome.append("refused")
+
+        def block(_puppet: Puppet) -> None:
+            inside.set()
+            gate.wait(20)
+            for how in (
+                lambda: other.tell("late"),
+                lambda: other.request("late"),
+                lambda: other.send("late"),
+                lambda: other.ask("late", timeout=5),
+                lambda: address.tell("late"),
+                lambda: address.request("late"),
+                lambda: agent.tell("late"),
+                lambda: agent.ask("late"),
+                lambda: system.start(Puppet),
+            ):
+                attempt(how)
+            outcome.append("over")
+
+        one.tell(block)
+        await asyncio.to_thread(inside.wait, 20)
+        one.kill()
+        await ended(one)
+        gate.set()
+        await until(lambda: "over" in outcome)
+        expected = ["dropped", *["refused"] * 3, "dropped", "refused", "dropped", "refused"]
+        assert outcome == [*expected, "refused", "over"]
+        assert await do(other, lambda puppet: puppet.seen) == []
+        assert system.actors() == [other]
+
+    in_system(main)

@@ -211,9 +211,9 @@ def test_an_interval_keeps_its_period_also_when_the_loop_was_busy(in_sim: Run) -
     async def main(system: ActorSystem) -> None:
         one = system.start(Puppet)
         await do(one, lambda puppet: puppet.send_interval(2, "tick"))
-        await asyncio.sleep(2.5)
-        system.loop.block(0.8)  # type: ignore[attr-defined]
-        await asyncio.sleep(5.0)  # until 8.3
+        await asyncio.sleep(3.5)
+        system.loop.block(1.0)  # type: ignore[attr-defined]
+        await asyncio.sleep(3.8)  # until 8.3: at 2, 4.5, 6 and 8
         assert await do(one, lambda puppet: puppet.seen) == ["tick"] * 4
 
     in_sim(main)

@@ -134,14 +134,14 @@ def test_computing_neither_blocks_the_loop_nor_another_child(in_system: Run) -> 
         for burner in burners:
             await burner.request("pid")
         async with asyncio.TaskGroup() as group:
-            for burner in burners:
-                group.create_task(_await(burner.request(("burn", 0.3))))
-            pauses = []
-            for _ in range(50):
-                began = system.clock()
+            burning = [
+                group.create_task(_await(burner.request(("burn", 0.3)))) for burner in burners
+            ]
+            turns = 0
+            while not any(task.done() for task in burning):
                 await asyncio.sleep(0.002)
-                pauses.append(system.clock() - began)
-        assert sorted(pauses)[25] < 0.05
+                turns += 1
+        assert turns > 10
 
     in_system(main, processes=2)
 
@@ -339,13 +339,11 @@ def test_a_kill_ends_the_process_at_once(in_system: Run) -> None:
         pid = await one.request("pid")
         asked = one.request(("sleep", 60))
         await until(lambda: system.info(one).current_message == ("sleep", 60))
-        began = system.clock()
         one.kill()
         with pytest.raises(ActorDied) as died:
             await asked
         assert died.value.reason == "killed"
         await until(lambda: pid not in children())
-        assert system.clock() - began < 3
         assert system.abandoned == 0
 
     in_system(main, processes=1)
@@ -418,11 +416,12 @@ def test_a_busy_pool_makes_others_wait_and_a_waiting_one_can_be_ended(in_system:
         work = busy.request(("sleep", 0.5))
         await until(lambda: system.info(busy).current_message)
         queued = waiting.request("pid")
-        began = system.clock()
         waiting.exit("not needed any more")
         with pytest.raises(ActorDied):
             await queued
-        assert system.clock() - began < 0.3, "nobody had begun it, so there is nothing to wait for"
+        assert system.info(busy).current_message, (
+            "nobody had begun it: there is nothing to wait for"
+        )
         assert system.abandoned == 0
         assert await work == "slept"
 
@@ -596,3 +595,16 @@ def test_threads_of_ended_pools_are_gone(in_system: Run) -> None:
     while any("test-process" in t.name for t in threading.enumerate()):
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_a_kill_ends_the_process_also_when_nobody_waits_for_its_work(in_system: Run) -> None:
+    async def main(system: ActorSystem) -> None:
+        one = system.start(Child)
+        pid = await one.request("pid")
+        one.tell(("sleep", 60))
+        await until(lambda: system.info(one).current_message == ("sleep", 60))
+        one.kill()
+        assert await ended(one) == "killed"
+        await until(lambda: pid not in children())
+
+    in_system(main, processes=1)

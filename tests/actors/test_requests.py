@@ -516,3 +516,36 @@ def test_waiting_for_an_end_that_comes_from_a_thread(in_system: Run, places: str
             await until(lambda: not one.is_alive())
 
     in_system(main)
+
+
+def test_a_handler_that_fails_after_it_took_over_the_answering_crashes(in_sim: Run) -> None:
+    """Its error is not the answer: that is whoever's who was given the request."""
+
+    async def main(system: ActorSystem) -> None:
+        one = system.start(Puppet)
+
+        def defer_and_crash(puppet: Puppet) -> None:
+            puppet.defer_reply()
+            raise Crash("afterwards")
+
+        with pytest.raises(ActorDied) as died:
+            await one.request(defer_and_crash)
+        assert isinstance(died.value.reason, Crash)
+        assert await ended(one) is died.value.reason
+
+    in_sim(main)
+
+
+def test_an_error_amid_many_messages_loses_none_of_the_others(
+    in_system: Run, dispatcher: str
+) -> None:
+    async def main(system: ActorSystem) -> None:
+        one = system.start(PUPPETS[dispatcher])
+        system.suspend(one)
+        requests = [one.request(crash if n % 5 == 2 else n) for n in range(30)]
+        system.resume(one)
+        outcome = await gather(*requests, return_exceptions=True)
+        assert [o for o in outcome if isinstance(o, int)] == [n for n in range(30) if n % 5 != 2]
+        assert sum(isinstance(o, Crash) for o in outcome) == 6
+
+    in_system(main)

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -110,10 +109,8 @@ def test_the_second_signal_ends_at_once(form: str) -> None:
         assert service.stdout is not None
         service.send_signal(signal.SIGTERM)
         assert service.stdout.readline() == "stopping: shutdown\n"
-        began = time.monotonic()
         service.send_signal(signal.SIGINT)
         out, _ = service.communicate(timeout=30)
-        assert time.monotonic() - began < 10
     assert "stopped in order" not in out
     assert out.splitlines()[-1] == "end of the program"
     assert service.returncode == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -381,8 +381,11 @@ def test_agents_and_functions_may_stand_for_themselves(sim: Any, cast: Cast) -> 
 
 
 def test_a_plain_function_that_blocks_does_not_hold_up_other_workflows() -> None:
+    inside, gate = threading.Event(), threading.Event()
+
     def block(payload: Any) -> str:
-        time.sleep(0.3)
+        inside.set()
+        assert gate.wait(20)
         return "blocked"
 
     async def quick(payload: Any) -> str:
@@ -393,11 +396,10 @@ def test_a_plain_function_that_blocks_does_not_hold_up_other_workflows() -> None
         slow = asyncio.create_task(
             e.execute(workflow={"name": "slow", "steps": [{"id": "a", "agent": block}]})
         )
-        await asyncio.sleep(0.05)
-        begun = time.perf_counter()
+        assert await asyncio.to_thread(inside.wait, 20)
         for _ in range(10):
             await e.execute(workflow={"name": "quick", "steps": [{"id": "a", "agent": quick}]})
-        assert time.perf_counter() - begun < 0.2
+        gate.set()
         assert (await slow)["a"] == "blocked"
 
     asyncio.run(main())

@@ -26,11 +26,9 @@ EXTRAS = {
 }
 
 PROGRAM = """
-import json, sys, time
-before = time.process_time()
+import json, sys
 import {module}
-took = time.process_time() - before
-print(json.dumps({{"took_s": took, "modules": sorted({{m.split(".")[0] for m in sys.modules}})}}))
+print(json.dumps({{"modules": sorted({{m.split(".")[0] for m in sys.modules}})}}))
 """
 
 
@@ -54,9 +52,3 @@ def test_importing_brings_no_extra_along(module: str) -> None:
     modules = imported(module)["modules"]
     assert isinstance(modules, list)
     assert not EXTRAS & set(modules)
-
-
-def test_the_core_imports_in_a_third_of_a_second() -> None:
-    # Processor time, and the best of several: other work on the machine is none of our cost.
-    fastest = min(float(str(imported("agenticaiframework")["took_s"])) for _ in range(5))
-    assert fastest < 0.35

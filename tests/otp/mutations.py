@@ -22,7 +22,17 @@ from typing import Any
 
 HERE = Path(__file__).parent
 CORPORA = ("suite", "random", "extra")
-SUPERVISION = HERE.parents[1] / "supervision"
+
+
+def folder_of(package: str) -> Path:
+    """Return where the installed *package* lies: this checkout, or a wheel's copy."""
+    spec = importlib.util.find_spec(package)
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent
+
+
+SUPERVISION = folder_of("agenticaiframework.supervision")
 
 
 @dataclass(frozen=True)
@@ -515,10 +525,7 @@ def caught_by(mutation: Mutation, folder: Path) -> str:
     supervision = package / "supervision"
     supervision.mkdir(parents=True)
     (package / "__init__.py").touch()
-    spec = importlib.util.find_spec("agenticaiframework.actors")
-    assert spec is not None
-    assert spec.origin is not None
-    (package / "actors").symlink_to(Path(spec.origin).parent)
+    (package / "actors").symlink_to(folder_of("agenticaiframework.actors"))
     for file in SUPERVISION.glob("*.py"):
         source = file.read_text()
         if file.name == mutation.file:

@@ -37,7 +37,7 @@ STOPPING = "supervision/stopping.py"
 SEQUENTIAL = "patterns/sequential.py"
 PARALLEL = "patterns/parallel.py"
 CORE = "patterns/engine/core.py"
-RUN = "patterns/engine/run.py"
+CHANGES = "patterns/engine/run_changes.py"
 JOBS = "patterns/engine/store/jobs.py"
 MEMORY = "patterns/engine/store/memory.py"
 
@@ -381,12 +381,12 @@ MUTATIONS: tuple[Mutation, ...] = (
         "        run.fence -= 1\n",
     ),
     Mutation(
-        "a finished item is done again after a restart", RUN,
+        "a finished item is done again after a restart", CHANGES,
         "        item.done = True\n",
         "        item.done = False\n",
     ),
     Mutation(
-        "a finished step is done again after a restart", RUN,
+        "a finished step is done again after a restart", CHANGES,
         "    run.settle(plan, COMPLETED, output, at)\n",
         "    if at < 0:\n        run.settle(plan, COMPLETED, output, at)\n",
     ),

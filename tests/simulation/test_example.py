@@ -8,7 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.skipif(
+    not (ROOT / "examples" / "simulation").exists(), reason="needs the source tree"
+)
 
 
 def pytest_in(folder: Path, *arguments: str) -> str:

@@ -1,0 +1,84 @@
+"""What happens in a run on its way into the store, and what follows once it is there.
+
+Events are written in groups, one for each message that a coordinator handles. What can be seen
+outside (an agent that is asked, an answer to who waits) waits until its group is acknowledged.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .coordinator_messages import Acknowledged
+from .status import WorkflowState
+from .store import RunUpdate
+from .waiting import next_due
+
+if TYPE_CHECKING:
+    from .coordinator import Coordinator
+
+
+def write(c: Coordinator) -> None:
+    """Have what happened written, and what follows done, at once or when it is written."""
+    run = c.run
+    if not run.persist:
+        if c._events:
+            events, c._events = c._events, []
+            c._core.publish(run, events)
+        if c._outbox:
+            units, c._outbox = c._outbox, []
+            for unit in units:
+                c._send(unit)
+        return
+    if not c._records and c._active:
+        return
+    state = state_to_store(c)
+    if run.lease is None:
+        # It is created with the state that it has now.
+        c._stored_state = run.state
+    changed = state is not c._stored_state
+    if not c._records and not changed:
+        return
+    group = Acknowledged(c._outbox, c._events)
+    records, used = c._records, c._used_signals
+    c._outbox, c._events, c._records, c._used_signals = [], [], [], ()
+    update: RunUpdate | None = None
+    if changed and run.lease is not None:
+        c._stored_state = state
+        due = next_due(run) if state is WorkflowState.WAITING else None
+        update = RunUpdate(
+            state=state.value,
+            finished=True if run.state.finished else (False if c._opening else None),
+            error=run.last_error or "",
+            wake_at=due or 0.0,
+        )
+    c._unwritten += 1
+    try:
+        c._core.store_events(run, records, update, used, group, c._me)
+    except Exception as error:
+        # What cannot be stored at all: the step that returned it must not pass for finished.
+        group.error = error
+        c._me.tell(group)
+
+
+def state_to_store(c: Coordinator) -> WorkflowState:
+    state = c.run.state
+    if state is WorkflowState.RUNNING and not c._active:
+        return WorkflowState.WAITING
+    return state
+
+
+def acknowledged(c: Coordinator, group: Acknowledged) -> None:
+    c._unwritten -= 1
+    if group.error is not None:
+        # The store failed: nothing of the group counts, and the run stops here, loudly.
+        c._core.store_failed(c.run, group.error)
+        c.exit("shutdown")
+    if group.events:
+        c._core.publish(c.run, group.events)
+    for unit in group.units:
+        if c._closing and not unit.undo:
+            c._active -= 1
+            if not c._ending:
+                c._work_stopped(unit)
+        else:
+            c._send(unit)
