@@ -68,6 +68,7 @@ class Keeper(Actor):
         self._claiming = asyncio.Lock()
         self._complained = False
         """Whether the store's failure has been logged: once, until it works again."""
+        self._closing = False
         self._given_up: list[Lease] = []
 
     async def on_start(self) -> None:  # type: ignore[override]
@@ -90,6 +91,7 @@ class Keeper(Actor):
 
     async def close(self) -> None:
         """Give the engine's runs up, so that others may go on with them, and close the store."""
+        self._closing = True
         try:
             await self.store.retire(self.owner)
         finally:
@@ -113,7 +115,7 @@ class Keeper(Actor):
             self._complained = False
         except StoreError as error:
             # What needs the store says so itself; this is only the upkeep, and is tried again.
-            if not self._complained:
+            if not self._complained and not self._closing:
                 self._complained = True
                 self.system.log.warning("engine {}: {}: {}", self._core.setup.name, message, error)
 

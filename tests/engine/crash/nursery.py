@@ -183,8 +183,8 @@ def main() -> None:
             if os.WEXITSTATUS(status):
                 print(json.dumps({"error": f"life {life} ended with {status}"}))
                 return
-            if all(x is None for x in living.values()):
-                break
+            # Whoever dies is to die at work, so there is always more of it.
+            options["runs"] += options["more_runs"]
     for pid in living:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
@@ -197,6 +197,7 @@ def main() -> None:
         json.dumps(
             {
                 "lives": number,
+                "runs": options["runs"],
                 "killed": killed,
                 "ended": ended,
                 "last": os.waitstatus_to_exitcode(status),

@@ -20,7 +20,7 @@ from agenticaiframework.patterns.engine.store import open_store
 
 from .rules import check_effects, check_journals, ended_at
 
-KILLS = int(os.environ.get("AGENTICAI_CRASH_KILLS", "25"))
+KILLS = int(os.environ.get("AGENTICAI_CRASH_KILLS", "12"))
 POSTGRES = os.environ.get("AGENTICAI_TEST_POSTGRES", "")
 NURSERY = Path(__file__).with_name("nursery.py")
 
@@ -33,7 +33,8 @@ def run_lives(tmp_path: Path, url: str, engines: int, **more: Any) -> dict[str, 
         "url": url,
         "log": str(tmp_path / "effects.log"),
         "kills": KILLS,
-        "runs": max(10, 3 * KILLS),
+        "runs": 40,
+        "more_runs": 40,
         "engines": engines,
         "longest_s": 0.25,
         "lease_seconds": 1.0,
@@ -52,7 +53,7 @@ def run_lives(tmp_path: Path, url: str, engines: int, **more: Any) -> dict[str, 
     told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     assert told.get("last") == 0, (told, done.stderr[-3000:])
     assert told["killed"] >= min(3, KILLS), told
-    return {**told, **options}
+    return {**options, **told}
 
 
 def effects_of(tmp_path: Path) -> list[dict[str, Any]]:
@@ -86,7 +87,7 @@ def check(tmp_path: Path, url: Callable[[int], str], engines: int, **more: Any) 
         place = tmp_path / str(number)
         place.mkdir()
         again = die_and_check(place, url(number), engines, longest_s=longest_s, **more)
-        if again or KILLS < 20:
+        if again or KILLS < 10:
             return
         longest_s *= 3
     raise AssertionError("no kill hit anything: the test has shown nothing")
@@ -119,7 +120,6 @@ def test_sigkill_at_random_instants_on_postgresql(tmp_path: Path, engines: int) 
         tmp_path,
         lambda n: f"{POSTGRES}{joint}schema={schema}_{n}",
         engines,
-        runs=KILLS,
-        longest_s=1.2,
+        longest_s=0.8,
         lease_seconds=0.5,
     )
