@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
 from itertools import count
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import pykka
@@ -36,6 +37,21 @@ if TYPE_CHECKING:
 A = TypeVar("A", bound="Actor")
 
 _next_pid = count(1).__next__
+KERNEL_STATE = frozenset(
+    {
+        "_doom",
+        "_exit_reason",
+        "_ext",
+        "_links",
+        "_parent",
+        "_ref",
+        "_sched",
+        "_stopped_event",
+        "_trap",
+        "_watchers",
+    }
+)
+"""The attributes of an actor that are the kernel's; all others are its class's and its user's."""
 _lazy = threading.Lock()
 
 
@@ -115,18 +131,8 @@ class Actor(pykka.Actor):
     ``pinned`` and ``process`` actors run elsewhere, one at a time.
     """
 
-    __slots__ = (
-        "_doom",
-        "_exit_reason",
-        "_ext",
-        "_links",
-        "_parent",
-        "_ref",
-        "_sched",
-        "_stopped_event",
-        "_trap",
-        "_watchers",
-    )
+    # No __slots__: on 3.13 a class that has both them and a dictionary pays 300 bytes for the first
+    # attribute that a user adds, and reads each more slowly.
 
     dispatcher: ClassVar[str] = "event_loop"
     crash_on_ask_error: bool = False
@@ -203,10 +209,10 @@ class Actor(pykka.Actor):
 
         Nothing is awaited: if its `on_start` fails, the exit signal says so.
         """
-        refuse_abandoned(self)
-        ref = self.system._spawn(
-            actor_class, args, kwargs, name=name, parent=self if link else None
-        )
+        system = self.system
+        if get_ident() != self._sched.thread:
+            refuse_abandoned(self)
+        ref = system._spawn(actor_class, args, kwargs, name, self if link else None)
         if monitor:
             self.monitor(ref)
         return ref
@@ -624,7 +630,7 @@ class Actor(pykka.Actor):
     def _start_actor_loop(self) -> None:
         from .system import ActorSystem
 
-        ActorSystem.current()._adopt(self)
+        ActorSystem.current()._adopt(self, self._ref)
 
     # -- hooks -----------------------------------------------------------------------------------
 

@@ -310,7 +310,8 @@ def doom(actor: Actor, reason: Any, *, kill: bool = False, soft: bool = False) -
     if phase & DEAD:
         return
     if phase & STOPPING:
-        if kill:
+        # A second kill changes nothing: the last hook of a killed actor has its grace.
+        if kill and not (actor._doom is not None and actor._doom[1]):
             abandon(actor)
             actor._exit_reason = reason
             finish(actor._sched, actor)

@@ -125,9 +125,9 @@ class ActorWork:
 
 def state_of(actor: Any) -> dict[str, Any]:
     """Return the attributes that the actor's class and its user have given it."""
-    from .actor import Actor
+    from .actor import KERNEL_STATE, Actor
 
-    state: dict[str, Any] = {**vars(actor)}
+    state = {name: value for name, value in vars(actor).items() if name not in KERNEL_STATE}
     for base in type(actor).__mro__:
         if base is Actor:
             break

@@ -68,7 +68,9 @@ async def shut_down(system: ActorSystem, timeout_s: float) -> StopReport:
     for ref in unended(system):
         await system.wait_ended(ref, max(0.0, last - clock()))
     for ref in unended(system):
-        ref.kill()  # its last hook does not end either: that is left behind
+        ref.kill()
+        if ref._actor is not None:
+            lifecycle.abandon_after_grace(ref._actor)  # its last hook does not end either
     await asyncio.sleep(0)
 
     for address in list(system._keeping):

@@ -410,40 +410,43 @@ class ActorSystem:
         actor_class: type[A],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-        *,
         name: str | None = None,
         parent: Actor | None = None,
+        *,
         ack: Request | None = None,
         mailbox_to: Any = None,
         incarnation: int = 1,
     ) -> ActorRef[A]:
         """Make and launch an actor: the one way in which every actor starts."""
-        scheduler = self._scheduler
-        ended = scheduler is None or self._stopping or scheduler.closed
-        if ended and parent is None:
+        if parent is None and not self._takes_actors():
             raise SystemStopped(self.name)
-        actor = actor_class(*args, **kwargs)
+        actor = actor_class(*args, **kwargs) if args or kwargs else actor_class()
         try:
             ref = actor._ref
         except AttributeError:
             raise TypeError(
                 f"{actor_class.__name__}.__init__ does not call super().__init__(). Add it first."
             ) from None
-        ref.name = name
-        ref.incarnation = incarnation
+        if name is not None:
+            ref.name = name
+        if incarnation != 1:
+            ref.incarnation = incarnation
         if mailbox_to is not None:
             actor._own_ext().mailbox_to = mailbox_to
         if ack is not None:
             actor._own_ext().start_ack = ack
-        self._adopt(actor, parent)
+        self._adopt(actor, ref, parent)
         return ref
 
-    def _adopt(self, actor: Actor, parent: Actor | None = None) -> None:
+    def _takes_actors(self) -> bool:
+        scheduler = self._scheduler
+        return scheduler is not None and not self._stopping and not scheduler.closed
+
+    def _adopt(self, actor: Actor, ref: ActorRef[Any], parent: Actor | None = None) -> None:
         """Take a constructed actor into this system, and let it start."""
         scheduler = self._scheduler
         if scheduler is None:
             raise SystemStopped(self.name)
-        ref = actor._ref
         if actor.dispatcher != "event_loop":
             self._check_dispatcher(actor)
         actor._sched = ref._sched = scheduler
@@ -468,12 +471,14 @@ class ActorSystem:
     ) -> None:
         if parent is not None:
             # Here, because a parent in a thread must not touch its links itself.
-            if parent._phase & DEAD:
+            if parent._ref._phase & DEAD:
                 links.receive_exit(ref, parent._ref, NOPROC, True)
             else:
                 links._add(parent, ref)
-        if ref.name is not None:
-            self._name(actor, ref)
+        name = ref.name
+        # A label needs not be unique; an address does.
+        if name is not None and self.names.whereis(name) is None:
+            self.names.register(name, ref)
         if scheduler.observer is not None:
             scheduler.observer.on_spawn(ref, actor._parent)
         if actor.dispatcher != "event_loop":
@@ -486,13 +491,8 @@ class ActorSystem:
         if ext is not None and ext.start_ack is not None:
             lifecycle.started(scheduler, actor)
         if ref._mailbox:
+            # It wrote to itself in its constructor, or another thread did meanwhile.
             scheduler.enqueue(ref)
-
-    def _name(self, actor: Actor, ref: ActorRef[Any]) -> None:
-        """Register the name unless it is taken: a label needs not be unique, an address does."""
-        assert ref.name is not None
-        if self.names.whereis(ref.name) is None:
-            self.names.register(ref.name, ref)
 
     async def _start_link(
         self,

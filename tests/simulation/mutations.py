@@ -244,8 +244,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "stopping a system leaves hanging hooks alone", SHUTDOWN,
-        "        ref.kill()  # its last hook",
-        "        pass  # its last hook",
+        "            lifecycle.abandon_after_grace(ref._actor)  # its last hook",
+        "            pass  # its last hook",
     ),
     Mutation(
         "the first doom is forgotten", LIFECYCLE,
