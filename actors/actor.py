@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from .address import Address
     from .links import Monitor
-    from .scheduler import Scheduler
     from .system import ActorSystem
     from .timers import Timer
 
@@ -45,7 +44,6 @@ KERNEL_STATE = frozenset(
         "_links",
         "_parent",
         "_ref",
-        "_sched",
         "_stopped_event",
         "_trap",
         "_watchers",
@@ -139,6 +137,9 @@ class Actor(pykka.Actor):
     mailbox: Mailbox = UNBOUNDED
     obey_parent: ClassVar[bool] = True
 
+    _stopped_event: threading.Event | None = None
+    """pykka's `actor_stopped`; an attribute of the few instances that are asked for it."""
+
     _behavior: Any = _forward("_behavior")
     _context: Any = _forward("_context")
     _coro: Any = _forward("_coro")
@@ -148,6 +149,7 @@ class Actor(pykka.Actor):
     _mailbox: Any = _forward("_mailbox")
     _message: Any = _forward("_message")
     _phase: Any = _forward("_phase")
+    _sched: Any = _forward("_sched")
     _state: Any = _forward("_state")
     _task: Any = _forward("_task")
 
@@ -159,7 +161,6 @@ class Actor(pykka.Actor):
 
     if TYPE_CHECKING:
         _ref: ActorRef[Any]
-        _sched: Scheduler
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -176,7 +177,6 @@ class Actor(pykka.Actor):
         self._parent: ActorRef[Any] | None = None
         self._trap = False
         self._ext: Ext | None = None
-        self._stopped_event: threading.Event | None = None
         self._exit_reason: Any = None
         self._doom: Any = None
         self._ref = ActorRef(self, _next_pid())
@@ -210,7 +210,7 @@ class Actor(pykka.Actor):
         Nothing is awaited: if its `on_start` fails, the exit signal says so.
         """
         system = self.system
-        if get_ident() != self._sched.thread:
+        if get_ident() != self._ref._sched.thread:
             refuse_abandoned(self)
         ref = system._spawn(actor_class, args, kwargs, name, self if link else None)
         if monitor:
@@ -266,10 +266,10 @@ class Actor(pykka.Actor):
         with _lazy:
             if self._ref._urn is not None:
                 return self._ref._urn
-            scheduler = getattr(self, "_sched", None)
-            if scheduler is None:
+            system = self._ref.system
+            if system is None:
                 return uuid.uuid4().urn
-            bits = scheduler.system.random.getrandbits(128)
+            bits = system.random.getrandbits(128)
             return uuid.UUID(int=bits, version=4).urn
 
     @property
@@ -294,10 +294,10 @@ class Actor(pykka.Actor):
     @property
     def system(self) -> ActorSystem:
         """The system that this actor runs in."""
-        try:
-            return self._sched.system
-        except AttributeError:
-            raise NoSystem(f"{self._ref.label} has not been started, and") from None
+        system = self._ref._sched.system
+        if system is None:  # pyright: ignore[reportUnnecessaryComparison]
+            raise NoSystem(f"{self._ref.label} has not been started, and")
+        return system
 
     @property
     def parent(self) -> ActorRef[Any] | None:

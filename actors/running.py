@@ -59,8 +59,8 @@ def on_loop(actor: Actor, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
     handler sends. Raises `ActorDied` in a handler that was left behind, and `SystemStopped` if the
     loop is gone.
     """
-    scheduler = getattr(actor, "_sched", None)
-    if scheduler is None or get_ident() == scheduler.thread:
+    scheduler = actor._sched
+    if scheduler.system is None or get_ident() == scheduler.thread:
         return fn(*args, **kwargs)
     refuse_abandoned(actor)
     result: Future[T] = Future()

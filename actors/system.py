@@ -449,7 +449,7 @@ class ActorSystem:
             raise SystemStopped(self.name)
         if actor.dispatcher != "event_loop":
             self._check_dispatcher(actor)
-        actor._sched = ref._sched = scheduler
+        ref._sched = scheduler
         if parent is not None:
             actor._parent = parent._ref
             actor._links = parent._ref
