@@ -22,15 +22,16 @@ class FairQueue(Generic[Item]):
         self._lanes: dict[str, deque[Item]] = {}
         self._first: deque[Item] = deque()
         self._removed: set[Item] = set()
-        self._size = 0
+        self.size = 0
+        """How many items there are."""
 
     def __len__(self) -> int:
-        return self._size
+        return self.size
 
     @property
     def full(self) -> bool:
         """Whether `put` would go over the limit."""
-        return self._size >= self.limit
+        return self.size >= self.limit
 
     def put(self, name: str, item: Item, *, first: bool = False) -> None:
         """Add *item* behind the others of its name."""
@@ -41,14 +42,14 @@ class FairQueue(Generic[Item]):
             if lane is None:
                 lane = self._lanes[name] = deque()
             lane.append(item)
-        self._size += 1
+        self.size += 1
 
     def get(self) -> Item:
         """Take the item whose turn it is; raises IndexError when there is none."""
         while True:
             item = self._next()
             if item not in self._removed:
-                self._size -= 1
+                self.size -= 1
                 return item
             self._removed.discard(item)
 
@@ -70,4 +71,4 @@ class FairQueue(Generic[Item]):
         """Let *item*, which is in the queue, never come out."""
         # Looking for it would take time with the length of the queue; it is passed over instead.
         self._removed.add(item)
-        self._size -= 1
+        self.size -= 1

@@ -21,6 +21,7 @@ from ..expressions import ExpressionError
 from ..values import Emit, Handoff
 from .compensation import begin_undo, undo_failed, undo_next
 from .coordinator_messages import NUDGE, TICK, UNDO, Acknowledged, Cancellation, Turn
+from .core_messages import Start
 from .directory import Coroutine
 from .errors import OutputMismatch, WorkflowCancelled, describe
 from .failing import (
@@ -49,11 +50,24 @@ if TYPE_CHECKING:
     from .core import EngineCore
 
 
+MAX_IDLE: Final = 128
+"""Coordinators of one engine that are kept for the next runs."""
+
 _WORKFLOW_RUNNING: Final = WorkflowState.RUNNING
+
+_record: Final[Any] = tuple.__new__
+"""Makes a `Record` at half the price of calling it."""
+
+_STEP_STARTED: Final = KIND_TEXT[EventKind.STEP_STARTED]
+_STEP_COMPLETED: Final = KIND_TEXT[EventKind.STEP_COMPLETED]
 
 
 class Coordinator(Actor):
-    """Runs one `Run`, which it owns while it lives. Its workers are linked to it."""
+    """Runs one `Run` at a time, which it owns until that ends. Its workers are linked to it.
+
+    One whose run has come to its end without incident takes the next: starting and ending an actor
+    costs as much as two steps.
+    """
 
     # Class attributes as defaults: most runs need few of these, and there is one coordinator a run.
     _timer: Timer | None = None
@@ -92,6 +106,8 @@ class Coordinator(Actor):
         self.trap_exit = True
         self._me: ActorRef[Any] = self.actor_ref
         self.run = run
+        self.idle = False
+        """Whether it has no run, and waits for the next."""
         self._core = core
         self._opening = opening
         self._queue: list[int] = []
@@ -109,11 +125,14 @@ class Coordinator(Actor):
     # -- messages --------------------------------------------------------------------------------
 
     def on_start(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
         run = self.run
         run.ref = self._me
         run.asked = self._asked
         self._now = self._core.now()
-        self._quick = not self._told and self._core.attempts.quick
+        self._quick = run.listeners is None and self._core.attempts.quick
         self._stored_state = run.state
         for kind, data in self._opening:
             self._happened(kind, data=data)
@@ -141,10 +160,19 @@ class Coordinator(Actor):
 
     def on_receive(self, message: Any) -> None:
         cls = message.__class__
+        if self.idle:
+            # Whatever else comes was meant for a run that has ended.
+            if cls is Start:
+                self._take(message)
+            return
         run, core = self.run, self._core
-        self._now = core.now()
-        self._told = run.persist or run.listeners is not None
-        self._quick = not self._told and core.attempts.quick
+        self._now = core.epoch + core.clock()
+        if run.listeners is None:
+            self._told = run.persist
+            self._quick = core.attempts.quick
+        else:
+            self._told = True
+            self._quick = False
         if cls is Unit:
             if message.quick and self._quick and not self._closing and message.error is None:
                 self._answered(message)
@@ -207,13 +235,13 @@ class Coordinator(Actor):
 
     # -- the short way ---------------------------------------------------------------------------
     #
-    # A step that is asked once, at once, of an agent, in a run that is neither stored nor followed
-    # nor traced, needs no events, no group of them, and no limit. Both ways come to the same: the
-    # tests run the same workflows on each.
+    # A step that is asked once, at once, of an agent, in a run that is neither followed nor traced,
+    # changes the run directly and needs no limit. Both ways come to the same: the tests run the same
+    # workflows on each.
 
-    def _ask(self, plan: StepPlan, agent: Agent, payload: Any) -> None:
-        """Ask the agent of a step now."""
-        run, core = self.run, self._core
+    def _start_quickly(self, plan: StepPlan, agent: Agent, payload: Any) -> None:
+        """Ask the agent of a step: now, or once it is written that the step has started."""
+        run = self.run
         found = run.steps[plan.index]
         if found is None:
             found = run.steps[plan.index] = StepRun()
@@ -223,10 +251,19 @@ class Coordinator(Actor):
             found.started_at = self._now
         unit = Unit(plan, attempt, payload, agent, self._me)
         unit.quick = True
-        unit.context = WorkContext(run, unit)
         self._active += 1
+        if self._told:
+            self._records.append(_record(Record, (_STEP_STARTED, plan.id, attempt, None)))
+            self._outbox.append(unit)
+        else:
+            self._ask(unit)
+
+    def _ask(self, unit: Unit) -> None:
+        """Ask the agent of a step now."""
+        core = self._core
+        unit.context = WorkContext(self.run, unit)
         self._asked.add(unit)
-        timeout_s = plan.timeout_s
+        timeout_s = unit.plan.timeout_s
         if timeout_s is None:
             attempts = core.attempts
             timeout_s = attempts.precise_timeout_s
@@ -234,6 +271,7 @@ class Coordinator(Actor):
                 unit.deadline = self._now + attempts.swept_timeout_s
                 if not attempts.sweeping:
                     attempts.sweep()
+        agent: Any = unit.target
         unit.ask(agent, core.home, timeout_s)
 
     def _answered(self, unit: Unit) -> None:
@@ -242,6 +280,7 @@ class Coordinator(Actor):
         if unit not in asked:
             return  # it was stopped, and answered all the same
         asked.discard(unit)
+        unit.forget()
         self._active -= 1
         output = unit.value
         if output.__class__ not in PLAIN:
@@ -249,8 +288,13 @@ class Coordinator(Actor):
         run, plan = self.run, unit.plan
         found = run.steps[plan.index]
         assert found is not None, "it was made when the agent was asked"
+        if self._told:
+            data = {"output": output}
+            self._records.append(_record(Record, (_STEP_COMPLETED, plan.id, unit.attempt, data)))
         found.state = COMPLETED
         found.ended_at = self._now
+        if found.error is not None:
+            found.error = None
         run.scope[plan.id] = output
         run.finished_steps += 1
         left = run.left
@@ -258,7 +302,7 @@ class Coordinator(Actor):
             left[index] -= 1
             if not left[index]:
                 self._consider(run.plan.steps[index])
-        if not self._active or self._queue or self._outbox or self._timed:
+        if not self._active or self._queue or self._outbox or self._timed or self._records:
             self._continue()
 
     # -- entering steps --------------------------------------------------------------------------
@@ -308,7 +352,7 @@ class Coordinator(Actor):
                 build = plan.build
                 payload = build(run.scope) if build is not None else run.default_input(plan)
                 if self._quick and plan.quick and isinstance(run.bound[plan.index], Agent):
-                    self._ask(plan, run.bound[plan.index], payload)
+                    self._start_quickly(plan, run.bound[plan.index], payload)
                     return
                 found = run.step(plan.index)
                 self._launch(plan, found, found.attempts + 1, payload)
@@ -406,6 +450,7 @@ class Coordinator(Actor):
             self._free.append(worker)
         self._active -= 1
         self._core.attempts.ended(self.run, unit)
+        unit.forget()
         if unit.error is None:
             self._succeeded(unit)
         elif unit.undo:
@@ -594,6 +639,11 @@ class Coordinator(Actor):
     def _send(self, unit: Unit) -> None:
         """Have an attempt begin: agents are asked directly, others by a worker."""
         core = self._core
+        if unit.quick:
+            if self._quick:
+                self._ask(unit)
+                return
+            unit.quick = False  # somebody follows the run meanwhile
         if not core.attempts.quick and not core.attempts.has_room(unit):
             if self._held is None:
                 self._held = set()
@@ -648,11 +698,36 @@ class Coordinator(Actor):
 
     def _rest(self) -> None:
         """End this actor: the run has ended, or only waits, which needs no actor."""
+        run = self.run
         if self._ending:
             self._conclude()
-        self.run.ref = None
-        self.run.asked = ()
+        run.ref = None
+        run.asked = ()
+        if (
+            self._workers is self._undo is self._held is self._free is None
+            and not self._closing
+            and self._quick
+            and not self._fans
+            and len(self._core.idle) < MAX_IDLE
+        ):
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            self._ending = self._timed = False
+            self.idle = True
+            self.run = _NO_RUN
+            self._core.released(self._me, run)
+            return
         self.exit("shutdown")
+
+    def _take(self, start: Start) -> None:
+        """Go on with the next run."""
+        self.idle = False
+        run = self.run = start.run
+        self._opening = start.opening
+        self._used_signals = ()
+        self._told = run.persist or run.listeners is not None
+        self._begin()
 
     def _conclude(self) -> None:
         """Tell everybody who waits how the run ended."""
@@ -676,6 +751,10 @@ class Coordinator(Actor):
             )
             for request in cancellation.requests:
                 request.reply(report)
+
+
+_NO_RUN: Final[Any] = None
+"""Stands for the run of a coordinator that is idle, and looks at no run."""
 
 
 def as_output(value: Any) -> Any:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from agenticaiframework.actors import ActorDied
+
 if TYPE_CHECKING:
+    from agenticaiframework.actors import ActorRef
+
+    from .run import Run
     from .work import Unit
     from .workflow_events import WorkflowEvent
 
@@ -21,12 +26,37 @@ UNDO: Final = "undo"
 class Acknowledged:
     """The store has written a group of events, or failed to."""
 
-    __slots__ = ("error", "events", "units")
+    __slots__ = ("coordinator", "error", "events", "run", "units")
 
-    def __init__(self, units: list[Unit], events: list[WorkflowEvent]) -> None:
+    def __init__(
+        self,
+        run: Run,
+        coordinator: ActorRef[Any],
+        units: list[Unit],
+        events: list[WorkflowEvent],
+    ) -> None:
+        self.run = run
+        self.coordinator = coordinator
         self.units = units
+        """Attempts that begin now."""
         self.events = events
+        """What those who follow the run may see now."""
         self.error: BaseException | None = None
+
+    def settle(self, error: BaseException | None) -> None:
+        """Tell the coordinator, and whoever started the run. The store calls this, on the loop."""
+        run = self.run
+        if error is not None:
+            self.error = error
+            # At once: the coordinator may write more before it is told, and the store would
+            # take what comes after a gap.
+            run.refused = error
+        elif run.accepted is not None:
+            run.accept()
+        try:
+            self.coordinator.tell(self)
+        except ActorDied:
+            pass  # it was killed, and whoever goes on reads what was written
 
 
 class Turn:

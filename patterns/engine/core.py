@@ -10,7 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from agenticaiframework.actors import NORMAL, Actor, ActorDied, Exit, Request, describe_reason
+from agenticaiframework.actors import (
+    NORMAL,
+    SHUTDOWN,
+    Actor,
+    ActorDied,
+    Exit,
+    Request,
+    describe_reason,
+)
 from agenticaiframework.actors.request import new_request
 
 from ..target import Askable, target_name
@@ -19,6 +27,7 @@ from .attempts import Attempts
 from .coordinator import Coordinator
 from .coordinator_messages import NUDGE, Acknowledged, Cancellation
 from .core_messages import (
+    ADMIT,
     CancelRun,
     Drop,
     End,
@@ -84,9 +93,12 @@ class EngineCore(Actor):
         self._finished: dict[str, None] = {}
         """Runs that have ended and are kept, the one that ended first in front."""
         self._keep_finished = self.config.keep_finished
+        self._durability = Durability(self.config.durability)
         self.coordinators: dict[ActorRef[Any], Run] = {}
         self._bypassing: set[str] = set()
         """Runs that do not count as running, because they belong to one that does."""
+        self.idle: list[ActorRef[Any]] = []
+        """Coordinators that wait for a run, the last one in front."""
         self._running = 0
         self._retiring = False
         self._queue: FairQueue[Start] = FairQueue(self.config.max_queued_workflows)
@@ -98,8 +110,8 @@ class EngineCore(Actor):
         """Those who wait for the store to be opened."""
         # Dates follow the loop's own clock from here on, so that timers and deadlines agree, also
         # where time is simulated.
-        self._clock: Callable[[], float] = system.loop.time
-        self._epoch = self.config.wall_clock() - self._clock()
+        self.clock: Callable[[], float] = system.loop.time
+        self.epoch = self.config.wall_clock() - self.clock()
         self.tracer: Tracer | None = None
         if self.config.enable_tracing:
             self.tracer = setup.make_tracer(self.now, system.random)
@@ -117,7 +129,7 @@ class EngineCore(Actor):
 
     def now(self) -> float:
         """Return the seconds since the epoch."""
-        return self._epoch + self._clock()
+        return self.epoch + self.clock()
 
     async def on_stop(self) -> None:  # type: ignore[override]
         self.attempts.stop()
@@ -155,6 +167,8 @@ class EngineCore(Actor):
             self.exit("shutdown")
         elif cls is Retire:
             self._retiring = True
+        elif message == ADMIT:
+            self._admit()
         if self._retiring and not self.coordinators and not len(self._queue):
             self._retire()
 
@@ -270,17 +284,7 @@ class EngineCore(Actor):
             self.store_failed(run, error)
             self._keep(run)
         else:
-            self.accept(run)
-
-    @staticmethod
-    def accept(run: Run, error: BaseException | None = None) -> None:
-        """Tell who started *run* that it is stored, or cannot be."""
-        request, run.accepted = run.accepted, None
-        if request is not None:
-            if error is None:
-                request.reply(run.id)
-            else:
-                request.fail(error)
+            run.accept()
 
     def _launch(self, start: Start) -> None:
         run = start.run
@@ -305,7 +309,12 @@ class EngineCore(Actor):
                 run.accepted = start.accepted
             else:
                 start.accepted.reply(run.id)
-        ref = self.spawn(Coordinator, run, self, start.opening)
+        idle = self.idle
+        if idle:
+            ref = idle.pop()
+            ref.tell(start)
+        else:
+            ref = self.spawn(Coordinator, run, self, start.opening)
         run.ref = ref
         self.coordinators[ref] = run
 
@@ -314,14 +323,15 @@ class EngineCore(Actor):
         keeper = self.keeper
         if keeper is None:
             raise EngineStopped(self.setup.name)
+        plan = run.plan
         new = NewRun(
             run.id,
-            run.plan.name,
-            run.plan.hash,
-            run.plan.text,
+            plan.name,
+            plan.hash,
+            plan.text,
             run.input,
             str(run.state),
-            Durability(self.config.durability),
+            self._durability,
             run.parent,
             run.labels,
         )
@@ -335,9 +345,27 @@ class EngineCore(Actor):
         if run is None or ref is None:
             if ref is not None and ref is self._keeper_ref:
                 self._keeper_ended(exit.reason)
+            elif ref in self.idle:
+                self.idle.remove(ref)
             return
         if run.ref is ref:
             run.ref = None
+        self._let_go(ref, run, exit.reason)
+        self._admit()
+
+    def released(self, ref: ActorRef[Any], run: Run) -> None:
+        """Take note that a coordinator is done with its run, and free for another.
+
+        Called in the coordinator's turn, like the rest of what coordinators call here.
+        """
+        del self.coordinators[ref]
+        self.idle.append(ref)
+        self._let_go(ref, run, SHUTDOWN)
+        if self._retiring or self._queue.size:
+            self.actor_ref.tell(ADMIT)
+
+    def _let_go(self, ref: ActorRef[Any], run: Run, reason: Any) -> None:
+        """Find out what is to become of a run that has no coordinator any more."""
         if run.id not in self._bypassing:
             self._running -= 1
         self.attempts.drop(ref)
@@ -346,11 +374,10 @@ class EngineCore(Actor):
             self._keep(run)
         elif run.ref is not None:
             pass  # a signal has brought it another coordinator already
-        elif exit.reason == "shutdown":
+        elif reason == SHUTDOWN:
             self._park(run)
         else:
-            self._crashed(run, exit.reason)
-        self._admit()
+            self._crashed(run, reason)
 
     def _admit(self) -> None:
         while len(self._queue) and self._running < self.config.max_concurrent_workflows:
@@ -564,32 +591,17 @@ class EngineCore(Actor):
         update: RunUpdate | None,
         used: tuple[int, ...],
         group: Acknowledged,
-        coordinator: ActorRef[Any],
     ) -> None:
-        """Have a group of events written; the coordinator is told when it is, or has failed."""
+        """Have a group of events written; its coordinator is told when it is, or has failed."""
         keeper, lease = self.keeper, run.lease
         if keeper is None:
             raise EngineStopped(self.setup.name)
-
-        def done(error: BaseException | None) -> None:
-            group.error = error
-            if error is not None:
-                # At once: the coordinator may write more before it is told, and the store would
-                # take what comes after a gap.
-                run.refused = error
-            elif run.accepted is not None:
-                self.accept(run)
-            try:
-                coordinator.tell(group)
-            except ActorDied:
-                pass  # it was killed, and whoever goes on reads what was written
-
         if run.refused is not None:
             raise run.refused
         if lease is None:
-            self.create_run(run, records, done)
+            self.create_run(run, records, group.settle)
         else:
-            keeper.store.submit(lease, records, done, update, used)
+            keeper.store.submit(lease, records, group.settle, update, used)
 
     def store_failed(self, run: Run, error: BaseException) -> None:
         """The store did not take what happened in a run: stop it here, and say so."""
@@ -601,7 +613,7 @@ class EngineCore(Actor):
             self._refuse(run, accepted, WorkflowExists(run.id))
             return
         if run.accepted is not None:
-            self.accept(run, error)
+            run.accept(error)
         if isinstance(error, FencedOut):
             self._interrupt(run, "another engine has taken it over")
             return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from agenticaiframework.actors import Request
@@ -34,6 +34,10 @@ class Start:
         self.bypass = bypass
         """Whether it counts as part of a run that has its turn already."""
         self.opening = opening
+
+
+ADMIT: Final = "admit"
+"""Told by a coordinator that is free again: runs that wait for their turn may have it."""
 
 
 class CancelRun:

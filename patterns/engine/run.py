@@ -95,6 +95,15 @@ class Run:
     def __repr__(self) -> str:
         return f"<Run {self.id} of {self.plan.name!r}: {self.state}>"
 
+    def accept(self, error: BaseException | None = None) -> None:
+        """Tell who started it that it is stored, or cannot be."""
+        request, self.accepted = self.accepted, None
+        if request is not None:
+            if error is None:
+                request.reply(self.id)
+            else:
+                request.fail(error)
+
     # -- what happened ---------------------------------------------------------------------------
 
     def step(self, index: int) -> StepRun:

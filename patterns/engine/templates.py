@@ -139,9 +139,16 @@ def _strict(reference: Reference) -> Build:
     root, path, text = reference.root, reference.path, str(reference)
     if not path:
         return lambda scope: scope.get(root)
+    first = path[0]
+    short = len(path) == 1
 
     def build(scope: Mapping[str, Any]) -> Any:
-        value = scope.get(root)
+        value: Any = scope.get(root)
+        if short and value.__class__ is dict:
+            # Most references are a field of an output.
+            found = value.get(first, MISSING)
+            if found is not MISSING:
+                return found
         for key in path:
             found = look_up(value, key)
             if found is MISSING:

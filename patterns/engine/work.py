@@ -137,6 +137,13 @@ class Unit:
             # It ended meanwhile, and takes its work with it.
             pass
 
+    def forget(self) -> None:
+        """Let go of what knows this attempt, now that it has ended.
+
+        Each would keep the other, and with them the whole run, until the garbage collector comes.
+        """
+        self.request = self.context = self.scope = None
+
     def __repr__(self) -> str:
         item = "" if self.item is None else f"[{self.item}]"
         return f"<Unit {self.plan.id}{item}, attempt {self.attempt}>"

@@ -6,7 +6,7 @@ outside (an agent that is asked, an answer to who waits) waits until its group i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from .coordinator_messages import Acknowledged
 from .status import WorkflowState
@@ -15,6 +15,12 @@ from .waiting import next_due
 
 if TYPE_CHECKING:
     from .coordinator import Coordinator
+
+_RUNNING: Final = WorkflowState.RUNNING
+_WAITING: Final = WorkflowState.WAITING
+_COMPLETED: Final = WorkflowState.COMPLETED
+
+_UPDATE_OF_COMPLETED: Final = RunUpdate(_COMPLETED.value, finished=True, error="", wake_at=0.0)
 
 
 def write(c: Coordinator) -> None:
@@ -29,42 +35,50 @@ def write(c: Coordinator) -> None:
             for unit in units:
                 c._send(unit)
         return
-    if not c._records and c._active:
+    records = c._records
+    if not records and c._active:
         return
-    state = state_to_store(c)
+    state = run.state
+    if state is _RUNNING and not c._active:
+        state = _WAITING
     if run.lease is None:
         # It is created with the state that it has now.
         c._stored_state = run.state
     changed = state is not c._stored_state
-    if not c._records and not changed:
+    if not records and not changed:
         return
-    group = Acknowledged(c._outbox, c._events)
-    records, used = c._records, c._used_signals
-    c._outbox, c._events, c._records, c._used_signals = [], [], [], ()
+    group = Acknowledged(run, c._me, c._outbox, c._events)
+    used = c._used_signals
+    c._outbox, c._records = [], []
+    if c._events:
+        c._events = []
+    if used:
+        c._used_signals = ()
     update: RunUpdate | None = None
     if changed and run.lease is not None:
         c._stored_state = state
-        due = next_due(run) if state is WorkflowState.WAITING else None
-        update = RunUpdate(
-            state=state.value,
-            finished=True if run.state.finished else (False if c._opening else None),
-            error=run.last_error or "",
-            wake_at=due or 0.0,
-        )
+        update = _update(c, state)
     c._unwritten += 1
     try:
-        c._core.store_events(run, records, update, used, group, c._me)
+        c._core.store_events(run, records, update, used, group)
     except Exception as error:
         # What cannot be stored at all: the step that returned it must not pass for finished.
         group.error = error
         c._me.tell(group)
 
 
-def state_to_store(c: Coordinator) -> WorkflowState:
-    state = c.run.state
-    if state is WorkflowState.RUNNING and not c._active:
-        return WorkflowState.WAITING
-    return state
+def _update(c: Coordinator, state: WorkflowState) -> RunUpdate:
+    """Return what changes in the run's row when it comes into *state*."""
+    run = c.run
+    if state is _COMPLETED and run.last_error is None:
+        return _UPDATE_OF_COMPLETED
+    due = next_due(run) if state is _WAITING else None
+    return RunUpdate(
+        state=state.value,
+        finished=True if run.state.finished else (False if c._opening else None),
+        error=run.last_error or "",
+        wake_at=due or 0.0,
+    )
 
 
 def acknowledged(c: Coordinator, group: Acknowledged) -> None:

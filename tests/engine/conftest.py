@@ -100,7 +100,8 @@ def run_in_virtual_time(main: Main, seed: int | None = None) -> Any:
 
 
 async def left_over(system: ActorSystem) -> list[str]:
-    """Return the actors that runs have left behind: neither agents nor engines nor their keepers.
+    """Return the actors that runs have left behind: neither agents nor engines nor their keepers,
+    nor coordinators that wait for another run.
 
     An actor that has been told to end does so in its next turn, so time passes before the look.
     """
@@ -112,7 +113,18 @@ async def left_over(system: ActorSystem) -> list[str]:
         if not issubclass(ref.actor_class, AgentActor)
         and ref.actor_class.__name__ not in meant_to_stay
         and "upervisor" not in ref.actor_class.__name__
+        and not getattr(ref._actor, "idle", False)
     ]
+
+
+def busy_coordinator(system: ActorSystem) -> Any:
+    """Return the one coordinator in *system* that has a run."""
+    [found] = [
+        ref
+        for ref in system.actors()
+        if ref.actor_class.__name__ == "Coordinator" and not getattr(ref._actor, "idle", True)
+    ]
+    return found
 
 
 def engine(**config: Any) -> OrchestrationEngine:

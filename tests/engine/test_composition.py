@@ -27,7 +27,7 @@ from agenticaiframework.patterns.engine import (
 )
 from agenticaiframework.supervision import AgentSupervisor, RestartPolicy
 
-from .conftest import Cast, engine, steps
+from .conftest import Cast, busy_coordinator, engine, steps
 
 # --------------------------------------------------------------------------- patterns
 
@@ -615,7 +615,7 @@ def test_a_run_that_is_gone_takes_its_parts_with_it(sim: Any, cast: Cast) -> Non
         flow = steps({"id": "n", "workflow": steps({"id": "w", "wait_for": "never"})})
         wid = await e.start_workflow(workflow=flow)
         await asyncio.sleep(1)
-        [victim] = [r for r in system.actors() if r.actor_class.__name__ == "Coordinator"]
+        victim = busy_coordinator(system)
         victim.kill()
         with pytest.raises(WorkflowFailed):
             await e.wait(wid)

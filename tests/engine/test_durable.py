@@ -24,7 +24,7 @@ from agenticaiframework.patterns.engine import (
 from agenticaiframework.patterns.engine.store import StoreUnavailable
 from agenticaiframework.patterns.engine.store.urls import open_store
 
-from .conftest import Cast, run_in_virtual_time, steps
+from .conftest import Cast, busy_coordinator, run_in_virtual_time, steps
 from .test_control import until
 
 OpenEngine = Callable[..., OrchestrationEngine]
@@ -740,7 +740,7 @@ def test_a_coordinator_that_is_killed_goes_on_from_the_journal(
             await e.start_workflow(workflow=steps("a", "b"), workflow_id="w")
             waiting = asyncio.create_task(e.wait("w"))
             await asyncio.sleep(1)
-            [victim] = [r for r in system.actors() if r.actor_class.__name__ == "Coordinator"]
+            victim = busy_coordinator(system)
             victim.kill()
             assert await waiting == {"a": "A", "b": "B"}
 

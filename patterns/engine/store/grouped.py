@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from loguru import logger
 
@@ -38,6 +38,8 @@ from .writer import GroupWriter, InlineWriter, ThreadWriter
 __all__ = ["GroupedStore"]
 
 T = TypeVar("T")
+
+_NONE: Final = Durability.NONE
 
 OWNER_SLOTS = 1 << 12
 """A run's key is its moment of creation in microseconds and, below, its owner's number.
@@ -244,7 +246,22 @@ class GroupedStore:
         consumes: Iterable[int] = (),
     ) -> None:
         """Write *records* in order, atomically with *update*, and call *done*."""
-        self._append(lease, records, done, None, update, consumes)
+        # The engine's way for every step: `_append`, written out.
+        writer = self._writer
+        if writer is None:
+            raise StoreClosed(self.url)
+        at = int(self._clock() * 1e6)
+        rows, size = rows_of_append(lease, records, update, consumes, at, self._limits)
+        first = lease.next_seq
+        count = len(records)
+        lease.next_seq = first + count
+        self._records += count
+        job = Write(lease, rows, first, size, done)
+        if lease.durability is _NONE:
+            self._put(writer, job)
+        else:
+            job.store = self
+            writer.put(job)
 
     def _append(
         self,

@@ -26,7 +26,7 @@ def rows_of_run(
     """
     _check_run(run)
     run_id = run.run_id
-    definition = run.definition.encode()
+    definition = _encode_text(run.definition)
     if len(definition) > limits.max_value_bytes:
         what = f"the definition of run {run_id!r}"
         raise ValueTooLarge(what, len(definition), limits.max_value_bytes)
@@ -34,7 +34,7 @@ def rows_of_run(
     labels = to_json(dict(run.labels)).decode() if run.labels else None
     extra = to_json(
         [
-            *(run_id, run.name, run.definition_hash, run.state, run.durability, run.parent),
+            *(run_id, run.name, run.definition_hash, run.state, str(run.durability), run.parent),
             *(labels, owner, blob),
         ]
     ).decode()
@@ -113,7 +113,18 @@ def _encode_update(update: RunUpdate) -> str:
     ).decode()
 
 
+_encode_text = lru_cache(maxsize=128)(str.encode)
+"""Many runs bring the same definition."""
+
+
 def _check_run(run: NewRun) -> None:
+    run_id, name, hash_, state = run.run_id, run.name, run.definition_hash, run.state
+    if run.parent is None and not run.labels and run_id and hash_ and state:
+        # All of it at once; what this does not settle, the checks below name.
+        together = f"{run_id}{name}{hash_}{state}"
+        exact = run_id.__class__ is name.__class__ is hash_.__class__ is state.__class__ is str
+        if exact and together.isascii() and "\0" not in together:
+            return
     check_text("the run's id", run.run_id)
     check_text("the run's name", run.name, allow_empty=True)
     check_text("the definition's hash", run.definition_hash)
