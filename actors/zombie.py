@@ -71,6 +71,11 @@ class Zombie:
         """The name of the actor that it was part of."""
         return self.actor_ref.label
 
+    @property
+    def pid(self) -> int:
+        """The number of the actor that it was part of."""
+        return self.actor_ref.pid
+
     def _resume(self) -> None:
         if self._state == PARKED:
             self._sched.enqueue(self)

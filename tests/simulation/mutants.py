@@ -141,6 +141,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(json.dumps(hunt(given.hunt, given.file)))
         return 0
     chosen = [m for m in MUTATIONS if not given.names or any(n in m.name for n in given.names)]
+    if not chosen:
+        parser.error(f"no planted bug has {' or '.join(map(repr, given.names))} in its name")
     verdicts: list[Verdict] = []
     with concurrent.futures.ThreadPoolExecutor(given.processes) as pool:
         for verdict in pool.map(lambda m: judge(m, given.runs), chosen):

@@ -68,9 +68,8 @@ class Busy(Actor):
                 try:
                     await asyncio.sleep(until - self.system.clock())
                 except asyncio.CancelledError:
-                    continue
-            if self.ended:
-                self.sink.tell(self.name)  # out of the grave: nobody may hear of this
+                    if self.ended:
+                        self.sink.tell(self.name)  # out of the grave: nobody may hear of this
         elif message == "ask":
             await whatever_comes(self.sink.request("never", timeout=400))
         elif message == "group":
