@@ -18,6 +18,7 @@ from agenticaiframework.actors.models import ModelRequest, ModelRunner
 
 from .names import ModelName, UnknownModel, read_model_name
 from .prompts import only_text_field, render_prompt
+from .retry_after import with_retry_after
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
@@ -33,12 +34,17 @@ def pydantic_ai_runner(model: object) -> ModelRunner:
     """Return a runner for *model*: a name that pydantic-ai knows, ``local...``, or its Model.
 
     Raises `UnknownModel` at once for what cannot be one. Importing pydantic-ai waits for the first
-    request, which raises `MissingExtra` without it.
+    request, which raises `MissingExtra` without it. An error of a provider that asks to wait has
+    ``retry_after_s``.
     """
     name = read_model_name(model) if isinstance(model, str) else None
 
     async def run(request: ModelRequest) -> str | Mapping[str, Any]:
-        return await _answer(request, model, name)
+        try:
+            return await _answer(request, model, name)
+        except Exception as error:
+            with_retry_after(error)
+            raise
 
     return run
 

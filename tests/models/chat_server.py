@@ -20,8 +20,16 @@ class ChatServer:
     keys: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """A status code to fail with, and the headers that go with it."""
+
+    status: int
+    headers: dict[str, str] = field(default_factory=dict)
+
+
 @contextmanager
-def chat_server(answer: Callable[[dict[str, Any]], str | int]) -> Iterator[ChatServer]:
+def chat_server(answer: Callable[[dict[str, Any]], str | int | Refusal]) -> Iterator[ChatServer]:
     """Serve *answer* (its text, or a status code to fail with) until the block ends."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -32,8 +40,10 @@ def chat_server(answer: Callable[[dict[str, Any]], str | int]) -> Iterator[ChatS
             server.seen.append(body)
             server.keys.append(self.headers["Authorization"])
             said = answer(body)
-            status = said if isinstance(said, int) else 200
-            message = {"role": "assistant", "content": said}
+            if isinstance(said, int):
+                said = Refusal(said)
+            status = said.status if isinstance(said, Refusal) else 200
+            message = {"role": "assistant", "content": None if status != 200 else said}
             reply = {
                 "id": "chat-1",
                 "object": "chat.completion",
@@ -43,9 +53,14 @@ def chat_server(answer: Callable[[dict[str, Any]], str | int]) -> Iterator[ChatS
                 "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
             }
             data = json.dumps({"error": {"message": "broken"}} if status != 200 else reply).encode()
-            self.send_response(status)
+            headers = said.headers if isinstance(said, Refusal) else {}
+            self.send_response_only(status)
+            if "Date" not in headers:
+                self.send_header("Date", self.date_time_string())
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(data)))
+            for name, value in headers.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(data)
 
