@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from agenticaiframework.actors import SHUTDOWN, Actor, ActorDied, ActorRef
+from agenticaiframework.actors import NORMAL, SHUTDOWN, Actor, ActorDied, ActorRef
 
+from .errors import PatternFailed
 from .execution import Execution
 
 END_GRACE_S: Final = 10.0
@@ -20,16 +21,44 @@ class Coordinator(Actor):
 
     When it is stopped or killed, its handler is cancelled at its await, and with it every ask that
     is under way, so that the agents' own work for this execution is stopped too.
+
+    Most executions ask agents only, and their coordinators need no hook at their end, which costs as
+    much as an ask. One that starts actors of its own becomes a `KeepingCoordinator`.
     """
 
     def __init__(self, execution: Execution) -> None:
         super().__init__()
         self.execution = execution
         execution.coordinator = self.actor_ref
+        execution.keeper = self
 
     async def on_receive(self, message: Any) -> None:
-        await self.execution.conduct()
-        self.stop()
+        run = self.execution
+        try:
+            if run.timeout_s is None:
+                run.value = await run.pattern.coordinate(run)
+            else:
+                run.value = await run.within_limit(run.timeout_s)
+        except PatternFailed as error:
+            run.error = error
+        except Exception as error:
+            run.error = run.broken(error)
+        finally:
+            run.keeper = None
+        run.finish()
+        # Not `stop`, which is a message and a turn more.
+        run.system.end_actor(self.actor_ref, NORMAL)
+
+    def keep_children(self) -> None:
+        """From now on there are actors that have to end with this one, in whatever way it ends."""
+        cast(Any, self).__class__ = KeepingCoordinator
+
+
+class KeepingCoordinator(Coordinator):
+    """A coordinator that ends the actors which work for its execution when it ends itself."""
+
+    def keep_children(self) -> None:
+        """It does already."""
 
     def on_stop(self) -> None:
         self.execution.end_children()
@@ -38,7 +67,7 @@ class Coordinator(Actor):
         self.execution.end_children()
 
 
-class StreamedCoordinator(Coordinator):
+class StreamedCoordinator(KeepingCoordinator):
     """A coordinator whose execution is read event by event: its end is always told."""
 
     def on_stop(self) -> None:

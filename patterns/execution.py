@@ -52,6 +52,14 @@ class Coordinated(Protocol):
         ...
 
 
+class Keeper(Protocol):
+    """A coordinator, as its execution knows it."""
+
+    def keep_children(self) -> None:
+        """From now on there are actors that have to end with this one, in whatever way it ends."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """One piece of work: who is asked what, under which policy; *name* is unique in its execution.
@@ -84,6 +92,7 @@ class Execution:
         "ended_at",
         "error",
         "input",
+        "keeper",
         "over",
         "pattern",
         "scope",
@@ -111,7 +120,9 @@ class Execution:
         self.emit: Callable[[PatternEvent], None] | None = scope.emit
         """Takes events while somebody reads them."""
         self.coordinator: ActorRef[Any] | None = None
-        """The actor that runs this, while it does."""
+        """The ref of the actor that runs this."""
+        self.keeper: Keeper | None = None
+        """That actor, while it runs this: it is told of the first actor that has to end with it."""
         self.stopping = "cancelled"
         """Why work that is cancelled from now on is cancelled."""
         self.over = False
@@ -175,7 +186,24 @@ class Execution:
 
     async def ask(self, name: str, target: Target, payload: Any) -> Any:
         """Return *target*'s answer, asked without a policy; raise `NotCompleted` with the outcome."""
-        askable = self.resolve(target)
+        agent: Any = target if target.__class__ is Agent else self.resolve(target)
+        if agent.__class__ is not Agent or self.emit is not None or self.scope.context is not None:
+            return await self._ask(name, agent, payload)
+        # What `_ask` would do, without the calls: the path of most work.
+        started = self.clock()
+        try:
+            value = await agent.request(payload, system=self.system)
+        except asyncio.CancelledError:
+            self.interrupted(name, agent, started, 1)
+            raise
+        except Exception as error:
+            failure = self.failure(agent, started, 1, error, None)
+            raise NotCompleted(self.settle(name, failure)) from error
+        incarnation = agent.address(self.system).incarnation
+        self._plain.append((name, agent, started, self.clock(), incarnation, value))
+        return value
+
+    async def _ask(self, name: str, askable: Askable, payload: Any) -> Any:
         if self.emit is not None:
             outcome = await self.perform(name, askable, payload)
             if isinstance(outcome, Completed):
@@ -183,11 +211,7 @@ class Execution:
             raise NotCompleted(outcome)
         started = self.clock()
         try:
-            if askable.__class__ is Agent and self.scope.context is None:
-                # What `call` would do, without the call: the path of most work.
-                value = await cast(Agent, askable).request(payload, system=self.system)
-            else:
-                value = await self.call(askable, name, payload, None, None)
+            value = await self.call(askable, name, payload, None, None)
         except asyncio.CancelledError:
             self.interrupted(name, askable, started, 1)
             raise
@@ -279,8 +303,10 @@ class Execution:
 
     def incarnation(self, askable: Askable) -> int | None:
         """Return which incarnation of an agent is in service, where that is known."""
-        if isinstance(askable, Agent):
-            return askable.address(self.system).incarnation
+        if askable.__class__ is Agent or isinstance(askable, Agent):
+            agent: Any = askable
+            incarnation: int = agent.address(self.system).incarnation
+            return incarnation
         return None
 
     def failure(
@@ -319,6 +345,8 @@ class Execution:
         """
         if self._children is None:
             self._children = {}
+            if self.keeper is not None:
+                self.keeper.keep_children()
         self._children[ref] = None
 
     def disown(self, ref: ActorRef[Any]) -> None:
@@ -335,21 +363,13 @@ class Execution:
 
     # -- for the coordinator -------------------------------------------------------------------
 
-    async def conduct(self) -> None:
-        """Run the pattern to its end, within the whole time limit. Raises only CancelledError."""
-        try:
-            if self.timeout_s is None:
-                self.value = await self.pattern.coordinate(self)
-            else:
-                self.value = await self._within_limit(self.timeout_s)
-        except PatternFailed as error:
-            self.error = error
-        except Exception as error:
-            problem = f"failed: {type(error).__name__}: {error}"
-            self.error = PatternFailed(self.name, problem, self.outcomes, cause=error)
-        self._finish()
+    def broken(self, error: Exception) -> PatternFailed:
+        """Return the failure of the whole when *error* came out of the pattern's own code."""
+        problem = f"failed: {type(error).__name__}: {error}"
+        return PatternFailed(self.name, problem, self.outcomes, cause=error)
 
-    async def _within_limit(self, timeout_s: float) -> Any:
+    async def within_limit(self, timeout_s: float) -> Any:
+        """Return the pattern's result; raise `PatternTimedOut` after *timeout_s* seconds."""
         try:
             async with asyncio.timeout(timeout_s) as self._limit:
                 return await self.pattern.coordinate(self)
@@ -359,7 +379,8 @@ class Execution:
             await self.released()
             raise PatternTimedOut(self.name, timeout_s, self.outcomes) from None
 
-    def _finish(self) -> None:
+    def finish(self) -> None:
+        """Note that there is a result, or an error in its place."""
         self.over = True
         self.ended_at = self.clock()
         if self.emit is not None:
@@ -369,7 +390,7 @@ class Execution:
         """Note that the coordinator is gone for *reason*, if that was before there was a result."""
         if not self.over:
             self.error = CoordinatorLost(self.name, reason, self.outcomes)
-            self._finish()
+            self.finish()
 
     @property
     def outcome(self) -> Outcome:

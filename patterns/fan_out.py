@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from agenticaiframework.actors import Agent, gather
 
 from . import attempts
 from .outcome import Cancelled, Outcome
-from .policy import NO_POLICY
 from .target import target_name
 from .task_bag import TaskBag
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from agenticaiframework.actors import Request
 
     from .execution import Execution, Work
+    from .target import Target
 
 
 async def perform_all(
@@ -52,27 +52,40 @@ async def perform_all(
     return [outcomes[work.name] for work in works]
 
 
-def plain_agents(run: Execution, works: Sequence[Work]) -> bool:
-    """Whether *works* are agents asked without policies, with nobody reading events."""
-    return run.emit is None and all(
-        work.policy is NO_POLICY and isinstance(run.resolve(work.target), Agent) for work in works
-    )
+def agents_of(run: Execution, targets: Iterable[Target]) -> list[Agent] | None:
+    """Return *targets*, resolved, if they are agents all of them and nobody reads events."""
+    if run.emit is not None:
+        return None
+    agents: list[Agent] = []
+    for target in targets:
+        askable: Any = target if target.__class__ is Agent else run.resolve(target)
+        if not isinstance(askable, Agent):
+            return None
+        agents.append(askable)
+    return agents
 
 
-async def ask_all(run: Execution, works: Sequence[Work]) -> list[Any] | None:
-    """Return the answers of *works*, all asked at once, or None if one of them has none.
+async def ask_all(
+    run: Execution, names: Sequence[str], agents: Sequence[Agent], payloads: Sequence[Any]
+) -> tuple[list[Any], str | None]:
+    """Return the answers of *agents*, all asked at once, and the first name that has none, if any.
 
-    The cheap way of `perform_all`, for `plain_agents`: no task for each of them. What became of each
-    is in the outcomes of *run*.
+    The cheap way of `perform_all`, for work without policies: no task for each of them. What became
+    of each is in the outcomes of *run*.
     """
-    clock = run.clock
+    clock, system = run.clock, run.system
     started = clock()
     ended: dict[Request, float] = {}
-    agents = [cast(Agent, run.resolve(work.target)) for work in works]
-    requests: list[Request] = [
-        agent.request(work.payload, context=run.context_of(work.name, None), system=run.system)
-        for agent, work in zip(agents, works, strict=True)
-    ]
+    if run.scope.context is None:
+        requests: list[Request] = [
+            agent.request(payload, system=system)
+            for agent, payload in zip(agents, payloads, strict=True)
+        ]
+    else:
+        requests = [
+            agent.request(payload, context=run.context_of(name, None), system=system)
+            for name, agent, payload in zip(names, agents, payloads, strict=True)
+        ]
 
     def note(request: Request) -> None:
         ended[request] = clock()
@@ -80,20 +93,21 @@ async def ask_all(run: Execution, works: Sequence[Work]) -> list[Any] | None:
     try:
         answers = await gather(*requests, return_exceptions=True, on_reply=note)
     except asyncio.CancelledError:
-        for work, agent, request in zip(works, agents, requests, strict=True):
+        for name, agent, request in zip(names, agents, requests, strict=True):
             if request in ended:
-                await _keep(run, work.name, agent, started, ended[request], request)
+                await _keep(run, name, agent, started, ended[request], request)
             else:
-                run.interrupted(work.name, agent, started, 1)
+                run.interrupted(name, agent, started, 1)
         raise
-    complete = True
-    for work, agent, request, answer in zip(works, agents, requests, answers, strict=True):
-        at = ended.get(request, started)
+    failed: str | None = None
+    for name, agent, request, answer in zip(names, agents, requests, answers, strict=True):
         if isinstance(answer, BaseException):
-            complete &= await _keep(run, work.name, agent, started, at, request)
+            at = ended.get(request, started)
+            if not await _keep(run, name, agent, started, at, request) and failed is None:
+                failed = name
         else:
-            run.keep(work.name, agent, started, at, answer)
-    return answers if complete else None
+            run.keep(name, agent, started, ended[request], answer)
+    return answers, failed
 
 
 async def _keep(

@@ -13,11 +13,11 @@ from .definition import Test, compile_condition
 from .drawing import Drawing
 from .errors import MissingInput, PatternFailed, UnexpectedAnswer, work_failed
 from .execution import Execution, Work
-from .fan_out import ask_all, plain_agents
+from .fan_out import agents_of, ask_all
 from .join import ALL, Join, JoinField, JoinProgress, joined
 from .outcome import Cancelled, Completed, Outcome
 from .pattern import OrchestrationPattern, PatternDefinition
-from .policy import WorkPolicy
+from .policy import NO_POLICY, WorkPolicy
 from .report import PartialList, PartialResults
 from .step import Ask, AskField, Branch, BranchField, input_scope, unique_names
 from .target import Target
@@ -116,6 +116,14 @@ class ParallelOrchestration(OrchestrationPattern):
             )
             for name, branch in zip(unique_names(labels), branches, strict=True)
         )
+        self._names = tuple(branch.name for branch in self._branches)
+        self._branch_targets = tuple(branch.target for branch in self._branches)
+        bare = definition.join.kind == "all" and definition.max_concurrency is None
+        self._bare = bare and all(branch.policy is NO_POLICY for branch in self._branches)
+        """Whether a failure of one changes nothing for the others, so that all may be asked directly."""
+        self._same_input = definition.for_each is None and all(
+            branch.condition is None and branch.input_key is None for branch in self._branches
+        )
         asks: list[Ask] = [*branches]
         if definition.aggregator is not None:
             asks.append(definition.aggregator)
@@ -130,15 +138,21 @@ class ParallelOrchestration(OrchestrationPattern):
 
     async def coordinate(self, run: Execution) -> Any:
         spec = self._spec
-        works = self._works(run) if spec.for_each is None else self._items(run, spec.for_each)
-        if spec.join.kind == "all" and spec.max_concurrency is None and plain_agents(run, works):
-            answers = await ask_all(run, works)
+        if self._bare and self._same_input:
+            payloads = [run.input] * len(self._names)
+            answers = await self._ask_directly(run, self._names, self._branch_targets, payloads)
             if answers is not None:
-                result: Any = answers
-                if spec.for_each is None:
-                    result = {w.name: a for w, a in zip(works, answers, strict=True)}
+                result: Any = dict(zip(self._names, answers, strict=True))
                 return await aggregate(run, spec.aggregator, result)
-            self._check(run, works, [run.outcomes[work.name] for work in works])
+        works = self._works(run) if spec.for_each is None else self._items(run, spec.for_each)
+        if self._bare:
+            names = [work.name for work in works]
+            answers = await self._ask_directly(
+                run, names, [work.target for work in works], [work.payload for work in works]
+            )
+            if answers is not None:
+                result = dict(zip(names, answers, strict=True))
+                return await aggregate(run, spec.aggregator, answers if spec.for_each else result)
         progress = JoinProgress(spec.join, len(works))
         outcomes = await run.perform_all(
             works,
@@ -148,6 +162,25 @@ class ParallelOrchestration(OrchestrationPattern):
         self._check(run, works, outcomes)
         result = self._result(run, works, outcomes)
         return await aggregate(run, spec.aggregator, result)
+
+    async def _ask_directly(
+        self,
+        run: Execution,
+        names: Sequence[str],
+        targets: Sequence[Target],
+        payloads: Sequence[Any],
+    ) -> list[Any] | None:
+        """Return the answers of *targets*, if they are agents; raise if one of them has none."""
+        agents = agents_of(run, targets)
+        if agents is None:
+            return None
+        answers, failed = await ask_all(run, names, agents, payloads)
+        if failed is not None:
+            raise work_failed(
+                self.name, failed, run.outcomes[failed], run.outcomes,
+                f"one of {len(names)} branches",
+            )  # fmt: skip
+        return answers
 
     def _works(self, run: Execution) -> list[Work]:
         works: list[Work] = []

@@ -87,15 +87,18 @@ class SequentialOrchestration(OrchestrationPattern):
         return self._targets
 
     async def coordinate(self, run: Execution) -> Any:
-        data = run.input
+        data: Any = run.input
         kept: dict[str, Any] = {}
         # What is no mapping cannot have keys: the first step gets it whole, as if it were an output.
-        previous: Any = _NOTHING if isinstance(data, Mapping) else data
+        previous: Any = _NOTHING if isinstance(run.input, Mapping) else data
         for index, step in enumerate(self._steps):
             if step.condition is not None and not step.condition(_scope(data, previous, kept)):
                 run.skip(step.name, step.target, "its condition does not hold")
                 continue
-            payload = self._input(step, run, previous, kept)
+            if step.input_key is None:
+                payload: Any = data if previous is _NOTHING else previous
+            else:
+                payload = self._input(step.name, step.input_key, run, previous, kept)
             try:
                 if step.policy is NO_POLICY:
                     output = await run.ask(step.name, step.target, payload)
@@ -125,17 +128,16 @@ class SequentialOrchestration(OrchestrationPattern):
             return _NOTHING
         raise NotCompleted(outcome)
 
-    def _input(self, step: _Planned, run: Execution, previous: Any, kept: Mapping[str, Any]) -> Any:
+    def _input(
+        self, step: str, key: str, run: Execution, previous: Any, kept: Mapping[str, Any]
+    ) -> Any:
         data = run.input
-        key = step.input_key
-        if key is None:
-            return data if previous is _NOTHING else previous
         if key in kept:
             return kept[key]
         if isinstance(data, Mapping) and key in data:
             return cast(Mapping[str, Any], data)[key]
         if previous is _NOTHING:
-            raise MissingInput(self.name, step.name, key, data, run.outcomes)
+            raise MissingInput(self.name, step, key, data, run.outcomes)
         if isinstance(previous, Mapping) and key in previous:
             return cast(Mapping[str, Any], previous)[key]
         return cast(Any, previous)

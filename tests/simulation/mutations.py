@@ -360,8 +360,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "a branch's result is dropped", PARALLEL,
-        "result = {w.name: a for w, a in zip(works, answers, strict=True)}",
-        "result = {w.name: a for w, a in list(zip(works, answers, strict=True))[1:]}",
+        "result: Any = dict(zip(self._names, answers, strict=True))",
+        "result: Any = dict(list(zip(self._names, answers, strict=True))[1:])",
     ),
     # -- the engine and its store --------------------------------------------------------------------
     Mutation(
