@@ -117,7 +117,7 @@ class SequentialOrchestration(OrchestrationPattern):
             if step.stop_if is not None and step.stop_if(_scope(data, previous, kept)):
                 self._leave_out(run, index + 1, f"{step.name!r} ended the sequence")
                 break
-        return cast(Any, data) if previous is _NOTHING else previous
+        return data if previous is _NOTHING else previous
 
     @staticmethod
     async def _under_policy(run: Execution, step: _Planned, payload: Any) -> Any:

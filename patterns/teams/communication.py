@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from threading import get_ident
 from typing import Any
 
-from agenticaiframework.actors import ActorDied, ActorSystem, Agent, near
+from agenticaiframework.actors import ActorDied, ActorSystem, Agent, agent_context, near
+from agenticaiframework.actors.running import running_here
 
 from ..definition import DefinitionError
 from ..target import Resolver
 from .errors import TeamError
 from .message import DEFAULT_CHANNEL, Protocol, TeamMessage, as_message, check_message
 from .roster import Member, Roster
+
+MEMBER = "member"
+"""Where a member's handler finds its own name in `agent_context`, while it works for its team."""
 
 PROTOCOLS: tuple[Protocol, ...] = ("structured", "text")
 
@@ -86,7 +89,7 @@ class Communication:
         return reached
 
 
-def speaker(roster: Roster, name: str | None, system: ActorSystem) -> set[str]:
+def speaker(roster: Roster, name: str | None) -> set[str]:
     """Return the names of who *name*, a member or a role, stands for as a sender.
 
     A role with several members means the one whose handler is running, if it is one of them; else
@@ -95,8 +98,10 @@ def speaker(roster: Roster, name: str | None, system: ActorSystem) -> set[str]:
     if name is None:
         return set()
     members = {member.name for member in roster.find(name)}
-    scheduler = system.scheduler
-    # Seen from another thread, whose handler runs on the loop means nothing.
-    running = scheduler.current if get_ident() == scheduler.thread else None
-    own = None if running is None else running.actor_ref.name
-    return {own} if own is not None and own in members else members
+    # A handler in a worker's thread is as much a member's as one on the loop. What a handler starts
+    # (a task, a function in another thread) is known by the context that it inherits.
+    running = running_here()
+    for own in (None if running is None else running.name, agent_context().get(MEMBER)):
+        if own in members:
+            return {own}
+    return members

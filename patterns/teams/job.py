@@ -13,6 +13,7 @@ from ..execution import Execution
 from ..outcome import Completed, Failed, Outcome, Skipped
 from ..policy import NO_POLICY, WorkPolicy
 from ..target import Target
+from .communication import MEMBER
 from .errors import MemberLost
 from .handoff import Handed, HandoffRecord, fired, without_handoff
 from .notes import NOTES, SharedNotes
@@ -118,7 +119,8 @@ class TeamJob(ABC):
     def _context(self, member: Member, added: Mapping[str, Any] | None) -> dict[str, Any]:
         if self._notes is None:
             self._notes = self.coordinator.notes()
-        return {"team": self.name, "role": member.role, NOTES: self._notes, **(added or {})}
+        own = {"team": self.name, "role": member.role, MEMBER: member.name, NOTES: self._notes}
+        return {**own, **(added or {})}
 
     def needed(self, run: Execution, name: str, outcome: Outcome, what: str) -> Any:
         """Return the value of a turn that the rest stands on; raise if there is none.

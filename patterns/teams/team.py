@@ -348,7 +348,7 @@ class AgentTeam:
         members it is the one whose handler is calling.
         """
         roster = self._membership.roster()
-        senders = speaker(roster, from_agent, ActorSystem.current())
+        senders = speaker(roster, from_agent)
         others = [member for member in roster.members if member.name not in senders]
         sender = next(iter(senders)) if len(senders) == 1 else from_agent
         return self._deliver(others, message, type, sender, channel)

@@ -195,3 +195,36 @@ def test_a_message_waits_while_its_reader_is_restarted(sim: Any) -> None:
         await supervisor.stop()
 
     sim(main)
+
+
+@pytest.mark.parametrize("way", ["loop", "thread", "task", "to_thread"])
+def test_a_broadcast_to_ones_own_role_reaches_the_others_from_wherever_it_is_sent(way: str) -> None:
+    async def main() -> None:
+        room = Room()
+
+        def blocking(payload: Any) -> Any:
+            return asyncio.run(room.team.broadcast("asker", "hi"))
+
+        async def on_the_loop(payload: Any) -> Any:
+            said = room.team.broadcast("asker", "hi")
+            if way == "task":
+                return await asyncio.create_task(said)
+            return await (asyncio.to_thread(asyncio.run, said) if way == "to_thread" else said)
+
+        loud = Agent("loud", handler=blocking if way == "thread" else on_the_loop)
+        heard = asyncio.Event()
+        got: list[Any] = []
+        loop = asyncio.get_running_loop()
+        loud.on_message(lambda m: got.append(m.content) or loop.call_soon_threadsafe(heard.set))
+        room.team.assign_agent(loud, "asker")
+        room.team.add_role(AgentRole(name="lead"))
+        room.team.assign_agent(loud, "lead")
+        async with ActorSystem():
+            result = await room.team.execute_workflow([{"role": "lead", "action": "shout"}], {})
+            assert result["shout"] == ["a1", "a2", "b1", "b2"]
+            # Whatever was put into an inbox before this is handled before it.
+            await room.team.send("loud", "the last")
+            await asyncio.wait_for(heard.wait(), 5)
+            assert got == ["the last"]
+
+    asyncio.run(main())
