@@ -13,7 +13,7 @@ acknowledged the group.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from agenticaiframework.actors import Actor, ActorDied, Agent, Exit
 
@@ -55,7 +55,7 @@ MAX_IDLE: Final = 128
 
 _WORKFLOW_RUNNING: Final = WorkflowState.RUNNING
 
-_record: Final[Any] = tuple.__new__
+_record: Final[Any] = cast(Any, tuple).__new__
 """Makes a `Record` at half the price of calling it."""
 
 _STEP_STARTED: Final = KIND_TEXT[EventKind.STEP_STARTED]
@@ -703,11 +703,12 @@ class Coordinator(Actor):
             self._conclude()
         run.ref = None
         run.asked = ()
+        uneventful = self._workers is None and self._undo is None and self._held is None
         if (
-            self._workers is self._undo is self._held is self._free is None
+            uneventful
+            and not self._fans
             and not self._closing
             and self._quick
-            and not self._fans
             and len(self._core.idle) < MAX_IDLE
         ):
             if self._timer is not None:

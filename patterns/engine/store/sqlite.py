@@ -18,11 +18,11 @@ from .errors import (
     StoreError,
     UnknownRun,
 )
-from .jobs import COLUMNS, Call, Job, Write, fail, follows_failure, pack
+from .jobs import COLUMNS, Call, Job, Op, Write, fail, follows_failure, pack
 from .liveness import OwnerLocks, host_identity
 from .sqlite_connection import connect, translated
 from .sqlite_reads import SQLiteReads
-from .sqlite_schema import BATCH_VIEW, insert_batch, migrate
+from .sqlite_schema import APPEND_ONE, BATCH_VIEW, insert_batch, migrate
 
 __all__ = ["SQLiteBackend"]
 
@@ -132,8 +132,11 @@ class SQLiteBackend(SQLiteReads):
         with translated(self.label, "committing"):
             self._set_synchronous(connection, "FULL" if full else "NORMAL")
             if not calls and len(rows) <= LARGEST_STATEMENT * COLUMNS:
+                # One workflow alone: a tenth less than the way over the view.
+                alone = len(rows) == COLUMNS and rows[0] == Op.APPEND
                 try:
-                    self._insert(connection, rows)
+                    if not alone or not connection.execute(APPEND_ONE, rows[1:6]).rowcount:
+                        self._insert(connection, rows)
                 except sqlite3.IntegrityError:
                     pass  # One of them is refused; the statement undid itself.
                 else:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from .errors import StoreCorrupt, StoreUnavailable, StoreVersionTooNew
 from .jobs import COLUMNS, Op
 
-__all__ = ["BATCH_VIEW", "MIGRATIONS", "insert_batch", "migrate", "schema_version"]
+__all__ = ["APPEND_ONE", "BATCH_VIEW", "MIGRATIONS", "insert_batch", "migrate", "schema_version"]
 
 # Keys of runs grow with time, so recent runs are neighbours: a batch dirties a few pages, however
 # large the file is.
@@ -142,6 +142,11 @@ CREATE TEMP TRIGGER batch_define INSTEAD OF INSERT ON batch WHEN new.op = {Op.DE
     INSERT OR IGNORE INTO definitions VALUES (new.extra, new.body);
 END;
 """
+
+
+APPEND_ONE = """INSERT INTO journal (run, fence, at, seq, body) SELECT ?1, ?2, ?3, ?4, ?5
+WHERE EXISTS (SELECT 1 FROM runs WHERE run = ?1 AND fence = ?2)"""
+"""What the view does with one row of a journal; writes nothing when the run has another owner."""
 
 
 def insert_batch(rows: int) -> str:
