@@ -228,3 +228,37 @@ def test_a_broadcast_to_ones_own_role_reaches_the_others_from_wherever_it_is_sen
             assert got == ["the last"]
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("how", ["killed", "stopped", "crashed"])
+def test_what_an_unsupervised_team_had_not_read_when_it_ended_does_not_vanish(
+    sim: Any, how: str
+) -> None:
+    async def main(system: ActorSystem) -> None:
+        room = Room()
+        await room.team.send("b1", "heard before")
+        await asyncio.sleep(0.1)
+        actor = room.team.address(system).live
+        assert actor is not None
+        system.suspend(actor)
+        await room.team.send("b1", "not noted any more")
+        asked = asyncio.create_task(room.team.history())
+        worked = asyncio.create_task(room.team.execute_task("a task"))
+        await asyncio.sleep(0.1)
+        assert not asked.done()
+        assert not worked.done()
+        if how == "killed":
+            actor.kill()
+        elif how == "stopped":
+            await room.team.stop()
+        else:
+            system.end_actor(actor, RuntimeError("broken"))
+        await asyncio.sleep(0.1)
+        # What asks is asked again; what only tells is a dead letter that says why.
+        assert await asked == []
+        assert set(await worked) == {"a1", "a2", "b1", "b2"}
+        lost = [letter for letter in system.dead_letters if letter.recipient == "room"]
+        assert [letter.message.message.content for letter in lost] == ["not noted any more"]
+        assert lost[0].reason not in (None, "")
+
+    sim(main)
