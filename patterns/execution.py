@@ -409,11 +409,18 @@ class Execution:
         return Report(self.name, self.outcome, dict(self.outcomes))
 
     def hold(self) -> None:
-        """Keep the execution from counting as ended until `release`: it is being undone."""
+        """Keep the execution from counting as ended until `release`: there is something to undo.
+
+        It keeps those around it too: who waits for the outermost waits for all that is undone below.
+        """
         self._holds += 1
+        if isinstance(self.scope.owner, Execution):
+            self.scope.owner.hold()
 
     def release(self) -> None:
         """Take back one `hold`."""
+        if isinstance(self.scope.owner, Execution):
+            self.scope.owner.release()
         self._holds -= 1
         if self._holds == 0 and self._on_release is not None:
             waiting, self._on_release = self._on_release, None

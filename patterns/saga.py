@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, cast
 
@@ -134,16 +135,21 @@ class SagaOrchestration(OrchestrationPattern):
                 # Cancelled, timed out or killed: this coroutine must not wait any more, and one that
                 # was killed starts no actor either.
                 if done:
-                    run.hold()
                     run.system.call_later(0, self._undo_later, run, done, error)
                 raise
             if isinstance(outcome, Completed):
                 if step.compensate is not None:
+                    if not done:
+                        # From here on, and not only when it is too late to say so: whoever waits
+                        # for a coordinator that is killed may look before this sees its end.
+                        run.hold()
                     given = {"input": output, "output": outcome.value}
                     done.append(_Undo(name, step.compensate.agent, step.compensate.policy, given))
                 output = outcome.value
             elif not isinstance(outcome, Skipped):
                 await self._undo(run, done, name, outcome)
+        if done:
+            run.release()
         return output
 
     async def _undo(self, run: Execution, done: list[_Undo], name: str, failed: Outcome) -> None:
@@ -151,7 +157,6 @@ class SagaOrchestration(OrchestrationPattern):
         problem = work_failed(self.name, name, failed, run.outcomes, where)
         not_undone: dict[str, Outcome] = {}
         if done:
-            run.hold()
             not_undone = await self._start_undo(run, done, failed.cause).request(_RESULT)
         for later, step in self._steps:
             if later not in run.outcomes:
@@ -165,15 +170,29 @@ class SagaOrchestration(OrchestrationPattern):
     def _start_undo(
         self, run: Execution, done: list[_Undo], error: BaseException | None
     ) -> ActorRef[_Compensator]:
-        """Start the actor that undoes *done*; it goes on whatever becomes of the coordinator."""
-        limit = self._spec.compensation_timeout
-        return run.system.start(_Compensator, run, list(reversed(done)), error, limit)
+        """Start the actor that undoes *done*; it goes on whatever becomes of the coordinator.
 
-    def _undo_later(self, run: Execution, done: list[_Undo], error: BaseException) -> None:
+        Its end, whatever it is, releases *run*.
+        """
+        limit = self._spec.compensation_timeout
         try:
-            self._start_undo(run, done, error)
+            ref = run.system.start(_Compensator, run, list(reversed(done)), error, limit)
         except SystemStopped:
             run.release()
+            raise
+
+        # Not in its `on_stop`, which an actor that is stopped before it has started does not run.
+        def ended(who: Any, _reason: Any) -> None:
+            if who is ref:
+                remove()
+                run.release()
+
+        remove = run.system.on_actor_end(ended)
+        return ref
+
+    def _undo_later(self, run: Execution, done: list[_Undo], error: BaseException) -> None:
+        with suppress(SystemStopped):
+            self._start_undo(run, done, error)
 
     def draw(self, drawing: Drawing) -> None:
         last = drawing.node("input", "end")
@@ -242,9 +261,3 @@ class _Compensator(Actor):
         error = None if self._error is None else describe_error(self._error)
         payload = {**undo.payload, "error": error}
         return await self._run.perform(undo_name(undo.step), undo.target, payload, undo.policy)
-
-    def on_stop(self) -> None:
-        self._run.release()
-
-    def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
-        self._run.release()

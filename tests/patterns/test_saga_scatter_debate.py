@@ -15,6 +15,7 @@ from agenticaiframework.patterns import (
     CoordinatorLost,
     DebateOrchestration,
     DefinitionError,
+    ParallelOrchestration,
     PartialResults,
     PatternFailed,
     PatternTimedOut,
@@ -70,6 +71,54 @@ def test_a_failed_step_undoes_those_before_it_in_reverse(cast: Any, sim: Any) ->
         assert "no rooms" in undone["error"]
         assert isinstance(caught.value.outcomes["undo hotel"], Completed)
         assert await left_over(system) == []
+
+    sim(main)
+
+
+@pytest.mark.parametrize("who", ["saga", "outer"])
+def test_a_killed_coordinator_is_undone_however_deep_it_was(who: str, cast: Any, sim: Any) -> None:
+    async def main(system: ActorSystem) -> None:
+        started = asyncio.Event()
+
+        async def car(payload: Any) -> None:
+            started.set()
+            await asyncio.Event().wait()
+
+        trip(cast, car)
+        # The step that is under way is a pattern itself: its end takes some turns more.
+        deep = SequentialOrchestration("deep", [SequentialOrchestration("deeper", [car])])
+        saga = SagaOrchestration("trip", [*TRIP[:2], {"agent": deep}])
+        outer = ParallelOrchestration("outer", [SequentialOrchestration("middle", [saga])])
+        task = asyncio.ensure_future(outer.execute("me"))
+        await started.wait()
+        kept = [r for r in system.actors() if "Coordinator" in r.actor_class.__name__]
+        by_name = {r._actor.execution.name: r for r in kept}  # pyright: ignore
+        by_name["trip" if who == "saga" else "outer"].kill()
+        with pytest.raises(PatternFailed):
+            await task
+        assert cast.done[-2:] == ["cancel_hotel", "cancel_flight"]
+        assert await left_over(system) == []
+
+    sim(main)
+
+
+def test_a_saga_that_is_being_undone_when_its_system_stops_keeps_nobody_waiting(
+    cast: Any, sim: Any
+) -> None:
+    async def main(system: ActorSystem) -> None:
+        saga = trip(cast, boom)
+        undoing = asyncio.Event()
+
+        async def forever(payload: Any) -> None:
+            undoing.set()
+            await asyncio.Event().wait()
+
+        cast.agent("cancel_hotel", forever)
+        task = asyncio.ensure_future(saga.execute("me"))
+        await undoing.wait()
+        await system.stop(timeout=1)
+        with pytest.raises(PatternFailed):
+            await asyncio.wait_for(task, 60)
 
     sim(main)
 
