@@ -16,11 +16,20 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from agenticaiframework.actors import Actor, ActorDied, Agent, Exit
+from agenticaiframework.actors.phase import IDLE
 
 from ..expressions import ExpressionError
 from ..values import Emit, Handoff
 from .compensation import begin_undo, undo_failed, undo_next
-from .coordinator_messages import NUDGE, TICK, UNDO, Acknowledged, Cancellation, Turn
+from .coordinator_messages import (
+    NUDGE,
+    TICK,
+    UNDO,
+    Acknowledged,
+    Cancellation,
+    Raised,
+    Turn,
+)
 from .core_messages import Start
 from .directory import Coroutine
 from .errors import OutputMismatch, WorkflowCancelled, describe
@@ -96,6 +105,8 @@ class Coordinator(Actor):
     _used_signals: tuple[int, ...] = ()
     _quick = False
     """Whether steps may take the short way."""
+    _handling = False
+    """Whether a message is being handled outside a turn of this actor."""
     _now = 0.0
     """The seconds since the epoch when the message came that is being handled."""
 
@@ -123,6 +134,26 @@ class Coordinator(Actor):
         """Whether somebody beside the run itself is to know what happens."""
 
     # -- messages --------------------------------------------------------------------------------
+
+    def handle_now(self, message: Unit | Acknowledged) -> bool:
+        """Handle *message* without its way through the mailbox, if nothing holds this actor up.
+
+        Its handlers never wait, so between its turns nothing is half done, and an answer may be
+        handled where it is given: a step has two of them. Called on the loop. What goes wrong is
+        raised in this actor's own turn. Under simulation all goes through the mailbox, where faults
+        are planted.
+        """
+        me = self._me
+        if me._state != IDLE or me._phase or self._handling or me._sched.observer is not None:
+            return False
+        self._handling = True
+        try:
+            self.on_receive(message)
+        except BaseException as error:
+            me.tell(Raised(error))
+        finally:
+            self._handling = False
+        return True
 
     def on_start(self) -> None:
         self._begin()
@@ -164,6 +195,8 @@ class Coordinator(Actor):
             # Whatever else comes was meant for a run that has ended.
             if cls is Start:
                 self._take(message)
+            elif cls is Raised:
+                raise message.error
             return
         run, core = self.run, self._core
         self._now = core.epoch + core.clock()
@@ -186,6 +219,8 @@ class Coordinator(Actor):
             self._worker_ended(message)
         elif cls is Expired:
             self._expired(message)
+        elif cls is Raised:
+            raise message.error
         elif message == NUDGE:
             if self.run.cancel is not None and self._cancelling is None:
                 cancel(self)

@@ -53,10 +53,22 @@ class Acknowledged:
             run.refused = error
         elif run.accepted is not None:
             run.accept()
+        actor = self.coordinator._actor
+        if actor is not None and error is None and actor.handle_now(self):
+            return
         try:
             self.coordinator.tell(self)
         except ActorDied:
             pass  # it was killed, and whoever goes on reads what was written
+
+
+class Raised:
+    """Raise *error* in the coordinator's own turn: it handled a message outside of one."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
 
 
 class Turn:

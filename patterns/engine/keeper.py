@@ -51,6 +51,9 @@ _RESUMING: Final = frozenset({EventKind.WORKFLOW_RESUMED, EventKind.WORKFLOW_REW
 BATCH: Final = 1_000
 """Runs recovered at a time."""
 
+BREATHER: Final = 8
+"""Runs brought back before others get their turn: some milliseconds, if each has its definition."""
+
 
 class Keeper(Actor):
     """Owns the engine's standing with its store. Linked to the engine's actor."""
@@ -65,6 +68,8 @@ class Keeper(Actor):
         """Whether what dead engines left has been looked for."""
         self._cursor = 0
         self._plans: dict[str, Plan] = {}
+        self._texts: dict[str, str] = {}
+        """Definitions that have been read and not yet been compiled, by hash."""
         self._claiming = asyncio.Lock()
         self._complained = False
         """Whether the store's failure has been logged: once, until it works again."""
@@ -124,9 +129,11 @@ class Keeper(Actor):
     async def _renew(self) -> None:
         if await self.store.renew(self.owner):
             return
+        # Only of those that were held before: one that is claimed meanwhile is not in the answer.
+        held = [run for run in self._core.runs.values() if run.persist and run.lease is not None]
         left = await self.store.owned(self.owner)
-        for run in list(self._core.runs.values()):
-            if run.persist and run.lease is not None and run.id not in left:
+        for run in held:
+            if run.id not in left and self._core.runs.get(run.id) is run:
                 self._tell(
                     Drop(run.id, "the lease had ended, and another engine has taken it over")
                 )
@@ -178,7 +185,14 @@ class Keeper(Actor):
                 ids = [lease.run_id for lease in leases]
                 rows = await self.store.load_runs(ids)
                 journals = await self.store.read_journals(ids)
-                for lease in leases:
+                self._texts = await self.store.load_definitions(
+                    row.definition_hash
+                    for row in rows.values()
+                    if row.definition_hash not in self._plans
+                )
+                for count, lease in enumerate(leases):
+                    if not count % BREATHER:
+                        await asyncio.sleep(0)
                     row = rows[lease.run_id]
                     try:
                         await self._set_going(lease, row, journals[lease.run_id])
@@ -192,6 +206,7 @@ class Keeper(Actor):
                         recovered.append(lease.run_id)
                         continue
                     self._given_up.append(lease)
+            self._texts = {}
             # Given back only now, or they would be claimed again and again.
             given_up, self._given_up = self._given_up, []
             for lease in given_up:
@@ -338,7 +353,9 @@ class Keeper(Actor):
                 return WorkflowDefinition.model_validate(entry.data["definition"]).plan
         plan = self._plans.get(row.definition_hash)
         if plan is None:
-            text = await self.store.load_definition(row.definition_hash)
+            text = self._texts.get(row.definition_hash)
+            if text is None:
+                text = await self.store.load_definition(row.definition_hash)
             plan = WorkflowDefinition.model_validate_json(text).plan
             if len(self._plans) >= BATCH:
                 self._plans.clear()

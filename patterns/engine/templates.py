@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, TypeAlias, cast
 
 from agenticaiframework.actors import near
@@ -85,9 +86,13 @@ def compile_template(value: Any) -> Template:
     if isinstance(value, Mapping):
         for name, item in cast("Mapping[Any, Any]", value).items():
             if isinstance(item, str) and is_reference(item) and not item.endswith("?"):
-                fields[str(name)] = parse_reference(item)
+                fields[str(name)] = read_reference(item)
     return Template(build, tuple(references), frozenset(optional), fields)
 
+
+read_reference: Final = lru_cache(maxsize=2048)(parse_reference)
+"""References, read once: a definition's are looked at when it is checked and when it is compiled, and
+many definitions have the same."""
 
 MAX_NESTING: Final = 50
 """Mappings and lists inside one another; a definition that refers to itself ends here."""
@@ -123,7 +128,7 @@ def _compile_text(text: str, references: list[Reference], optional: set[Referenc
         return lambda scope: text
     lenient = text.endswith("?")
     try:
-        reference = parse_reference(text.removesuffix("?"))
+        reference = read_reference(text.removesuffix("?"))
     except ExpressionError as error:
         raise ExpressionError(
             text, error.position, error.problem, "Write $step.field, or $$ for a plain '$'."

@@ -131,6 +131,10 @@ class Unit:
 
     def finished(self) -> None:
         """Tell the coordinator that this attempt has ended."""
+        if self.quick and self.error is None:
+            actor = self.coordinator._actor
+            if actor is not None and actor.handle_now(self):
+                return
         try:
             self.coordinator.tell(self)
         except ActorDied:

@@ -207,6 +207,10 @@ class Store(Protocol):
         """Return the definition's JSON. Raises StoreCorrupt when no run brought it."""
         ...
 
+    async def load_definitions(self, definition_hashes: Iterable[str]) -> dict[str, str]:
+        """Return the JSON of those definitions that exist, by hash (recovery reads thousands)."""
+        ...
+
     async def read_journal(
         self, run_id: str, after: int = 0, limit: int | None = None
     ) -> list[JournalEntry]:

@@ -379,6 +379,21 @@ class GroupedStore:
             raise StoreCorrupt(self.url, f"there is no definition {definition_hash!r}")
         return data if isinstance(data, str) else data.decode()
 
+    async def load_definitions(self, definition_hashes: Iterable[str]) -> dict[str, str]:
+        """Return the JSON of those definitions that exist, by hash."""
+        found: dict[str, str] = {}
+        for some in _chunks(tuple(definition_hashes)):
+            found.update(await self._read(partial(self._definitions, some)))
+        return found
+
+    def _definitions(self, hashes: Iterable[str]) -> list[tuple[str, str]]:
+        stored = ((each, self._backend.definition(each)) for each in hashes)
+        return [
+            (each, data if isinstance(data, str) else data.decode())
+            for each, data in stored
+            if data is not None
+        ]
+
     async def read_journal(
         self, run_id: str, after: int = 0, limit: int | None = None
     ) -> list[JournalEntry]:

@@ -308,6 +308,11 @@ class SimulatedStore:
         """Return the rows of those runs that exist, by id."""
         return await self._operate("load_runs", lambda: self._inner.load_runs(run_ids))
 
+    async def load_definitions(self, definition_hashes: Iterable[str]) -> dict[str, str]:
+        """Return the JSON of those definitions that exist, by hash."""
+        hashes = tuple(definition_hashes)
+        return await self._operate("load_definitions", lambda: self._inner.load_definitions(hashes))
+
     async def load_definition(self, definition_hash: str) -> str:
         """Return the definition's JSON."""
         return await self._operate(
