@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar, cast
 
+import pykka
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -19,8 +20,9 @@ from pydantic import (
     model_validator,
 )
 
-from agenticaiframework.actors import AgenticError, near
+from agenticaiframework.actors import ActorRef, AgenticError, near
 
+from .actor_target import ActorTarget
 from .expressions import compile_expression
 from .target import Target
 
@@ -148,6 +150,13 @@ def read_target(value: Any) -> Target:
         return pattern_from_dict(cast(Mapping[str, Any], value))
     if isinstance(value, type):
         raise ValueError(f"{value.__name__} is a class. Give an instance: {value.__name__}(...)")
+    if isinstance(value, ActorRef):
+        return ActorTarget(cast("ActorRef[Any]", value))
+    if isinstance(value, pykka.ActorRef):
+        raise ValueError(
+            f"{_shown(cast(object, value))} runs outside of any ActorSystem, and asking it would block. Put it "
+            "behind a function: lambda payload: ref.ask(payload)"
+        )
     if callable(getattr(value, "ask", None)) or callable(value):
         return cast(Target, value)
     raise ValueError(

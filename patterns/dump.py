@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeGuard, cast
 
+from .actor_target import ActorTarget
 from .definition import Definition, DefinitionError
 
 
@@ -44,7 +45,7 @@ def _dump_object(value: object, where: str) -> Any:
     if callable(to_dict):
         return to_dict()
     name = getattr(value, "name", None)
-    if isinstance(name, str) and hasattr(value, "ask"):
+    if isinstance(name, str) and hasattr(value, "ask") and not isinstance(value, ActorTarget):
         return name
     raise DefinitionError(
         where,

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Final, Literal, cast
 
 from pydantic import Field
 
 from .definition import ConditionField, Test, compile_condition
 from .drawing import Drawing
-from .errors import LimitReached, work_failed
+from .errors import LimitReached, PatternFailed, work_failed
 from .execution import Execution
 from .outcome import Completed, Skipped
 from .pattern import OrchestrationPattern, PatternDefinition
 from .step import Ask, AskField, input_scope
 from .target import Target
+
+_NONE_YET: Final = object()
 
 ACCEPT = "output.approved == true or output.done == true"
 
@@ -82,14 +84,20 @@ class ReflectionOrchestration(OrchestrationPattern):
         spec = self._spec
         task = run.input
         payload: Any = task
-        draft: Any = None
+        draft: Any = _NONE_YET
         for round_ in range(1, spec.max_rounds + 1):
             draft = await self._ask(run, "maker", spec.maker, payload, round_, draft)
+            if draft is _NONE_YET:
+                continue  # the maker may be left out, and there is nothing to review
             review = {"input": task, "draft": draft, "round": round_}
             feedback = await self._ask(run, "reviewer", spec.reviewer, review, round_, None)
             if self._accept(input_scope(task, output=feedback, draft=draft, round=round_)):
                 return draft
             payload = {"input": task, "draft": draft, "feedback": feedback, "round": round_ + 1}
+        if draft is _NONE_YET:
+            raise PatternFailed(
+                self.name, f"failed: no draft was made in {spec.max_rounds} rounds", run.outcomes
+            )
         if spec.exhausted == "fail":
             raise LimitReached(
                 self.name, "rounds", spec.max_rounds, "the draft is not accepted yet",

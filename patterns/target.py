@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast, runtime_checkable
 
-from agenticaiframework.actors import Agent
+from agenticaiframework.actors import ActorRef, Agent
 
 if TYPE_CHECKING:
-    from agenticaiframework.actors import ActorRef, ActorSystem
+    from agenticaiframework.actors import ActorSystem
 
     from .events import PatternEvent
 
@@ -110,4 +110,6 @@ def target_name(target: Target) -> str:
     name = getattr(target, "name", None)
     if isinstance(name, str) and name:
         return name
+    if isinstance(target, ActorRef):
+        return cast("ActorRef[Any]", target).label
     return getattr(target, "__name__", None) or type(target).__name__

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from agenticaiframework.actors import ActorSystem
 from agenticaiframework.patterns import (
     DefinitionError,
     LimitReached,
@@ -206,5 +207,29 @@ def test_a_reviewer_that_fails_or_hangs(cast: Any, sim: Any) -> None:
         )
         assert await left_out.execute(1) == "draft"
         assert await left_over(system) == []
+
+    sim(main)
+
+
+def test_a_maker_that_is_left_out_has_made_no_draft_to_review(cast: Any, sim: Any) -> None:
+    async def main(system: ActorSystem) -> None:
+        answers = [ValueError("busy"), "a draft"]
+
+        def make(payload: Any) -> Any:
+            said = answers.pop(0) if answers else ValueError("busy")
+            if isinstance(said, Exception):
+                raise said
+            return said
+
+        cast.agent("maker", make)
+        cast.agent("reviewer", lambda p: {"approved": p["round"] == 3})
+        pattern = ReflectionOrchestration(
+            "essay", maker={"agent": "maker", "on_error": "skip"}, reviewer="reviewer"
+        )
+        assert await pattern.execute("x") == "a draft"
+        # Not in the first round, which had nothing; in the third it saw the second's draft again.
+        assert [p["draft"] for p in cast.payloads("reviewer")] == ["a draft", "a draft"]
+        with pytest.raises(PatternFailed, match="no draft was made in 3 rounds"):
+            await pattern.execute("x")
 
     sim(main)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
+import pykka
 import pytest
 
-from agenticaiframework.actors import UnknownAgent
+from agenticaiframework.actors import Actor, ActorDied, ActorSystem, UnknownAgent
 from agenticaiframework.patterns import (
     Completed,
     DefinitionError,
     Failed,
+    MapReduceOrchestration,
     MissingInput,
     ParallelOrchestration,
     PatternFailed,
@@ -297,3 +300,66 @@ def test_a_wrong_definition_is_refused_when_it_is_made(steps: Any, said: str) ->
     assert "SequentialOrchestration 'wrong'" in str(caught.value)
     assert "For example: SequentialOrchestration(" in str(caught.value)
     assert isinstance(caught.value, ValueError)
+
+
+class Doubler(Actor):
+    """A raw actor that pays no attention to its asker."""
+
+    async def on_receive(self, message: Any) -> Any:
+        if message == "hang":
+            await asyncio.Event().wait()
+        if message == "fail":
+            raise ValueError("no")
+        return message * 2
+
+
+def test_an_actors_ref_stands_where_an_agent_can(cast: Any, sim: Any) -> None:
+    async def main(system: ActorSystem) -> None:
+        ref = system.start(Doubler, _name="doubler")
+        cast.agent("echo", lambda p: p)
+        pattern = SequentialOrchestration("twice", [ref, "echo", {"agent": ref, "timeout": 1}])
+        assert await pattern.execute(3) == 12
+        assert [*(await pattern.run(1)).outcomes] == ["doubler", "echo", "doubler#2"]
+        report = await pattern.run("fail")
+        assert isinstance(report["doubler"], Failed)
+        assert isinstance(report["doubler"].cause, ValueError)
+        assert ref.is_alive()
+        late = SequentialOrchestration("late", [{"agent": ref, "timeout": 1}])
+        assert isinstance((await late.run("hang"))["doubler"], TimedOut)
+        ref.kill()
+        await asyncio.sleep(0.1)
+        gone = await pattern.run(1)
+        assert isinstance(gone["doubler"].cause, ActorDied)
+        with pytest.raises(DefinitionError, match="cannot be written as data"):
+            pattern.to_dict()
+
+    sim(main)
+
+
+def test_a_plain_pykka_ref_is_refused_with_the_form_that_works() -> None:
+    class Threading(pykka.ThreadingActor):
+        def on_receive(self, message: Any) -> Any:
+            return message
+
+    ref = Threading.start()
+    try:
+        with pytest.raises(DefinitionError, match=r"lambda payload: ref\.ask\(payload\)"):
+            SequentialOrchestration("x", [ref])
+        pattern = SequentialOrchestration("x", [lambda payload: ref.ask(payload)])
+        assert asyncio.run(pattern.execute("hello")) == "hello"
+    finally:
+        ref.stop()
+
+
+def test_a_step_may_give_a_generator_that_the_next_step_reads(cast: Any, sim: Any) -> None:
+    async def main(system: ActorSystem) -> None:
+        async def numbers(count: int) -> AsyncIterator[int]:
+            for number in range(count):
+                yield number
+
+        cast.agent("source", lambda n: numbers(n))
+        cast.agent("square", lambda n: n * n)
+        squares = MapReduceOrchestration("squares", mapper="square", reducer=sum, max_concurrency=2)
+        assert await SequentialOrchestration("x", ["source", squares]).execute(5) == 30
+
+    sim(main)
