@@ -153,9 +153,10 @@ def read_target(value: Any) -> Target:
     if isinstance(value, ActorRef):
         return ActorTarget(cast("ActorRef[Any]", value))
     if isinstance(value, pykka.ActorRef):
+        shown = _shown(cast(object, value))
         raise ValueError(
-            f"{_shown(cast(object, value))} runs outside of any ActorSystem, and asking it would block. Put it "
-            "behind a function: lambda payload: ref.ask(payload)"
+            f"{shown} runs outside of any ActorSystem, and asking it would block. Put it behind a "
+            "function: lambda payload: ref.ask(payload)"
         )
     if callable(getattr(value, "ask", None)) or callable(value):
         return cast(Target, value)

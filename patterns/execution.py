@@ -318,11 +318,14 @@ class Execution:
         timeout_s: float | None,
         ended: float | None = None,
     ) -> Failed | TimedOut:
-        """Return the outcome of work that ended with *error*."""
+        """Return the outcome of work that ended with *error*, asked with the limit *timeout_s*."""
         at = self.clock() if ended is None else ended
         incarnation = self.incarnation(askable)
         if isinstance(error, TimeoutError):
-            return TimedOut(askable.name, started, at, attempt, incarnation, error, timeout_s)
+            # A nested pattern may have a shorter limit of its own, and a function its own errors.
+            passed = timeout_s is not None and at - started >= timeout_s
+            limit_s = getattr(error, "timeout_s", timeout_s if passed else None)
+            return TimedOut(askable.name, started, at, attempt, incarnation, error, limit_s)
         return Failed(askable.name, started, at, attempt, incarnation, error)
 
     def interrupted(self, name: str, askable: Askable, started: float, attempt: int) -> None:

@@ -27,6 +27,7 @@ from agenticaiframework.patterns import (
     SequentialOrchestration,
     Started,
     StreamNotFinished,
+    TimedOut,
     send_chunk,
 )
 
@@ -346,3 +347,46 @@ def test_ten_thousand_executions_at_once_keep_their_data_apart(sim_once: Any) ->
         assert await left_over(system) == []
 
     sim_once(main)
+
+
+@pytest.mark.parametrize(
+    ("agent", "inner", "step", "outer"),
+    [(1, 9, 9, 9), (9, 1, 9, 9), (9, 9, 1, 9), (9, 9, 9, 1), (1, 1, 1, 1), (None, 1, None, None)],
+)
+def test_of_the_limits_on_every_level_the_shortest_holds_and_is_the_one_that_is_told(
+    agent: float | None,
+    inner: float | None,
+    step: float | None,
+    outer: float | None,
+    cast: Any,
+    sim: Any,
+) -> None:
+    async def main(system: ActorSystem) -> None:
+        cast.agent("slow", lambda p: asyncio.Event().wait())
+        below = SequentialOrchestration(
+            "inner", [{"agent": "slow", "timeout": agent}], timeout=inner
+        )
+        above = SequentialOrchestration("outer", [{"agent": below, "timeout": step}], timeout=outer)
+        before = system.clock()
+        report = await above.run("x")
+        assert system.clock() - before == pytest.approx(1)
+        told = str(report.outcome.cause)
+        assert "1 s" in told
+        assert "9 s" not in told
+        assert await left_over(system) == []
+
+    sim(main)
+
+
+def test_a_functions_own_timeout_error_is_not_told_as_the_steps_limit(sim: Any) -> None:
+    async def main(system: ActorSystem) -> None:
+        async def fetch(payload: Any) -> Any:
+            async with asyncio.timeout(1):
+                await asyncio.Event().wait()
+
+        report = await SequentialOrchestration("x", [{"agent": fetch, "timeout": 9}]).run("x")
+        outcome = report["fetch"]
+        assert isinstance(outcome, TimedOut)
+        assert (outcome.timeout_s, outcome.duration_s) == (None, pytest.approx(1))
+
+    sim(main)
