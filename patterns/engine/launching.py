@@ -52,8 +52,11 @@ def make_run(
     `InputMismatch` for an input that lacks what the steps read, `UnknownName` for a name that stands
     for nobody, `WorkflowExists` for an id that is taken.
     """
-    if run_id is not None and run_id in core.runs:
-        raise WorkflowExists(run_id)
+    if run_id is not None:
+        there = core.runs.get(run_id)
+        # A part is only made when the store has none: one that ended here was never stored.
+        if there is not None and not (there.over and parent is not None):
+            raise WorkflowExists(run_id)
     plan.check_input(input_data)
     bound = setup.bind(plan)
     run = Run(run_id or new_id(core), plan, input_data, core.now())
@@ -174,16 +177,16 @@ async def _run_stored_part(
     run_id = str((scope.context or {})["idempotency_key"])
     while True:
         run, here = await keeper.pick_up(run_id)
-        if run is None:
-            run = _make_part(setup, core, plan, payload, scope, parent, run_id)
-            follow_up = follow(core, run)
-            launch(core, Start(run, bypass=True))
-        elif here or run.over:
-            follow_up = follow(core, run)
-        else:
+        if run is not None and not here and not run.over:
             await asyncio.sleep(core.config.poll_seconds)
             continue
         try:
+            if run is None:
+                run = _make_part(setup, core, plan, payload, scope, parent, run_id)
+                follow_up = follow(core, run)
+                launch(core, Start(run, bypass=True))
+            else:
+                follow_up = follow(core, run)
             return await follow_up
         except WorkflowExists:
             continue
@@ -195,6 +198,7 @@ async def _run_stored_part(
         except asyncio.CancelledError:
             # Only who wants the parent stopped wants its parts stopped. A parent whose coordinator
             # died, or that another engine took, finds them again.
-            if not parent.over and parent.ref is not None and parent.ref.is_alive():
+            stopped = not parent.over and parent.ref is not None and parent.ref.is_alive()
+            if stopped and run is not None:
                 await cancel_with_caller(core, run)
             raise

@@ -728,6 +728,34 @@ def test_a_store_that_fails_is_loud_and_the_step_is_not_acknowledged(
     assert cast.asked == ["a", "b", "b", "c"]
 
 
+def test_a_nested_workflow_that_could_not_be_stored_is_begun_again(
+    opened: OpenEngine, store_of: Any, cast: Cast
+) -> None:
+    store = Breaking(store_of())
+    cast.agent("b", "B")
+    flow = steps({"id": "n", "workflow": steps("b")})
+    real, refused = store.submit_run, []
+
+    def submit_run(owner: Any, run: Any, done: Any, records: Any = ()) -> Any:
+        if ":" in run.run_id and not refused:
+            refused.append(run.run_id)
+            store.broken = True
+        return real(owner, run, done, records)
+
+    async def main() -> None:
+        async with opened(state_store=store) as e:
+            store.submit_run = submit_run  # type: ignore[method-assign]
+            with pytest.raises(WorkflowFailed, match="no space"):
+                await e.execute(workflow=flow, workflow_id="w")
+            store.broken = False
+            await e.resume_workflow("w")
+            assert await e.wait("w") == {"n": {"b": "B"}}
+
+    run_in_virtual_time(main)
+    assert refused
+    assert cast.asked == ["b"]
+
+
 def test_a_coordinator_that_is_killed_goes_on_from_the_journal(
     opened: OpenEngine, cast: Cast
 ) -> None:
