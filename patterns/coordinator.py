@@ -89,17 +89,29 @@ async def run_to_end(execution: Execution, coordinator: ActorRef[Any]) -> None:
         owner.adopt(coordinator)
     try:
         await coordinator.request(CONDUCT)
-    except ActorDied as error:
-        execution.lost(error.reason)
-        await execution.released()
-    except BaseException:
-        # It stays adopted: if the owner was killed, nothing that is said here is heard.
-        owner = None
-        await stop_execution(execution, coordinator)
-        raise
+    except BaseException as error:
+        if not isinstance(error, ActorDied):
+            # It stays adopted: if the owner was killed, nothing that is said here is heard.
+            owner = None
+        await not_run_to_end(execution, coordinator, error)
     finally:
         if owner is not None:
             owner.disown(coordinator)
+
+
+async def not_run_to_end(
+    execution: Execution, coordinator: ActorRef[Any], error: BaseException
+) -> None:
+    """Make the end of *execution*, whose *coordinator* has not answered but raised *error*.
+
+    Return if it has ended without a result; else stop it, and raise *error*.
+    """
+    if isinstance(error, ActorDied):
+        execution.lost(error.reason)
+        await execution.released()
+        return
+    await stop_execution(execution, coordinator)
+    raise error
 
 
 async def stop_execution(execution: Execution, coordinator: ActorRef[Any]) -> None:

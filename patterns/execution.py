@@ -130,7 +130,7 @@ class Execution:
         self.value: Any = None
         self.error: PatternFailed | None = None
         self.started_at = self.ended_at = self.clock()
-        self._outcomes: dict[str, Outcome] = {}
+        self._outcomes: dict[str, Outcome] | None = None
         self._plain: list[tuple[str, Askable, float, float, int | None, Any]] = []
         self._limit: asyncio.Timeout | None = None
         self._children: dict[ActorRef[Any], None] | None = None
@@ -163,13 +163,16 @@ class Execution:
     @property
     def outcomes(self) -> dict[str, Outcome]:
         """What became of each piece of work so far, by name, in the order in which they ended."""
+        outcomes = self._outcomes
+        if outcomes is None:
+            outcomes = self._outcomes = {}
         if self._plain:
             for name, askable, started, ended, incarnation, value in self._plain:
-                self._outcomes[name] = Completed(
+                outcomes[name] = Completed(
                     askable.name, started, ended, 1, incarnation, None, value
                 )
             self._plain.clear()
-        return self._outcomes
+        return outcomes
 
     def resolve(self, target: Target) -> Askable:
         """Return who *target* stands for; raises the resolver's error for an unknown name."""
@@ -186,40 +189,46 @@ class Execution:
 
     async def ask(self, name: str, target: Target, payload: Any) -> Any:
         """Return *target*'s answer, asked without a policy; raise `NotCompleted` with the outcome."""
-        agent: Any = target if target.__class__ is Agent else self.resolve(target)
-        if agent.__class__ is not Agent or self.emit is not None or self.scope.context is not None:
-            return await self._ask(name, agent, payload)
-        # What `_ask` would do, without the calls: the path of most work.
-        started = self.clock()
-        try:
-            value = await agent.request(payload, system=self.system)
-        except asyncio.CancelledError:
-            self.interrupted(name, agent, started, 1)
-            raise
-        except Exception as error:
-            failure = self.failure(agent, started, 1, error, None)
-            raise NotCompleted(self.settle(name, failure)) from error
-        incarnation = agent.address(self.system).incarnation
-        self._plain.append((name, agent, started, self.clock(), incarnation, value))
-        return value
-
-    async def _ask(self, name: str, askable: Askable, payload: Any) -> Any:
-        if self.emit is not None:
-            outcome = await self.perform(name, askable, payload)
+        agent = self.direct(target)
+        if agent is None and self.emit is not None:
+            outcome = await self.perform(name, target, payload)
             if isinstance(outcome, Completed):
                 return outcome.value
             raise NotCompleted(outcome)
+        askable = self.resolve(target) if agent is None else agent
         started = self.clock()
         try:
             value = await self.call(askable, name, payload, None, None)
-        except asyncio.CancelledError:
-            self.interrupted(name, askable, started, 1)
-            raise
-        except Exception as error:
-            failure = self.failure(askable, started, 1, error, None)
-            raise NotCompleted(self.settle(name, failure)) from error
+        except BaseException as error:
+            raise self.unanswered(name, askable, started, error) from error
         self.keep(name, askable, started, self.clock(), value)
         return value
+
+    def direct(self, target: Target) -> Agent | None:
+        """Return *target* if it is an agent whose request needs nothing but the payload, or None.
+
+        That is most work. Whoever asks it does what `ask` does, without a coroutine for each::
+
+            value = await agent.request(payload, system=run.system)
+            run.keep(name, agent, started, run.clock(), value)
+        """
+        if self.emit is not None or self.scope.context is not None:
+            return None
+        agent: Any = target if target.__class__ is Agent else self.resolve(target)
+        return agent if agent.__class__ is Agent else None
+
+    def unanswered(
+        self, name: str, askable: Askable, started: float, error: BaseException
+    ) -> NotCompleted:
+        """Return what to raise when asking *askable* raised *error*; settle the work *name*.
+
+        A cancellation is noted and goes on as it is.
+        """
+        if isinstance(error, asyncio.CancelledError):
+            self.interrupted(name, askable, started, 1)
+        if not isinstance(error, Exception):
+            raise error
+        return NotCompleted(self.settle(name, self.failure(askable, started, 1, error, None)))
 
     async def perform(
         self,

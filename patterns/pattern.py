@@ -11,7 +11,13 @@ from pydantic import Field
 
 from agenticaiframework.actors import ActorRef, ActorSystem, find_agent
 
-from .coordinator import Coordinator, StreamedCoordinator, run_to_end
+from .coordinator import (
+    CONDUCT,
+    Coordinator,
+    StreamedCoordinator,
+    not_run_to_end,
+    run_to_end,
+)
 from .definition import Definition, DefinitionError, Seconds, define
 from .drawing import Drawing
 from .dump import dump_definition
@@ -121,7 +127,12 @@ class OrchestrationPattern(ABC):
         awaiting task, or the timeout, stops the agents' work for this execution.
         """
         execution = self._execution(input_data, timeout, self._scope(context, resolver))
-        await run_to_end(execution, execution.system.start(Coordinator, execution))
+        coordinator = execution.system.start(Coordinator, execution)
+        try:
+            # `run_to_end` without an owner, and without a coroutine for it.
+            await coordinator.request(CONDUCT)
+        except BaseException as error:
+            await not_run_to_end(execution, coordinator, error)
         if execution.error is not None:
             raise execution.error
         return execution.value

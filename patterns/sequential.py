@@ -101,7 +101,16 @@ class SequentialOrchestration(OrchestrationPattern):
                 payload = self._input(step.name, step.input_key, run, previous, kept)
             try:
                 if step.policy is NO_POLICY:
-                    output = await run.ask(step.name, step.target, payload)
+                    agent = run.direct(step.target)
+                    if agent is None:
+                        output = await run.ask(step.name, step.target, payload)
+                    else:
+                        started = run.clock()
+                        try:
+                            output = await agent.request(payload, system=run.system)
+                        except BaseException as error:
+                            raise run.unanswered(step.name, agent, started, error) from error
+                        run.keep(step.name, agent, started, run.clock(), output)
                 else:
                     output = await self._under_policy(run, step, payload)
             except NotCompleted as failed:
