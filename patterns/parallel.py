@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
@@ -90,7 +91,7 @@ class ParallelOrchestration(OrchestrationPattern):
         branches = definition.branches
         problems: list[str] = []
         labels = [branch.label for branch in branches]
-        twice = sorted({label for label in labels if labels.count(label) > 1})
+        twice = sorted(label for label, count in Counter(labels).items() if count > 1)
         if twice:
             problems.append(
                 f"{twice[0]!r} stands in several branches, and the result has one entry for each "

@@ -354,3 +354,25 @@ def test_an_agent_that_returns_an_exception_as_a_value_has_completed(
 def test_a_wrong_definition_is_refused_when_it_is_made(options: Any, said: str) -> None:
     with pytest.raises(DefinitionError, match=said):
         ParallelOrchestration(name="wrong", **options)
+
+
+def test_a_definition_of_many_branches_compares_each_name_a_few_times_only() -> None:
+    compared = 0
+
+    class Name(str):
+        __slots__ = ()
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return str.__eq__(self, other)  # type: ignore[arg-type]
+
+        __hash__ = str.__hash__
+
+    async def echo(payload: Any) -> Any:
+        return payload
+
+    agents = [Agent(Name(f"agent {n}"), handler=echo) for n in range(1_000)]
+    compared = 0
+    ParallelOrchestration("many", agents)
+    assert compared < 20 * len(agents)
