@@ -12,15 +12,12 @@ acknowledged the group.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
-from agenticaiframework.actors import Actor, ActorDied, Agent, Exit
+from agenticaiframework.actors import Actor, Agent, Exit
 from agenticaiframework.actors.phase import IDLE
 
-from ..expressions import ExpressionError
-from ..values import Emit, Handoff
-from .compensation import begin_undo, undo_failed, undo_next
+from .compensation import begin_undo, undo_next
 from .coordinator_messages import (
     NUDGE,
     TICK,
@@ -32,7 +29,7 @@ from .coordinator_messages import (
 )
 from .core_messages import Start
 from .directory import Coroutine
-from .errors import OutputMismatch, WorkflowCancelled, describe
+from .errors import WorkflowCancelled, describe
 from .failing import (
     attempt_failed,
     cancel,
@@ -40,16 +37,17 @@ from .failing import (
     failure_text,
     let_run_fail,
 )
-from .items import Fan, expand, item_done
-from .looping import is_done, next_input
+from .items import Fan, expand
+from .looping import next_input
 from .plan import PAUSE, WAIT, StepPlan
+from .results import expired, worked, worker_ended
 from .run import Run
-from .shapes import PLAIN, plain
+from .short_way import answered, ask_quickly, start_quickly
 from .status import CancelReport, StepState, WorkflowState
 from .step_run import BUSY, COMPLETED, PENDING, RUNNING, StepRun
 from .store import Record
 from .waiting import next_due, take_signals, tick, tick_step
-from .work import Expired, Unit, WorkContext, Worker, WorkTimeout
+from .work import Expired, Unit, WorkContext, Worker
 from .workflow_events import KIND_TEXT, EventKind, WorkflowEvent
 from .writing import acknowledged, write
 
@@ -63,12 +61,6 @@ MAX_IDLE: Final = 128
 """Coordinators of one engine that are kept for the next runs."""
 
 _WORKFLOW_RUNNING: Final = WorkflowState.RUNNING
-
-_record: Final[Any] = cast(Any, tuple).__new__
-"""Makes a `Record` at half the price of calling it."""
-
-_STEP_STARTED: Final = KIND_TEXT[EventKind.STEP_STARTED]
-_STEP_COMPLETED: Final = KIND_TEXT[EventKind.STEP_COMPLETED]
 
 
 class Coordinator(Actor):
@@ -162,8 +154,9 @@ class Coordinator(Actor):
         run = self.run
         run.ref = self._me
         run.asked = self._asked
-        self._now = self._core.now()
-        self._quick = run.listeners is None and self._core.attempts.quick
+        core = self._core
+        self._now = core.epoch + core.clock()
+        self._quick = run.listeners is None and core.attempts.quick
         self._stored_state = run.state
         for kind, data in self._opening:
             self._happened(kind, data=data)
@@ -196,7 +189,7 @@ class Coordinator(Actor):
             if cls is Start:
                 self._take(message)
             elif cls is Raised:
-                raise message.error
+                raise message.take()
             return
         run, core = self.run, self._core
         self._now = core.epoch + core.clock()
@@ -208,19 +201,21 @@ class Coordinator(Actor):
             self._quick = False
         if cls is Unit:
             if message.quick and self._quick and not self._closing and message.error is None:
-                self._answered(message)
+                answered(self, message)
                 return
-            self._worked(message)
+            worked(self, message)
         elif cls is Acknowledged:
             acknowledged(self, message)
+            if self._active and not self._queue and not self._records and not self._timed:
+                return  # what it led to is under way
         elif cls is Turn:
             self._turn(message.unit)
         elif cls is Exit:
-            self._worker_ended(message)
+            worker_ended(self, message)
         elif cls is Expired:
-            self._expired(message)
+            expired(self, message)
         elif cls is Raised:
-            raise message.error
+            raise message.take()
         elif message == NUDGE:
             if self.run.cancel is not None and self._cancelling is None:
                 cancel(self)
@@ -267,78 +262,6 @@ class Coordinator(Actor):
         for index in plan.dependents:
             if not left[index]:
                 self._queue.append(index)
-
-    # -- the short way ---------------------------------------------------------------------------
-    #
-    # A step that is asked once, at once, of an agent, in a run that is neither followed nor traced,
-    # changes the run directly and needs no limit. Both ways come to the same: the tests run the same
-    # workflows on each.
-
-    def _start_quickly(self, plan: StepPlan, agent: Agent, payload: Any) -> None:
-        """Ask the agent of a step: now, or once it is written that the step has started."""
-        run = self.run
-        found = run.steps[plan.index]
-        if found is None:
-            found = run.steps[plan.index] = StepRun()
-        found.state = RUNNING
-        found.attempts = attempt = found.attempts + 1
-        if found.started_at is None:
-            found.started_at = self._now
-        unit = Unit(plan, attempt, payload, agent, self._me)
-        unit.quick = True
-        self._active += 1
-        if self._told:
-            self._records.append(_record(Record, (_STEP_STARTED, plan.id, attempt, None)))
-            self._outbox.append(unit)
-        else:
-            self._ask(unit)
-
-    def _ask(self, unit: Unit) -> None:
-        """Ask the agent of a step now."""
-        core = self._core
-        unit.context = WorkContext(self.run, unit)
-        self._asked.add(unit)
-        timeout_s = unit.plan.timeout_s
-        if timeout_s is None:
-            attempts = core.attempts
-            timeout_s = attempts.precise_timeout_s
-            if attempts.swept_timeout_s is not None:
-                unit.deadline = self._now + attempts.swept_timeout_s
-                if not attempts.sweeping:
-                    attempts.sweep()
-        agent: Any = unit.target
-        unit.ask(agent, core.home, timeout_s)
-
-    def _answered(self, unit: Unit) -> None:
-        """The agent of a step has answered: the step has ended, and those behind it may go on."""
-        asked = self._asked
-        if unit not in asked:
-            return  # it was stopped, and answered all the same
-        asked.discard(unit)
-        unit.forget()
-        self._active -= 1
-        output = unit.value
-        if output.__class__ not in PLAIN:
-            output = as_output(output)
-        run, plan = self.run, unit.plan
-        found = run.steps[plan.index]
-        assert found is not None, "it was made when the agent was asked"
-        if self._told:
-            data = {"output": output}
-            self._records.append(_record(Record, (_STEP_COMPLETED, plan.id, unit.attempt, data)))
-        found.state = COMPLETED
-        found.ended_at = self._now
-        if found.error is not None:
-            found.error = None
-        run.scope[plan.id] = output
-        run.finished_steps += 1
-        left = run.left
-        for index in plan.dependents:
-            left[index] -= 1
-            if not left[index]:
-                self._consider(run.plan.steps[index])
-        if not self._active or self._queue or self._outbox or self._timed or self._records:
-            self._continue()
 
     # -- entering steps --------------------------------------------------------------------------
 
@@ -387,7 +310,7 @@ class Coordinator(Actor):
                 build = plan.build
                 payload = build(run.scope) if build is not None else run.default_input(plan)
                 if self._quick and plan.quick and isinstance(run.bound[plan.index], Agent):
-                    self._start_quickly(plan, run.bound[plan.index], payload)
+                    start_quickly(self, plan, run.bound[plan.index], payload)
                     return
                 found = run.step(plan.index)
                 self._launch(plan, found, found.attempts + 1, payload)
@@ -461,125 +384,6 @@ class Coordinator(Actor):
             self._happened(EventKind.STEP_STARTED, plan.id, attempt, data)
         self._active += 1
         self._outbox.append(unit)
-
-    # -- for each item ---------------------------------------------------------------------------
-
-    # -- work that has ended -----------------------------------------------------------------------
-
-    def _worked(self, unit: Unit) -> None:
-        worker = unit.worker
-        if worker is None:
-            if unit not in self._asked:
-                return  # it was stopped, and answered all the same
-            self._asked.discard(unit)
-        else:
-            workers = self._workers
-            if workers is None or workers.get(worker) is not unit:
-                return
-            del workers[worker]
-            self._asked.discard(unit)
-            if unit.timer is not None:
-                unit.timer.cancel()
-            if self._free is None:
-                self._free = []
-            self._free.append(worker)
-        self._active -= 1
-        self._core.attempts.ended(self.run, unit)
-        unit.forget()
-        if unit.error is None:
-            self._succeeded(unit)
-        elif unit.undo:
-            undo_failed(self, unit, unit.error)
-        else:
-            attempt_failed(self, unit.plan, unit, unit.error)
-
-    def _worker_ended(self, exit: Exit) -> None:
-        ref = exit.ref
-        if ref is None:
-            return
-        unit = None if self._workers is None else self._workers.pop(ref, None)
-        if unit is None:
-            if self._free is not None and ref in self._free:
-                self._free.remove(ref)
-            return
-        self._active -= 1
-        self._asked.discard(unit)
-        if unit.timer is not None:
-            unit.timer.cancel()
-        unit.error = ActorDied(ref, exit.reason)
-        self._core.attempts.ended(self.run, unit)
-        if unit.stopping:
-            self._work_stopped(unit)
-        elif unit.undo:
-            undo_failed(self, unit, unit.error)
-        else:
-            attempt_failed(self, unit.plan, unit, unit.error)
-
-    def _expired(self, message: Expired) -> None:
-        """A function did not come back in time: leave it behind, and its worker with it."""
-        unit, worker = message.unit, message.unit.worker
-        if worker is None or self._workers is None or self._workers.get(worker) is not unit:
-            return
-        del self._workers[worker]
-        self._asked.discard(unit)
-        self._active -= 1
-        worker.exit("shutdown")
-        unit.error = WorkTimeout(unit.target.name, message.timeout_s)
-        self._core.attempts.ended(self.run, unit)
-        if unit.undo:
-            undo_failed(self, unit, unit.error)
-        else:
-            attempt_failed(self, unit.plan, unit, unit.error)
-
-    def _work_stopped(self, unit: Unit) -> None:
-        """Note that an attempt was stopped before it had ended."""
-        if not unit.undo and self.run.step(unit.plan.index).state in BUSY:
-            self._happened(EventKind.STEP_CANCELLED, unit.plan.id, unit.attempt)
-
-    def _succeeded(self, unit: Unit) -> None:
-        plan = unit.plan
-        if unit.undo:
-            self._happened(EventKind.COMPENSATION_COMPLETED, plan.id, unit.attempt)
-            undo_next(self)
-            return
-        output = as_output(unit.value)
-        if plan.checked:
-            if plan.output_key is not None and not isinstance(output, Mapping):
-                output = {plan.output_key: output}
-            if plan.output_model is not None:
-                problem = plan.output_model.problem(output)
-                if problem is not None:
-                    attempt_failed(self, plan, unit, OutputMismatch(plan.id, problem))
-                    return
-        if unit.item is not None:
-            item_done(self, unit, {"output": output})
-        elif plan.iterates and not self._closing:
-            self._iterated(unit, output)
-        else:
-            self._completed(plan, unit.attempt, output)
-
-    def _iterated(self, unit: Unit, output: Any) -> None:
-        """Go round again, or end the step, as its ``until`` or its output says."""
-        plan = unit.plan
-        try:
-            done = is_done(plan, output, unit.iteration, self.run.scope)
-        except ExpressionError as error:
-            attempt_failed(self, plan, unit, error)
-            return
-        if done:
-            self._completed(plan, unit.attempt, output)
-            return
-        data = {"iteration": unit.iteration, "output": output}
-        self._happened(EventKind.STEP_ITERATED, plan.id, unit.attempt, data)
-        self._guarded(plan, self._work, plan, False)
-
-    # -- failures ----------------------------------------------------------------------------------
-
-    # -- cancellation ------------------------------------------------------------------------------
-
-    # -- compensation ------------------------------------------------------------------------------
-
-    # -- signals and times -------------------------------------------------------------------------
 
     # -- going on ----------------------------------------------------------------------------------
 
@@ -659,8 +463,6 @@ class Coordinator(Actor):
         self._ending = True
         self._happened(kind, data=data)
 
-    # -- writing -----------------------------------------------------------------------------------
-
     # -- asking ------------------------------------------------------------------------------------
 
     def _turn(self, unit: Unit) -> None:
@@ -676,7 +478,7 @@ class Coordinator(Actor):
         core = self._core
         if unit.quick:
             if self._quick:
-                self._ask(unit)
+                ask_quickly(self, unit)
                 return
             unit.quick = False  # somebody follows the run meanwhile
         if not core.attempts.quick and not core.attempts.has_room(unit):
@@ -791,11 +593,3 @@ class Coordinator(Actor):
 
 _NO_RUN: Final[Any] = None
 """Stands for the run of a coordinator that is idle, and looks at no run."""
-
-
-def as_output(value: Any) -> Any:
-    """Return what a step has made of what was answered.
-
-    Outside a team or a choreography there is nobody to hand on to: what counts is the data.
-    """
-    return plain(value.data if value.__class__ in (Handoff, Emit) else value)

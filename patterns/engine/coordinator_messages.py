@@ -65,10 +65,16 @@ class Acknowledged:
 class Raised:
     """Raise *error* in the coordinator's own turn: it handled a message outside of one."""
 
-    __slots__ = ("error",)
+    __slots__ = ("_error",)
 
     def __init__(self, error: BaseException) -> None:
-        self.error = error
+        self._error: BaseException | None = error
+
+    def take(self) -> BaseException:
+        """Return the error, once: who raises it must not hold it, or it would hold itself."""
+        error, self._error = self._error, None
+        assert error is not None, "it is raised once"
+        return error
 
 
 class Turn:

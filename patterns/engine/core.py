@@ -309,14 +309,20 @@ class EngineCore(Actor):
                 run.accepted = start.accepted
             else:
                 start.accepted.reply(run.id)
-        idle = self.idle
-        if idle:
-            ref = idle.pop()
+        ref = self._free_coordinator()
+        if ref is not None:
             ref.tell(start)
         else:
             ref = self.spawn(Coordinator, run, self, start.opening)
         run.ref = ref
         self.coordinators[ref] = run
+
+    def _free_coordinator(self) -> ActorRef[Any] | None:
+        while self.idle:
+            ref = self.idle.pop()
+            if ref._actor is not None and not ref._phase:  # nobody has killed it
+                return ref
+        return None
 
     def create_run(self, run: Run, records: list[Record], done: Acknowledge) -> None:
         """Have the store take *run* in, with its first events."""
@@ -358,11 +364,14 @@ class EngineCore(Actor):
 
         Called in the coordinator's turn, like the rest of what coordinators call here.
         """
-        del self.coordinators[ref]
+        self.coordinators.pop(ref, None)
         self.idle.append(ref)
         self._let_go(ref, run, SHUTDOWN)
         if self._retiring or self._queue.size:
-            self.actor_ref.tell(ADMIT)
+            try:
+                self.actor_ref.tell(ADMIT)
+            except ActorDied:
+                pass  # the engine has stopped meanwhile, and its coordinators end with it
 
     def _let_go(self, ref: ActorRef[Any], run: Run, reason: Any) -> None:
         """Find out what is to become of a run that has no coordinator any more."""

@@ -23,6 +23,7 @@ from .errors import (
     WorkflowTimedOut,
 )
 from .launching import CANCEL_GRACE_S, attend, follow, launch, make_run
+from .listing import list_runs, read_states
 from .nested import NestedWorkflow
 from .routing import Routing
 from .run import Run, ending_of
@@ -33,9 +34,8 @@ from .status import (
     WorkflowPage,
     WorkflowState,
     WorkflowStatus,
-    WorkflowSummary,
 )
-from .store import RunFilter, RunHeld, RunRow, Signal, UnknownRun
+from .store import RunFilter, RunHeld, Signal, UnknownRun
 from .tracing import Span
 from .workflow_events import EventKind, WorkflowEvent
 from .workflow_stream import WorkflowStream
@@ -314,29 +314,13 @@ class OrchestrationEngine:
 
         *persisted* True lists the store alone (and opens it), False the memory alone.
         """
+        where = RunFilter(states=read_states(state), name=name, labels=dict(labels or {}))
         core = self._setup.core()
-        states = _states(state)
-        found: list[WorkflowSummary] = []
-        following: str | None = None
         keeper = core.keeper
         if persisted:
             keeper = await self._ready(core)
-        if keeper is not None and persisted is not False:
-            where = RunFilter(states=states, name=name, labels=dict(labels or {}))
-            stored = await keeper.store.list_runs(where, page, limit)
-            found += [_row_summary(row) for row in stored.rows]
-            following = stored.next
-        if persisted is not True and page is None:
-            found += [
-                _summary(run)
-                for run in core.runs.values()
-                if not run.persist
-                and (states is None or str(run.status().state) in states)
-                and (name is None or run.plan.name == name)
-                and all(run.labels.get(key) == value for key, value in (labels or {}).items())
-            ]
-        found.sort(key=lambda summary: -(summary.created_at or 0.0))
-        return WorkflowPage(tuple(found[:limit] if following is None else found), following)
+        store = None if keeper is None or persisted is False else keeper.store
+        return await list_runs(core, store, where, limit, page, persisted)
 
     def trace(self, workflow_id: str | None = None) -> list[Span]:
         """Return the recorded spans, of one run or of all, in the order in which they began.
@@ -658,32 +642,6 @@ def _checked(name: str, value: Any, kind: str) -> Any:
     if value is None or isinstance(value, (str, type)):
         raise TypeError(f"register_{kind}({name!r}, ...) needs the {kind} itself, not {value!r}")
     return value
-
-
-def _states(state: str | Sequence[str] | None) -> frozenset[str] | None:
-    if state is None:
-        return None
-    given = (state,) if isinstance(state, str) else tuple(state)
-    known = {str(member) for member in WorkflowState}
-    for name in given:
-        if str(name) not in known:
-            raise ValueError(f"{name!r} is no state of a workflow. {near(str(name), known)}")
-    return frozenset(str(name) for name in given)
-
-
-def _summary(run: Run) -> WorkflowSummary:
-    status = run.status()
-    return WorkflowSummary(
-        run.id, run.plan.name, status.state, run.created_at, run.finished_at, run.last_error,
-        run.reason, run.persist, run.labels, run.parent,
-    )  # fmt: skip
-
-
-def _row_summary(row: RunRow) -> WorkflowSummary:
-    return WorkflowSummary(
-        row.run_id, row.name, WorkflowState(row.state), row.created_at, row.finished_at, row.error,
-        row.cancel_reason, True, row.labels, row.parent,
-    )  # fmt: skip
 
 
 def _retire(setup: Setup) -> None:

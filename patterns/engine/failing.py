@@ -126,7 +126,13 @@ def stop_work(c: Coordinator) -> None:
     c._outbox = [unit for unit in c._outbox if unit.undo]
     for unit in sorted((*stopped, *held, *unsent), key=lambda unit: unit.place):
         c._active -= 1
-        c._work_stopped(unit)
+        work_stopped(c, unit)
+
+
+def work_stopped(c: Coordinator, unit: Unit) -> None:
+    """Note that an attempt was stopped before it had ended."""
+    if not unit.undo and c.run.step(unit.plan.index).state in BUSY:
+        c._happened(EventKind.STEP_CANCELLED, unit.plan.id, unit.attempt)
 
 
 def cancel(c: Coordinator) -> None:

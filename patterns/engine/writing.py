@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from .coordinator_messages import Acknowledged
+from .failing import work_stopped
 from .status import WorkflowState
 from .store import RunUpdate
 from .waiting import next_due
@@ -93,6 +94,6 @@ def acknowledged(c: Coordinator, group: Acknowledged) -> None:
         if c._closing and not unit.undo:
             c._active -= 1
             if not c._ending:
-                c._work_stopped(unit)
+                work_stopped(c, unit)
         else:
             c._send(unit)

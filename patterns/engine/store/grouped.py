@@ -309,6 +309,10 @@ class GroupedStore:
                     continue
                 if job.error is not None:
                     self._withdraw(job, job.error)
+                elif job.future is None:
+                    if job.done is not None:
+                        job.done(None)
+                    continue
                 self._acknowledge(job)
             except Exception:
                 # One caller's mistake must not keep the others waiting for ever.

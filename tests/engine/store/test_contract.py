@@ -206,6 +206,8 @@ def test_a_definition_is_kept_once_for_all_its_runs(medium: Medium) -> None:
             assert await store.load_definition("hash-of-invoice") == '{"first": 1}'
             with pytest.raises(StoreCorrupt, match="no definition 'other'"):
                 await store.load_definition("other")
+            found = await store.load_definitions(["hash-of-invoice", "other"])
+            assert found == {"hash-of-invoice": '{"first": 1}'}
 
     asyncio.run(main())
 
