@@ -400,6 +400,7 @@ class Execution:
 
     def lost(self, reason: Any) -> None:
         """Note that the coordinator is gone for *reason*, if that was before there was a result."""
+        self.keeper = None
         if not self.over:
             self.error = CoordinatorLost(self.name, reason, self.outcomes)
             self.finish()
