@@ -561,12 +561,13 @@ class Actor(pykka.Actor):
 
     def _append(self, item: Any) -> None:
         """Take *item* into the mailbox by its policy; on the loop's thread."""
-        mailbox = self._mailbox
+        ref = self._ref
+        mailbox = ref._mailbox
         if mailbox is None:
-            mailbox = self._mailbox = self.mailbox.make(self)
+            mailbox = ref._mailbox = self.mailbox.make(self)
         mailbox.append(item)
-        if self._state == IDLE:
-            self._sched.enqueue(self._ref)
+        if ref._state == IDLE:
+            self._sched.enqueue(ref)
 
     def _put(self, item: Any) -> None:
         """Take a message of the kernel's into the mailbox, whatever its bound."""

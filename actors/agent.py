@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import weakref
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from . import directory
@@ -14,16 +16,18 @@ from .agent_actor import AgentActor, AgentSpec
 from .agent_errors import AgentDefinitionError, AgentStopped
 from .agent_request import AgentRequest, Work
 from .errors import DISPATCHERS, ActorDied, UnknownDispatcher
-from .mailbox import Mailbox
+from .mailbox import FailingMailbox, Mailbox
 from .models import ModelRequest, run_model
-from .phase import STOPPING
+from .phase import IDLE, QUEUED, STOPPING
 from .reasons import NORMAL
-from .request import FAILED
+from .request import FAILED, PENDING
 from .running import running_here
 from .system import ActorSystem
 
 if TYPE_CHECKING:
     from .ref import ActorRef
+
+enter = deque[Any].append
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -122,11 +126,41 @@ class Agent:
         system: ActorSystem | None = None,
     ) -> AgentRequest:
         """Return an awaitable for what `ask` returns: cheaper to await many of (see `gather`)."""
-        home = self.address(system)
-        request = AgentRequest.make(Work(payload, context), home, home.system.scheduler, self)
-        home.put(request)
+        if system is None:
+            system = ActorSystem.current()
+        home = self._homes.get(id(system))
+        if home is None or home.system is not system:
+            home = self.address(system)
+        scheduler = system.scheduler
+        request = AgentRequest()
+        request.message = Work(payload, context)
+        request._target = home  # type: ignore[assignment]
+        request._home = scheduler
+        request._state = PENDING
+        request._waiter = None
+        request._result = None
+        request.agent = self
+        # What `put` would do, without its calls, where an incarnation lives on this very loop and has
+        # room: the path of nearly every request.
+        ref = home.ref
+        mailbox = None if ref is None or ref._phase else ref._mailbox
+        if (
+            ref is None
+            or mailbox is None
+            or mailbox.__class__ is not FailingMailbox
+            or len(mailbox) >= mailbox.capacity
+            or get_ident() != scheduler.thread
+        ):
+            home.put(request)
+        else:
+            enter(mailbox, request)
+            if ref._state == IDLE:
+                ref._state = QUEUED
+                scheduler.ready.append(ref)
+                if not scheduler.awake:
+                    scheduler.wake()
         if timeout is not None:
-            home.system.scheduler.post_or_call(request.start_timer, timeout)
+            scheduler.post_or_call(request.start_timer, timeout)
         return request
 
     def tell(self, payload: Any, *, context: Mapping[str, Any] | None = None) -> None:
@@ -245,7 +279,13 @@ class AgentAddress(Address):
     def start_on_demand(self) -> None:
         """Start an incarnation for the messages that wait, unless that is a supervisor's business."""
         agent = self._agent()
-        if self.owned or agent is None or self.live is not None or not self.system.running:
+        if self.owned or agent is None or not self.system.running:
+            return
+        before: Any = None if self.ref is None else self.ref._actor
+        if before is not None:
+            # It lives, or is still ending: its end starts the next (`_ended`), and has to come.
+            if before._phase & STOPPING and before._own_ext().grace is None:
+                self.system._grace(before)
             return
         self.owner = None
         ref = self.system._spawn(

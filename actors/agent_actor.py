@@ -15,6 +15,7 @@ from .agent_errors import AgentTimeout
 from .agent_request import _EMPTY, Work, _context
 from .mailbox import Mailbox
 from .phase import DEAD, PARKED, STOPPING
+from .request import PENDING
 
 
 @dataclass(slots=True)
@@ -73,8 +74,8 @@ class AgentActor(Actor):
         return self.on_stop(exception_value)
 
     def on_receive(self, message: Any) -> Any:
-        request = self._current
-        if request is not None and not request.asker_waiting:
+        request = self._ref._current
+        if request is not None and request._state != PENDING:
             # Withdrawn while it waited in the mailbox: nobody wants this work done any more.
             self.system.dead_letter(message, self.actor_ref.label, "withdrawn")
             return None

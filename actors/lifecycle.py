@@ -72,21 +72,22 @@ KERNEL_FILES = frozenset(
 
 def special_turn(scheduler: Scheduler, actor: Any) -> None:
     """Give *actor*, which is not in plain service, its turn."""
-    phase = actor._phase
+    ref = actor._ref
+    phase = ref._phase
     if phase & DOOMED:
         obey_doom(scheduler, actor)
-    elif actor._coro is not None:
+    elif ref._coro is not None:
         step(scheduler, actor)
     elif phase & UNWINDING:
         begin_stop(scheduler, actor, actor._doom[0])
     elif phase & SUSPENDED:
-        actor._state = HELD
+        ref._state = HELD
     elif phase & STARTING:
         run_hook(scheduler, actor, actor.on_start)
     elif phase & OFFLOADED:
         offload(scheduler, actor)
     elif phase & DEAD:
-        actor._state = ENDED
+        ref._state = ENDED
 
 
 def offload(scheduler: Scheduler, actor: Actor) -> None:

@@ -50,6 +50,8 @@ class Mailbox:
         """Return an empty mailbox for *actor* after this policy."""
         if self.capacity is None:
             return deque()
+        if self.overflow == "fail":
+            return FailingMailbox(actor, self.capacity)
         return BoundedMailbox(actor, self.capacity, self.overflow)
 
 
@@ -106,6 +108,32 @@ class BoundedMailbox(deque[Any]):
             waiting = self.waiting.popleft()
             if waiting.asker_waiting:
                 super().append(waiting.admit())
+
+
+class FailingMailbox(deque[Any]):
+    """A bounded mailbox whose senders fail when it is full: that of every agent.
+
+    Nobody waits for room here, so taking a message out is the deque's own `popleft`. A sender that
+    is on the path of most messages compares `len` with `capacity` itself.
+    """
+
+    __slots__ = ("_actor", "capacity")
+
+    overflow: Overflow = "fail"
+    waiting: tuple[Any, ...] = ()
+
+    def __init__(self, actor: Actor, capacity: int) -> None:
+        super().__init__()
+        self._actor = actor
+        self.capacity = capacity
+
+    def append(self, item: Any, /) -> None:
+        if len(self) >= self.capacity:
+            raise MailboxFull(self._actor.actor_ref, self.capacity)
+        _append(self, item)
+
+
+_append = deque[Any].append
 
 
 class ClosedMailbox(deque[Any]):

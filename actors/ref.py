@@ -158,8 +158,7 @@ class ActorRef(pykka.ActorRef[A], Generic[A]):
 
     def is_alive(self) -> bool:
         """Tell whether the actor still takes messages."""
-        actor = self._actor
-        return actor is not None and not actor._phase & STOPPING
+        return self._actor is not None and not self._phase & STOPPING
 
     # -- messages ------------------------------------------------------------------------------
 
