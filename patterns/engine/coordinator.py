@@ -178,8 +178,13 @@ class Coordinator(Actor):
             run.state = _WORKFLOW_RUNNING
             if not run.left:
                 run.recount()
-            for index in run.plan.roots if fresh else run.ready():
-                self._enter(index)
+            if fresh:
+                steps = run.plan.steps
+                for index in run.plan.roots:
+                    self._consider(steps[index])
+            else:
+                for index in run.ready():
+                    self._enter(index)
         self._continue()
 
     def on_receive(self, message: Any) -> None:
