@@ -391,12 +391,11 @@ def abandon(actor: Actor) -> None:
     if ext is not None and ext.job is not None:
         job, ext.job = ext.job, None
         if job.abandon():
-            actor._sched.system._abandoned(actor)
+            actor._sched.system._abandoned(actor._ref)
     if actor._coro is not None:
         from .zombie import Zombie
 
         Zombie(actor)
-        actor._sched.system._abandoned(actor)
 
 
 def abandon_work(actor: Actor) -> None:

@@ -656,11 +656,11 @@ class ActorSystem:
         ext = actor._own_ext()
         ext.grace = self.call_later(self.cancel_grace_s, lifecycle.abandon_after_grace, actor)
 
-    def _abandoned(self, actor: Actor) -> None:
+    def _abandoned(self, ref: ActorRef[Any]) -> None:
         self.abandoned += 1
-        self.log.bind(actor=actor._ref.label).warning(
+        self.log.bind(actor=ref.label).warning(
             "A handler of {} did not end when told to; it is fenced off and left behind.",
-            actor._ref.label,
+            ref.label,
         )
 
     def _check_dispatcher(self, actor: Actor) -> None:

@@ -35,6 +35,7 @@ class Zombie:
         "_ref",
         "_sched",
         "_state",
+        "_stuck",
         "_task",
         "_timer",
         "actor_ref",
@@ -60,6 +61,11 @@ class Zombie:
         self._task._cell = self
         system = self._sched.system
         system._zombies[self] = None
+        # Who has been cancelled before and still runs does not end when it is told to; of others
+        # that is not known until their grace is over.
+        self._stuck = self._task._num_cancels > 0
+        if self._stuck:
+            system._abandoned(self.actor_ref)
         self._timer: asyncio.TimerHandle = system.call_later(system.cancel_grace_s, self._discard)
         if self._task._must_cancel:
             self._resume()
@@ -95,14 +101,17 @@ class Zombie:
         """Give it up: it is closed if it lets itself be closed, and never resumed again."""
         if self._state in (PARKED, QUEUED):
             self._state = ENDED
-            self._sched.system._zombies.pop(self, None)
+            system = self._sched.system
+            system._zombies.pop(self, None)
+            if not self._stuck:
+                system._abandoned(self.actor_ref)
             coro = self._driver or self._coro
             self._coro = self._driver = None
             self._task._finish()
             try:
                 coro.close()
             except BaseException as error:
-                self._sched.system.log.warning(
+                system.log.warning(
                     "An abandoned handler of {} could not be closed: {!r}",
                     self.actor_ref.label,
                     error,
