@@ -26,6 +26,7 @@ from .request import ActorFuture, Request, new_request
 from .running import on_loop, refuse_abandoned
 
 if TYPE_CHECKING:
+    from asyncio import Future
     from types import TracebackType
 
     from .address import Address
@@ -516,9 +517,12 @@ class Actor(pykka.Actor):
             except pykka.ActorDeadError:
                 self.system.dead_letter(message, target.label, "noproc")
 
+        def forget(task: Future[None]) -> None:
+            pipes.pop(task, None)
+
         task = self._sched.loop.create_task(run(), name=f"{self._ref.label}: pipe_to")
         pipes[task] = None
-        task.add_done_callback(lambda done: pipes.pop(done, None))
+        task.add_done_callback(forget)
 
     # -- timers --------------------------------------------------------------------------------
 

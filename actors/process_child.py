@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from contextvars import Context
 from multiprocessing.connection import Connection
 from types import CoroutineType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from .agent_request import enter_agent_context
 from .errors import AgenticError
@@ -127,7 +127,8 @@ def state_of(actor: Any) -> dict[str, Any]:
     """Return the attributes that the actor's class and its user have given it."""
     from .actor import KERNEL_STATE, Actor
 
-    state = {name: value for name, value in vars(actor).items() if name not in KERNEL_STATE}
+    attributes = cast(dict[str, Any], vars(actor))
+    state = {name: value for name, value in attributes.items() if name not in KERNEL_STATE}
     for base in type(actor).__mro__:
         if base is Actor:
             break

@@ -34,6 +34,8 @@ class Flight(Actor):
                 return True
             case "who flies?":
                 return list(self.passengers)
+            case _:
+                raise ValueError(f"a flight does not know {message!r}")
 
 
 class FixedFlight(Flight):
