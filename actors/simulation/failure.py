@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -18,7 +21,7 @@ VERSION = 1
 class Failure(BaseModel):
     """One failure as data; `save` writes it as a file that `--sim-replay` and `load` read."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
 
     version: int = VERSION
     #: ``module:name`` of the scenario.
@@ -30,6 +33,10 @@ class Failure(BaseModel):
     seed: int = 0
     plan: FaultPlan = FaultPlan()
     schedule: Schedule = Schedule()
+    #: ``module:name`` of the checks that the search added.
+    checks: tuple[str, ...] = ()
+    #: The options of `Simulation` that the search ran with, those that are plain values.
+    options: dict[str, float] = {}
     #: How its order was chosen when it was found, and after how many runs.
     found_by: str = ""
     runs: int = 0
@@ -39,7 +46,16 @@ class Failure(BaseModel):
 
     @classmethod
     def of(
-        cls, scenario: Any, report: Report, told: Report, schedule: Schedule, how: str, runs: int
+        cls,
+        scenario: Any,
+        report: Report,
+        told: Report,
+        schedule: Schedule,
+        how: str,
+        runs: int,
+        *,
+        checks: Iterable[Any] = (),
+        options: Mapping[str, Any] = MappingProxyType({}),
     ) -> Failure:
         """Return the failure of *report*; *told* is the same run, described in detail."""
         name = scenario_name(scenario)
@@ -54,6 +70,12 @@ class Failure(BaseModel):
             seed=report.seed or 0,
             plan=report.plan,
             schedule=schedule,
+            checks=tuple(scenario_name(check) for check in checks),
+            options={
+                name: value
+                for name, value in options.items()
+                if isinstance(value, int | float) and name != "detailed"
+            },
             found_by=how,
             runs=runs,
             trace_hash=report.trace_hash,
@@ -63,19 +85,32 @@ class Failure(BaseModel):
 
     def code(self) -> str:
         """Return Python code that repeats the failure."""
-        module, _, name = self.scenario.partition(":")
-        used = sorted({type(fault).__name__ for fault in self.plan.faults})
-        imports = ", ".join(sorted({"FaultPlan", "Schedule", "simulate_once", *used}))
+        sources: dict[str, set[str]] = {}
+        for what in (self.scenario, *self.checks):
+            module, _, name = what.partition(":")
+            sources.setdefault(module, set()).add(name.split(".")[0])
+        used = {type(fault).__name__ for fault in self.plan.faults}
+        kit = "agenticaiframework.testing"
+        sources.setdefault(kit, set()).update({"FaultPlan", "Schedule", "simulate_once", *used})
+        imports = [
+            f"from {module} import {', '.join(sorted(sources[module]))}" for module in sources
+        ]
         plan = self.plan.code().replace("\n", "\n    ")
+        arguments = [
+            self.scenario.partition(":")[2],
+            f"seed={self.seed}",
+            f"plan={plan}",
+            f"schedule={self.schedule.code()}",
+        ]
+        if self.checks:
+            names = ", ".join(check.partition(":")[2] for check in self.checks)
+            arguments.append(f"checks=[{names}]")
+        arguments += [f"{name}={number(value)}" for name, value in self.options.items()]
+        arguments.append("detailed=True")
+        lines = "".join(f"    {argument},\n" for argument in arguments)
         return (
-            f"from {module} import {name.split('.')[0]}\n"
-            f"from agenticaiframework.testing import {imports}\n\n"
-            f"report = simulate_once(\n"
-            f"    {name},\n"
-            f"    seed={self.seed},\n"
-            f"    plan={plan},\n"
-            f"    schedule={self.schedule.code()},\n"
-            f")\n"
+            "\n".join(imports) + "\n\n"
+            f"report = simulate_once(\n{lines})\n"
             f"assert not report.failed, report.narrative()\n"
         )
 
@@ -107,3 +142,8 @@ def scenario_name(scenario: Any) -> str:
     module = getattr(target, "__module__", "__main__")
     name = getattr(target, "__qualname__", type(target).__qualname__)
     return f"{module}:{name}" + (".scenario" if hasattr(target, "simulated") else "")
+
+
+def number(value: float) -> str:
+    """Return Python code for a number; JSON and `repr` have none for the infinite."""
+    return repr(value) if math.isfinite(value) else f'float("{value}")'

@@ -172,7 +172,16 @@ class Search:
         told = self.run_one(report.plan, seed, schedule=schedule, detailed=True)
         if told.failure != report.failure:  # pragma: no cover - describing must change nothing
             told = report
-        return Failure.of(self.scenario, report, told, schedule, how, runs)
+        return Failure.of(
+            self.scenario,
+            report,
+            told,
+            schedule,
+            how,
+            runs,
+            checks=self.checks,
+            options=self.options,
+        )
 
     def explore(
         self,

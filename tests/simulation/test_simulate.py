@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +16,10 @@ from agenticaiframework.testing import (
     FaultPlan,
     Faults,
     NotASimulation,
+    Search,
     Simulation,
     SimulationFailed,
+    Violation,
     simulate,
 )
 from agenticaiframework.testing.settings import settings
@@ -123,6 +126,27 @@ def test_the_printed_code_repeats_the_failure() -> None:
     assert "simulate_once(" in code
     with pytest.raises(AssertionError, match="no update is lost"):
         exec(code.replace("lost_update.scenario", "lost_update"), {})
+
+
+async def sleeps_for_a_day(sim: Simulation) -> None:
+    await asyncio.sleep(86_400)
+
+
+def never_well(sim: Simulation) -> list[Violation]:
+    return [Violation("well", f"at {sim.time():g} s")]
+
+
+@pytest.mark.parametrize("limit_s", [100_000.0, math.inf])
+def test_the_printed_code_has_the_limits_and_the_checks_of_the_search(
+    limit_s: float, tmp_path: Path
+) -> None:
+    search = Search(sleeps_for_a_day, checks=(never_well,), options={"limit_s": limit_s})
+    failure = search.run(1).failure
+    assert failure is not None
+    assert Failure.load(failure.save(tmp_path / "failure.json")) == failure
+    with pytest.raises(AssertionError) as caught:
+        exec(failure.code(), {})
+    assert failure.narrative == str(caught.value)
 
 
 def test_anything_but_an_async_function_is_refused_with_the_form_that_works() -> None:
