@@ -68,7 +68,7 @@ class OrchestrationEngine:
     def __init__(self, config: EngineConfig | None = None, *, name: str = "engine") -> None:
         self._setup = Setup(name, config or EngineConfig())
         # Whoever drops the engine lets its workflows end, and then nothing of it stays.
-        self._finalizer = weakref.finalize(self, _retire, self._setup)
+        self._finalizer = weakref.finalize(self, _retire, weakref.ref(self._setup))
         self._finalizer.atexit = False
         self._recovering: asyncio.Future[RecoveryReport] | None = None
 
@@ -644,9 +644,11 @@ def _checked(name: str, value: Any, kind: str) -> Any:
     return value
 
 
-def _retire(setup: Setup) -> None:
+def _retire(setup_ref: weakref.ref[Setup]) -> None:
     """Nobody holds the engine any more: let its actors end when their workflows have."""
-    for core in setup.cores():
+    setup = setup_ref()
+    # Weakly: the setup reaches its actors and, through a workflow's code, perhaps the engine.
+    for core in setup.cores() if setup is not None else ():
         try:
             core.actor_ref.tell(Retire())
         except ActorDied:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -722,8 +724,6 @@ def test_an_engine_that_nobody_holds_ends_with_its_last_run(sim: Any, cast: Cast
     cast.slow("a", 10)
 
     async def main() -> None:
-        import gc
-
         system = ActorSystem.current()
         await engine().start_workflow(workflow=steps("a"))
         gc.collect()
@@ -736,6 +736,23 @@ def test_an_engine_that_nobody_holds_ends_with_its_last_run(sim: Any, cast: Cast
 
     sim(main)
     assert cast.done == ["a"]
+
+
+def test_an_engine_whose_agent_refers_to_it_goes_with_its_system() -> None:
+    async def main() -> weakref.ref[OrchestrationEngine]:
+        async with ActorSystem():
+            e = OrchestrationEngine()
+
+            async def name_the_engine(_: Any) -> str:
+                return e.name
+
+            e.register_agent("a", Agent("a", handler=name_the_engine))
+            assert (await e.execute(workflow=steps("a")))["a"] == "engine"
+            return weakref.ref(e)
+
+    left = asyncio.run(main())
+    gc.collect()
+    assert left() is None
 
 
 def test_a_coordinator_that_is_killed_fails_its_run_and_nothing_else(sim: Any, cast: Cast) -> None:
