@@ -121,7 +121,8 @@ class Actor(pykka.Actor):
     - `dispatcher`: ``event_loop`` (on the loop of its system), ``thread`` (blocking code, in the
       system's bounded pool), ``pinned`` (a thread of its own), ``process``;
     - `crash_on_ask_error`: False is pykka's contract: an error while answering an ask goes to the
-      caller, and the actor lives. True is OTP's: the caller gets the error and the actor crashes;
+      caller, and the actor lives. True is OTP's: the caller gets the error and the actor crashes.
+      None (the default): OTP's for what a supervisor started, pykka's for everything else;
     - `mailbox`: a `Mailbox` policy;
     - `obey_parent`: an actor that traps exits still ends when its parent tells it to, as a
       gen_server does.
@@ -134,9 +135,11 @@ class Actor(pykka.Actor):
     # attribute that a user adds, and reads each more slowly.
 
     dispatcher: ClassVar[str] = "event_loop"
-    crash_on_ask_error: bool = False
+    crash_on_ask_error: bool | None = None
     mailbox: Mailbox = UNBOUNDED
     obey_parent: ClassVar[bool] = True
+    children_crash_on_ask_error: ClassVar[bool] = False
+    """What None as a child's own `crash_on_ask_error` means. A supervisor says True."""
 
     _stopped_event: threading.Event | None = None
     """pykka's `actor_stopped`; an attribute of the few instances that are asked for it."""

@@ -453,12 +453,12 @@ def handler_failed(
         begin_stop(scheduler, actor, error)
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise error
-        if not actor.crash_on_ask_error:
+        if not crashes_on_ask_error(actor):
             pykka.ActorRegistry.stop_all(block=False)
         return
     if request is not None:
         request.fail(error)
-        if not actor.crash_on_ask_error and not getattr(error, "ends_actor", False):
+        if not crashes_on_ask_error(actor) and not getattr(error, "ends_actor", False):
             logger.info(
                 f"Exception returned from {actor} to caller:",
                 exc_info=(type(error), error, error.__traceback__),
@@ -467,6 +467,15 @@ def handler_failed(
     else:
         scheduler.system.dead_letter(message, ref.label, error)
     crash(scheduler, actor, error, told=request is None)
+
+
+def crashes_on_ask_error(actor: Actor) -> bool:
+    """Tell whether an error that its asker gets is the end of *actor* too."""
+    own = actor.crash_on_ask_error
+    if own is not None:
+        return own
+    parent = actor._parent
+    return parent is not None and parent.actor_class.children_crash_on_ask_error
 
 
 def without_kernel(traceback: TracebackType | None) -> TracebackType | None:

@@ -6,29 +6,30 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Literal, TypeVar
 
-from agenticaiframework.actors import ActorSystem
+from agenticaiframework.actors import ActorSystem, near
 
 from .agent_supervisor_actor import AgentSupervisorActor
 from .blueprint import SupervisorBlueprint, check_name
 from .child_spec import Budget, ChildSpec, Shutdown
 from .face_errors import (
     BadOption,
-    ChildStopped,
     DuplicateChild,
     SupervisorNotRunning,
     UnknownChild,
     WaitTimeout,
+    check_handler,
+    check_seconds,
 )
 from .flags import SupervisorFlags
 from .kinds import AutoShutdown, ChildType, RestartType, SupervisionStrategy
 from .messages import AddChild, RemoveChild
 from .requests import RestartChild, TerminateChild
 from .restart_policy import RestartPolicy
+from .results import Refused
 from .supervisable import child_type_of
 from .supervised_child import ChildState, SupervisedChild
 from .supervisor import Supervisor
 from .targets import target_of
-from .tree import SupervisionTree, tree_of
 
 FailureHandler = Callable[[str, Exception, int], Awaitable[bool | None] | bool | None]
 MaxRestartsHandler = Callable[[str], Awaitable[Any] | Any]
@@ -86,6 +87,8 @@ class AgentSupervisor(SupervisorBlueprint):
                 "AgentSupervisor('pool', restart_policy=RestartPolicy(max_restarts=3))",
             )
         _check_mailbox(f"AgentSupervisor {name!r}", mailbox)
+        check_seconds(f"AgentSupervisor {name!r}", "start_timeout_s", start_timeout_s)
+        check_seconds(f"AgentSupervisor {name!r}", "handler_timeout_s", handler_timeout_s)
         self.restart_policy = policy
         self.flags = SupervisorFlags(
             SupervisionStrategy(strategy) if strategy in tuple(SupervisionStrategy) else strategy,  # type: ignore[arg-type]  # refused there, with a hint
@@ -101,6 +104,8 @@ class AgentSupervisor(SupervisorBlueprint):
         self.failure_handler: FailureHandler | None = None
         self.max_restarts_handler: MaxRestartsHandler | None = None
         self._actor: AgentSupervisorActor | None = None
+        self._held: dict[int, str] = {}
+        """Which child an agent, a team, a supervisor is, by its identity: it can be only one."""
         self._ended: dict[str, None] = {}
         """Temporary children that have ended, oldest first: only there to be looked at."""
         self._waiters: list[tuple[str, ChildState, asyncio.Future[None]]] = []
@@ -108,11 +113,6 @@ class AgentSupervisor(SupervisorBlueprint):
     def __repr__(self) -> str:
         state = "running" if self.is_running else "not running"
         return f"<AgentSupervisor {self.name!r} ({state}, {len(self.children)} children)>"
-
-    @property
-    def strategy(self) -> SupervisionStrategy:
-        """Who is restarted when one child fails."""
-        return self.flags.strategy
 
     # -- children ------------------------------------------------------------------------------
 
@@ -142,7 +142,16 @@ class AgentSupervisor(SupervisorBlueprint):
         if present is not None:
             if name not in self._ended:
                 raise DuplicateChild(self.name, name)
-            self._drop_ended(name)
+            self.forget(name)
+        holder = self._held.get(id(child))
+        if holder is not None and holder not in self._ended:
+            raise DuplicateChild(self.name, holder, child)
+        if child is self or (isinstance(child, AgentSupervisor) and child.contains(self)):
+            raise BadOption(
+                f"Supervisor {self.name!r}",
+                f"adding {child.name!r} would make it its own descendant",
+                "root.add_supervisor('io', io_supervisor)",
+            )
         _check_mailbox(f"The child {name!r}", mailbox)
         if significant and self.flags.auto_shutdown is AutoShutdown.NEVER:
             raise BadOption(
@@ -171,6 +180,8 @@ class AgentSupervisor(SupervisorBlueprint):
         )
         added = SupervisedChild(self, target, spec, (mailbox or self.mailbox) == "keep")
         self.children[name] = added
+        if target is child:
+            self._held[id(target)] = name
         ref = self.ref
         if ref is not None:
             added.moved(ChildState.STARTING)
@@ -187,14 +198,6 @@ class AgentSupervisor(SupervisorBlueprint):
                 f"add_supervisor({name!r}, ...) was given {supervisor!r}, which is no supervisor",
                 f"add_child({name!r}, agent), or add_supervisor({name!r}, AgentSupervisor('io'))",
             )
-        if supervisor is self or (
-            isinstance(supervisor, AgentSupervisor) and supervisor.contains(self)
-        ):
-            raise BadOption(
-                f"Supervisor {self.name!r}",
-                f"adding {supervisor.name!r} would make it its own descendant",
-                "root.add_supervisor('io', io_supervisor)",
-            )
         return self.add_child(name, supervisor, **options)
 
     async def remove_child(self, name: str) -> None:
@@ -203,8 +206,7 @@ class AgentSupervisor(SupervisorBlueprint):
         May be awaited anywhere, also in the failure handlers of this supervisor.
         """
         child = self._own(name)
-        del self.children[name]
-        self._ended.pop(name, None)
+        self.forget(name)
         try:
             await self.request(RemoveChild(child))
         except SupervisorNotRunning:
@@ -223,7 +225,8 @@ class AgentSupervisor(SupervisorBlueprint):
         """Start a child that is down. Raises `UnknownChild`, and `Refused` if it does not start."""
         child = self._own(name)
         result = await self.request(RestartChild(child.name))
-        result.unwrap()
+        if not result.is_ok:
+            raise Refused(result.error, f"Restarting {name!r}, child of supervisor {self.name!r},")
         return child
 
     def child(self, name: str) -> SupervisedChild:
@@ -272,6 +275,8 @@ class AgentSupervisor(SupervisorBlueprint):
         *handler_timeout_s*; then, and when it raises, the child is restarted), and may add and remove
         children. Other children's failures are handled meanwhile. Use it as a decorator.
         """
+        example = "@supervisor.on_failure async def decide(agent_name, error, restart_count): ..."
+        check_handler(f"on_failure of supervisor {self.name!r}", handler, example, 3)
         self.failure_handler = handler
         return handler
 
@@ -280,14 +285,12 @@ class AgentSupervisor(SupervisorBlueprint):
 
         With such a handler the child stays down and the supervisor lives. Use it as a decorator.
         """
+        example = "@supervisor.on_max_restarts async def replace(agent_name): ..."
+        check_handler(f"on_max_restarts of supervisor {self.name!r}", handler, example, 1)
         self.max_restarts_handler = handler
         return handler
 
     # -- sight ---------------------------------------------------------------------------------
-
-    def tree(self) -> SupervisionTree:
-        """Return the whole tree below this supervisor as data; ``print`` it, or draw `mermaid`."""
-        return tree_of(self)
 
     async def wait_until(
         self, name: str, state: ChildState | str = ChildState.RUNNING, timeout: float | None = 30.0
@@ -298,13 +301,19 @@ class AgentSupervisor(SupervisorBlueprint):
         `ChildStopped` at once if it is to run but stays down.
         """
         child = self.child(name)
+        if state not in tuple(ChildState):
+            raise BadOption(
+                f"wait_until of child {name!r}",
+                f"the state {state!r} is unknown. {near(str(state), ChildState)}".removesuffix("."),
+                "await supervisor.wait_until('worker', 'running')",
+            )
         wanted = ChildState(state)
         owner = child.supervisor
         system = ActorSystem.current()
         deadline = None if timeout is None else system.clock() + timeout
         while child.state is not wanted:
             if wanted is ChildState.RUNNING and child.state.is_down:
-                raise ChildStopped(owner.name, child.name, child.state, child.last_exit)
+                raise child.down_error()
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             entry = (child.name, wanted, future)
             owner._waiters.append(entry)
@@ -344,20 +353,25 @@ class AgentSupervisor(SupervisorBlueprint):
         for child in self.children.values():
             if child.state.is_down or child.state is ChildState.NEW:
                 continue
-            child.closed(ChildState.STOPPED, reason, orderly=orderly)
+            own = child.own_end(reason)
+            child.closed(ChildState.STOPPED, reason, orderly=orderly, last_exit=own)
 
     def temporary_ended(self, child: SupervisedChild) -> None:
         """Note that a child is over for ever; only the last few such are kept for a look."""
         if self.children.get(child.name) is child:
             self._ended[child.name] = None
             if len(self._ended) > MAX_ENDED_TEMPORARY:
-                self._drop_ended(next(iter(self._ended)))
+                self.forget(next(iter(self._ended)))
 
-    def _drop_ended(self, name: str) -> None:
-        del self._ended[name]
-        del self.children[name]
-        if self._actor is not None:
-            self._actor.named.pop(name, None)
+    def forget(self, name: str) -> None:
+        """Forget the child *name*; one that has ended for ever is forgotten by the actor too."""
+        child = self.children.pop(name, None)
+        if child is not None and self._held.get(id(child.target)) == name:
+            del self._held[id(child.target)]
+        if name in self._ended:
+            del self._ended[name]
+            if self._actor is not None:
+                self._actor.named.pop(name, None)
 
     def child_moved(self, child: SupervisedChild) -> None:
         """Wake those who wait for a state of *child*."""

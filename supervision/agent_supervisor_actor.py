@@ -233,7 +233,7 @@ class AgentSupervisorActor(Supervisor):
         if result.is_ok:
             named = self.named.pop(request.id, None)
             if named is not None:
-                self.blueprint.children.pop(named.name, None)
+                self.blueprint.forget(named.name)
                 named.closed(ChildState.REMOVED, "removed", orderly=True)
         return result
 

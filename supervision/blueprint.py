@@ -6,6 +6,7 @@ its life, or as a child of another supervisor, which then decides when it runs.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -19,10 +20,13 @@ from agenticaiframework.actors import (
 )
 
 from .face_errors import BadOption, SupervisorNotRunning, SupervisorStartFailed
-from .kinds import ChildType
+from .flags import SupervisorFlags
+from .kinds import ChildType, SupervisionStrategy
 from .messages import Ready, StopChild, StopSupervisor
 from .results import FailedToStartChild
+from .supervised_child import SupervisedChild
 from .supervisor import Supervisor
+from .tree import SupervisionTree, tree_of
 
 
 class SupervisorBlueprint:
@@ -33,6 +37,8 @@ class SupervisorBlueprint:
     """
 
     child_type = ChildType.SUPERVISOR
+    flags = SupervisorFlags()
+    """Strategy and restart limit; OTP's defaults unless a subclass says otherwise."""
 
     def __init__(self, name: str) -> None:
         kind = type(self).__name__
@@ -80,6 +86,19 @@ class SupervisorBlueprint:
         if ref is None or not ref.is_alive():
             raise SupervisorNotRunning(self.name, None if ref is None else ref.exit_reason)
         return ref
+
+    @property
+    def strategy(self) -> SupervisionStrategy:
+        """Who is restarted when one child fails."""
+        return self.flags.strategy
+
+    def __iter__(self) -> Iterator[SupervisedChild]:
+        """Yield the children that are known by name, in the order in which they are started."""
+        return iter(())
+
+    def tree(self) -> SupervisionTree:
+        """Return the whole tree below this supervisor as data; ``print`` it, or draw `mermaid`."""
+        return tree_of(self)
 
     async def request(self, message: Any) -> Any:
         """Return the actor's answer to *message*. Raises `SupervisorNotRunning`."""

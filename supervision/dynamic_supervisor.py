@@ -11,7 +11,7 @@ from typing import Any
 from agenticaiframework.actors import ActorExit
 
 from .dynamic_children import DynamicChildren
-from .face_errors import BadOption
+from .face_errors import check_count
 from .flags import SupervisorFlags
 from .kinds import SupervisionStrategy
 from .spec_errors import FlagError, FlagProblem, SupervisorData
@@ -37,12 +37,9 @@ class DynamicSupervisor(Supervisor):
         max_children: int | None = None,
     ) -> None:
         super().__init__(flags)
-        if max_children is not None and max_children < 0:
-            raise BadOption(
-                "DynamicSupervisor",
-                f"max_children={max_children!r} is negative",
-                "DynamicSupervisor.start(max_children=100)",
-            )
+        if max_children is not None:
+            example = "DynamicSupervisor.start(max_children=100)"
+            check_count("DynamicSupervisor", "max_children", max_children, 0, example)
         self._max_children = max_children
 
     async def take_children(self, given: Any) -> None:

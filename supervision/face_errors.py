@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,7 +10,8 @@ import pykka
 
 from agenticaiframework.actors import describe_reason, near
 
-from .results import SupervisionError
+from .flags import is_positive_number
+from .results import SupervisionError, exception_of
 
 
 class UnknownChild(SupervisionError, LookupError):
@@ -25,12 +27,15 @@ class UnknownChild(SupervisionError, LookupError):
 
 
 class DuplicateChild(SupervisionError, ValueError):
-    """The supervisor has a child of this name already."""
+    """The supervisor has a child of this name already, or the same one under another name."""
 
-    def __init__(self, supervisor: str, name: str) -> None:
+    def __init__(self, supervisor: str, name: str, given: Any = None) -> None:
+        if given is None:
+            problem = f"has a child {name!r} already. Choose another name, or"
+        else:
+            problem = f"has {given!r} as its child {name!r} already. Give it one of its own, or"
         super().__init__(
-            f"Supervisor {supervisor!r} has a child {name!r} already. Choose another name, "
-            f"or `await supervisor.remove_child({name!r})` first."
+            f"Supervisor {supervisor!r} {problem} `await supervisor.remove_child({name!r})` first."
         )
         self.supervisor = supervisor
         self.name = name
@@ -39,11 +44,16 @@ class DuplicateChild(SupervisionError, ValueError):
 class ChildStopped(SupervisionError, pykka.ActorDeadError):
     """The child has been stopped for good: nothing is sent to it, and nothing is kept for it."""
 
-    def __init__(self, supervisor: str, name: str, state: str, reason: Any) -> None:
+    def __init__(
+        self, supervisor: str, name: str, state: str, reason: Any, way_back: str | None = None
+    ) -> None:
+        remedy = way_back or (
+            f"Bring it back with `await supervisor.restart_child({name!r})`, "
+            "or remove it and add another."
+        )
         super().__init__(
             f"The child {name!r} of supervisor {supervisor!r} is {state} "
-            f"({describe_reason(reason)}). Bring it back with "
-            f"`await supervisor.restart_child({name!r})`, or remove it and add another."
+            f"({describe_reason(reason)}). {remedy}"
         )
         self.supervisor = supervisor
         self.name = name
@@ -72,14 +82,15 @@ class SupervisorStartFailed(SupervisionError):
 
     def __init__(self, supervisor: str, child: str | None, reason: Any) -> None:
         whose = "" if child is None else f" because its child {child!r} did not"
+        cause = exception_of(reason)
         super().__init__(
-            f"Supervisor {supervisor!r} did not start{whose}: {describe_reason(reason)}"
+            f"Supervisor {supervisor!r} did not start{whose}: {describe_reason(cause or reason)}"
         )
         self.supervisor = supervisor
         self.child = child
         self.reason = reason
-        if isinstance(reason, BaseException):
-            self.__cause__ = reason
+        if cause is not None:
+            self.__cause__ = cause
 
 
 class ChildExited(SupervisionError):
@@ -113,3 +124,34 @@ class BadOption(SupervisionError, ValueError):
     def __init__(self, where: str, problem: str, example: str) -> None:
         super().__init__(f"{where}: {problem}. For example: {example}")
         self.problem = problem
+
+
+def check_seconds(where: str, field: str, value: Any) -> None:
+    """Raise `BadOption` unless *value* is None (no limit) or a positive number of seconds."""
+    if value is not None and not is_positive_number(value):
+        raise BadOption(where, f"{field}={value!r} is no positive number of seconds", f"{field}=30")
+
+
+def check_count(where: str, field: str, value: Any, least: int, example: str) -> None:
+    """Raise `BadOption` unless *value* is a whole number of at least *least*."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise BadOption(where, f"{field}={value!r} is no whole number", example)
+    if value < least:
+        below = "is negative" if least == 0 else f"is below {least}"
+        raise BadOption(where, f"{field}={value!r} {below}", example)
+
+
+def check_handler(where: str, handler: Any, example: str, arguments: int) -> None:
+    """Raise `BadOption` unless *handler* can be called with that many arguments."""
+    if not callable(handler):
+        raise BadOption(where, f"the handler {handler!r} is no function", example)
+    try:
+        signature = inspect.signature(handler)
+    except (TypeError, ValueError):
+        return  # Some that are written in C do not tell.
+    try:
+        signature.bind(*range(arguments))
+    except TypeError as error:
+        raise BadOption(
+            where, f"the handler does not take its {arguments} argument(s): {error}", example
+        ) from None

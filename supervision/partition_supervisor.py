@@ -13,7 +13,7 @@ from typing import Any
 from agenticaiframework.actors import Agent
 
 from .agent_supervisor import AgentSupervisor
-from .face_errors import BadOption
+from .face_errors import BadOption, check_count
 from .supervised_child import SupervisedChild
 from .targets import is_coroutine_function
 
@@ -59,8 +59,7 @@ class PartitionSupervisor(AgentSupervisor):
     ) -> None:
         count = (os.cpu_count() or 1) if partitions is None else partitions
         example = f"PartitionSupervisor({name!r}, Worker, partitions=8)"
-        if count < 1:
-            raise BadOption("PartitionSupervisor", f"partitions={partitions!r} is below 1", example)
+        check_count("PartitionSupervisor", "partitions", count, 1, example)
         if isinstance(child, Agent):
             raise BadOption(
                 "PartitionSupervisor",

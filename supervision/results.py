@@ -60,11 +60,19 @@ class Error(Generic[E]):
 
 
 class Refused(SupervisionError):
-    """A supervisor refused a request whose result was unwrapped; *error* is the typed refusal."""
+    """A supervisor refused a request whose result was unwrapped; *error* is the typed refusal.
 
-    def __init__(self, error: Any) -> None:
-        super().__init__(f"The supervisor refused: {error}")
+    *request* says in words what was asked. If an exception is what stood against it, that is the
+    ``__cause__``.
+    """
+
+    def __init__(self, error: Any, request: str | None = None) -> None:
+        asked = "The supervisor refused" if request is None else f"{request} was refused"
+        super().__init__(f"{asked}: {error}")
         self.error = error
+        cause = exception_of(getattr(error, "reason", None))
+        if cause is not None:
+            self.__cause__ = cause
 
 
 class ChildProblem(StrEnum):
@@ -96,7 +104,7 @@ class StartError:
 
     def __str__(self) -> str:
         whose = f"child {self.spec.id!r}" if self.spec is not None else "the child"
-        return f"{whose} did not start: {describe_reason(self.reason)}"
+        return f"{whose} did not start: {describe_reason(exception_of(self.reason) or self.reason)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +120,16 @@ class StartCrashed:
     """A start function raised *error* instead of answering."""
 
     error: BaseException
+
+    def __str__(self) -> str:
+        return describe_reason(self.error)
+
+
+def exception_of(reason: Any) -> BaseException | None:
+    """Return the exception that *reason* is or stands for, if it is one."""
+    if isinstance(reason, StartCrashed):
+        return reason.error
+    return reason if isinstance(reason, BaseException) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,10 @@ from agenticaiframework.actors import ActorRef, Agent
 
 from .child_spec import ChildSpec
 from .face_errors import ChildStopped, SupervisorNotRunning
+from .kinds import RestartType
+from .results import FailedToStartChild
 from .supervisable import Supervisable, close_target
+from .targets import PykkaTarget
 
 if TYPE_CHECKING:
     from .agent_supervisor import AgentSupervisor
@@ -113,7 +116,7 @@ class SupervisedChild:
         """Send it *payload* and wait for nothing; between two incarnations it is kept."""
         self._check()
         target = self.target
-        if isinstance(target, Agent):
+        if isinstance(target, Agent | PykkaTarget):
             target.tell(payload)
         else:
             target.address(self.supervisor.known_system).tell(payload)
@@ -122,7 +125,22 @@ class SupervisedChild:
         if self.state is ChildState.NEW:
             raise SupervisorNotRunning(self.supervisor.name)
         if self.state.is_down:
-            raise ChildStopped(self.supervisor.name, self.name, self.state, self.last_exit)
+            raise self.down_error()
+
+    def down_error(self) -> ChildStopped:
+        """Return the error that says that it is down, and what brings it back."""
+        supervisor, name = self.supervisor, self.name
+        way_back = None
+        if self.state is ChildState.REMOVED or (
+            self.state is ChildState.STOPPED and self.spec.restart is RestartType.TEMPORARY
+        ):
+            way_back = f"Add it anew with `supervisor.add_child({name!r}, agent)`."
+        elif not supervisor.is_running:
+            way_back = (
+                f"Supervisor {supervisor.name!r} does not run: start it with "
+                "`await supervisor.start()`."
+            )
+        return ChildStopped(supervisor.name, name, self.state, self.last_exit, way_back)
 
     # -- for its supervisor --------------------------------------------------------------------
 
@@ -154,13 +172,25 @@ class SupervisedChild:
             self.target.address(self.supervisor.known_system).drop(reason)
         self.moved(ChildState.RESTARTING)
 
-    def closed(self, state: ChildState, reason: Any, *, orderly: bool = False) -> None:
+    def own_end(self, reason: Any) -> Any:
+        """Return why it ended itself, or did not start, if its supervisor ended with *reason*."""
+        if reason.__class__ is tuple:
+            failed = reason[-1]
+            if isinstance(failed, FailedToStartChild) and failed.id == self.name:
+                return failed.reason
+        if self.state in (ChildState.RESTARTING, ChildState.DECIDING):
+            return self.last_exit
+        return getattr(self.ref, "exit_reason", None)
+
+    def closed(
+        self, state: ChildState, reason: Any, *, orderly: bool = False, last_exit: Any = None
+    ) -> None:
         """Note that it stays down: what waits for it fails.
 
         After an *orderly* end it belongs to nobody: an agent then starts on demand again, as one
-        that was never supervised.
+        that was never supervised. *last_exit* is why it ended itself, where that is not *reason*.
         """
-        self.last_exit = reason
+        self.last_exit = reason if last_exit is None else last_exit
         system = self.supervisor.known_system
         address = self.target.address(system)
         if orderly:

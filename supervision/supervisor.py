@@ -108,6 +108,9 @@ class Supervisor(Actor):
 
     # The parent's exit signal waits its turn in the mailbox, as in OTP; see `_on_exit`.
     obey_parent = False
+    # A request that it does not know harms nobody but who sent it.
+    crash_on_ask_error = False
+    children_crash_on_ask_error = True
     child_type = ChildType.SUPERVISOR
     consults: bool = False
     """Whether `consult` has a say in each restart."""

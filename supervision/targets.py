@@ -96,10 +96,16 @@ class PykkaTarget:
 
     async def ask(self, payload: Any, timeout: float | None = None) -> Any:
         """Return the actor's reply; the wait is done in a thread, since pykka's blocks."""
-        ref = self._ref
-        if ref is None:
+        return await asyncio.to_thread(self._running().ask, payload, timeout=timeout)
+
+    def tell(self, payload: Any) -> None:
+        """Send the actor *payload*. Raises `pykka.ActorDeadError` if it is dead."""
+        self._running().tell(payload)
+
+    def _running(self) -> pykka.ActorRef[Any]:
+        if self._ref is None:
             raise ActorDied(self.name, "noproc")
-        return await asyncio.to_thread(ref.ask, payload, timeout=timeout)
+        return self._ref
 
 
 class CoroutineTarget(ActorTarget):

@@ -16,7 +16,7 @@ from .blueprint import SupervisorBlueprint
 from .child_spec import ChildSpec, Shutdown
 from .coroutine_actor import CoroutineActor, FunctionActor
 from .dynamic_supervisor import DynamicSupervisor
-from .face_errors import BadOption
+from .face_errors import BadOption, check_count, check_seconds
 from .kinds import RestartType
 from .requests import StartChild
 from .results import Error, Ok, SupervisionError
@@ -149,12 +149,9 @@ class TaskSupervisor(SupervisorBlueprint):
         shutdown_ms: Shutdown = 5000,
     ) -> None:
         super().__init__(name)
-        if max_children is not None and max_children < 1:
-            raise BadOption(
-                f"TaskSupervisor {name!r}",
-                f"max_children={max_children!r} is below 1",
-                "TaskSupervisor('jobs', max_children=100)",
-            )
+        if max_children is not None:
+            example = "TaskSupervisor('jobs', max_children=100)"
+            check_count(f"TaskSupervisor {name!r}", "max_children", max_children, 1, example)
         self.max_children = max_children
         self.shutdown_ms: Shutdown = shutdown_ms
 
@@ -166,6 +163,7 @@ class TaskSupervisor(SupervisorBlueprint):
 
         Raises `Refused` when *max_children* tasks run, and `SupervisorNotRunning`.
         """
+        self._check_function(fn)
         kind = TaskActor if is_coroutine_function(fn) else ThreadTaskActor
         ref = await self._start(fn, (kind, fn, args), RestartType.TEMPORARY)
         return Task(ref, ref.request(_RUN))
@@ -177,6 +175,7 @@ class TaskSupervisor(SupervisorBlueprint):
 
         Raises as `async_nolink` does.
         """
+        self._check_function(fn)
         kind = CoroutineActor if is_coroutine_function(fn) else FunctionActor
         return await self._start(fn, (kind, fn, *args), restart)
 
@@ -188,7 +187,15 @@ class TaskSupervisor(SupervisorBlueprint):
         result = await self.request(StartChild(spec))
         return cast("ActorRef[Any]", result.unwrap())
 
-    async def stream(
+    def _check_function(self, fn: Any) -> None:
+        if not callable(fn):
+            raise BadOption(
+                f"TaskSupervisor {self.name!r}",
+                f"the task {fn!r} is no function",
+                "await jobs.async_nolink(fetch, url)",
+            )
+
+    def stream(
         self,
         fn: Callable[..., Any],
         items: Iterable[Any] | AsyncIterable[Any],
@@ -206,14 +213,20 @@ class TaskSupervisor(SupervisorBlueprint):
 
         Leaving the loop early kills the tasks that run; `contextlib.aclosing` does so at once.
         """
-        if max_concurrency < 1:
-            raise BadOption(
-                f"TaskSupervisor {self.name!r}",
-                f"max_concurrency={max_concurrency!r} is below 1",
-                "jobs.stream(fetch, urls, max_concurrency=8)",
-            )
-        flow = _Flow(self, fn, timeout_s)
-        source = _as_async(items)
+        self._check_function(fn)
+        where, example = (
+            f"TaskSupervisor {self.name!r}",
+            "jobs.stream(fetch, urls, max_concurrency=8)",
+        )
+        check_count(where, "max_concurrency", max_concurrency, 1, example)
+        check_seconds(where, "timeout_s", timeout_s)
+        return self._outcomes(
+            _Flow(self, fn, timeout_s), _as_async(items), max_concurrency, ordered
+        )
+
+    async def _outcomes(
+        self, flow: _Flow, source: AsyncIterator[Any], max_concurrency: int, ordered: bool
+    ) -> AsyncIterator[Ok[Any] | Error[Any]]:
         exhausted = False
         try:
             while True:

@@ -16,7 +16,7 @@ from .supervised_child import ChildState, SupervisedChild
 from .supervisor import Supervisor, supervisor_of
 
 if TYPE_CHECKING:
-    from .agent_supervisor import AgentSupervisor
+    from .blueprint import SupervisorBlueprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +136,13 @@ def _escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace('"', "#quot;").replace("<", "&lt;")
 
 
-def tree_of(supervisor: AgentSupervisor) -> SupervisionTree:
+def tree_of(supervisor: SupervisorBlueprint) -> SupervisionTree:
     """Return the tree below *supervisor*, whether it runs or not."""
     return _blueprint_node(supervisor.name, supervisor, None, None)
 
 
 def _blueprint_node(
-    name: str, supervisor: AgentSupervisor, named: SupervisedChild | None, record: Child | None
+    name: str, supervisor: SupervisorBlueprint, named: SupervisedChild | None, record: Child | None
 ) -> SupervisionTree:
     ref = supervisor.ref
     actor = None if ref is None else supervisor_of(ref)
@@ -170,7 +170,7 @@ def _named_node(child: SupervisedChild) -> SupervisionTree:
     """Return a child whose supervisor does not run."""
     nested = getattr(child.target, "tree", None)
     if nested is not None:
-        return _blueprint_node(child.name, cast("AgentSupervisor", child.target), child, None)
+        return _blueprint_node(child.name, cast("SupervisorBlueprint", child.target), child, None)
     return _worker_node(child.name, child.ref, child, child.record)
 
 
@@ -189,7 +189,7 @@ def _child_node(child: Child, named: SupervisedChild | None, dynamic: bool) -> S
         if actor is not None:
             return _supervisor_node(name, ref, actor, named, child)
     if named is not None and hasattr(named.target, "tree"):
-        return _blueprint_node(name, cast("AgentSupervisor", named.target), named, child)
+        return _blueprint_node(name, cast("SupervisorBlueprint", named.target), named, child)
     return _worker_node(name, ref, named, child)
 
 
@@ -242,7 +242,10 @@ def _worker_node(
     elif ref is not None:
         state = ChildState.RUNNING
     window = None if record is None else record.window
+    # One that is down has no ref, and a plain pykka actor no system; its supervisor has one.
     system: ActorSystem | None = getattr(ref, "system", None)
+    if system is None and named is not None and window is not None:
+        system = named.supervisor.known_system
     return SupervisionTree(
         name,
         "worker",

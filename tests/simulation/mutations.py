@@ -144,8 +144,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "a crash on an ask keeps the asker waiting", LIFECYCLE,
-        "    if request is not None:\n        request.fail(error)\n        if not actor.crash",
-        "    if request is not None:\n        if not actor.crash",
+        "    if request is not None:\n        request.fail(error)\n        if not crashes_on",
+        "    if request is not None:\n        if not crashes_on",
     ),
     Mutation(
         "a crash on a tell is no dead letter", LIFECYCLE,
