@@ -621,6 +621,8 @@ class EngineCore(Actor):
             accepted, run.accepted = run.accepted, None
             self._refuse(run, accepted, WorkflowExists(run.id))
             return
+        if run.over:
+            return  # interrupted meanwhile: what it had still to say is said by whoever goes on
         if run.accepted is not None:
             run.accept(error)
         if isinstance(error, FencedOut):

@@ -22,6 +22,7 @@ from pydantic import (
 
 from ..definition import Definition, DefinitionError, Seconds, define, read_target
 from ..expressions import compile_expression
+from ..pattern import OrchestrationPattern
 from ..policy import Default, Fallback, OnError, Retry, RetryField
 from ..target import Target, target_name
 from .shapes import Shape, read_shape
@@ -44,10 +45,7 @@ EXAMPLE: Final = (
 
 def _as_plain(value: Any) -> Any:
     """Return a target as definitions write it: its name, or a nested pattern's own definition."""
-    to_dict = getattr(value, "to_dict", None)
-    if not isinstance(value, str) and callable(to_dict):
-        return to_dict()
-    return target_name(value)
+    return value.to_dict() if isinstance(value, OrchestrationPattern) else target_name(value)
 
 
 TargetName: TypeAlias = Annotated[

@@ -277,7 +277,7 @@ class OrchestrationEngine:
                     try:
                         return await follow(core, run)
                     except WorkflowLost:
-                        if not run.persist:
+                        if not run.persist or self._setup.stopped or not core.home.running:
                             raise
                         continue
                 run = await self._stored(core, workflow_id)

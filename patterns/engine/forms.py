@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from agenticaiframework.actors import MissingExtra
 
 from ..definition import DefinitionError
+from ..pattern import OrchestrationPattern
 from ..target import target_name
 from .definition import EXAMPLE, WorkflowDefinition, define_workflow
 from .shapes import Shape
@@ -32,6 +33,8 @@ def plain_form(definition: BaseModel) -> dict[str, Any]:
 def _plain(value: Any, where: str) -> Any:
     if value is None or isinstance(value, (str, bool, int, float)):
         return value.value if isinstance(value, Enum) else value
+    if callable(getattr(value, "ask", None)) and not isinstance(value, OrchestrationPattern):
+        return target_name(value)  # a team has a form of its own, which stands for no one here
     to_dict = getattr(value, "to_dict", None)
     if isinstance(value, WorkflowDefinition) or not callable(to_dict):
         if isinstance(value, BaseModel):

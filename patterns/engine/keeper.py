@@ -344,7 +344,17 @@ class Keeper(Actor):
                 plan = chosen
                 data = {"definition": plan.definition.to_dict()}
                 opening = ((EventKind.DEFINITION_CHANGED, data),)
-        return replay(row, plan, entries), opening
+        return replay(row, self._with_objects(row, plan, newest), entries), opening
+
+    def _with_objects(self, row: RunRow, plan: Plan, newest: WorkflowDefinition | None) -> Plan:
+        """Return the same plan as it was given here, if it was: agents and functions in it that were
+        given themselves are themselves there, while the store has their names.
+        """
+        there = self._core.runs.get(row.run_id)
+        given = [newest.plan] if newest is not None else []
+        if there is not None:
+            given.append(there.plan)
+        return next((known for known in given if known.hash == plan.hash), plan)
 
     async def _plan(self, row: RunRow, entries: list[JournalEntry]) -> Plan:
         """Return the plan that the run was started with, or was changed to last."""

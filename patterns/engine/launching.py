@@ -50,7 +50,8 @@ def make_run(
     """Return a run of *plan* that has not begun; raises before anything runs.
 
     `InputMismatch` for an input that lacks what the steps read, `UnknownName` for a name that stands
-    for nobody, `WorkflowExists` for an id that is taken.
+    for nobody, `WorkflowExists` for an id that is taken, `DefinitionError` for a definition that
+    cannot be stored.
     """
     if run_id is not None:
         there = core.runs.get(run_id)
@@ -63,6 +64,7 @@ def make_run(
     run.bound = bound
     if persist:
         run.persist = True
+        _ = plan.text  # what cannot be written down is refused now
     if parent is not None:
         run.parent = parent
     if labels:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 
 def worked(c: Coordinator, unit: Unit) -> None:
+    if (unit.error is not None or unit.scope is not None) and _system_ends(c):
+        return
     worker = unit.worker
     if worker is None:
         if unit not in c._asked:
@@ -61,6 +63,8 @@ def worker_ended(c: Coordinator, exit: Exit) -> None:
         if c._free is not None and ref in c._free:
             c._free.remove(ref)
         return
+    if _system_ends(c):
+        return
     c._active -= 1
     c._asked.discard(unit)
     if unit.timer is not None:
@@ -90,6 +94,16 @@ def expired(c: Coordinator, message: Expired) -> None:
         undo_failed(c, unit, unit.error)
     else:
         attempt_failed(c, unit.plan, unit, unit.error)
+
+
+def _system_ends(c: Coordinator) -> bool:
+    """Tell whether what an attempt says of its failure may be said of the end of the whole system.
+
+    Agents that end before the engine fail what they were asked, and a pattern may make an answer of
+    that. Such an attempt counts as cut off: the run goes on with it elsewhere. Nothing is noted of
+    it, so that its step stays under way until the engine interrupts the run.
+    """
+    return not c._core.home.running
 
 
 def _succeeded(c: Coordinator, unit: Unit) -> None:

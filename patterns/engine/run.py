@@ -233,7 +233,9 @@ class Run:
             # Its last event is being written, and nothing has ended before it is.
             state = WorkflowState.RUNNING
         elif state is WorkflowState.RUNNING and self.ref is None and current:
-            state = WorkflowState.WAITING
+            # As the store tells it, work may be under way that is done, or was cut off, elsewhere.
+            at_work = any(found is not None and found.at_work for found in self.steps)
+            state = state if at_work else WorkflowState.WAITING
         return WorkflowStatus(
             workflow_id=self.id,
             name=self.plan.name,

@@ -42,6 +42,13 @@ class StepRun:
     via = "agent"
     """Who works on it: the ``agent``, or its ``fallback``."""
 
+    @property
+    def at_work(self) -> bool:
+        """Whether an attempt is under way, as far as is known."""
+        if self.state is not RUNNING:
+            return False
+        return not self.items or any(item.running for item in self.items.values())
+
 
 class Item:
     """One item of a step with ``for_each``."""

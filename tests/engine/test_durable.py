@@ -10,12 +10,21 @@ from typing import Any
 import pytest
 
 from agenticaiframework.actors import ActorSystem, agent_context
+from agenticaiframework.actors.simulation import run_sim
+from agenticaiframework.patterns import (
+    AgentRole,
+    AgentTeam,
+    DefinitionError,
+    ParallelOrchestration,
+    SequentialOrchestration,
+)
 from agenticaiframework.patterns.engine import (
     DefinitionChanged,
     EngineConfig,
     EventKind,
     OrchestrationEngine,
     Retention,
+    UnknownName,
     WorkflowCancelled,
     WorkflowExists,
     WorkflowFailed,
@@ -249,6 +258,125 @@ def test_a_run_that_was_cut_off_goes_on_and_repeats_only_the_step_under_way(
     run_in_virtual_time(second)
     assert cast.asked == ["a", "b", "b", "c"]
     assert keys == ["w:b:1", "w:b:1"]
+
+
+@pytest.mark.parametrize(
+    "kind", ["agent", "items", "retried", "optional", "chain", "collected", "team", "undoing"]
+)
+def test_a_run_whose_system_ends_before_its_engine_is_interrupted_and_goes_on(
+    opened: OpenEngine, cast: Cast, kind: str
+) -> None:
+    async def hang_once(payload: Any) -> str:
+        if cast.asked.count("b") == 1:
+            await asyncio.sleep(1000)
+        return "B"
+
+    b = cast.agent("b", hang_once)
+    team = AgentTeam(name="crew")
+    team.add_role(AgentRole(name="worker"))
+    team.assign_agent(b, role="worker")
+    parallel = ParallelOrchestration(
+        name="both", branches=[{"agent": "b", "input_key": "x"}], join="collect"
+    )
+    step: dict[str, Any] = {
+        "agent": {"agent": "b"},
+        "items": {"agent": "b", "for_each": [1]},
+        "retried": {"agent": "b", "retry": 3},
+        "optional": {"agent": "b", "on_error": "skip"},
+        "chain": {"pattern": SequentialOrchestration(name="chain", steps=["b"])},
+        "collected": {"pattern": parallel},
+        "team": {"team": team, "input": "do it"},
+        "undoing": {"agent": "a", "compensate": "b"},
+    }[kind]
+    cast.agent("a")
+    cast.failing("c", 1 if kind == "undoing" else 0)
+    flow = steps({"id": "b", **step}, {"id": "c", "agent": "c"})
+    waiting: list[asyncio.Task[Any]] = []
+
+    async def first() -> None:
+        e = opened()
+        async with ActorSystem("first"):
+            await e.start_workflow(workflow=flow, input_data={"x": 1}, workflow_id="w")
+            waiting.append(asyncio.create_task(e.wait("w")))
+            await asyncio.sleep(5)
+        with pytest.raises(WorkflowLost):
+            await waiting[0]
+
+    async def second() -> None:
+        async with ActorSystem("second"), opened() as e:
+            e.register_team("crew", team)
+            status = await e.get_workflow_status("w")
+            assert status.state == ("compensating" if kind == "undoing" else "running")
+            assert (await e.recover()).recovered == ("w",)
+            if kind == "undoing":
+                with pytest.raises(WorkflowFailed):
+                    await e.wait("w")
+                assert (await e.get_workflow_status("w")).steps["b"].state == "compensated"
+                return
+            assert "B" in repr((await e.wait("w"))["b"])
+            status = await e.get_workflow_status("w")
+            assert status.steps["b"].attempts == 1
+            assert ("step_failed", "b", 1) not in await journal(e, "w")
+
+    run_sim(first)
+    run_sim(second)
+    assert cast.asked.count("b") == 2
+
+
+def test_agents_and_functions_that_were_given_themselves_are_themselves_when_their_run_goes_on(
+    opened: OpenEngine,
+) -> None:
+    broken = [ConnectionError("down")] * 2
+
+    async def charge(payload: Any) -> str:
+        if broken:
+            raise broken.pop()
+        return "charged"
+
+    flow = steps({"id": "charge", "agent": charge})
+
+    async def main() -> None:
+        async with opened() as e:
+            with pytest.raises(WorkflowFailed):
+                await e.execute(workflow=flow, workflow_id="w")
+            await e.resume_workflow("w")
+            with pytest.raises(WorkflowFailed):
+                await e.wait("w")
+            await e.resume_workflow("w")
+            assert await e.wait("w") == {"charge": "charged"}
+
+    async def elsewhere() -> None:
+        broken.append(ConnectionError("down"))
+        async with opened() as e:
+            with pytest.raises(WorkflowFailed):
+                await e.execute(workflow=flow, workflow_id="w2")
+        async with opened() as e:
+            with pytest.raises(UnknownName, match="register_agent"):
+                await e.resume_workflow("w2")
+            await e.resume_workflow("w2", workflow=flow)
+            assert await e.wait("w2") == {"charge": "charged"}
+
+    run_in_virtual_time(main)
+    run_in_virtual_time(elsewhere)
+
+
+def test_a_definition_that_cannot_be_stored_is_refused_when_it_is_given(opened: OpenEngine) -> None:
+    async def work(payload: Any) -> Any:
+        return payload
+
+    chain = SequentialOrchestration(name="chain", steps=[{"agent": work, "input_key": "x"}])
+    flow = steps({"id": "a", "pattern": chain})
+
+    async def main() -> None:
+        async with opened() as e:
+            for start in (e.execute, e.start_workflow):
+                with pytest.raises(DefinitionError, match="cannot be written"):
+                    await start(workflow=flow, input_data={"x": 1}, workflow_id="w")
+            assert (await e.list_workflows()).workflows == ()
+            done = await e.execute(workflow=flow, input_data={"x": 1}, persist_state=False)
+            assert done == {"a": 1}
+
+    run_in_virtual_time(main)
 
 
 def test_recovery_can_be_left_to_the_first_use(opened: OpenEngine, cast: Cast) -> None:
