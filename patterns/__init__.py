@@ -6,6 +6,7 @@ from .debate import DebateOrchestration, Verdict, VoteOrchestration
 from .definition import Definition, DefinitionError
 from .delegation import Delegate
 from .errors import (
+    CallingSelf,
     CoordinatorLost,
     LimitReached,
     MissingInput,
@@ -103,6 +104,7 @@ __all__ = [
     "Branch",
     "Bulkhead",
     "BulkheadFull",
+    "CallingSelf",
     "Cancelled",
     "ChoreographyOrchestration",
     "Chunk",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from .errors import NO_OUTCOMES
 from .events import AgentRestarted, HandedOff, Retried, Started
 from .outcome import Completed, Failed, Outcome, Skipped, TimedOut
 from .policy import Default, Fallback, WorkPolicy
@@ -55,7 +56,9 @@ class _Progress:
                 )
             try:
                 value = await answer
-            except Exception as failed:
+            except NO_OUTCOMES:
+                raise
+            except BaseException as failed:
                 error = failed
             else:
                 self._look_for_restart(askable)

@@ -6,7 +6,7 @@ from typing import Any, Final, cast
 
 from agenticaiframework.actors import NORMAL, SHUTDOWN, Actor, ActorDied, ActorRef
 
-from .errors import PatternFailed
+from .errors import NO_OUTCOMES, PatternFailed
 from .execution import Execution
 
 END_GRACE_S: Final = 10.0
@@ -26,6 +26,9 @@ class Coordinator(Actor):
     much as an ask. One that starts actors of its own becomes a `KeepingCoordinator`.
     """
 
+    # What it does not keep as an outcome ends it and who waits for it, and nobody else.
+    crash_on_ask_error = True
+
     def __init__(self, execution: Execution) -> None:
         super().__init__()
         self.execution = execution
@@ -41,7 +44,9 @@ class Coordinator(Actor):
                 run.value = await run.within_limit(run.timeout_s)
         except PatternFailed as error:
             run.error = error
-        except Exception as error:
+        except NO_OUTCOMES:
+            raise
+        except BaseException as error:
             run.error = run.broken(error)
         finally:
             run.keeper = None

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from agenticaiframework.actors import AgenticError, near
 
 from .outcome import Completed, Failed, Outcome, Skipped, TimedOut, describe_outcome
-from .policy import UnretriableError
+from .policy import UnretriableError, causes_of
+
+NO_OUTCOMES: Final = (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)
+"""What is never kept as an outcome: it ends who waits, or the whole program, as everywhere."""
 
 
 class PatternFailed(AgenticError):
@@ -130,15 +134,36 @@ class LimitReached(PatternFailed, UnretriableError):
 
 
 class NestedTooDeep(UnretriableError):
-    """Executions stand in one another deeper than makes sense: a pattern contains itself by name."""
+    """Executions stand in one another deeper than makes sense: a pattern contains itself by name.
 
-    def __init__(self, path: tuple[str, ...]) -> None:
+    *times* is how often it has been executed within itself, where that was too often.
+    """
+
+    def __init__(self, path: tuple[str, ...], times: int | None = None) -> None:
         tail = " > ".join(path[-6:])
+        # Executions and the pieces of work that they are done for take turns.
+        deep = (len(path) + 1) // 2
+        many = (
+            f"{deep} executions stand in one another"
+            if times is None
+            else f"{path[-1]!r} was executed more than {times} times within itself"
+        )
         super().__init__(
-            f"{len(path)} executions stand in one another (... > {tail}). "
-            "Probably a pattern contains itself under a registered name."
+            f"{many} (... > {tail}). Probably a pattern contains itself under a registered name."
         )
         self.path = path
+
+
+class CallingSelf(UnretriableError):
+    """An agent waits for an execution that asks this same agent: neither would ever go on."""
+
+    def __init__(self, agent: str, pattern: str) -> None:
+        super().__init__(
+            f"{agent!r} waits for {pattern!r} itself, and handles one message at a time: it would "
+            "wait for its own answer for ever. Let another agent, or a function, do this part."
+        )
+        self.agent = agent
+        self.pattern = pattern
 
 
 def work_failed(
@@ -146,10 +171,19 @@ def work_failed(
 ) -> PatternFailed:
     """Return the error of an execution that ends because *work* ended with *outcome*."""
     where = f" ({what})" if what else ""
-    said = describe_outcome(outcome)
+    said = _said(outcome)
     return PatternFailed(
         pattern, f"failed: {work!r}{where} {said}", outcomes, work=work, cause=outcome.cause
     )
+
+
+def _said(outcome: Outcome) -> str:
+    if outcome.cause is not None:
+        for link in causes_of(outcome.cause):
+            if isinstance(link, NestedTooDeep):
+                # The way to it is the same few names again and again.
+                return f"failed ({link})"
+    return describe_outcome(outcome)
 
 
 def _others(outcomes: Mapping[str, Outcome], work: str | None) -> str:
@@ -157,7 +191,7 @@ def _others(outcomes: Mapping[str, Outcome], work: str | None) -> str:
     groups: dict[str, list[str]] = {}
     for name, outcome in outcomes.items():
         if name != work:
-            said = describe_outcome(outcome)
+            said = _said(outcome)
             if isinstance(outcome, Skipped):
                 said = "not run"
             elif not isinstance(outcome, (Failed, TimedOut)):

@@ -10,7 +10,7 @@ is known of it is kept as a plain tuple until somebody looks at the outcomes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -18,10 +18,18 @@ from agenticaiframework.actors import SHUTDOWN, ActorSystem, Agent
 
 from . import attempts, fan_out
 from .chunks import CHUNKS, ChunkSink
-from .errors import CoordinatorLost, NestedTooDeep, NotCompleted, PatternFailed, PatternTimedOut
+from .errors import (
+    NO_OUTCOMES,
+    CallingSelf,
+    CoordinatorLost,
+    NestedTooDeep,
+    NotCompleted,
+    PatternFailed,
+    PatternTimedOut,
+)
 from .events import Ended, Finished, HandedOff, PatternEvent
 from .function import FunctionTarget
-from .outcome import Cancelled, Completed, Failed, Outcome, Skipped, TimedOut
+from .outcome import Cancelled, Completed, Failed, Outcome, Skipped, TimedOut, describe_error
 from .policy import NO_POLICY, WorkPolicy
 from .report import Report
 from .target import Askable, Scope, Target, ask_in_scope, target_name
@@ -30,7 +38,12 @@ if TYPE_CHECKING:
     from agenticaiframework.actors import ActorRef
 
 MAX_NESTING = 64
-"""Executions in one another; a pattern that contains itself by name would have no end."""
+"""How long the path of executions in one another may be; a pattern that contains itself by name would
+have no end."""
+
+MAX_RECURRENCES = 1_000
+"""How often patterns may be executed within themselves, in one outermost execution: one that contains
+itself twice would double with every level, and fill the memory long before it is too deep."""
 
 IDEMPOTENCY_KEY = "idempotency_key"
 
@@ -41,6 +54,11 @@ class Coordinated(Protocol):
     @property
     def name(self) -> str:
         """The name that outcomes, events and errors carry."""
+        ...
+
+    @property
+    def identity(self) -> Any:
+        """What tells executions of the same thing, within one another, from those of others."""
         ...
 
     def targets(self) -> Iterable[Target]:
@@ -78,12 +96,15 @@ class Execution:
     """One run of a pattern. Owned by its coordinator, on the loop of its system."""
 
     __slots__ = (
+        "_busy",
         "_holds",
+        "_indirect",
         "_limit",
         "_on_release",
         "_outcomes",
         "_path",
         "_plain",
+        "_recurrences",
         "_resolved",
         "_children",
         "clock",
@@ -101,6 +122,7 @@ class Execution:
         "system",
         "timeout_s",
         "value",
+        "waiting",
     )
 
     def __init__(
@@ -137,14 +159,50 @@ class Execution:
         self._holds = 0
         self._on_release: list[asyncio.Future[None]] | None = None
         self._path: tuple[str, ...] | None = None
-        if len(scope.path) >= MAX_NESTING:
-            raise NestedTooDeep((*scope.path, pattern.name))
+        self._busy: tuple[Askable, ...] = ()
+        self._recurrences = 0
+        self.waiting: tuple[ActorRef[Any], ...] = ()
+        """The actor whose handler waits for this execution, or for one around it."""
+        if scope.path:
+            self._nest(scope)
+        elif system.scheduler.current is not None:
+            self.waiting = (system.scheduler.current.actor_ref,)
         resolved: dict[str, Askable] = {}
         self._resolved = resolved
         resolver = scope.resolver
         for target in pattern.targets():
             if isinstance(target, str) and target not in resolved:
                 resolved[target] = resolver(target)
+        if self.waiting:
+            self._busy = tuple(self._waiting_agents())
+        self._indirect = scope.emit is not None or scope.context is not None or self._busy != ()
+        """Whether asking an agent takes more than its payload (see `direct`)."""
+
+    def _nest(self, scope: Scope) -> None:
+        """Take over what the executions around this one know; raise `NestedTooDeep`."""
+        pattern = self.pattern
+        path = (*scope.path, pattern.name)
+        if len(path) > MAX_NESTING:
+            raise NestedTooDeep(path)
+        outer = scope.owner
+        if not isinstance(outer, Execution):
+            return
+        self.waiting = outer.waiting
+        recurs = False
+        while isinstance(outer.scope.owner, Execution):
+            recurs = recurs or outer.pattern.identity == pattern.identity
+            outer = outer.scope.owner
+        if recurs or outer.pattern.identity == pattern.identity:
+            outer._recurrences += 1
+            if outer._recurrences > MAX_RECURRENCES:
+                raise NestedTooDeep(path, MAX_RECURRENCES)
+
+    def _waiting_agents(self) -> Iterator[Askable]:
+        """Yield those agents of the pattern that wait for this execution themselves."""
+        for target in self.pattern.targets():
+            askable: Any = self._resolved.get(target) if isinstance(target, str) else target
+            if isinstance(askable, Agent) and askable.address(self.system).ref in self.waiting:
+                yield askable
 
     # -- for patterns --------------------------------------------------------------------------
 
@@ -159,6 +217,11 @@ class Execution:
         if self._path is None:
             self._path = (*self.scope.path, self.pattern.name)
         return self._path
+
+    @property
+    def direct_only(self) -> bool:
+        """Whether nobody reads events, and no agent that is asked waits for this itself."""
+        return self.emit is None and not self._busy
 
     @property
     def outcomes(self) -> dict[str, Outcome]:
@@ -212,7 +275,7 @@ class Execution:
             value = await agent.request(payload, system=run.system)
             run.keep(name, agent, started, run.clock(), value)
         """
-        if self.emit is not None or self.scope.context is not None:
+        if self._indirect:
             return None
         agent: Any = target if target.__class__ is Agent else self.resolve(target)
         return agent if agent.__class__ is Agent else None
@@ -226,7 +289,7 @@ class Execution:
         """
         if isinstance(error, asyncio.CancelledError):
             self.interrupted(name, askable, started, 1)
-        if not isinstance(error, Exception):
+        if isinstance(error, NO_OUTCOMES):
             raise error
         return NotCompleted(self.settle(name, self.failure(askable, started, 1, error, None)))
 
@@ -292,6 +355,8 @@ class Execution:
         """Return an awaitable of *askable*'s answer, asked within this execution's scope."""
         context = self.context_of(name, added)
         if isinstance(askable, Agent):
+            if self._busy and askable in self._busy:
+                return _refuse(CallingSelf(askable.name, self.name))
             return askable.request(payload, timeout_s, context=context, system=self.system)
         scope = Scope(self.scope.resolver, context, self.emit, (*self.path, name), self)
         return ask_in_scope(askable, payload, timeout_s, scope, self.system)
@@ -375,9 +440,9 @@ class Execution:
 
     # -- for the coordinator -------------------------------------------------------------------
 
-    def broken(self, error: Exception) -> PatternFailed:
+    def broken(self, error: BaseException) -> PatternFailed:
         """Return the failure of the whole when *error* came out of the pattern's own code."""
-        problem = f"failed: {type(error).__name__}: {error}"
+        problem = f"failed: {describe_error(error)}"
         return PatternFailed(self.name, problem, self.outcomes, cause=error)
 
     async def within_limit(self, timeout_s: float) -> Any:
@@ -447,3 +512,7 @@ class Execution:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._on_release = [*(self._on_release or ()), future]
             await future
+
+
+async def _refuse(error: Exception) -> Any:
+    raise error

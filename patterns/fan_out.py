@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from agenticaiframework.actors import Agent, gather
 
 from . import attempts
+from .errors import NO_OUTCOMES
 from .outcome import Cancelled, Outcome
 from .target import target_name
 from .task_bag import TaskBag
@@ -54,7 +55,7 @@ async def perform_all(
 
 def agents_of(run: Execution, targets: Iterable[Target]) -> list[Agent] | None:
     """Return *targets*, resolved, if they are agents all of them and nobody reads events."""
-    if run.emit is not None:
+    if not run.direct_only:
         return None
     agents: list[Agent] = []
     for target in targets:
@@ -119,7 +120,9 @@ async def _keep(
     """
     try:
         answer = await request
-    except Exception as error:
+    except NO_OUTCOMES:
+        raise
+    except BaseException as error:
         run.settle(name, run.failure(agent, started, 1, error, None, ended))
         return False
     run.keep(name, agent, started, ended, answer)

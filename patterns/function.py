@@ -6,10 +6,26 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agenticaiframework.actors import SHUTDOWN, Actor, ActorSystem, enter_agent_context
+from agenticaiframework.actors import (
+    SHUTDOWN,
+    Actor,
+    ActorSystem,
+    AgenticError,
+    enter_agent_context,
+)
 from agenticaiframework.supervision.targets import is_coroutine_function
 
+from .errors import NO_OUTCOMES
+from .outcome import describe_error
 from .target import Owner, Scope, target_name
+
+
+class FunctionFailed(AgenticError):
+    """A function raised what is no `Exception`, which out of an actor would end all others too."""
+
+    def __init__(self, function: str, error: BaseException) -> None:
+        super().__init__(f"{function!r} failed: {describe_error(error)}")
+        self.function = function
 
 
 class FunctionTarget:
@@ -73,7 +89,12 @@ class _AsyncCall(Actor):
 
     async def on_receive(self, message: Any) -> Any:
         enter_agent_context(self._work_context)
-        return await self._function(message)
+        try:
+            return await self._function(message)
+        except (Exception, *NO_OUTCOMES):
+            raise
+        except BaseException as error:
+            raise FunctionFailed(target_name(self._function), error) from error
 
 
 class _BlockingCall(Actor):
@@ -88,4 +109,9 @@ class _BlockingCall(Actor):
 
     def on_receive(self, message: Any) -> Any:
         enter_agent_context(self._work_context)
-        return self._function(message)
+        try:
+            return self._function(message)
+        except (Exception, *NO_OUTCOMES):
+            raise
+        except BaseException as error:
+            raise FunctionFailed(target_name(self._function), error) from error

@@ -7,7 +7,7 @@ Every agent that a pattern asks ends in exactly one of five ways: `Completed`, `
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from agenticaiframework.actors import AgenticError
 
@@ -96,11 +96,20 @@ def describe_outcome(outcome: Outcome) -> str:
             return "skipped" if reason == "skipped" else f"skipped ({reason})"
 
 
+LONGEST: Final = 400
+"""How many characters of an error another error's message repeats; the error itself is its cause."""
+
+
 def describe_error(error: BaseException | None) -> str:
-    """Return *error* as one line: its type, where the message does not say, and the message."""
+    """Return *error* as one line: its type, where the message does not say, and the message.
+
+    A long one is shown by its beginning and its end, which is where nested executions say why.
+    """
     if error is None:
         return "no cause"
     text = str(error).strip().split("\n", 1)[0]
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST // 2 - 5]} ... {text[-LONGEST // 2 :]}"
     if isinstance(error, AgenticError) and text:
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

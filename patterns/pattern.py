@@ -108,6 +108,11 @@ class OrchestrationPattern(ABC):
         return self._definition.name
 
     @property
+    def identity(self) -> OrchestrationPattern:
+        """What tells its executions within one another from those of others: the pattern itself."""
+        return self
+
+    @property
     def definition(self) -> PatternDefinition:
         """The checked definition."""
         return self._definition

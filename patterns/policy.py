@@ -48,7 +48,7 @@ ErrorNames: TypeAlias = Annotated[
 
 def matches_any(error: BaseException, wanted: tuple[Any, ...]) -> bool:
     """Tell whether *error*, or what caused it, is one of *wanted*, by class or by class name."""
-    return any(_matches(link, wanted) for link in _chain(error))
+    return any(_matches(link, wanted) for link in causes_of(error))
 
 
 class Retry(Definition):
@@ -84,7 +84,7 @@ class Retry(Definition):
         """Tell whether there is another attempt after *attempts* of them, the last with *error*."""
         if attempts >= self.attempts:
             return False
-        if any(isinstance(link, UnretriableError) for link in _chain(error)):
+        if any(isinstance(link, UnretriableError) for link in causes_of(error)):
             return False
         if matches_any(error, self.never):
             return False
@@ -106,14 +106,14 @@ class Retry(Definition):
 
 def retry_after_s(error: BaseException) -> float:
     """Return how long *error*, or what caused it, asks to wait (``retry_after_s``); 0 if it does not."""
-    for link in _chain(error):
+    for link in causes_of(error):
         asked: object = getattr(link, "retry_after_s", None)
         if isinstance(asked, (int, float)) and not isinstance(asked, bool) and asked > 0:
             return float(asked)
     return 0.0
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def causes_of(error: BaseException) -> Iterator[BaseException]:
     """Yield *error* and what it says caused it, nearest first."""
     seen: set[int] = set()
     link: BaseException | None = error

@@ -43,6 +43,11 @@ class TeamJob(ABC):
         config = roster.config
         self._policy: WorkPolicy = NO_POLICY if config.plain else config
 
+    @property
+    def identity(self) -> Any:
+        """What tells a team's work within its own work from that of others: the team's name."""
+        return self.name
+
     def targets(self) -> Iterable[Target]:
         """Return all who may be asked."""
         return self.roster.targets()
