@@ -15,9 +15,18 @@ from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
 
 from . import lifecycle, links
 from .carried import Carried, receive_carried
-from .errors import ActorExit, AgenticError, NoSystem
+from .errors import (
+    ActorExit,
+    AgenticError,
+    NoSystem,
+    NotARef,
+    NotAwaitable,
+    NotCallable,
+    RequestTimeout,
+    StillAlive,
+)
 from .inbox import Inbox
-from .mailbox import UNBOUNDED, Mailbox
+from .mailbox import UNBOUNDED, Mailbox, MailboxPolicyError
 from .messages import PipedFailure, ReceiveTimeout
 from .phase import IDLE, STOPPING
 from .reasons import NORMAL
@@ -97,6 +106,14 @@ class Ext:
         self.timers: dict[Any, None] | None = None
 
 
+def _checked(actor: Actor, operation: str, ref: pykka.ActorRef[Any]) -> pykka.ActorRef[Any]:
+    """Return *ref* if it is one: a link with anything else would break the end of *actor*."""
+    if not isinstance(ref, pykka.ActorRef):  # pyright: ignore[reportUnnecessaryIsInstance]
+        _ = actor.system  # In a child process there is none, and that is what has to be said.
+        raise NotARef(f"self.{operation}", ref)
+    return ref
+
+
 def _forward(name: str) -> Any:
     """Return a property for what lives in the ref; off the path of messages it reads better here."""
 
@@ -168,6 +185,9 @@ class Actor(pykka.Actor):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        mailbox: Any = cls.__dict__.get("mailbox", UNBOUNDED)
+        if not isinstance(mailbox, Mailbox) and not hasattr(mailbox, "__get__"):
+            raise MailboxPolicyError(f"{cls.__name__}.mailbox is {mailbox!r}, which is no Mailbox")
         cls._is_async = inspect.iscoroutinefunction(cls.on_receive)
         cls._has_on_start = cls.on_start not in _NO_START
         cls._has_on_stop = cls.on_stop not in _NO_STOP
@@ -329,15 +349,15 @@ class Actor(pykka.Actor):
 
         Linking twice is the same as once. A dead *ref* sends the signal ``noproc`` at once.
         """
-        on_loop(self, links.link, self, ref)
+        on_loop(self, links.link, self, _checked(self, "link", ref))
 
     def unlink(self, ref: pykka.ActorRef[Any]) -> None:
         """Undo the link with *ref*: its exit signal does not arrive any more."""
-        on_loop(self, links.unlink, self, ref)
+        on_loop(self, links.unlink, self, _checked(self, "unlink", ref))
 
     def monitor(self, ref: pykka.ActorRef[Any]) -> Monitor:
         """Watch *ref*: a message `Down` comes when it ends, once for each call of this."""
-        return on_loop(self, links.monitor, self, ref)
+        return on_loop(self, links.monitor, self, _checked(self, "monitor", ref))
 
     def demonitor(self, monitor: Monitor | pykka.ActorRef[Any], *, flush: bool = True) -> None:
         """Stop watching: *monitor* as `monitor` gave it, or a ref for all monitors of it.
@@ -355,6 +375,7 @@ class Actor(pykka.Actor):
             watches = [monitor]
         else:
             watches = [m for m in (ext.monitors or ()) if m.target is monitor] if ext else []
+            _checked(self, "demonitor", monitor)
         target = monitor.target if isinstance(monitor, MonitorClass) else monitor
         for watch in watches:
             links.demonitor(self, watch)
@@ -371,14 +392,18 @@ class Actor(pykka.Actor):
     async def wait_down(self, ref: pykka.ActorRef[Any], timeout: float | None = None) -> Any:
         """Wait until *ref* has ended, and return its exit reason (``noproc``: it was dead already).
 
-        Raises `TimeoutError` after *timeout* seconds. Other messages stay queued, in order.
+        Raises `StillAlive`, a `TimeoutError`, after *timeout* seconds. Other messages stay queued, in
+        order.
         """
+        _checked(self, "wait_down", ref)
         request = new_request(None, self._ref, self._sched)
         watch = on_loop(self, links.monitor, self, ref, request)
         if timeout is not None:
             self._sched.post_or_call(request.start_timer, timeout)
         try:
             return await request
+        except RequestTimeout as error:
+            raise StillAlive(ref, error.timeout_s or 0.0) from None
         finally:
             self._sched.post_or_call(links.demonitor, self, watch)
 
@@ -419,6 +444,8 @@ class Actor(pykka.Actor):
 
         With ``discard=False`` the behaviour before is kept for `unbecome`.
         """
+        if behavior is not None and not callable(behavior):
+            raise NotCallable(behavior)
         if not discard:
             ext = self._own_ext()
             if ext.behaviors is None:
@@ -496,6 +523,8 @@ class Actor(pykka.Actor):
 
         A failure arrives as `PipedFailure`. The awaitable is cancelled when this actor ends.
         """
+        if not inspect.isawaitable(awaitable):
+            raise NotAwaitable(awaitable)
         on_loop(self, self._pipe, awaitable, self._ref if to is None else to, convert)
 
     def _pipe(
@@ -531,14 +560,16 @@ class Actor(pykka.Actor):
 
     def send_after(self, delay_s: float, message: Any) -> Timer:
         """Send *message* to this actor in *delay_s* seconds; the timer dies with the actor."""
-        from .timers import Timer
+        from .timers import Timer, check_seconds
 
+        check_seconds("send_after", delay_s)
         return on_loop(self, Timer, self, delay_s, message, repeat=False)
 
     def send_interval(self, period_s: float, message: Any) -> Timer:
         """Send *message* to this actor every *period_s* seconds; the timer dies with the actor."""
-        from .timers import Timer
+        from .timers import Timer, check_seconds
 
+        check_seconds("send_interval", period_s, positive=True)
         return on_loop(self, Timer, self, period_s, message, repeat=True)
 
     def set_receive_timeout(self, after_s: float | None) -> None:
@@ -546,6 +577,10 @@ class Actor(pykka.Actor):
 
         It comes up to a quarter of that late. None ends it.
         """
+        if after_s is not None:
+            from .timers import check_seconds
+
+            check_seconds("set_receive_timeout", after_s, positive=True)
         on_loop(self, self._set_receive_timeout, after_s)
 
     def _set_receive_timeout(self, after_s: float | None) -> None:

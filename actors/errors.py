@@ -203,3 +203,77 @@ class UnknownDispatcher(AgenticError, ValueError):
             'For example: dispatcher = "thread"'
         )
         self.dispatcher = dispatcher
+
+
+class NotARef(AgenticError, TypeError):
+    """Something was given as an actor's ref that is none."""
+
+    def __init__(self, operation: str, value: Any) -> None:
+        super().__init__(
+            f"{operation} takes the ref of an actor, not {value!r}. A ref is what MyActor.start() "
+            "and self.spawn(MyActor) return, and self.actor_ref."
+        )
+        self.value = value
+
+
+class NotAnActorClass(AgenticError, TypeError):
+    """Something was to be started that is no class of ours."""
+
+    def __init__(self, value: Any) -> None:
+        super().__init__(
+            f"{value!r} is no actor class and cannot be started. Derive the class from "
+            "agenticaiframework.actors.Actor, and give the class itself: system.start(MyActor, 1). "
+            "A plain pykka actor is started by its own `start`."
+        )
+        self.value = value
+
+
+class NotAwaitable(AgenticError, TypeError):
+    """`pipe_to` was given something that nobody can wait for."""
+
+    def __init__(self, value: Any) -> None:
+        super().__init__(
+            f"pipe_to takes an awaitable, not {value!r}. For example: self.pipe_to(fetch(url))"
+        )
+        self.value = value
+
+
+class NotCallable(AgenticError, TypeError):
+    """`become` was given a behaviour that cannot be called."""
+
+    def __init__(self, value: Any) -> None:
+        super().__init__(
+            f"become takes a function of the message, not {value!r}. "
+            "For example: self.become(self.closed)"
+        )
+        self.value = value
+
+
+class BadDelay(AgenticError, ValueError):
+    """A delay, a period or an idle time is no number of seconds that makes sense."""
+
+    def __init__(self, operation: str, value: Any, wanted: str) -> None:
+        super().__init__(
+            f"{operation}: {value!r} is no {wanted} of seconds. For example: self.{operation}(0.5, ...)"
+        )
+        self.value = value
+
+
+class BadName(AgenticError, ValueError):
+    """An actor was to be registered under something that is no name."""
+
+    def __init__(self, name: Any) -> None:
+        super().__init__(
+            f"The name must be a non-empty string, not {name!r}. "
+            'For example: system.register("clock", ref)'
+        )
+        self.name = name
+
+
+class StillAlive(AgenticError, TimeoutError):
+    """An actor did not end within the time that somebody waited for it."""
+
+    def __init__(self, ref: Any, timeout_s: float) -> None:
+        super().__init__(f"{_label(ref)} did not end within {timeout_s:g} s")
+        self.ref = ref
+        self.timeout_s = timeout_s

@@ -39,6 +39,9 @@ class Mailbox:
     overflow: Overflow = "fail"
 
     def __post_init__(self) -> None:
+        capacity: Any = self.capacity
+        if capacity is not None and (not isinstance(capacity, int) or capacity is True):
+            raise MailboxPolicyError(f"capacity is {capacity!r}, which is no whole number")
         if self.capacity is not None and self.capacity < 1:
             raise MailboxPolicyError(f"capacity is {self.capacity}, and must be at least 1")
         if self.overflow not in _POLICIES:
@@ -55,7 +58,7 @@ class Mailbox:
         return BoundedMailbox(actor, self.capacity, self.overflow)
 
 
-class MailboxPolicyError(AgenticError, ValueError):
+class MailboxPolicyError(AgenticError, ValueError, TypeError):
     """A mailbox policy makes no sense."""
 
     def __init__(self, problem: str) -> None:

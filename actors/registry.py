@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, cast, overload
 
 import pykka
 
-from .errors import NameTaken
+from .errors import NameTaken, NotARef
 
 if TYPE_CHECKING:
     from .actor import Ext
@@ -119,7 +119,9 @@ class Groups:
         self._groups: dict[str, dict[ActorRef[Any], None]] = {}
 
     def join(self, group: str, ref: ActorRef[Any]) -> None:
-        """Add *ref* to *group*."""
+        """Add *ref* to *group*. One that is dead is not added."""
+        if not hasattr(ref, "_actor"):
+            raise NotARef("groups.join", ref)
         actor = ref._actor
         if actor is None:
             return

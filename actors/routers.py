@@ -13,7 +13,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Hashable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .errors import AgenticError, near
+from .errors import AgenticError, NotARef, near
 from .request import Request
 
 if TYPE_CHECKING:
@@ -45,6 +45,17 @@ class UnknownRouting(AgenticError, ValueError):
             'For example: Router(system, "workers", policy="round_robin")'
         )
         self.policy = policy
+
+
+class NotASystem(AgenticError, TypeError):
+    """A router was not told which system its members live in."""
+
+    def __init__(self, value: Any) -> None:
+        super().__init__(
+            f"A router's first argument is the actor system, not {value!r}. "
+            'For example: Router(system, "workers") or Router(ActorSystem.current(), [ref, other])'
+        )
+        self.value = value
 
 
 class Policy(Protocol):
@@ -147,6 +158,13 @@ class Router:
         *,
         key: Callable[[Any], Hashable] | None = None,
     ) -> None:
+        if not hasattr(system, "groups"):
+            raise NotASystem(system)
+        if not isinstance(members, str):
+            members = list(members)
+            for ref in members:
+                if not hasattr(ref, "_actor"):
+                    raise NotARef("Router", ref)
         self.system = system
         self.group = members if isinstance(members, str) else None
         self._refs = [] if isinstance(members, str) else list(members)
@@ -165,6 +183,8 @@ class Router:
 
     def add(self, ref: ActorRef[Any]) -> None:
         """Make *ref* a member."""
+        if not hasattr(ref, "_actor"):
+            raise NotARef("router.add", ref)
         if self.group is not None:
             self.system.groups.join(self.group, ref)
         elif ref not in self._refs:

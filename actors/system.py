@@ -24,8 +24,11 @@ from .dead_letters import DeadLetters
 from .errors import (
     DISPATCHERS,
     ActorDied,
+    BadName,
     BadPoolSize,
     NoSystem,
+    NotAnActorClass,
+    NotARef,
     RequestTimeout,
     StartFailed,
     SystemStopped,
@@ -34,6 +37,7 @@ from .errors import (
 from .events import EventStream
 from .phase import DEAD, HELD, IDLE, OFFLOADED, STARTING, SUSPENDED
 from .reasons import NOPROC, SHUTDOWN
+from .ref import ActorRef
 from .registry import Groups, Names, pykka_index
 from .request import Request, new_request
 from .running import running_here
@@ -46,7 +50,6 @@ if TYPE_CHECKING:
     from .actor import Actor
     from .address import Address
     from .inspection import ActorInfo
-    from .ref import ActorRef
 
 A = TypeVar("A", bound="Actor")
 
@@ -420,10 +423,15 @@ class ActorSystem:
         """Make and launch an actor: the one way in which every actor starts."""
         if parent is None and not self._takes_actors():
             raise SystemStopped(self.name)
-        actor = actor_class(*args, **kwargs) if args or kwargs else actor_class()
+        try:
+            actor = actor_class(*args, **kwargs) if args or kwargs else actor_class()
+        except TypeError:
+            _check_class(actor_class)
+            raise
         try:
             ref = actor._ref
         except AttributeError:
+            _check_class(actor_class)
             raise TypeError(
                 f"{actor_class.__name__}.__init__ does not call super().__init__(). Add it first."
             ) from None
@@ -573,7 +581,17 @@ class ActorSystem:
     # -- names, groups, events -----------------------------------------------------------------
 
     def register(self, name: str, ref: ActorRef[Any]) -> None:
-        """Give *name* to *ref*. Raises `NameTaken` if another live actor has it."""
+        """Give *name* to *ref*.
+
+        Raises `NameTaken` if another live actor has it, `ActorDied` if *ref* is dead, `BadName`.
+        """
+        given: Any = name
+        if not isinstance(given, str) or not given.strip():
+            raise BadName(given)
+        if not isinstance(ref, ActorRef):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise NotARef("system.register", ref)
+        if ref._actor is None:
+            raise ActorDied(ref, "noproc")
         self.names.register(name, ref)
 
     def unregister(self, name: str) -> None:
@@ -734,3 +752,11 @@ atexit.register(_stop_background)
 
 
 __all__ = ["ActorSystem", "StopReport"]
+
+
+def _check_class(given: Any) -> None:
+    """Raise `NotAnActorClass` unless *given* is a class of actors of ours."""
+    from .actor import Actor
+
+    if not isinstance(given, type) or not issubclass(given, Actor):
+        raise NotAnActorClass(given) from None

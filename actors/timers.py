@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .errors import BadDelay
 from .phase import IDLE
 from .running import on_loop
 
@@ -11,6 +12,13 @@ if TYPE_CHECKING:
     import asyncio
 
     from .actor import Actor
+
+
+def check_seconds(operation: str, value: Any, *, positive: bool = False) -> None:
+    """Raise `BadDelay` unless *value* is a number; a delay may be over already, a period not."""
+    number = isinstance(value, int | float) and value == value  # not nan, which never comes
+    if not number or (positive and value <= 0):
+        raise BadDelay(operation, value, "positive number" if positive else "number")
 
 
 class Timer:
@@ -56,7 +64,11 @@ class Timer:
         if self._repeat:
             loop = actor._sched.loop
             # From the planned moment, not from now: a busy loop must not make the period longer.
-            when = max(self._handle.when() + self.delay_s, loop.time())
+            # If it was busy for several periods, one tick stands for all that it missed.
+            when = self._handle.when() + self.delay_s
+            late = loop.time() - when
+            if late > 0:
+                when += late // self.delay_s * self.delay_s
             self._handle = loop.call_at(when, self._fire)
         else:
             self.cancel()
