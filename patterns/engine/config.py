@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 
 from ..definition import Definition, Seconds
 from .store import Durability, Retention
+from .store.urls import check_url
 
 DEFAULT_STORE: Final = "sqlite:///.workflows/workflows.sqlite"
 """Beside the program that runs, in a folder of its own, which is made when first needed."""
@@ -81,4 +82,8 @@ class EngineConfig(Definition):
                 f"{value!r} is no URL of a store. Write 'sqlite:///{value}', "
                 "'postgresql://user@host/database' or 'memory://'"
             )
+        if isinstance(value, str):
+            check_url(value)
+        elif not hasattr(value, "claim_abandoned"):
+            raise ValueError(f"{value!r} is no store. Give its URL: 'sqlite:///state.db'")
         return value

@@ -86,7 +86,8 @@ class Directory:
         if found is None:
             known = [*self.patterns]
             if target in pattern_kinds():
-                raise UnknownName("pattern", target, known, f'{where}: give it "agents": [...], or')
+                hint = 'For the kind of that name, say over whom: "agents": [...]'
+                raise UnknownName("pattern", target, known, where, hint)
             raise UnknownName("pattern", target, known, where)
         return found
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from agenticaiframework.actors import ActorDied, near
 
+from ..definition import DefinitionError, read_target
 from ..target import Askable
 from .config import EngineConfig
 from .coordinator_messages import Cancellation
@@ -548,13 +549,14 @@ class OrchestrationEngine:
         run.span = None
         accepted = core.promise()
         launch(core, Start(run, accepted, opening=opening))
+        run.over = False  # from now on, so that who asks for the same meanwhile finds it running
         await accepted
         await self._until_taken_in(core, run)
 
     async def _until_taken_in(self, core: EngineCore, run: Run) -> None:
         """Wait until the engine's actor, and the run's coordinator, have seen the run."""
         for _ in range(100):
-            if core.runs.get(run.id) is run and not run.over:
+            if core.runs.get(run.id) is run and not run.over and not run.state.finished:
                 return
             await asyncio.sleep(0)
 
@@ -637,11 +639,24 @@ _RESUMABLE = frozenset({WorkflowState.FAILED, WorkflowState.INTERRUPTED})
 
 
 def _checked(name: str, value: Any, kind: str) -> Any:
+    a = "an" if kind == "agent" else "a"
     if not isinstance(name, str) or not name.strip():  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise ValueError(f"the name of a {kind} is a non-empty text, not {name!r}")
+        raise ValueError(f"the name of {a} {kind} is a non-empty text, not {name!r}")
+    wrong = f"register_{kind}({name!r}, ...) needs the {kind} itself, not {value!r}"
     if value is None or isinstance(value, (str, type)):
-        raise TypeError(f"register_{kind}({name!r}, ...) needs the {kind} itself, not {value!r}")
-    return value
+        raise TypeError(wrong)
+    if kind == "supervisor":
+        if not hasattr(value, "children"):
+            raise TypeError(wrong)
+        return value
+    if isinstance(value, WorkflowDefinition):
+        return value
+    try:
+        return read_target(value)
+    except DefinitionError:
+        raise
+    except ValueError as error:
+        raise TypeError(f"{wrong}: {error}") from None
 
 
 def _retire(setup_ref: weakref.ref[Setup]) -> None:

@@ -36,13 +36,13 @@ class WorkflowFailed(EngineError):
     ) -> None:
         tried = f", {attempts} attempts" if attempts > 1 else ""
         who = f" (agent {agent!r}{tried})" if agent else ""
-        where = f"step {step!r}{who}" if step else "no step"
+        where = f" at step {step!r}{who}" if step else ""
         resume = (
             f" Once that is mended: await engine.resume_workflow({workflow_id!r})."
             if stored
             else ""
         )
-        super().__init__(f"Workflow {workflow!r} failed at {where}: {describe(cause)}.{resume}")
+        super().__init__(f"Workflow {workflow!r} failed{where}: {describe(cause)}.{resume}")
         self.workflow = workflow
         self.workflow_id = workflow_id
         self.step = step
@@ -85,8 +85,9 @@ class UnknownWorkflow(EngineError, LookupError):
     """No workflow with this id is known to the engine or its store."""
 
     def __init__(self, workflow_id: str, known: Iterable[str] = ()) -> None:
-        ids = list(known)
-        hint = f" {near(workflow_id, ids)}" if ids else ""
+        # One that is known and asked for all the same was never stored: no hint for it.
+        ids = [known_id for known_id in known if known_id != workflow_id]
+        hint = f" {near(str(workflow_id), ids)}" if ids else ""
         super().__init__(
             f"There is no workflow {workflow_id!r}.{hint} "
             "`await engine.list_workflows()` shows those there are."
@@ -108,7 +109,9 @@ class WorkflowExists(EngineError):
 class UnknownName(UnretriableError, LookupError):
     """A name in a workflow or a routing rule stands for nothing that the engine can find."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str], where: str = "") -> None:
+    def __init__(
+        self, kind: str, name: str, known: Iterable[str], where: str = "", hint: str = ""
+    ) -> None:
         at = f"{where}: " if where else ""
         call = {
             "agent": f"engine.register_agent({name!r}, agent)",
@@ -117,7 +120,8 @@ class UnknownName(UnretriableError, LookupError):
             "workflow": f"engine.register_workflow({name!r}, definition)",
         }.get(kind, "")
         do = f" Register it: {call}." if call else ""
-        super().__init__(f"{at}there is no {kind} {name!r}. {near(name, known)}{do}")
+        more = f" {hint}." if hint else ""
+        super().__init__(f"{at}there is no {kind} {name!r}. {near(name, known)}{do}{more}")
         self.kind = kind
         self.name = name
 

@@ -54,6 +54,7 @@ def make_run(
     cannot be stored.
     """
     if run_id is not None:
+        _check_text("workflow_id", run_id)
         there = core.runs.get(run_id)
         # A part is only made when the store has none: one that ended here was never stored.
         if there is not None and not (there.over and parent is not None):
@@ -68,8 +69,17 @@ def make_run(
     if parent is not None:
         run.parent = parent
     if labels:
+        for key, value in labels.items():
+            _check_text("the name of a label", key)
+            _check_text(f"the label {key!r}", value, empty=True)
         run.labels = {**run.labels, **labels}
     return run
+
+
+def _check_text(what: str, value: Any, *, empty: bool = False) -> None:
+    """Raise ValueError unless *value* is a text with something in it."""
+    if not isinstance(value, str) or not (value or empty):
+        raise ValueError(f"{what} is a{'' if empty else ' non-empty'} text, not {value!r}")
 
 
 def follow(core: EngineCore, run: Run) -> Request:

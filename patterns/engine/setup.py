@@ -208,11 +208,11 @@ class Setup:
             if pattern not in self.directory.patterns:
                 known = [*self.directory.patterns]
                 hint = (
-                    "a kind needs agents: use a routing rule, or"
+                    "A kind of pattern needs agents: use a step or a routing rule"
                     if pattern in pattern_kinds()
                     else ""
                 )
-                raise UnknownName("pattern", pattern, known, hint)
+                raise UnknownName("pattern", pattern, known, hint=hint)
         plan = self.plans.get(
             {
                 "name": name,

@@ -90,6 +90,8 @@ def test_a_failed_run_keeps_its_error(sim: Any, cast: Cast) -> None:
 def test_an_unknown_id_is_an_error_everywhere(cast: Cast, tmp_path: Any) -> None:
     async def main() -> None:
         async with engine(state_store=f"sqlite:///{tmp_path}/x.sqlite") as e:
+            with pytest.raises(UnknownWorkflow, match="None"):
+                await e.get_workflow_status(None)  # type: ignore[arg-type]
             for call in (
                 e.get_workflow_status("nope"),
                 e.resume_workflow("nope"),
@@ -138,6 +140,18 @@ def test_finished_runs_are_forgotten_after_a_while(sim: Any, cast: Cast) -> None
         assert (await e.get_workflow_status("w19")).state == "completed"
 
     sim(main)
+
+
+@pytest.mark.parametrize("given", [{"workflow_id": ""}, {"workflow_id": 3}, {"labels": {"a": 1}}])
+def test_ids_and_labels_are_texts(sim: Any, cast: Cast, given: dict[str, Any]) -> None:
+    cast.agent("a")
+
+    async def main() -> None:
+        with pytest.raises(ValueError, match="text"):
+            await engine().start_workflow(workflow=steps("a"), **given)
+
+    sim(main)
+    assert cast.asked == []
 
 
 def test_an_id_can_be_used_once(sim: Any, cast: Cast) -> None:
@@ -547,6 +561,32 @@ def test_resuming_a_run_that_runs_changes_nothing(sim: Any, cast: Cast) -> None:
 
     sim(main)
     assert cast.asked == ["a"]
+
+
+def test_who_resumes_or_retries_at_the_same_time_lets_a_run_go_on_once(
+    sim: Any, cast: Cast
+) -> None:
+    cast.failing("a", 1)
+    cast.slow("b", 1)
+
+    async def main() -> None:
+        e = engine()
+        with pytest.raises(WorkflowFailed):
+            await e.execute(workflow=steps("a", "b"), workflow_id="w")
+        found = await asyncio.gather(*(e.resume_workflow("w") for _ in range(4)))
+        assert [status.state for status in found] == ["running"] * 4
+        await e.wait("w")
+        assert cast.asked == ["a", "a", "b"]
+        again = await asyncio.gather(
+            *(e.retry_from("w", "b") for _ in range(3)), return_exceptions=True
+        )
+        [status] = [x for x in again if not isinstance(x, BaseException)]
+        assert status.steps["b"].state != "completed"
+        assert [type(x) for x in again].count(ValueError) == 2
+        await e.wait("w")
+        assert cast.asked == ["a", "a", "b", "b"]
+
+    sim(main)
 
 
 def test_resume_repeats_only_the_items_that_failed(sim: Any) -> None:

@@ -358,6 +358,16 @@ def test_an_unknown_name_is_an_error_with_the_near_ones_before_anything_runs(
     assert cast.asked == []
 
 
+def test_what_can_do_no_work_is_refused_when_it_is_registered() -> None:
+    e = engine()
+    for register in (e.register_agent, e.register_team, e.register_pattern, e.register_supervisor):
+        for value in (None, "a name", 3, Agent):
+            with pytest.raises(TypeError, match="itself, not"):
+                register("x", value)
+        with pytest.raises(ValueError, match="non-empty text"):
+            register("", Agent("a", handler=str))
+
+
 def test_agents_and_functions_may_stand_for_themselves(sim: Any, cast: Cast) -> None:
     async def double(payload: int) -> int:
         return 2 * payload

@@ -40,7 +40,19 @@ def open_store(
     return GroupedStore(backend, clock=clock, limits=limits, inline=threadless)
 
 
+def check_url(url: str) -> None:
+    """Raise StoreUrlError for what can be told of a URL without opening anything."""
+    scheme, _, rest = url.partition("://")
+    if scheme not in SCHEMES:
+        near = difflib.get_close_matches(scheme, SCHEMES, 1)
+        hint = f"; did you mean {near[0]}://?" if near else ""
+        raise StoreUrlError(url, f"it does not begin with a known scheme{hint}")
+    if scheme == "sqlite":
+        _sqlite_path(url, rest)
+
+
 def _backend(url: str, clock: Clock, inline: bool) -> tuple[Backend, bool]:
+    check_url(url)
     scheme, _, rest = url.partition("://")
     if scheme == "sqlite":
         path = _sqlite_path(url, rest)
@@ -51,17 +63,13 @@ def _backend(url: str, clock: Clock, inline: bool) -> tuple[Backend, bool]:
         if rest:
             raise StoreUrlError(url, "memory:// takes nothing behind it")
         return MemoryBackend(clock=clock), True
-    if scheme == "postgresql":
-        if inline:
-            raise StoreUrlError(url, "PostgreSQL cannot run inline, without a thread")
-        try:
-            from .postgres import PostgresBackend
-        except ImportError as error:
-            raise StoreMissingExtra(url, "psycopg", "postgres") from error
-        return PostgresBackend(url, clock=clock), False
-    near = difflib.get_close_matches(scheme, SCHEMES, 1)
-    hint = f"; did you mean {near[0]}://?" if near else ""
-    raise StoreUrlError(url, f"it does not begin with a known scheme{hint}")
+    if inline:
+        raise StoreUrlError(url, "PostgreSQL cannot run inline, without a thread")
+    try:
+        from .postgres import PostgresBackend
+    except ImportError as error:
+        raise StoreMissingExtra(url, "psycopg", "postgres") from error
+    return PostgresBackend(url, clock=clock), False
 
 
 def _sqlite_path(url: str, rest: str) -> str:
