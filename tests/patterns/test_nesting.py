@@ -160,7 +160,7 @@ def test_two_teams_that_are_members_of_each_other_end_with_an_error(
     cast: Any, sim_once: Any
 ) -> None:
     async def main(system: ActorSystem) -> None:
-        [agent] = cast.echoes("agent")
+        agent = cast.agent("agent", "done")
         teams = [AgentTeam(name, roles=[AgentRole(name="worker")]) for name in ("one", "two")]
         for team, other in (teams, reversed(teams)):
             team.assign_agent(agent, role="worker")
