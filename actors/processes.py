@@ -96,6 +96,8 @@ def check_portable(what: str, thing: Any) -> None:
 class ProcessPool(ThreadPool):
     """At most *size* threads, each with a child process in which it has handlers run."""
 
+    settle_s = 1.2  # Each waits for the end of its child.
+
     def submit(self, job: Job, /) -> None:
         """Have *job* run by the next free thread, and its handlers in that thread's child."""
         job.call = call_in_child

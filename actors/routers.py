@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_right
 from collections.abc import Callable, Hashable, Iterable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from .errors import AgenticError, NotARef, near
 from .request import Request
@@ -253,18 +253,20 @@ def _policy(
         return ConsistentHash(key)
     if key is not None:
         raise RoutingKeyUnused(str(policy))
-    if not isinstance(policy, str):
-        return policy
-    if policy == "random":
+    given: Any = policy
+    if hasattr(given, "choose"):
+        return cast("Policy", given)
+    name = str(given)
+    if name == "random":
         return Random(system)
     made: dict[str, type[RoundRobin | SmallestMailbox | Broadcast]] = {
         "round_robin": RoundRobin,
         "smallest_mailbox": SmallestMailbox,
         "broadcast": Broadcast,
     }
-    if policy not in made:
-        raise UnknownRouting(policy)
-    return made[policy]()
+    if name not in made:
+        raise UnknownRouting(name)
+    return made[name]()
 
 
 class RoutingKeyMissing(AgenticError, ValueError):

@@ -20,9 +20,6 @@ PATIENCE_S = 0.5
 LAST_HOOK_S = 1.0
 """How long the `on_stop` of all that had to be killed may take together."""
 
-SETTLE_S = 1.2
-"""How long threads may take to end at least; those with a child process wait for its end."""
-
 SHOWN = 20
 """Names in the record of an end that was not clean; the report has them all."""
 
@@ -120,12 +117,13 @@ def _is_root(ref: Any) -> bool:
 async def _stop_pools(system: ActorSystem, wait_s: float) -> list[str]:
     """End the threads and processes that ran handlers; idle ones end at once."""
     stuck: list[str] = []
+    clock = system.loop.time
+    begin = clock()
     for pool in system._pools:
         left = pool.stop(0.0)
-        waited = 0.0
-        while left and waited < max(SETTLE_S, min(wait_s, 1.0)):
+        until = begin + max(pool.settle_s, min(wait_s, 1.0))
+        while left and clock() < until:
             await asyncio.sleep(0.005)
-            waited += 0.005
             left = pool.stop(0.0)
         stuck += [f"{name}: a thread that blocks" for name in left]
     return stuck

@@ -732,6 +732,14 @@ def _set_unless_done(future: asyncio.Future[bool], value: bool) -> None:
         future.set_result(value)
 
 
+def _check_class(given: Any) -> None:
+    """Raise `NotAnActorClass` unless *given* is a class of actors of ours."""
+    from .actor import Actor
+
+    if not isinstance(given, type) or not issubclass(given, Actor):
+        raise NotAnActorClass(given) from None
+
+
 def _after_fork_in_child() -> None:
     for system in list(_all):
         scheduler = system._scheduler
@@ -752,11 +760,3 @@ atexit.register(_stop_background)
 
 
 __all__ = ["ActorSystem", "StopReport"]
-
-
-def _check_class(given: Any) -> None:
-    """Raise `NotAnActorClass` unless *given* is a class of actors of ours."""
-    from .actor import Actor
-
-    if not isinstance(given, type) or not issubclass(given, Actor):
-        raise NotAnActorClass(given) from None

@@ -37,6 +37,10 @@ class JobRunner(Protocol):
     """Where jobs run: a pool of threads, or of processes."""
 
     def submit(self, job: Job, /) -> None: ...
+
+    settle_s: float
+    """How long its threads may take to end at least, when the system stops."""
+
     def stop(self, wait_s: float, /) -> list[str]: ...
 
 
@@ -262,6 +266,8 @@ class Worker(threading.Thread):
 
 class ThreadPool:
     """At most *size* threads that run jobs in the order of their submission. Safe from any thread."""
+
+    settle_s = 0.1
 
     def __init__(self, name: str, size: int) -> None:
         self.name = name

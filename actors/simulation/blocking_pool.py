@@ -32,6 +32,8 @@ class InlinePool:
     really blocks (a lock that another job holds, a blocking `ask`) would block the whole run.
     """
 
+    settle_s = 0.0
+
     def __init__(self, loop: Any) -> None:
         self._loop: _Loop = loop
 
