@@ -77,7 +77,7 @@ def check(
     *,
     as_json: Json = False,
 ) -> int:
-    """Check a project file without running anything."""
+    """Check a project file, or a workflow alone, without running anything."""
     from .check import check_command
 
     return check_command(file, as_json=as_json)
@@ -91,22 +91,16 @@ def graph(
     format: Annotated[
         Literal["mermaid", "svg"], Parameter(name=["--format", "-f"], help="What to draw it as.")
     ] = "mermaid",
+    as_json: Json = False,
 ) -> int:
-    """Draw a project's workflow: as a Mermaid flowchart, or as an SVG picture."""
-    from .project import load_project
+    """Draw a workflow, of a project or alone: as a Mermaid flowchart, or as an SVG picture."""
+    from .graph import graph_command
 
-    workflow = load_project(file).workflow
-    if format == "mermaid":
-        print(workflow.to_mermaid(), end="")
-        return 0
-    from .svg import draw_svg
-
-    print(draw_svg(workflow), end="")
-    return 0
+    return graph_command(file, format, as_json=as_json)
 
 
 @app.command
-def schema() -> int:
+def schema(*, as_json: Json = False) -> int:  # what it prints is JSON anyway
     """Print the JSON schema of project files, for editors that complete and check them."""
     from .project import project_schema
 
@@ -174,11 +168,12 @@ def signal(
     *,
     payload: Annotated[str, Parameter(help="What it says, as JSON.")] = "null",
     store: StoreUrl = None,
+    as_json: Json = False,
 ) -> int:
     """Send a stored run the signal that a step of it waits for."""
     from .stored import signal_command
 
-    return signal_command(store, workflow_id, name, payload)
+    return signal_command(store, workflow_id, name, payload, as_json=as_json)
 
 
 @workflows.command

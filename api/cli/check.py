@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from .project import ProjectDefinition, load_project
+from agenticaiframework.patterns.engine import WorkflowDefinition
+
+from .project import ProjectDefinition, load_either
 from .project.build import build_project
 
 
 def check_command(file: Path, *, as_json: bool) -> int:
-    """Print what the project in *file* consists of; raises the error that says what is wrong."""
-    definition = load_project(file)
-    build_project(definition, file.resolve().parent)
+    """Print what the project in *file* consists of; raises the error that says what is wrong.
+
+    Of a workflow alone only the workflow is checked: who its names stand for is not in the file.
+    """
+    definition = load_either(file)
+    if isinstance(definition, ProjectDefinition):
+        build_project(definition, file.resolve().parent).engine.check(definition.workflow)
     contents = _contents(definition)
     if as_json:
         print(json.dumps(contents, ensure_ascii=False, indent=2))
@@ -24,7 +30,9 @@ def check_command(file: Path, *, as_json: bool) -> int:
     return 0
 
 
-def _contents(definition: ProjectDefinition) -> dict[str, list[str]]:
+def _contents(definition: ProjectDefinition | WorkflowDefinition) -> dict[str, list[str]]:
+    if isinstance(definition, WorkflowDefinition):
+        return {"steps": [step.id for step in definition.steps]}
     return {
         "agents": list(definition.agents),
         "supervisors": list(definition.supervisors),

@@ -150,9 +150,7 @@ class Told:
             self._waiting.popleft()()
 
 
-async def run_project(
-    project: Project, begin: Begin, progress: Progress, starts: Starts
-) -> WorkflowResult:
+async def run_project(project: Project, begin: Begin, progress: Progress, starts: Starts) -> Any:
     """Return the result of the run whose events *begin* gives, showing *progress*.
 
     Its supervisors run meanwhile; at the end, whatever way it comes, everything that was started is
@@ -184,8 +182,7 @@ async def run_project(
                 progress.note(Line("run", event.workflow_id))
             progress.workflow(event)
         assert stream.workflow_id is not None, "a stream that has been read has its run"
-        result: WorkflowResult = await engine.wait(stream.workflow_id)
-        return result
+        return await engine.wait(stream.workflow_id)
 
 
 async def _tick(progress: Progress) -> None:
@@ -209,12 +206,14 @@ def _never_happened(fault: Crash) -> Line:
     return Line("run", said, "bad")
 
 
-def print_result(result: WorkflowResult, as_json: bool) -> None:
-    """Print the whole result as JSON, or what the last step returned for reading."""
+def print_result(result: Any, as_json: bool) -> None:
+    """Print the whole result as JSON, or for reading: that of the workflow's ``output``, or what the
+    last step returned.
+    """
     if as_json:
-        print(json.dumps(dict(result), ensure_ascii=False, indent=2, default=str))
+        print(json.dumps(result, ensure_ascii=False, indent=2, default=str))
         return
-    print(f"\n{readable(result.output)}")
+    print(f"\n{readable(result.output if isinstance(result, WorkflowResult) else result)}")
 
 
 def readable(value: Any) -> str:

@@ -76,9 +76,14 @@ def list_command(
             raise BadRequest(f"--state {state}: one of {', '.join(known)}")
 
     async def work(engine: OrchestrationEngine) -> WorkflowPage:
-        return await engine.list_workflows(
-            state=states, name=name, limit=limit, page=page, persisted=True
-        )
+        try:
+            return await engine.list_workflows(
+                state=states, name=name, limit=limit, page=page, persisted=True
+            )
+        except ValueError as error:
+            if isinstance(error, AgenticError):
+                raise
+            raise BadRequest(f"--{error}") from None
 
     found = with_engine(store, work)
     if as_json:
@@ -167,7 +172,9 @@ def cancel_command(
     return 0
 
 
-def signal_command(store: str | None, workflow_id: str, name: str, payload: str) -> int:
+def signal_command(
+    store: str | None, workflow_id: str, name: str, payload: str, *, as_json: bool
+) -> int:
     """Send a stored run a signal."""
     try:
         value: Any = json.loads(payload)
@@ -184,7 +191,10 @@ def signal_command(store: str | None, workflow_id: str, name: str, payload: str)
             raise BadRequest(str(error)) from None
 
     with_engine(store, work)
-    print(f"{workflow_id} has got the signal {name!r}")
+    if as_json:
+        print(json.dumps({"workflow_id": workflow_id, "signal": name, "payload": value}, indent=2))
+    else:
+        print(f"{workflow_id} has got the signal {name!r}")
     return 0
 
 

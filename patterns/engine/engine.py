@@ -359,6 +359,7 @@ class OrchestrationEngine:
             if run is not None and not run.persist:
                 stream.attach(run)
                 return
+            stream.workflow_id = workflow_id
             keeper = await self._ready(core)
             run = core.runs.get(workflow_id)
             if run is not None and not run.over:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Final, Self
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, Final, Self
 
 from .run import Run
 from .workflow_events import LAST, WorkflowEvent
@@ -62,8 +62,8 @@ class WorkflowStream(AsyncIterator[WorkflowEvent]):
     def replay(self, past: list[WorkflowEvent]) -> None:
         """Put what the journal tells before what came while it was read, each event once."""
         # The journal's dates are the store's own, so events are known by what they say.
-        known = {(event.kind, event.step, event.attempt) for event in past}
-        fresh = [e for e in self._events if (e.kind, e.step, e.attempt) not in known]
+        known = {_said(event) for event in past}
+        fresh = [event for event in self._events if _said(event) not in known]
         self._events.clear()
         self._events.extend([*past, *fresh])
 
@@ -104,3 +104,9 @@ class WorkflowStream(AsyncIterator[WorkflowEvent]):
 
     async def __aexit__(self, *_exc: object) -> None:
         await self.aclose()
+
+
+def _said(event: WorkflowEvent) -> tuple[Any, ...]:
+    """Return what tells an event from the others of its run."""
+    data: Any = event.data if isinstance(event.data, Mapping) else {}
+    return event.kind, event.step, event.attempt, data.get("item"), data.get("iteration")

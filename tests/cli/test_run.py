@@ -191,9 +191,69 @@ def test_a_graph_is_drawn_as_mermaid_and_as_svg(capsys: pytest.CaptureFixture[st
     assert len([p for p in drawing.findall("svg:path", names) if p.get("marker-end")]) == 2
 
 
+def test_a_graph_is_told_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    for format in ("mermaid", "svg"):
+        assert main(["graph", RESEARCH, "--format", format]) == 0
+        drawn = capsys.readouterr().out
+        assert main(["graph", RESEARCH, "--format", format, "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert told == {"workflow": "comprehensive_research", format: drawn}
+
+
+def test_a_workflow_alone_is_checked_and_drawn_but_not_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "flow.yaml"
+    flow = {"name": "flow", "steps": [{"id": "a", "agent": "x"}, {"id": "b", "agent": "y"}]}
+    file.write_text(yaml.safe_dump(flow), encoding="utf-8")
+    assert main(["check", str(file)]) == 0
+    assert "steps: a, b" in capsys.readouterr().out
+    assert main(["graph", str(file)]) == 0
+    assert "s0 --> s1" in capsys.readouterr().out
+    assert main(["run", str(file)]) == 2
+    assert 'put it under "workflow"' in capsys.readouterr().err
+    flow["steps"][1]["input"] = "$c"  # type: ignore[index]
+    file.write_text(yaml.safe_dump(flow), encoding="utf-8")
+    for command in ("check", "graph"):
+        assert main([command, str(file)]) == 2
+        told = capsys.readouterr().err
+        assert str(file) in told
+        assert "'c', which is no step" in told
+
+
+def test_check_looks_up_what_only_the_engine_knows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    step = {"id": "a", "agent": "worker", "on_error": {"fallback": "wroker"}}
+    file = project(
+        tmp_path,
+        "async def work(payload):\n    return 1\n",
+        workflow={"name": "w", "steps": [step]},
+    )
+    assert main(["check", file]) == 2
+    assert "Did you mean 'worker'" in capsys.readouterr().err
+
+
+def test_a_result_may_be_what_the_output_of_the_workflow_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps = [{"id": "a", "agent": "worker"}]
+    for output, printed in (("$a.said", '"hm"'), ([1, "$a.n"], "[\n  1,\n  2\n]")):
+        file = project(
+            tmp_path,
+            "async def work(payload):\n    return {'said': 'hm', 'n': 2}\n",
+            workflow={"name": "w", "steps": steps, "output": output},
+        )
+        assert main(["run", file, "--json"]) == 0
+        assert capsys.readouterr().out == f"{printed}\n"
+        assert main(["run", file]) == 0
+        assert capsys.readouterr().out.endswith(f"\n\n{printed.strip(chr(34))}\n")
+
+
 def test_the_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["schema"]) == 0
-    assert "agents" in json.loads(capsys.readouterr().out)["properties"]
+    for command in (["schema"], ["schema", "--json"]):
+        assert main(command) == 0
+        assert "agents" in json.loads(capsys.readouterr().out)["properties"]
 
 
 def test_a_terminal_gets_a_table_that_ends_with_every_step_done() -> None:

@@ -139,6 +139,18 @@ def test_a_run_that_has_ended_stays_as_it_is(
     assert desk.command("cancel", run["workflow_id"], "--reason", "enough") == 0
     assert "had ended already: completed" in capsys.readouterr().out
     assert desk.runs(capsys)[0]["state"] == "completed"
+    resume = ["workflows", "resume", run["workflow_id"], desk.file, "--store", desk.store]
+    assert main([*resume, "--json"]) == 0
+    assert set(json.loads(capsys.readouterr().out)) == {"first", "second"}
+
+
+def test_a_signal_is_told_as_json_too(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    desk.write([{"id": "approval", "wait_for": {"signal": "ok", "timeout_seconds": 0.1}}])
+    assert desk.run() == 1
+    (run,) = desk.runs(capsys)
+    assert desk.command("signal", run["workflow_id"], "ok", "--payload", "[1]", "--json") == 0
+    told = {"workflow_id": run["workflow_id"], "signal": "ok", "payload": [1]}
+    assert json.loads(capsys.readouterr().out) == told
 
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL is POSIX's")
@@ -174,6 +186,8 @@ def test_a_run_whose_process_was_killed_is_cancelled_with_its_project(
         (["show", "wf_none"], "There is no workflow 'wf_none'"),
         (["cancel", "wf_none"], "There is no workflow 'wf_none'"),
         (["list", "--state", "done"], "completed"),
+        (["list", "--limit", "0"], "--limit=0"),
+        (["list", "--page", "two"], "--page='two'"),
     ],
 )
 def test_what_is_not_there_is_told(

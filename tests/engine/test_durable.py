@@ -916,7 +916,9 @@ def test_a_stored_run_is_streamed_live_and_from_the_journal(opened: OpenEngine, 
             live = [x async for x in e.stream(workflow=steps("a", "b"))]
             wid = live[0].workflow_id
         async with opened() as e:
-            replayed = [x async for x in e.stream(wid)]
+            stream = e.stream(wid)
+            replayed = [x async for x in stream]
+            assert stream.workflow_id == wid
             assert [(x.kind, x.step, x.attempt) for x in replayed] == [
                 (x.kind, x.step, x.attempt) for x in live
             ]
@@ -925,6 +927,40 @@ def test_a_stored_run_is_streamed_live_and_from_the_journal(opened: OpenEngine, 
             await asyncio.sleep(1.5)
             joined = [x async for x in e.stream(wid)]
             assert [(x.kind, x.step) for x in joined] == [(x.kind, x.step) for x in live]
+
+    run_in_virtual_time(main)
+
+
+def test_an_item_that_ends_while_the_journal_is_read_is_streamed(
+    opened: OpenEngine, cast: Cast
+) -> None:
+    async def take(payload: int) -> int:
+        await asyncio.sleep(payload)
+        return payload
+
+    cast.agent("a", take)
+    flow = steps({"id": "a", "agent": "a", "for_each": [1, 3], "input": "$item"})
+
+    async def main() -> None:
+        async with opened() as e:
+            wid = await e.start_workflow(workflow=flow)
+            await asyncio.sleep(2)
+            store = e.config.state_store
+            real = store.read_journal
+
+            async def read_slowly(run_id: str) -> Any:
+                found = await real(run_id)
+                await asyncio.sleep(2)
+                return found
+
+            store.read_journal = read_slowly
+            try:
+                kinds = [(str(x.kind), (x.data or {}).get("item")) async for x in e.stream(wid)]
+            finally:
+                store.read_journal = real
+            assert ("item_completed", 0) in kinds
+            assert ("item_completed", 1) in kinds
+            assert len(kinds) == len(set(kinds))
 
     run_in_virtual_time(main)
 

@@ -1,7 +1,7 @@
 """Project files: what the command line runs."""
 
 from .definition import AgentEntry, ProjectDefinition, RoleEntry, SupervisorEntry, TeamEntry
-from .load import load_project, project_schema
+from .load import load_either, load_project, project_schema
 
 __all__ = [
     "AgentEntry",
@@ -9,6 +9,7 @@ __all__ = [
     "RoleEntry",
     "SupervisorEntry",
     "TeamEntry",
+    "load_either",
     "load_project",
     "project_schema",
 ]

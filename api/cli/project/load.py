@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from agenticaiframework.patterns.definition import DefinitionError, define
+from agenticaiframework.patterns.engine import WorkflowDefinition, define_workflow
 from agenticaiframework.patterns.engine.forms import parse
 
 from .definition import EXAMPLE, ProjectDefinition
@@ -18,6 +19,32 @@ def load_project(path: Path) -> ProjectDefinition:
     Raises `DefinitionError` that names the file and lists everything that is wrong in it; for bad
     syntax with line and column.
     """
+    data = _read(path)
+    if _is_workflow(data):
+        problem = 'is a workflow alone, and running it takes agents: put it under "workflow"'
+        raise DefinitionError(str(path), [problem], EXAMPLE)
+    return define(ProjectDefinition, str(path), data)
+
+
+def load_either(path: Path) -> ProjectDefinition | WorkflowDefinition:
+    """Return the project, or the workflow alone, that the file at *path* defines.
+
+    Raises `DefinitionError` as `load_project` does.
+    """
+    data = _read(path)
+    if not _is_workflow(data):
+        return define(ProjectDefinition, str(path), data)
+    try:
+        return define_workflow(data)
+    except DefinitionError as error:
+        raise DefinitionError(str(path), error.problems) from None
+
+
+def _is_workflow(data: Mapping[str, Any]) -> bool:
+    return "steps" in data and "workflow" not in data
+
+
+def _read(path: Path) -> Mapping[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -27,7 +54,7 @@ def load_project(path: Path) -> ProjectDefinition:
     data = parse(text, str(path))
     if not isinstance(data, Mapping):
         raise DefinitionError(str(path), [f"is no mapping but {type(data).__name__}"], EXAMPLE)
-    return define(ProjectDefinition, str(path), data)
+    return cast("Mapping[str, Any]", data)
 
 
 def project_schema() -> dict[str, Any]:
