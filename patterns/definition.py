@@ -106,9 +106,19 @@ def _problems(error: ValidationError) -> list[str]:
             continue
         where = _where(entry["loc"])
         kind = entry["type"]
+        about = entry.get("ctx", {})
         message = str(entry["msg"])
         if kind == "missing":
             message = "is missing"
+        elif kind == "too_short":
+            least, given = about["min_length"], about["actual_length"]
+            items = "item is" if least == 1 else "items are"
+            message = f"at least {least} {items} needed, not {given}"
+        elif kind == "tuple_type":
+            message = f"a list is needed, not {_shown(entry['input'])}"
+        elif kind == "model_type":
+            wanted = about["class_name"]
+            message = f"a mapping or {wanted}(...) is needed, not {_shown(entry['input'])}"
         elif kind == "value_error":
             message = message.removeprefix("Value error, ")
         else:

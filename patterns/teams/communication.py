@@ -37,7 +37,13 @@ class Communication:
         return next(reversed(self._channels), DEFAULT_CHANNEL)
 
     def enable(self, channel: str, protocol: Protocol) -> None:
-        """Open *channel*; raises `DefinitionError` for an unknown protocol."""
+        """Open *channel*; raises `DefinitionError` for one without a name or an unknown protocol."""
+        if not isinstance(channel, str) or not channel.strip():  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise DefinitionError(
+                f"a channel of team {self._team!r}",
+                [f"a channel's name is a non-empty text, not {channel!r}"],
+                'team.enable_communication(channel="team_chat")',
+            )
         if protocol not in PROTOCOLS:
             raise DefinitionError(
                 f"the channel {channel!r} of team {self._team!r}",
@@ -51,6 +57,13 @@ class Communication:
         self, content: Any, type_: str, sender: str | None, channel: str | None
     ) -> tuple[str, TeamMessage]:
         """Return the channel and the checked message; raises for an unknown channel."""
+        name = self.channel(channel)
+        message = as_message(content, type_, sender, name)
+        check_message(self._team, message, self._channels.get(name, "structured"))
+        return name, message
+
+    def channel(self, channel: str | None) -> str:
+        """Return the name of *channel*, the default one for None; raises for an unknown one."""
         name = channel or self.default
         known = self._channels or (DEFAULT_CHANNEL,)
         if name not in known:
@@ -59,9 +72,7 @@ class Communication:
                 f"there is no channel {name!r}. {near(name, known)} "
                 f"Open it with team.enable_communication(channel={name!r}).",
             )
-        message = as_message(content, type_, sender, name)
-        check_message(self._team, message, self._channels.get(name, "structured"))
-        return name, message
+        return name
 
     def deliver(
         self,

@@ -63,12 +63,15 @@ class TeamFull(TeamError):
 
 
 class TeamIncomplete(TeamError, UnretriableError):
-    """Nobody has a role that is needed."""
+    """Nobody has a role that is needed (None: the team has no roles at all)."""
 
-    def __init__(self, team: str, role: str) -> None:
+    def __init__(self, team: str, role: str | None) -> None:
         super().__init__(
             team,
-            f"nobody has the role {role!r}, which this needs. "
+            "it has no roles and no members. Add a role, team.add_role(AgentRole(name='writer')), "
+            "and assign an agent: team.assign_agent(agent, role='writer')."
+            if role is None
+            else f"nobody has the role {role!r}, which this needs. "
             f"Assign an agent: team.assign_agent(agent, role={role!r}).",
         )
         self.role = role

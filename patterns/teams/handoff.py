@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from pydantic import Field
+from pydantic import Field, field_validator
+
+from agenticaiframework.supervision.targets import is_coroutine_function
 
 from ..definition import Definition
 from ..values import Handoff, read_handoff
@@ -25,9 +27,28 @@ class AgentHandoff(Definition):
     trigger: str = Field(min_length=1)
     data_transform: Callable[[Any], Any] | None = None
 
+    @field_validator("data_transform")
+    @classmethod
+    def _check_plain(cls, value: Callable[[Any], Any] | None) -> Callable[[Any], Any] | None:
+        if value is not None and is_coroutine_function(value):
+            raise ValueError("a plain function is needed, and this one is async")
+        return value
+
     def transform(self, data: Any) -> Any:
         """Return what the next member gets."""
         return data if self.data_transform is None else self.data_transform(data)
+
+
+class HandoffRules(Definition):
+    """The handoff rules of a team."""
+
+    handoffs: tuple[AgentHandoff, ...]
+
+
+EXAMPLE = (
+    'team.configure_handoffs([AgentHandoff(from_role="researcher", to_role="writer", '
+    'trigger="research_complete")])'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +90,11 @@ def fired(team: str, rules: Sequence[AgentHandoff], role: str, answer: Any) -> H
         known = [rule.trigger for rule in rules if rule.from_role == role]
         raise UnknownTrigger(team, role, handoff.trigger, known)
     return None
+
+
+def contribution(answer: Any, handed: Handed | None) -> Any:
+    """Return what *answer* contributes to a result: the data that is handed on, else the answer."""
+    return answer if handed is None else handed.data
 
 
 def without_handoff(answer: Any) -> Any:

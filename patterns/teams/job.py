@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from agenticaiframework.actors import AgentStopped
 
-from ..errors import LimitReached, NotCompleted, work_failed
+from ..errors import LimitReached, NotCompleted, PatternFailed, work_failed
 from ..execution import Execution
-from ..outcome import Completed, Failed, Outcome, Skipped
+from ..outcome import Completed, Failed, Outcome, Skipped, describe_error
 from ..policy import NO_POLICY, WorkPolicy
 from ..target import Target
 from .communication import MEMBER
 from .errors import MemberLost
-from .handoff import Handed, HandoffRecord, fired, without_handoff
+from .handoff import Handed, HandoffRecord, contribution, fired, without_handoff
 from .notes import NOTES, SharedNotes
 from .result import TeamResult
 from .roster import Member, Roster
@@ -158,7 +158,16 @@ class TeamJob(ABC):
             )
         self.handoffs.append(HandoffRecord(member.name, member.role, rule.to_role, rule.trigger))
         run.handed_off(member.name, rule.to_role, rule.trigger)
-        return rule.transform(handed.data)
+        try:
+            return rule.transform(handed.data)
+        except Exception as error:
+            raise PatternFailed(
+                self.name,
+                f"failed: the data_transform of the handoff {rule.trigger!r} from "
+                f"{rule.from_role!r} to {rule.to_role!r} raised {describe_error(error)}",
+                run.outcomes,
+                cause=error,
+            ) from error
 
     async def follow(
         self, run: Execution, member: Member, handed: Handed, until: str | None = None
@@ -181,8 +190,8 @@ class TeamJob(ABC):
                 answer = self.needed(run, name, outcome, f"handed off to {to_role!r}")
             except NotCompleted:
                 return data, False
-            self.add(name, answer)
             following = self.fired(member.role, answer)
+            self.add(name, contribution(answer, following))
             if following is None:
                 return answer, False
             handed = following

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, cast
 
-from ..definition import read_target
+from ..actor_target import ActorTarget
+from ..definition import DefinitionError, define, read_target
 from ..target import Target, target_name
 from .config import TeamConfig
 from .errors import RoleFull, TeamError, TeamFull, UnknownMember, UnknownRole
-from .handoff import AgentHandoff
+from .handoff import EXAMPLE, AgentHandoff, HandoffRules
 from .matching import match
 from .role import AgentRole
 from .roster import Member, Roster
@@ -50,8 +51,9 @@ class Membership:
             self._team, self._config, dict(self._roles), tuple(self._members), self._handoffs
         )
 
-    def add_role(self, role: AgentRole) -> None:
-        """Add *role*; raises `TeamError` if there is one of that name already."""
+    def add_role(self, given: AgentRole | Mapping[str, Any]) -> None:
+        """Add a role; raises `TeamError` if there is one of that name already."""
+        role = define(AgentRole, f"a role of team {self._team!r}", given, AgentRole.example)
         if role.name in self._roles:
             raise TeamError(self._team, f"there is a role {role.name!r} already.")
         self._roles[role.name] = role
@@ -74,8 +76,9 @@ class Membership:
         Raises `UnknownRole`, `RoleFull`, `TeamFull`.
         """
         wanted = self.role(role)
-        target = read_target(agent)
+        target = self._read(agent)
         name = target_name(target)
+        self._check_name(name, target)
         holders = self.in_role(role)
         if any(member.name == name for member in holders):
             return
@@ -102,7 +105,11 @@ class Membership:
 
         As many as possible get a role, then as fittingly as possible, whatever their order.
         """
-        wanted = {target_name(agent): read_target(agent) for agent in agents}
+        wanted: dict[str, Target] = {}
+        for agent in self._read_several(agents):
+            name = target_name(agent)
+            self._check_name(name, agent, wanted.get(name))
+            wanted[name] = agent
         placed = {member.name for member in self._members}
         free = {name: target for name, target in wanted.items() if name not in placed}
         seats = {
@@ -117,14 +124,44 @@ class Membership:
             self._members.append(Member(name, role, free[name]))
         return [target for name, target in free.items() if name not in chosen]
 
+    def _read(self, agent: Any) -> Target:
+        try:
+            return read_target(agent)
+        except ValueError as error:
+            raise DefinitionError(f"a member of team {self._team!r}", [str(error)]) from None
+
+    def _read_several(self, agents: Any) -> list[Target]:
+        if isinstance(agents, str) or not isinstance(agents, Iterable):
+            raise DefinitionError(
+                f"the agents for team {self._team!r}",
+                [f"a list of agents is needed, not {agents!r}"],
+                "team.auto_assign_agents([ann, bob])",
+            )
+        return [self._read(agent) for agent in cast("Iterable[Any]", agents)]
+
+    def _check_name(self, name: str, target: Target, also: Target | None = None) -> None:
+        """Raise `TeamError` if the name stands for another agent already: one would never be asked."""
+        known = [member.target for member in self._members if member.name == name]
+        for other in (*known, also):
+            if other is None or isinstance(other, str) or isinstance(target, str):
+                continue
+            if not _same(other, target):
+                raise TeamError(
+                    self._team,
+                    f"two different agents are called {name!r}, and members are known by their "
+                    "names. Give one of them another name.",
+                )
+
     def _free_seats(self, role: AgentRole, most: int) -> int:
         if role.max_agents is None:
             return most
         return max(0, role.max_agents - len(self.in_role(role.name)))
 
-    def configure_handoffs(self, rules: Iterable[AgentHandoff]) -> None:
+    def configure_handoffs(self, rules: Iterable[AgentHandoff | Mapping[str, Any]]) -> None:
         """Replace the handoff rules; raises `UnknownRole`, and `TeamError` for ambiguous ones."""
-        checked = tuple(rules)
+        checked = define(
+            HandoffRules, f"the handoffs of team {self._team!r}", {"handoffs": rules}, EXAMPLE
+        ).handoffs
         seen: set[tuple[str, str]] = set()
         for rule in checked:
             self.role(rule.from_role)
@@ -138,6 +175,13 @@ class Membership:
                 )
             seen.add(key)
         self._handoffs = checked
+
+
+def _same(one: Target, other: Target) -> bool:
+    if isinstance(one, ActorTarget) and isinstance(other, ActorTarget):
+        return one.ref == other.ref
+    # A bound method is made anew each time that it is looked up.
+    return one is other or one == other
 
 
 def _capabilities(target: Target) -> Iterable[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from ..policy import Fallback
 from ..target import Target, target_name
@@ -44,19 +45,20 @@ class Roster:
             raise TeamIncomplete(self.team, role)
         return members
 
-    def find(self, name: str) -> list[Member]:
-        """Return the members that *name* stands for: those of a role, or the one called so.
+    def find(self, who: Target) -> list[Member]:
+        """Return the members that *who* stands for: those of a role, the one called so, the agent.
 
         Raises `UnknownMember`, and `TeamIncomplete` for a role that nobody has.
         """
-        if name in self.roles:
+        name = target_name(who)
+        if name in self.roles and isinstance(who, str):
             return self.of_role(name)
         for member in self.members:
             if member.name == name:
                 return [member]
         raise UnknownMember(self.team, name, [*self.roles, *(m.name for m in self.members)])
 
-    def leader(self, coordinator: str | None) -> list[Member]:
+    def leader(self, coordinator: Target | None) -> list[Member]:
         """Return who may lead: the members of the coordinating role, or the one named."""
         wanted = coordinator or self.config.coordinator
         if wanted is not None:
@@ -65,7 +67,7 @@ class Roster:
             members = [member for member in self.members if member.role == role]
             if members:
                 return members
-        raise TeamIncomplete(self.team, next(iter(self.roles), "any"))
+        raise TeamIncomplete(self.team, next(iter(self.roles), None))
 
     def names(self) -> Iterator[str]:
         """Yield the name of each agent once."""
@@ -89,14 +91,14 @@ class Roster:
         return moderator
 
 
-def participants_of(roster: Roster, participants: Iterable[Target] | None) -> Sequence[Member]:
+def participants_of(
+    roster: Roster, participants: Iterable[Target] | Target | None
+) -> Sequence[Member]:
     """Return the members that take part: all, or those named by name or role, each once."""
     if participants is None:
         found = list(roster.members)
     else:
-        found = [
-            member
-            for participant in participants
-            for member in roster.find(target_name(participant))
-        ]
+        several = isinstance(participants, Iterable) and not isinstance(participants, str)
+        named = cast("Iterable[Target]", participants if several else [participants])
+        found = [member for participant in named for member in roster.find(participant)]
     return list({member.name: member for member in found}.values())

@@ -10,7 +10,7 @@ from ..execution import Execution
 from ..outcome import Completed, Skipped
 from ..task_bag import TaskBag
 from .errors import MemberLost
-from .handoff import without_handoff
+from .handoff import Handed, contribution, without_handoff
 from .job import TeamJob
 from .result import TeamResult
 from .roster import Member, Roster
@@ -31,13 +31,14 @@ class TaskJob(TeamJob):
     async def coordinate(self, run: Execution) -> TeamResult:
         task = run.input
         name, leader, outcome = await self.turn(run, self._leaders, task)
+        handed = None
         try:
             answer = self.needed(run, name, outcome, "the coordinator")
         except NotCompleted:
             answer = None
         else:
-            self.add(name, answer)
-        handed = self.fired(leader.role, answer)
+            handed = self.fired(leader.role, answer)
+            self.add(name, contribution(answer, handed))
         if handed is not None:
             await self.follow(run, leader, handed)
         else:
@@ -69,13 +70,14 @@ class TaskJob(TeamJob):
             name, outcome = failed[0]
             raise work_failed(self.name, name, outcome, run.outcomes, "a contributor")
         # In the order of the team, whoever was quicker; and handoffs one after another.
-        for member in others:
-            if member.name in done:
-                self.add(member.name, done[member.name][1])
+        following: list[tuple[Member, Handed]] = []
         for member, answer in [done[m.name] for m in others if m.name in done]:
             handed = self.fired(member.role, answer)
+            self.add(member.name, contribution(answer, handed))
             if handed is not None:
-                await self.follow(run, member, handed)
+                following.append((member, handed))
+        for member, handed in following:
+            await self.follow(run, member, handed)
 
     async def _synthesize(self, run: Execution, leader: Member) -> None:
         payload = {"task": run.input, "contributions": dict(self.values)}

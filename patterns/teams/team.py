@@ -18,7 +18,7 @@ from ..definition import define
 from ..drawing import Drawing
 from ..execution import Execution
 from ..stream import EmitEvent, EventStream
-from ..target import Resolver, Scope, Target
+from ..target import Resolver, Scope, Target, target_name
 from .communication import Communication, speaker
 from .config import TeamConfig
 from .data import draw_team, team_from_dict, team_to_dict
@@ -56,7 +56,7 @@ class AgentTeam:
         name: str,
         config: TeamConfig | Mapping[str, Any] | None = None,
         *,
-        roles: Iterable[AgentRole] = (),
+        roles: Iterable[AgentRole | Mapping[str, Any]] = (),
         resolver: Resolver | None = None,
     ) -> None:
         if not isinstance(name, str) or not name.strip():  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -99,15 +99,18 @@ class AgentTeam:
         """Return the agents of *role*, in the order of their assignment; raises `UnknownRole`."""
         return [member.target for member in self._membership.in_role(role)]
 
-    def add_role(self, role: AgentRole) -> None:
+    def add_role(self, role: AgentRole | Mapping[str, Any]) -> None:
         """Add *role*; raises `TeamError` if there is one of that name already."""
         self._membership.add_role(role)
 
     def assign_agent(self, agent: Target, role: str) -> None:
         """Give *agent* (an Agent, its name, a pattern, another team) the role.
 
-        Harmless if it has it already. Raises `UnknownRole`, `RoleFull`, `TeamFull`.
+        Harmless if it has it already. Raises `UnknownRole`, `RoleFull`, `TeamFull`, and `TeamError`
+        for another agent of the same name.
         """
+        if agent is self:
+            raise TeamError(self.name, "it cannot be a member of itself.")
         self._membership.assign(agent, role)
 
     def unassign_agent(self, agent: Target, role: str | None = None) -> None:
@@ -122,7 +125,7 @@ class AgentTeam:
         """
         return list(self._membership.auto_assign(agents))
 
-    def configure_handoffs(self, handoffs: Iterable[AgentHandoff]) -> None:
+    def configure_handoffs(self, handoffs: Iterable[AgentHandoff | Mapping[str, Any]]) -> None:
         """Replace the handoff rules; they are applied to all work from now on.
 
         Raises `UnknownRole`, and `TeamError` for two rules with one trigger from one role.
@@ -134,7 +137,7 @@ class AgentTeam:
     async def execute_task(
         self,
         task: Any,
-        coordinator: str | None = None,
+        coordinator: Target | None = None,
         *,
         timeout: float | None = None,
         context: Mapping[str, Any] | None = None,
@@ -174,7 +177,7 @@ class AgentTeam:
     async def discuss(
         self,
         topic: Any,
-        participants: Iterable[Target] | None = None,
+        participants: Iterable[Target] | Target | None = None,
         max_rounds: int = 3,
         *,
         moderator: Target | None = None,
@@ -186,8 +189,8 @@ class AgentTeam:
 
         At most *max_rounds* rounds; `TeamConfig` says who speaks when and how it is decided.
         """
-        if max_rounds < 1:
-            raise TeamError(self.name, f"a discussion has at least one round, not {max_rounds}.")
+        if not isinstance(max_rounds, int) or max_rounds < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TeamError(self.name, f"a discussion has at least one round, not {max_rounds!r}.")
         roster = self._membership.roster()
         chosen = moderator or self.config.moderator
         speakers = [
@@ -197,6 +200,11 @@ class AgentTeam:
         ]
         if not speakers:
             raise TeamError(self.name, "a discussion needs somebody who takes part.")
+        quorum = self.config.quorum
+        if quorum is not None and quorum > len(speakers):
+            raise TeamError(
+                self.name, f"a quorum of {quorum} can never come from {len(speakers)} speakers."
+            )
         job = DiscussionJob(roster, speakers, max_rounds, chosen)
         scope = self._scope(context, resolver)
         discussion: Discussion = await self._execute(job, topic, timeout, scope)
@@ -205,7 +213,7 @@ class AgentTeam:
     def stream_task(
         self,
         task: Any,
-        coordinator: str | None = None,
+        coordinator: Target | None = None,
         *,
         timeout: float | None = None,
         context: Mapping[str, Any] | None = None,
@@ -257,7 +265,7 @@ class AgentTeam:
         result: TeamResult = await self._execute(job, input_data, timeout, scope)
         return result
 
-    def _task(self, coordinator: str | None) -> TaskJob:
+    def _task(self, coordinator: Target | None) -> TaskJob:
         roster = self._membership.roster()
         return TaskJob(roster, roster.leader(coordinator))
 
@@ -319,10 +327,10 @@ class AgentTeam:
 
     async def send(
         self,
-        to: str,
+        to: Target,
         content: Any,
         type: str = "message",
-        sender: str | None = None,
+        sender: Target | None = None,
         *,
         channel: str | None = None,
     ) -> list[str]:
@@ -332,11 +340,12 @@ class AgentTeam:
         time: nobody waits for that here.
         """
         roster = self._membership.roster()
-        return self._deliver(roster.find(to), content, type, sender, channel)
+        said_by = None if sender is None else target_name(sender)
+        return self._deliver(roster.find(to), content, type, said_by, channel)
 
     async def broadcast(
         self,
-        from_agent: str | None,
+        from_agent: Target | None,
         message: Any,
         *,
         type: str = "message",
@@ -348,14 +357,15 @@ class AgentTeam:
         members it is the one whose handler is calling.
         """
         roster = self._membership.roster()
-        senders = speaker(roster, from_agent)
+        named = None if from_agent is None else target_name(from_agent)
+        senders = speaker(roster, named)
         others = [member for member in roster.members if member.name not in senders]
-        sender = next(iter(senders)) if len(senders) == 1 else from_agent
+        sender = next(iter(senders)) if len(senders) == 1 else named
         return self._deliver(others, message, type, sender, channel)
 
     async def history(self, channel: str | None = None) -> list[TeamMessage]:
-        """Return the latest messages of *channel*, the oldest first."""
-        wanted = channel or self._communication.default
+        """Return the latest messages of *channel*, the oldest first; raises for an unknown one."""
+        wanted = self._communication.channel(channel)
         messages: list[TeamMessage] = await self._ask_actor(History(wanted), ActorSystem.current())
         return messages
 

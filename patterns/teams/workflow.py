@@ -13,7 +13,7 @@ from ..execution import Execution
 from ..policy import Fallback, WorkPolicy
 from ..step import input_scope
 from ..target import Target
-from .handoff import without_handoff
+from .handoff import contribution
 from .job import TeamJob
 from .result import TeamResult
 from .roster import Roster
@@ -43,9 +43,8 @@ def read_workflow(
 ) -> tuple[TeamStep, ...]:
     """Return *workflow* as checked steps; raises `DefinitionError`."""
     example = '[{"role": "researcher", "action": "gather"}, {"role": "writer", "action": "draft"}]'
-    steps = tuple(workflow)
     return define(
-        TeamWorkflow, f"the workflow of team {team!r}", {"workflow": steps}, example
+        TeamWorkflow, f"the workflow of team {team!r}", {"workflow": workflow}, example
     ).workflow
 
 
@@ -92,9 +91,9 @@ class WorkflowJob(TeamJob):
                 answer = self.needed(run, name, outcome, what)
             except NotCompleted:
                 continue
-            self._add_output(step.action, without_handoff(answer))
-            previous = without_handoff(answer)
             handed = self.fired(member.role, answer)
+            previous = contribution(answer, handed)
+            self._add_output(step.action, previous)
             if handed is not None:
                 following = self._steps[index + 1].role if index + 1 < len(self._steps) else None
                 previous, merged = await self.follow(run, member, handed, until=following)

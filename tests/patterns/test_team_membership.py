@@ -230,3 +230,63 @@ def test_a_team_is_data_and_a_picture() -> None:
     team.configure_handoffs([rule])
     with pytest.raises(DefinitionError, match="cannot be written as data"):
         team.to_dict()
+
+
+def test_two_agents_of_one_name_are_refused_and_none_is_lost() -> None:
+    team = desk()
+    first, second = agent("ann", "web"), agent("ann", "text")
+    with pytest.raises(TeamError, match="two different agents are called 'ann'"):
+        team.auto_assign_agents([first, second])
+    assert team.members == ()
+    team.assign_agent(first, role="researcher")
+    for again in (
+        lambda: team.assign_agent(second, role="researcher"),
+        lambda: team.assign_agent(second, role="writer"),
+        lambda: team.auto_assign_agents([second]),
+    ):
+        with pytest.raises(TeamError, match="Give one of them another name"):
+            again()
+    team.assign_agent("ann", role="writer")
+    assert [member.role for member in team.members] == ["researcher", "writer"]
+
+
+def test_roles_and_handoffs_may_be_given_as_mappings() -> None:
+    team = AgentTeam("desk", roles=[{"name": "researcher"}])
+    team.add_role({"name": "writer", "max_agents": 1})
+    team.configure_handoffs([{"from_role": "researcher", "to_role": "writer", "trigger": "done"}])
+    assert team.roles["writer"].max_agents == 1
+    assert team.handoffs == (
+        AgentHandoff(from_role="researcher", to_role="writer", trigger="done"),
+    )
+
+
+async def transform_later(data: Any) -> Any:
+    return data
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda team: team.add_role("writer"), "a mapping or AgentRole"),
+        (lambda team: team.add_role({"nam": "writer"}), "unknown field 'nam'.*'name'"),
+        (lambda team: team.assign_agent(None, role="writer"), "None cannot be asked"),
+        (lambda team: team.auto_assign_agents(agent("ann")), "a list of agents is needed"),
+        (lambda team: team.configure_handoffs([{"from_role": "writer"}]), "to_role: is missing"),
+        (lambda team: team.enable_communication(""), "a channel's name is a non-empty text"),
+        (
+            lambda team: AgentHandoff(
+                from_role="a", to_role="b", trigger="t", data_transform=transform_later
+            ),
+            "this one is async",
+        ),
+    ],
+)
+def test_what_is_given_to_a_team_is_checked_when_it_is_given(wrong: Any, said: str) -> None:
+    with pytest.raises(DefinitionError, match=said):
+        wrong(desk())
+
+
+def test_a_team_is_no_member_of_itself() -> None:
+    team = desk()
+    with pytest.raises(TeamError, match="cannot be a member of itself"):
+        team.assign_agent(team, role="writer")

@@ -262,3 +262,33 @@ def test_what_an_unsupervised_team_had_not_read_when_it_ended_does_not_vanish(
         assert lost[0].reason not in (None, "")
 
     sim(main)
+
+
+def test_agents_stand_where_their_names_can(sim_once: Any) -> None:
+    async def main(system: ActorSystem) -> None:
+        room = Room()
+        a1, b1 = room.agents["a1"], room.agents["b1"]
+        assert await room.team.send(b1, "hello", sender=a1) == ["b1"]
+        assert await room.team.broadcast(a1, "to all") == ["a2", "b1", "b2"]
+        await asyncio.sleep(0.1)
+        assert [message.sender for message in room.heard["b1"]] == ["a1", "a1"]
+        result = await room.team.execute_task("x", coordinator=b1)
+        assert next(iter(result)) == "b1"
+        discussion = await room.team.discuss("tea?", participants=b1, max_rounds=1)
+        assert [c.speaker for c in discussion.contributions] == ["b1"]
+        by_role = await room.team.discuss("tea?", participants="asker", max_rounds=1)
+        assert [c.speaker for c in by_role.contributions] == ["a1", "a2"]
+        with pytest.raises(UnknownMember, match="'stranger'"):
+            await room.team.send(Agent("stranger", handler=echo), "hello")
+
+    sim_once(main)
+
+
+def test_the_history_of_an_unknown_channel_is_an_error(sim_once: Any) -> None:
+    async def main(system: ActorSystem) -> None:
+        room = Room()
+        room.team.enable_communication("chat")
+        with pytest.raises(TeamError, match="no channel 'chta'.*'chat'"):
+            await room.team.history("chta")
+
+    sim_once(main)

@@ -658,3 +658,54 @@ def test_outcomes_of_turns_tell_who_and_how(cast: Any, sim_once: Any) -> None:
         assert (outcome.agent, outcome.value) == ("r1", "r1 did it")
 
     sim_once(main)
+
+
+def test_a_mapping_that_hands_off_contributes_its_data(cast: Any, sim_once: Any) -> None:
+    async def main(system: ActorSystem) -> None:
+        model = cast.agent("model", {"trigger": "found", "data": {"facts": 2}})
+        other = cast.agent("other", lambda work: work)
+        team = AgentTeam("team", roles=[AgentRole(name="finder"), AgentRole(name="user")])
+        team.assign_agent(model, role="finder")
+        team.assign_agent(other, role="user")
+        team.configure_handoffs([AgentHandoff(from_role="finder", to_role="user", trigger="found")])
+        assert await team.execute_task("x") == {"model": {"facts": 2}, "other": {"facts": 2}}
+        result = await team.execute_workflow(
+            [{"role": "finder", "action": "find"}, {"role": "user", "action": "use"}]
+        )
+        assert result["find"] == {"facts": 2}
+        assert "trigger" not in result
+
+    sim_once(main)
+
+
+def test_a_transform_that_fails_is_an_error_that_names_the_handoff(
+    cast: Any, sim_once: Any
+) -> None:
+    async def main(system: ActorSystem) -> None:
+        team = AgentTeam("team", roles=[AgentRole(name="a"), AgentRole(name="b")])
+        team.assign_agent(cast.agent("ann", Handoff("go", {})), role="a")
+        team.assign_agent(cast.agent("bob", 1), role="b")
+        team.configure_handoffs(
+            [
+                AgentHandoff(
+                    from_role="a", to_role="b", trigger="go", data_transform=lambda d: d["k"]
+                )
+            ]
+        )
+        with pytest.raises(
+            PatternFailed, match="handoff 'go' from 'a' to 'b' raised KeyError: 'k'"
+        ):
+            await team.execute_task("x")
+        assert cast.asked == ["ann"]
+
+    sim_once(main)
+
+
+def test_a_team_without_anybody_says_what_to_do(sim_once: Any) -> None:
+    async def main(system: ActorSystem) -> None:
+        with pytest.raises(TeamIncomplete, match="no roles and no members"):
+            await AgentTeam("nobody").execute_task("x")
+        with pytest.raises(DefinitionError, match="a list is needed, not None"):
+            await AgentTeam("nobody").execute_workflow(None)  # type: ignore[arg-type]
+
+    sim_once(main)
