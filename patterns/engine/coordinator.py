@@ -46,7 +46,7 @@ from .short_way import answered, ask_quickly, start_quickly
 from .status import CancelReport, StepState, WorkflowState
 from .step_run import BUSY, COMPLETED, PENDING, RUNNING, StepRun
 from .store import Record
-from .waiting import next_due, take_signals, tick, tick_step
+from .waiting import next_due, out_of_time, take_signals, tick, tick_step
 from .work import Expired, Unit, WorkContext, Worker
 from .workflow_events import KIND_TEXT, EventKind, WorkflowEvent
 from .writing import acknowledged, write
@@ -182,7 +182,7 @@ class Coordinator(Actor):
                 steps = run.plan.steps
                 for index in run.plan.roots:
                     self._consider(steps[index])
-            else:
+            elif run.plan.timeout_s is None or not out_of_time(self):
                 for index in run.ready():
                     self._enter(index)
         self._continue()
@@ -588,7 +588,11 @@ class Coordinator(Actor):
                 run.state,
                 cancellation.reason,
                 already_finished=self._cancelling is None,
-                stopped_steps=self._stopped,
+                stopped_steps=tuple(
+                    step
+                    for step in self._stopped
+                    if run.step(run.plan.by_id[step].index).state is StepState.CANCELLED
+                ),
                 compensated_steps=run.compensated,
                 failed_compensations=run.undo_failed,
             )

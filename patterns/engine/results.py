@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from agenticaiframework.actors import ActorDied
+from agenticaiframework.actors import ActorDied, HandlerCancelled
 
 from ..expressions import ExpressionError
+from ..target import target_name
 from ..values import Emit, Handoff
 from .compensation import undo_failed, undo_next
 from .errors import OutputMismatch
@@ -69,7 +70,10 @@ def worker_ended(c: Coordinator, exit: Exit) -> None:
     c._asked.discard(unit)
     if unit.timer is not None:
         unit.timer.cancel()
-    unit.error = ActorDied(ref, exit.reason)
+    if isinstance(exit.reason, HandlerCancelled):
+        unit.error = HandlerCancelled(target_name(unit.target))
+    else:
+        unit.error = ActorDied(ref, exit.reason)
     c._core.attempts.ended(c.run, unit)
     if unit.stopping:
         work_stopped(c, unit)

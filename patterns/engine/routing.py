@@ -45,6 +45,9 @@ class Routing:
         self.rules: tuple[Rule, ...] = ()
         self.workflows: dict[int, Any] = {}
         found: list[Rule] = []
+        if not isinstance(rules, (list, tuple)):
+            problems.append(f"is a list of rules, not {rules!r}")
+            rules = ()
         for position, given in enumerate(rules):
             try:
                 found.append(self._read(position, given))

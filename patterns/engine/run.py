@@ -77,6 +77,8 @@ class Run:
     """The tracing context of who started it."""
     waking: Any = None
     """The timer of a parked run."""
+    resumed_at: float | None = None
+    """When it was last made to go on after its end; its time limit counts from then."""
 
     def __init__(self, run_id: str, plan: Plan, input_data: Any, created_at: float) -> None:
         self.id = run_id
@@ -103,6 +105,12 @@ class Run:
                 request.reply(self.id)
             else:
                 request.fail(error)
+
+    @property
+    def limit_at(self) -> float | None:
+        """When the time limit of the whole run is over, in seconds since the epoch."""
+        limit_s, begun = self.plan.timeout_s, self.resumed_at or self.started_at
+        return None if limit_s is None or begun is None else begun + limit_s
 
     # -- what happened ---------------------------------------------------------------------------
 

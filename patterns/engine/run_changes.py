@@ -173,6 +173,7 @@ def _run_resumed(run: Run, step: str, data: Mapping[str, Any], at: float) -> Non
     run.state = WorkflowState.RUNNING
     run.over = False
     run.finished_at = None
+    run.resumed_at = at
     run.failed_steps = ()
     run.last_error = run.reason = run.error = run.failure = run.cancel = None
     run.compensated = run.undo_failed = ()

@@ -80,19 +80,22 @@ def signalled(c: Coordinator, plan: StepPlan, payload: Any) -> None:
 
 def tick(c: Coordinator) -> None:
     run = c.run
-    limit = run.plan.timeout_s
-    if (
-        limit is not None
-        and not c._closing
-        and run.started_at is not None
-        and c._now + CLOCK_SLACK_S >= run.started_at + limit
-    ):
-        let_run_fail(c, failure_of(c, None, TimeLimit(limit), 0))
-        stop_work(c)
+    if out_of_time(c):
         return
     for plan, found in zip(run.plan.steps, run.steps, strict=True):
         if found is not None and found.state in BUSY:
             tick_step(c, plan, found)
+
+
+def out_of_time(c: Coordinator) -> bool:
+    """Let the run fail if its time is over; return whether it is."""
+    run = c.run
+    limit_at = run.limit_at
+    if limit_at is None or c._closing or c._now + CLOCK_SLACK_S < limit_at:
+        return False
+    let_run_fail(c, failure_of(c, None, TimeLimit(run.plan.timeout_s or 0.0), 0))
+    stop_work(c)
+    return True
 
 
 def tick_step(c: Coordinator, plan: StepPlan, found: StepRun) -> None:
@@ -126,7 +129,7 @@ def next_due(run: Run) -> float | None:
             times.append(found.due_at)
         if found.items:
             times += [item.due_at for item in found.items.values() if item.due_at is not None]
-    limit = run.plan.timeout_s
-    if limit is not None and run.started_at is not None and not run.state.finished:
-        times.append(run.started_at + limit)
+    limit_at = run.limit_at
+    if limit_at is not None and not run.state.finished:
+        times.append(limit_at)
     return min(times) if times else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 from .run import Run
 from .workflow_events import LAST, WorkflowEvent
@@ -108,5 +108,5 @@ class WorkflowStream(AsyncIterator[WorkflowEvent]):
 
 def _said(event: WorkflowEvent) -> tuple[Any, ...]:
     """Return what tells an event from the others of its run."""
-    data: Any = event.data if isinstance(event.data, Mapping) else {}
+    data = cast("Mapping[str, Any]", event.data) if isinstance(event.data, Mapping) else {}
     return event.kind, event.step, event.attempt, data.get("item"), data.get("iteration")

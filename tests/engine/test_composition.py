@@ -358,6 +358,8 @@ def test_a_bad_rule_is_refused_with_its_place(rule: Any, problem: str) -> None:
     with pytest.raises(DefinitionError, match=r"rules\[1\]") as caught:
         engine().configure_routing([{"condition": "default", "agent": "a"}, rule])
     assert problem in str(caught.value)
+    with pytest.raises(DefinitionError, match="is a list of rules"):
+        engine().configure_routing(rule)
 
 
 # --------------------------------------------------------------------------- streams

@@ -223,6 +223,7 @@ def test_a_graceful_cancel_lets_running_steps_finish(sim: Any, cast: Cast) -> No
         await asyncio.sleep(1)
         report = await e.cancel_workflow(wid, graceful=True)
         assert report.state == "cancelled"
+        assert report.stopped_steps == ()
         assert (await e.get_workflow_status(wid)).steps["a"].state == "completed"
 
     sim(main)

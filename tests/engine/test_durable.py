@@ -29,6 +29,7 @@ from agenticaiframework.patterns.engine import (
     WorkflowExists,
     WorkflowFailed,
     WorkflowLost,
+    WorkflowTimedOut,
 )
 from agenticaiframework.patterns.engine.store import StoreUnavailable
 from agenticaiframework.patterns.engine.store.urls import open_store
@@ -421,6 +422,30 @@ def test_what_waits_and_sleeps_goes_on_where_it_was(opened: OpenEngine, cast: Ca
             begun = system.clock()
             assert (await e.wait("timed"))["a"] == "none"
             assert 40 < system.clock() - begun < 80
+
+    run_in_virtual_time(first)
+    run_in_virtual_time(second)
+
+
+def test_the_time_limit_of_a_run_goes_on_while_no_engine_is_there(
+    opened: OpenEngine, cast: Cast
+) -> None:
+    cast.agent("a")
+    flow = steps("a", {"id": "w", "wait_for": "s"}, timeout_seconds=60)
+
+    async def first() -> None:
+        async with opened() as e:
+            await e.start_workflow(workflow=flow, workflow_id="w")
+            await asyncio.sleep(20)
+
+    async def second() -> None:
+        await asyncio.sleep(100)
+        async with opened(recover_on_start=True) as e:
+            with pytest.raises(WorkflowTimedOut):
+                await e.wait("w")
+            await e.resume_workflow("w")
+            await e.signal_workflow("w", "s", "late")
+            assert (await e.wait("w"))["w"] == "late"
 
     run_in_virtual_time(first)
     run_in_virtual_time(second)

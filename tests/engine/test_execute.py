@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from agenticaiframework.actors import ActorSystem, Agent, agent_context
+from agenticaiframework.actors import ActorSystem, Agent, HandlerCancelled, agent_context
 from agenticaiframework.patterns import Emit, Handoff
 from agenticaiframework.patterns.definition import DefinitionError
 from agenticaiframework.patterns.engine import (
@@ -720,6 +720,60 @@ def test_the_whole_workflow_may_have_a_time_limit(sim: Any, cast: Cast) -> None:
 
     sim(main)
     assert cast.done == ["a"]
+
+
+@pytest.mark.parametrize("wait", [{"wait_for": "nothing"}, {"delay": 100}])
+def test_the_time_limit_of_the_whole_workflow_counts_waiting_too(
+    sim: Any, cast: Cast, wait: dict[str, Any]
+) -> None:
+    cast.agent("a")
+    flow = steps("a", {"id": "wait", **wait}, timeout_seconds=6)
+
+    async def main() -> None:
+        e = engine()
+        system = ActorSystem.current()
+        begun = system.clock()
+        with pytest.raises(WorkflowTimedOut, match="timeout_seconds"):
+            await e.execute(workflow=flow, workflow_id="w")
+        assert system.clock() - begun == pytest.approx(6, abs=0.1)
+        status = await e.get_workflow_status("w")
+        assert (status.state, status.steps["wait"].state) == ("failed", "cancelled")
+
+    sim(main)
+
+
+def test_the_time_limit_of_a_resumed_workflow_counts_from_its_resumption(
+    sim: Any, cast: Cast
+) -> None:
+    waits = [10, 4]
+
+    async def take(payload: Any) -> str:
+        await asyncio.sleep(waits.pop(0))
+        return "done"
+
+    cast.agent("a", take)
+
+    async def main() -> None:
+        e = engine()
+        with pytest.raises(WorkflowTimedOut):
+            await e.execute(workflow=steps("a", timeout_seconds=6), workflow_id="w")
+        await asyncio.sleep(60)
+        await e.resume_workflow("w")
+        assert (await e.wait("w"))["a"] == "done"
+
+    sim(main)
+
+
+def test_a_function_that_lets_a_cancellation_escape_is_named(sim: Any) -> None:
+    async def give_up(payload: Any) -> None:
+        raise asyncio.CancelledError
+
+    async def main() -> None:
+        with pytest.raises(WorkflowFailed, match="A handler of give_up let") as caught:
+            await engine().execute(workflow=steps({"id": "a", "agent": give_up}))
+        assert isinstance(caught.value.__cause__, HandlerCancelled)
+
+    sim(main)
 
 
 def test_execute_may_have_a_time_limit(sim: Any, cast: Cast) -> None:
