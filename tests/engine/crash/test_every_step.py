@@ -25,7 +25,7 @@ from agenticaiframework.patterns.engine import (
 from agenticaiframework.patterns.engine.store.grouped import GroupedStore
 from agenticaiframework.patterns.engine.store.memory import MemoryBackend, MemoryDisk
 
-from .rules import check_effects, check_journals, ended_at
+from .rules import check_effects, check_journals, claims_of, ended_at
 
 SHORT = {
     "name": "short",
@@ -149,7 +149,7 @@ def holds(flow: dict[str, Any], runs: int, plan: FaultPlan, seed: int | None) ->
     assert report.error is None, (plan, report.error)
     assert report.violations == [], (plan, report.violations)
     check_journals(report.value, runs)
-    check_effects(sim.disk["world"].effects, ended_at(report.value))
+    check_effects(sim.disk["world"].effects, ended_at(report.value), claims_of(report.value))
     return report
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from agenticaiframework.patterns.engine.store import open_store
 
-from .rules import check_effects, check_journals, ended_at
+from .rules import check_effects, check_journals, claims_of, ended_at
 
 KILLS = int(os.environ.get("AGENTICAI_CRASH_KILLS", "12"))
 POSTGRES = os.environ.get("AGENTICAI_TEST_POSTGRES", "")
@@ -98,7 +98,7 @@ def die_and_check(place: Path, url: str, engines: int, **more: Any) -> int:
     told = run_lives(place, url, engines, **more)
     runs = asyncio.run(journals_of(url))
     check_journals(runs, told["runs"])
-    again = check_effects(effects_of(place), ended_at(runs))
+    again = check_effects(effects_of(place), ended_at(runs), claims_of(runs))
     print(
         f"{told['killed']} kills, {told['runs']} runs with {len(runs)} journals, "
         f"{again} attempts cut off and repeated; the last life took {told['last_s']:.1f} s"
