@@ -40,12 +40,12 @@ from .faults import (
 from .injector import InjectedCrash
 from .loop import SimLoop
 from .pct import PctChooser, chance_of_finding
-from .plan import FaultPlan, Landed
+from .plan import FaultPlan, Landed, NotFaults
 from .planner import ACTOR_FAULTS, STORE_FAULTS, Faults, Profile
 from .report import Report
 from .run import run_sim
 from .schedule import RecordingChooser, ReplayChooser, Schedule
-from .search import Mode, Search, SearchResult
+from .search import FaultSource, Mode, Search, SearchResult, fault_source
 from .shrink import Shrinker
 from .simulation import Attempt, Check, Scenario, Simulation, simulate_once
 from .stepped import SteppedSimulation
@@ -72,6 +72,7 @@ __all__ = [
     "Fault",
     "FaultModel",
     "FaultPlan",
+    "FaultSource",
     "Faults",
     "FillDisk",
     "FillMailbox",
@@ -84,6 +85,7 @@ __all__ = [
     "LoseNode",
     "MachineStopped",
     "Mode",
+    "NotFaults",
     "Partition",
     "PctChooser",
     "PowerCut",
@@ -115,6 +117,7 @@ __all__ = [
     "Violation",
     "chance_of_finding",
     "explore",
+    "fault_source",
     "run_sim",
     "sequence_diagram",
     "simulate_once",

@@ -11,7 +11,7 @@ Every model is frozen and reads and writes JSON. What a fault does when its mome
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -35,6 +35,18 @@ class FaultModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     example: ClassVar[str] = ""
+
+    if not TYPE_CHECKING:
+
+        def __init__(self, *whom: Any, **data: Any) -> None:
+            """Take the first field also by position: ``Crash("worker", at_message=2)``."""
+            if len(whom) > 1:
+                name = type(self).__name__
+                raise BadFault(name, "only its first field goes by position", self.example)
+            if whom:
+                first = next(name for name in type(self).model_fields if name != "kind")
+                data = {first: whom[0], **data}
+            super().__init__(**data)
 
     def code(self) -> str:
         """Return the Python expression that makes this fault."""

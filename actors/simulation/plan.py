@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict
 
-from .faults import Fault
+from .errors import SimulationError
+from .faults import Fault, FaultModel
 
 
 class FaultPlan(BaseModel):
@@ -70,3 +72,24 @@ class Landed(BaseModel):
 
     def __str__(self) -> str:
         return f"{self.fault.code()} landed at t={self.time_s:g} s on {self.where}"
+
+
+class NotFaults(SimulationError, TypeError):
+    """What may go wrong was said in a way that means nothing."""
+
+    def __init__(self, given: Any) -> None:
+        super().__init__(
+            f"faults={given!r} says not what may go wrong. Write faults=True for anything, "
+            "faults=Faults(kinds=(Crash, Hang)), or faults=[Crash(actor='worker', at_message=2)]"
+        )
+
+
+def as_plan(given: Any) -> FaultPlan:
+    """Return a plan, a fault, or a list of faults as a plan. Raises `NotFaults`."""
+    if isinstance(given, FaultPlan):
+        return given
+    several: Any = given if isinstance(given, list | tuple) else (given,)
+    faults = cast("tuple[Any, ...]", tuple(several))
+    if not all(isinstance(fault, FaultModel) for fault in faults):
+        raise NotFaults(given)
+    return FaultPlan(faults=faults)

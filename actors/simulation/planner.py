@@ -63,12 +63,26 @@ class Faults:
     most: int = 3
     actor: str = "*"
 
+    def __post_init__(self) -> None:
+        given: Any = self.kinds
+        if isinstance(given, type):
+            object.__setattr__(self, "kinds", (given,))
+        for kind in self.kinds:
+            if kind not in _MAKE:
+                raise f.BadFault(
+                    "Faults",
+                    f"{kind!r} is no kind of fault that is made at random",
+                    "Faults(kinds=(Crash, Hang), most=2)",
+                )
+        if self.most < 1:
+            raise f.BadFault("Faults", f"most={self.most} is below 1", "Faults(most=2)")
+
     def plan(self, seed: int, profile: Profile) -> FaultPlan:
         """Return the plan of one run: the same for the same seed and profile."""
         rng = random.Random(f"faults {seed}")
-        kinds = [kind for kind in (self.kinds or ACTOR_FAULTS) if kind in _MAKE]
+        kinds = self.kinds or ACTOR_FAULTS
         labels = [label for label in profile.handled if matches(self.actor, label)]
-        if rng.randrange(4) == 0 or not kinds:
+        if rng.randrange(4) == 0:
             return FaultPlan()
         made: list[f.Fault] = []
         for _ in range(1 + min(int(rng.expovariate(1.0)), self.most - 1)):

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from .plan import FaultPlan, Landed
 from .schedule import Schedule
 from .trace import Trace
 from .violations import Violation
+
+_ROOT = Path(__file__).parents[2]
+_LIBRARY = (
+    *(
+        f"{_ROOT / part}{os.sep}"
+        for part in ("actors", "supervision", "patterns", "testing", "api")
+    ),
+    str(Path(asyncio.__file__).parent),
+)
+"""What the files of this library, and of asyncio, begin with."""
 
 
 @dataclass(slots=True)
@@ -69,6 +83,9 @@ class Report:
         lines: list[str] = []
         if self.error is not None:
             lines.append(f"The scenario raised {type(self.error).__name__}: {self.error}")
+            place = _place_of(self.error)
+            if place:
+                lines.append(f"  {place}")
         lines += [f"Violated: {violation}" for violation in self.violations]
         if not lines:
             lines.append("Nothing broke.")
@@ -85,3 +102,12 @@ class Report:
             lines.append(f"The last {len(shown)} of {len(events)} events:")
             lines += [f"  {event}" for event in shown]
         return "\n".join(lines)
+
+
+def _place_of(error: BaseException) -> str:
+    """Return where in the code under test *error* came up; empty if it never was there."""
+    place = ""
+    for frame in traceback.extract_tb(error.__traceback__):
+        if not frame.filename.startswith(_LIBRARY):
+            place = f"at {Path(frame.filename).name}:{frame.lineno} in {frame.name}: {frame.line}"
+    return place.removesuffix(": ")

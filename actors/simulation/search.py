@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from .choosers import Chooser, RandomChooser
 from .explore import explore
 from .failure import Failure
+from .faults import FaultModel
 from .pct import PctChooser
-from .plan import FaultPlan
+from .plan import FaultPlan, as_plan
 from .planner import Faults, Profile
 from .report import Report
 from .schedule import Schedule
@@ -21,6 +22,9 @@ SAMPLES = 4
 """Runs without faults from which a search learns what a scenario does; one may be untypical."""
 
 Mode = Literal["random", "pct", "mixed"]
+
+_Source = Faults | FaultPlan | Callable[[int, Profile], FaultPlan] | None
+FaultSource = _Source | FaultModel | Sequence[FaultModel] | bool
 
 
 @dataclass(slots=True)
@@ -66,12 +70,25 @@ class SearchResult:
         return "\n".join(lines)
 
 
+def fault_source(given: Any) -> _Source:
+    """Return *given*, which may go wrong in a search, as the search wants it. Raises `NotFaults`."""
+    if given is None or given is False:
+        return None
+    if given is True:
+        return Faults()
+    if isinstance(given, Faults):
+        return given
+    if callable(given) and not isinstance(given, type):
+        return cast("Callable[[int, Profile], FaultPlan]", given)
+    return as_plan(given)
+
+
 @dataclass(slots=True)
 class Search:
     """A search over orders and faults of one scenario.
 
-    faults: what may go wrong: `Faults()` for anything, a fixed `FaultPlan`, a function of seed and
-        profile, or None.
+    faults: what may go wrong: `Faults()` or True for anything, a `FaultPlan`, a fault or a list of
+        faults for the same in every run, a function of seed and profile, or None.
     mode: how orders are chosen: ``random``, ``pct`` (see `pct`), or ``mixed``: three random ones,
         then one of PCT.
     depth: the depth of PCT.
@@ -80,11 +97,15 @@ class Search:
     """
 
     scenario: Scenario
-    faults: Faults | FaultPlan | Callable[[int, Profile], FaultPlan] | None = None
+    faults: FaultSource = None
     mode: Mode = "mixed"
     depth: int = 3
     checks: tuple[Check, ...] = ()
     options: dict[str, Any] = field(default_factory=dict[str, Any])
+    _source: _Source = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._source = fault_source(self.faults)
 
     def run_one(
         self,
@@ -107,8 +128,11 @@ class Search:
         )
 
     def profile(self, seed: int = 0, *, samples: int = SAMPLES) -> tuple[Profile, list[Report]]:
-        """Make *samples* runs without faults, from *seed* on, and return what they did together."""
-        reports = [self.run_one(FaultPlan(), seed + number) for number in range(samples)]
+        """Make *samples* runs from *seed* on, and return what they did together.
+
+        Nothing goes wrong in them but what goes wrong in every run.
+        """
+        reports = [self.run_one(self.fixed, seed + number) for number in range(samples)]
         profile = Profile.of(reports[0])
         for report in reports[1:]:
             profile = profile.merged(Profile.of(report))
@@ -116,7 +140,7 @@ class Search:
 
     def reports(self, runs: int, *, seed: int = 0) -> Iterator[tuple[str, Report]]:
         """Yield *runs* runs, each with how its order was chosen; seeds count up from *seed*."""
-        yield "plain order", self.run_one(self._fixed(), seed, schedule=Schedule())
+        yield "plain order", self.run_one(self.fixed, seed, schedule=Schedule())
         samples = min(SAMPLES, runs - 1)
         if samples < 1:
             return
@@ -131,18 +155,21 @@ class Search:
             else:
                 yield "random order", self.run_one(plan, number)
 
-    def _fixed(self) -> FaultPlan:
-        return self.faults if isinstance(self.faults, FaultPlan) else FaultPlan()
+    @property
+    def fixed(self) -> FaultPlan:
+        """The faults that are in every run."""
+        return self._source if isinstance(self._source, FaultPlan) else FaultPlan()
 
     def plan_for(self, seed: int, profile: Profile) -> FaultPlan:
         """Return what goes wrong in the run of *seed*."""
-        if self.faults is None:
+        source = self._source
+        if source is None:
             return FaultPlan()
-        if isinstance(self.faults, FaultPlan):
-            return self.faults
-        if isinstance(self.faults, Faults):
-            return self.faults.plan(seed, profile)
-        return self.faults(seed, profile)
+        if isinstance(source, FaultPlan):
+            return source
+        if isinstance(source, Faults):
+            return source.plan(seed, profile)
+        return source(seed, profile)
 
     def run(self, runs: int = 100, *, seed: int = 0, shrink: bool = True) -> SearchResult:
         """Make up to *runs* runs, stop at the first that fails, and shrink it."""

@@ -22,7 +22,7 @@ from .invariants import after_stop
 from .labels import Labels
 from .loop import SimLoop
 from .observer import SimObserver
-from .plan import FaultPlan
+from .plan import FaultPlan, as_plan
 from .quiet import QuietLogs
 from .report import Report
 from .run import cancel_leftovers
@@ -70,7 +70,7 @@ class Simulation:
         system_options: dict[str, Any] | None = None,
     ) -> None:
         self.seed = seed
-        self.plan = plan if plan is not None else FaultPlan()
+        self.plan = as_plan(plan) if plan is not None else FaultPlan()
         self.boot = 0
         #: Whether messages and answers are described in full: for people, at some cost.
         self.detailed = detailed

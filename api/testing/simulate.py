@@ -11,20 +11,18 @@ from typing import Any, overload
 from agenticaiframework.actors.simulation import (
     Check,
     Failure,
-    FaultPlan,
-    Faults,
+    FaultSource,
     Mode,
-    Profile,
     Report,
     Search,
     SearchResult,
     Simulation,
+    fault_source,
 )
 
 from .settings import settings
 
 Test = Callable[..., Coroutine[Any, Any, Any]]
-FaultSource = Faults | FaultPlan | Callable[[int, Profile], FaultPlan] | bool | None
 
 
 class SimulationFailed(AssertionError):
@@ -38,13 +36,12 @@ class SimulationFailed(AssertionError):
 
 
 class NotASimulation(TypeError):
-    """`@simulate` was put on something else than an async function of a simulation."""
+    """`@simulate` was put on something else than an async function."""
 
     def __init__(self, function: object) -> None:
         name = getattr(function, "__name__", repr(function))
         super().__init__(
-            f"@simulate needs an async function whose first parameter is the simulation. "
-            f"Write: async def {name}(sim): ..."
+            f"@simulate needs an async function, and {name} is none. Write: async def {name}(sim): ..."
         )
 
 
@@ -79,13 +76,13 @@ def simulate(
 ) -> Any:
     """Make an async test run *runs* times, each in another order and with other faults.
 
-    The test takes a `Simulation` first and then its fixtures. It runs in virtual time inside an
-    actor system (`sim.system`, and what `Actor.start` uses); what must always hold is checked after
-    every run. The first failure is shrunk and raised as `SimulationFailed`, with the code that
+    A test that takes parameters gets the `Simulation` as the one called ``sim`` or annotated so, else
+    as its first; the others are its fixtures. It runs in virtual time inside an actor system
+    (`sim.system`, and what `Actor.start` uses); what must always hold is checked after every run. The first failure is shrunk and raised as `SimulationFailed`, with the code that
     repeats it, and saved where ``--sim-replay`` finds it.
 
-    faults: True or `Faults(...)` for random ones, a `FaultPlan` for the same ones in every run, or
-        a function of seed and `Profile`; None: only orders differ.
+    faults: True or `Faults(...)` for random ones, a `FaultPlan` or a list of faults for the same ones
+        in every run, or a function of seed and `Profile`; None: only orders differ.
     mode: how orders are chosen: ``random``, ``pct``, or ``mixed``.
     exhaustive: try every essentially different order instead, at most *runs*; for small systems.
     seed: the first of the seeds; the same seed does the same thing on every machine.
@@ -105,18 +102,27 @@ def simulate(
         if not inspect.iscoroutinefunction(function):
             raise NotASimulation(function)
         parameters = list(inspect.signature(function).parameters.values())
-        if not parameters:
-            raise NotASimulation(function)
+        place = _place_of_simulation(parameters)
+        source = fault_source(faults)
+
+        def call(sim: Simulation, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
+            if place is None:
+                return function(*args, **kwargs)
+            if len(args) < place:
+                return function(*args, **{parameters[place].name: sim}, **kwargs)
+            return function(*args[:place], sim, *args[place:], **kwargs)
 
         @functools.wraps(function)
         def run(*args: Any, **kwargs: Any) -> None:
+            __tracebackhide__ = True
+
             async def scenario(sim: Simulation) -> Any:
-                return await function(sim, *args, **kwargs)
+                return await call(sim, *args, **kwargs)
 
             functools.update_wrapper(scenario, run)
             search = Search(
                 scenario,
-                faults=Faults() if faults is True else faults or None,
+                faults=source,
                 mode=mode,
                 depth=depth,
                 checks=tuple(checks),
@@ -126,15 +132,28 @@ def simulate(
 
         # pytest takes its fixtures from the signature: the simulation is not one.
         del run.__wrapped__
-        run.__signature__ = inspect.Signature(parameters[1:])  # type: ignore[attr-defined]
-        run.scenario = function  # type: ignore[attr-defined]
+        fixtures = [each for number, each in enumerate(parameters) if number != place]
+        run.__signature__ = inspect.Signature(fixtures)  # type: ignore[attr-defined]
+        run.scenario = call  # type: ignore[attr-defined]
         run.simulated = True  # type: ignore[attr-defined]
         return run
 
     return decorate if test is None else decorate(test)
 
 
+def _place_of_simulation(parameters: Sequence[inspect.Parameter]) -> int | None:
+    """Return which of a test's parameters is the simulation; None: it wants none."""
+    for place, parameter in enumerate(parameters):
+        if parameter.name in ("sim", "simulation"):
+            return place
+        if parameter.annotation in (Simulation, "Simulation"):
+            return place
+    first = 1 if parameters and parameters[0].name == "self" else 0
+    return first if len(parameters) > first else None
+
+
 def _search(search: Search, test: Any, runs: int, seed: int, exhaustive: bool) -> None:
+    __tracebackhide__ = True
     if settings.replay is not None:
         _replay(search, settings.replay)
         return
@@ -142,8 +161,7 @@ def _search(search: Search, test: Any, runs: int, seed: int, exhaustive: bool) -
     seed = settings.seed if settings.seed is not None else seed
     complete = True
     if exhaustive:
-        plans = [search.faults] if isinstance(search.faults, FaultPlan) else [FaultPlan()]
-        result, complete = search.explore(plans, seed=seed, max_schedules=max(runs, 1))
+        result, complete = search.explore([search.fixed], seed=seed, max_schedules=max(runs, 1))
     else:
         result = search.run(max(runs, 1), seed=seed)
     settings.count(result, complete=complete)
@@ -159,6 +177,7 @@ def _save(result: SearchResult, test: Any) -> Path | None:
 
 
 def _replay(search: Search, failure: Failure) -> Report:
+    __tracebackhide__ = True
     report = search.run_one(failure.plan, failure.seed, schedule=failure.schedule, detailed=True)
     if report.failed:
         told = failure.model_copy(update={"narrative": report.narrative(last=200)})

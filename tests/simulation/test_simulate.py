@@ -14,7 +14,6 @@ from agenticaiframework.testing import (
     Crash,
     Failure,
     FaultPlan,
-    Faults,
     NotASimulation,
     Search,
     Simulation,
@@ -154,11 +153,6 @@ def test_anything_but_an_async_function_is_refused_with_the_form_that_works() ->
 
         @simulate
         def plain(sim: Simulation) -> None: ...  # type: ignore[arg-type]
-
-    with pytest.raises(NotASimulation, match="first parameter"):
-
-        @simulate(faults=Faults())
-        async def nothing() -> None: ...
 
 
 RACY = """
