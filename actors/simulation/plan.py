@@ -88,8 +88,9 @@ def as_plan(given: Any) -> FaultPlan:
     """Return a plan, a fault, or a list of faults as a plan. Raises `NotFaults`."""
     if isinstance(given, FaultPlan):
         return given
-    several: Any = given if isinstance(given, list | tuple) else (given,)
-    faults = cast("tuple[Any, ...]", tuple(several))
+    faults: tuple[Any, ...] = (given,)
+    if isinstance(given, list | tuple):
+        faults = tuple(cast("list[Any]", given))
     if not all(isinstance(fault, FaultModel) for fault in faults):
         raise NotFaults(given)
     return FaultPlan(faults=faults)
