@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
-from agenticaiframework.actors import ActorDied, near
+from agenticaiframework.actors import ActorDied, agent_context, near
 
 from ..definition import DefinitionError, read_target
 from ..target import Askable
@@ -36,7 +36,7 @@ from .status import (
     WorkflowState,
     WorkflowStatus,
 )
-from .store import RunFilter, RunHeld, Signal, UnknownRun
+from .store import RunFilter, RunHeld, Signal, StoreError, UnknownRun
 from .tracing import Span
 from .workflow_events import EventKind, WorkflowEvent
 from .workflow_stream import WorkflowStream
@@ -199,7 +199,9 @@ class OrchestrationEngine:
             await self._ready(core)
         run = self._make(core, plan, input_data, persist, workflow_id, labels)
         request = follow(core, run)
-        launch(core, Start(run))
+        # A run that a handler waits for must not wait for the handler's own to give it its turn.
+        around = core.runs.get(agent_context().get("workflow_id", ""))
+        launch(core, Start(run, bypass=around is not None and not around.over))
         if timeout is None:
             return await attend(core, run, request)
         try:
@@ -274,7 +276,8 @@ class OrchestrationEngine:
             while True:
                 core = self._setup.core()
                 run = core.runs.get(workflow_id)
-                if run is not None and run.state is not WorkflowState.INTERRUPTED:
+                lost = run is None or run.state is WorkflowState.INTERRUPTED
+                if run is not None and not lost and not await self._moved_on(core, run):
                     try:
                         return await follow(core, run)
                     except WorkflowLost:
@@ -297,7 +300,7 @@ class OrchestrationEngine:
         """
         core = self._setup.core()
         run = core.runs.get(workflow_id)
-        if run is None or run.state is WorkflowState.INTERRUPTED:
+        if run is None or run.state is WorkflowState.INTERRUPTED or await self._moved_on(core, run):
             run = await self._stored(core, workflow_id)
         return run.status()
 
@@ -418,7 +421,7 @@ class OrchestrationEngine:
         core = self._setup.core()
         run = core.runs.get(workflow_id)
         cancellation = Cancellation(reason, graceful=graceful, compensate=compensate)
-        if run is None or run.state is WorkflowState.INTERRUPTED:
+        if run is None or run.state is WorkflowState.INTERRUPTED or await self._moved_on(core, run):
             return await self._cancel_stored(core, workflow_id, cancellation)
         if run.persist and not run.over and core.keeper is not None:
             try:
@@ -490,7 +493,8 @@ class OrchestrationEngine:
             if run.state is WorkflowState.FAILED and run.over:
                 await self._again(core, run, opening)
             return run.status()
-        if run is not None and (run.state not in _RESUMABLE or not run.over):
+        settled = run is not None and (run.state not in _RESUMABLE or not run.over)
+        if run is not None and settled and not await self._moved_on(core, run):
             return run.status()
         keeper = await self._open(core, workflow_id)
         run = await self._stored(core, workflow_id)
@@ -603,6 +607,17 @@ class OrchestrationEngine:
         if run is not None and not run.persist:
             raise NotStored(workflow_id, "This")
         return await self._ready(core)
+
+    async def _moved_on(self, core: EngineCore, run: Run) -> bool:
+        """Tell whether another engine has taken a run since it ended here."""
+        keeper, lease = core.keeper, run.lease
+        if not run.over or lease is None or keeper is None:
+            return False
+        try:
+            row = await keeper.store.load_run(run.id)
+        except StoreError:
+            return False  # it is forgotten there, or the store fails: what is known here remains
+        return row.fence != lease.fence
 
     async def _stored(self, core: EngineCore, workflow_id: str) -> Run:
         """Return a run as the store has it; raises `UnknownWorkflow`."""

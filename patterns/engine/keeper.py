@@ -90,6 +90,7 @@ class Keeper(Actor):
         self.send_interval(config.lease_seconds / 3, RENEW)
         self.send_interval(config.poll_seconds, POLL)
         if config.retention is not None:
+            self.actor_ref.tell(PURGE)
             self.send_interval(PURGE_EVERY_S, PURGE)
         if config.recover_every_seconds is not None:
             self.send_interval(config.recover_every_seconds, RECOVER)

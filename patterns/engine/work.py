@@ -15,9 +15,11 @@ from agenticaiframework.actors import (
     Actor,
     ActorDied,
     HandlerCancelled,
+    RequestTimeout,
     enter_agent_context,
 )
 
+from ..function import FunctionTarget
 from .directory import Coroutine
 
 if TYPE_CHECKING:
@@ -262,6 +264,11 @@ class Worker(Actor):
                 unit.value = await within(unit.payload, unit.timeout_s, scope)
             else:
                 unit.value = await target.ask(unit.payload, unit.timeout_s, context=unit.context)
+        except RequestTimeout as error:
+            unit.error = error
+            if isinstance(target, FunctionTarget) and unit.timeout_s is not None:
+                # It was asked through an actor that nobody knows of.
+                unit.error = WorkTimeout(target.name, unit.timeout_s)
         except Exception as error:
             unit.error = error
         unit.finished()

@@ -108,5 +108,9 @@ class WorkflowStream(AsyncIterator[WorkflowEvent]):
 
 def _said(event: WorkflowEvent) -> tuple[Any, ...]:
     """Return what tells an event from the others of its run."""
-    data = cast("Mapping[str, Any]", event.data) if isinstance(event.data, Mapping) else {}
+    given: object = event.data
+    data = cast("Mapping[str, Any]", given) if isinstance(given, Mapping) else _NOTHING
     return event.kind, event.step, event.attempt, data.get("item"), data.get("iteration")
+
+
+_NOTHING: Final[Mapping[str, Any]] = {}

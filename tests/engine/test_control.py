@@ -688,6 +688,25 @@ def test_no_more_run_at_once_than_allowed_and_names_take_turns(sim: Any) -> None
     assert "rare" in order[:5]
 
 
+def test_a_workflow_that_a_handler_runs_has_its_turn_with_the_one_around_it(
+    sim: Any, cast: Cast
+) -> None:
+    cast.slow("inner", 1, "done")
+    e = engine(max_concurrent_workflows=2)
+
+    async def run_another(payload: Any) -> Any:
+        return await e.execute(workflow=steps("inner"))
+
+    cast.agent("outer", run_another)
+
+    async def main() -> None:
+        found = await asyncio.gather(*(e.execute(workflow=steps("outer")) for _ in range(4)))
+        assert found == [{"outer": {"inner": "done"}}] * 4
+        assert await e.execute(workflow=steps("inner")) == {"inner": "done"}
+
+    sim(main)
+
+
 def test_the_queue_is_bounded(sim: Any, cast: Cast) -> None:
     cast.slow("a", 10)
 

@@ -702,6 +702,34 @@ def test_two_engines_on_one_store_signal_cancel_and_wait_for_each_others_runs(
     assert cast.asked == ["a"]
 
 
+def test_an_engine_sees_that_another_has_taken_a_run_that_had_ended_here(
+    opened: OpenEngine, cast: Cast
+) -> None:
+    cast.failing("a", 2, "A")
+    cast.slow("b", 5, "B")
+
+    async def main() -> None:
+        async with opened() as one, opened() as two:
+            with pytest.raises(WorkflowFailed):
+                await one.execute(workflow=steps("a", "b"), workflow_id="w")
+            await two.resume_workflow("w")
+            with pytest.raises(WorkflowFailed):
+                await two.wait("w")
+            await two.resume_workflow("w")
+            assert (await one.get_workflow_status("w")).state == "running"
+            assert await one.wait("w") == {"a": "A", "b": "B"}
+            assert (await one.get_workflow_status("w")).steps["a"].attempts == 3
+            await two.retry_from("w", "b")
+            await asyncio.sleep(1)
+            report = await one.cancel_workflow("w", "enough")
+            assert (report.state, report.already_finished) == ("cancelled", False)
+            with pytest.raises(WorkflowCancelled, match="enough"):
+                await two.wait("w")
+            assert (await one.resume_workflow("w")).state == "cancelled"
+
+    run_in_virtual_time(main)
+
+
 def test_an_engine_whose_lease_ended_cannot_write_and_its_run_goes_on_elsewhere(
     opened: OpenEngine, cast: Cast
 ) -> None:

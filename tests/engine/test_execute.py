@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -762,6 +763,19 @@ def test_the_time_limit_of_a_resumed_workflow_counts_from_its_resumption(
         assert (await e.wait("w"))["a"] == "done"
 
     sim(main)
+
+
+def test_a_blocking_function_that_takes_too_long_is_named() -> None:
+    def block(payload: Any) -> None:
+        time.sleep(0.3)
+
+    async def main() -> None:
+        flow = steps({"id": "a", "agent": block, "timeout_seconds": 0.05})
+        async with engine() as e:
+            with pytest.raises(WorkflowTimedOut, match="'block' did not return within 0.05 s"):
+                await e.execute(workflow=flow)
+
+    asyncio.run(main())
 
 
 def test_a_function_that_lets_a_cancellation_escape_is_named(sim: Any) -> None:
