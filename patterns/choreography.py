@@ -122,14 +122,24 @@ class ChoreographyOrchestration(OrchestrationPattern):
         adapters: dict[str, TypeAdapter[Any]] = {}
         for event, kind in spec.event_types.items():
             try:
+                if isinstance(kind, str):
+                    raise TypeError(f"{kind!r} is a text, and a type is needed")
                 adapters[event] = TypeAdapter(kind)
             except Exception as error:
                 problems.append(f"the type of {event!r} cannot be checked: {describe_error(error)}")
+        start = spec.start_event
+        if start is not None and not any(handler.key.match(start) for handler in handlers):
+            problems.append(
+                f"nobody handles start_event={start!r}. {near(start, spec.event_handlers)}"
+            )
         if problems:
             raise self._wrong(*problems)
         self._handlers = tuple(handlers)
         self._limits = ChainLimits(spec.max_hops, spec.max_reactions, spec.dead_letter)
-        self._types = adapters
+        self._types = {event: kind for event, kind in adapters.items() if "*" not in event}
+        self._wild_types = tuple(
+            (read_event_key(event), kind) for event, kind in adapters.items() if "*" in event
+        )
         asks = [*spec.agents, *(b for branches in spec.event_handlers.values() for b in branches)]
         self._targets = tuple(target for ask in asks for target in ask.targets())
         if spec.agents:
@@ -247,7 +257,15 @@ class ChoreographyOrchestration(OrchestrationPattern):
         return _Trigger(tuple(self._checked(emit) for emit in emits), None, strict=True)
 
     def _checked(self, emit: Emit) -> Emit:
-        adapter = self._types.get(emit.event)
+        event: Any = emit.event
+        if not isinstance(event, str) or not event:
+            raise WrongEvent(
+                f"an event of {self.name!r}", [f"its name is a non-empty text, not {event!r}"]
+            )
+        adapter = self._types.get(event)
+        for key, kind in self._wild_types:
+            if adapter is None and key.match(event):
+                adapter = kind
         if adapter is None:
             return emit
         try:

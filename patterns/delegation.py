@@ -52,9 +52,12 @@ def read_delegations(answer: Any) -> Iterator[tuple[str, Any]]:
         for item in cast("list[Any] | tuple[Any, ...]", picked):
             if isinstance(item, Mapping):
                 fields = cast(Mapping[str, Any], item)
-                yield str(fields.get("agent")), fields.get("task")
+                # Without a name it is shown as it is, as a child that there is not.
+                yield str(fields.get("agent", fields)), fields.get("task")
             else:
                 yield str(item), None
+    elif picked is not None:
+        yield str(picked), None
 
 
 def find_cycle(edges: Mapping[str, Sequence[str]]) -> list[str] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
 
 from agenticaiframework.actors import AgenticError, near
@@ -101,13 +101,20 @@ class UnexpectedAnswer(PatternFailed):
     """An agent's answer is not what its place in the pattern needs."""
 
     def __init__(
-        self, pattern: str, agent: str, needed: str, answer: Any, outcomes: Mapping[str, Outcome]
+        self,
+        pattern: str,
+        agent: str,
+        needed: str,
+        answer: Any,
+        outcomes: Mapping[str, Outcome],
+        *,
+        known: Iterable[str] | None = None,
     ) -> None:
+        hint = "" if known is None else f". {near(str(answer), known)}"
         text = repr(answer)
         shown = text if len(text) <= 80 else text[:77] + "..."
-        super().__init__(
-            pattern, f"failed: {agent!r} has to answer with {needed}, not {shown}", outcomes
-        )
+        wrong = "the input has to be" if agent == "input" else f"{agent!r} has to answer with"
+        super().__init__(pattern, f"failed: {wrong} {needed}, not {shown}{hint}", outcomes)
         self.agent = agent
         self.answer = answer
 

@@ -14,7 +14,7 @@ from .outcome import Completed, Failed, Outcome, Skipped, describe_error
 from .policy import UnretriableError, WorkPolicy
 from .reaction import Happening
 from .step import input_scope
-from .target import Target
+from .target import Target, target_name
 from .task_bag import TaskBag
 from .values import Emit, read_emits
 
@@ -101,10 +101,14 @@ class EventChain:
                 payload = join.add(emit.event, emit.data)
                 if payload is None:
                     continue
-            if handler.condition is not None and not handler.condition(
-                input_scope(payload, event=emit.event)
-            ):
-                continue
+            if handler.condition is not None:
+                try:
+                    holds = handler.condition(input_scope(payload, event=emit.event))
+                except Exception as error:
+                    self._not_told(handler, emit.event, trail, error)
+                    continue
+                if not holds:
+                    continue
             turns.append(Turn(handler, emit.event, payload, trail))
         if not handled:
             self.unhandled.append(emit)
@@ -119,6 +123,21 @@ class EventChain:
             raise self._limit("turns", self._limits.reactions, trail, "max_reactions")
         return turns
 
+    def _not_told(
+        self, handler: EventHandler, event: str, trail: tuple[str, ...], error: Exception
+    ) -> None:
+        """Note that *handler*'s condition cannot be told for *event*: its turn alone has failed."""
+        now = self._run.clock()
+        work = self._work(handler)
+        failed = Failed(target_name(handler.target), now, now, 0, cause=error)
+        self.happenings.append(
+            Happening(event, work, self._run.settle(work, failed), (), len(trail))
+        )
+
+    def _work(self, handler: EventHandler) -> str:
+        count = self._names[handler.name] = self._names.get(handler.name, 0) + 1
+        return handler.name if count == 1 else f"{handler.name}#{count}"
+
     async def follow(self, turns: list[Turn]) -> None:
         """Take *turns* and all that they cause: the first one here, the others beside it."""
         while turns:
@@ -128,8 +147,7 @@ class EventChain:
 
     async def _take(self, turn: Turn) -> list[Turn]:
         handler = turn.handler
-        count = self._names[handler.name] = self._names.get(handler.name, 0) + 1
-        work = handler.name if count == 1 else f"{handler.name}#{count}"
+        work = self._work(handler)
         context = {"event": turn.event, "correlation_id": self._id}
         outcome = await self._run.perform(
             work, handler.target, turn.payload, handler.policy, context
@@ -188,8 +206,17 @@ def _caused(answer: Any) -> tuple[Emit, ...]:
         event = fields.get("emit")
         if isinstance(event, str) and event:
             return (Emit(event, fields.get("data")),)
-        return ()
+        several = cast("list[Any]", event if isinstance(event, (list, tuple)) else [event])
+        return tuple(_emitted(item, fields.get("data")) for item in several if item)
     return read_emits(answer)
+
+
+def _emitted(said: Any, data: Any) -> Emit:
+    """Return the event that a model says in a list or a mapping: its name, or name and data."""
+    if isinstance(said, Mapping):
+        fields = cast(Mapping[str, Any], said)
+        return Emit(fields.get("event", fields.get("emit")), fields.get("data"))
+    return Emit(said, data)
 
 
 def _spoiled(outcome: Completed, error: Exception) -> Outcome:

@@ -12,7 +12,7 @@ from typing import Any
 class EventKey:
     """What a handler is registered under: ``order.paid``, ``order.*``, or ``stock.ok & order.paid``.
 
-    ``*`` stands for any part of a name, ``&`` joins events that must all have happened.
+    ``*`` stands for any part of a name, ``&`` (or ``and``) joins events that must all have happened.
     """
 
     text: str
@@ -39,7 +39,7 @@ class EventKey:
 
 def read_event_key(text: str) -> EventKey:
     """Return *text* as a key; raises ValueError for one without names."""
-    parts = tuple(part.strip() for part in text.split("&"))
+    parts = tuple(part.strip() for part in re.split(r"&|\sand\s", text))
     if not all(parts):
         raise ValueError(
             f"{text!r} is no event. Write 'order.paid', 'order.*' or 'a.done & b.done'"

@@ -12,12 +12,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from agenticaiframework.actors import SHUTDOWN, ActorSystem, Agent
 
 from . import attempts, fan_out
 from .chunks import CHUNKS, ChunkSink
+from .definition import DefinitionError
 from .errors import (
     NO_OUTCOMES,
     CallingSelf,
@@ -36,6 +38,8 @@ from .target import Askable, Scope, Target, ask_in_scope, target_name
 
 if TYPE_CHECKING:
     from agenticaiframework.actors import ActorRef
+
+    from .definition import Test
 
 MAX_NESTING = 64
 """How long the path of executions in one another may be; a pattern that contains itself by name would
@@ -136,7 +140,7 @@ class Execution:
         self.pattern = pattern
         self.input = input_data
         self.scope = scope
-        self.timeout_s = timeout_s
+        self.timeout_s = timeout_s if timeout_s is None else _seconds(timeout_s, pattern.name)
         self.system = system
         self.clock = system.loop.time
         self.emit: Callable[[PatternEvent], None] | None = scope.emit
@@ -332,6 +336,16 @@ class Execution:
             self.emit(Ended(outcome.ended_at, self.path, name, outcome))
         return outcome
 
+    def holds(self, work: str, test: Test, scope: Mapping[str, Any]) -> bool:
+        """Return whether the condition *test* of *work* holds; raise `PatternFailed` if it cannot say."""
+        try:
+            return bool(test(scope))
+        except Exception as error:
+            problem = f"failed: the condition of {work!r} cannot be told: {describe_error(error)}"
+            raise PatternFailed(
+                self.name, problem, self.outcomes, work=work, cause=error
+            ) from error
+
     def skip(self, name: str, target: Target, reason: str) -> Outcome:
         """Note that the work *name* is not needed, because of *reason*."""
         now = self.clock()
@@ -402,6 +416,12 @@ class Execution:
             return TimedOut(askable.name, started, at, attempt, incarnation, error, limit_s)
         return Failed(askable.name, started, at, attempt, incarnation, error)
 
+    def why_stopped(self) -> str:
+        """Return in words why work that was stopped from outside was stopped."""
+        if self._limit is not None and self._limit.expired():
+            return f"{self.name!r} took longer than its {self.timeout_s:g} s"
+        return f"{self.name!r} was {self.stopping}"
+
     def interrupted(self, name: str, askable: Askable, started: float, attempt: int) -> None:
         """Note that the work *name* was stopped from outside before it had ended."""
         now = self.clock()
@@ -447,6 +467,9 @@ class Execution:
 
     async def within_limit(self, timeout_s: float) -> Any:
         """Return the pattern's result; raise `PatternTimedOut` after *timeout_s* seconds."""
+        if timeout_s <= 0:
+            # What is left of a limit further up may be nothing: nobody is asked any more.
+            raise PatternTimedOut(self.name, timeout_s, self.outcomes)
         try:
             async with asyncio.timeout(timeout_s) as self._limit:
                 return await self.pattern.coordinate(self)
@@ -512,6 +535,14 @@ class Execution:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._on_release = [*(self._on_release or ()), future]
             await future
+
+
+def _seconds(timeout_s: Any, pattern: str) -> float:
+    if isinstance(timeout_s, bool) or not isinstance(timeout_s, (int, float)) or isnan(timeout_s):
+        raise DefinitionError(
+            f"the timeout of {pattern!r}", [f"a number of seconds is needed, not {timeout_s!r}"]
+        )
+    return timeout_s
 
 
 async def _refuse(error: Exception) -> Any:

@@ -36,7 +36,7 @@ class DelegationRule(Definition):
     where nobody returned one that the parent's rules ask for, ``task.requires_report`` holds if the
     text speaks of a report. With ``pick`` the children are asked
     only if the parent's answer picks them: ``Delegate({"writer": "the introduction"})``, or a mapping
-    with ``"delegate"``.
+    with ``"delegate"``. A `Delegate` picks among the children of its rules without it too.
     """
 
     parent: TargetField
@@ -215,12 +215,19 @@ class HierarchicalOrchestration(OrchestrationPattern):
         picked: list[Delegation] = []
         scope: dict[str, Any] | None = None
         candidates: dict[str, Ask] = {}
+        holding: list[_Rule] = []
         for rule in self._rules.get(parent, ()):
             if scope is None:
-                scope = {"input": run.input, "output": answer, "task": fields}
-            if rule.condition is not None and not rule.condition(scope):
+                scope = {**fields, "input": run.input, "output": answer, "task": fields}
+            if rule.condition is not None and not run.holds(
+                f"{parent} -> {', '.join(rule.children)}", rule.condition, scope
+            ):
                 continue
-            if rule.pick:
+            holding.append(rule)
+        # A parent that says whom it delegates to has picked, also where no rule asks it to.
+        picks = isinstance(answer, Delegate) and not any(rule.pick for rule in holding)
+        for rule in holding:
+            if rule.pick or picks:
                 candidates.update(rule.children)
                 continue
             for name, child in rule.children.items():
@@ -229,8 +236,8 @@ class HierarchicalOrchestration(OrchestrationPattern):
             for name, subtask in read_delegations(answer):
                 if name not in candidates:
                     raise UnexpectedAnswer(
-                        self.name, parent, f"children of its own. {near(name, candidates)}", name,
-                        run.outcomes,
+                        self.name, parent, "children of its own", name, run.outcomes,
+                        known=candidates,
                     )  # fmt: skip
                 work = task if subtask is None else subtask
                 picked.append(Delegation(name, candidates[name], work, "picked"))

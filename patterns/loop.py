@@ -81,7 +81,8 @@ class LoopOrchestration(OrchestrationPattern):
                 output = outcome.value
             elif not isinstance(outcome, Skipped):
                 raise work_failed(self.name, work, outcome, run.outcomes, f"iteration {iteration}")
-            if self._until(input_scope(run.input, output=output, iteration=iteration)):
+            scope = input_scope(run.input, output=output, iteration=iteration)
+            if run.holds(work, self._until, scope):
                 return output
         if self._spec.exhausted == "fail":
             raise LimitReached(

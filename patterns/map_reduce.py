@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+)
+from contextlib import asynccontextmanager
 from itertools import islice
 from typing import Any, ClassVar, cast
 
@@ -90,12 +99,13 @@ class MapReduceOrchestration(OrchestrationPattern):
         async with TaskBag(spec.max_concurrency) as bag:
             job = _Job(self.name, spec, run, bag)
             index = 0
-            async for item in _pieces(self._items(run), spec.chunk_size):
-                await job.room()
-                if not await bag.room():
-                    break
-                bag.start(job.map(index, item))
-                index += 1
+            async with _closing(self._items(run)) as items:
+                async for item in _pieces(items, spec.chunk_size):
+                    await job.room()
+                    if not await bag.room():
+                        break
+                    bag.start(job.map(index, item))
+                    index += 1
             await bag.settled()
             job.raise_problem()
             return await job.result()
@@ -128,6 +138,18 @@ class MapReduceOrchestration(OrchestrationPattern):
             if spec.batch_size:
                 drawing.edge(last, last, "again")
         drawing.edge(last, drawing.node("result", "end"))
+
+
+@asynccontextmanager
+async def _closing(items: Any) -> AsyncGenerator[Any, None]:
+    """Close *items* at the end if they are a generator: what it holds must not outlive the execution."""
+    try:
+        yield items
+    finally:
+        if isinstance(items, AsyncGenerator):
+            await cast("AsyncGenerator[Any, Any]", items).aclose()
+        elif isinstance(items, Generator):
+            cast("Generator[Any, Any, Any]", items).close()
 
 
 async def _pieces(items: Any, size: int | None) -> AsyncIterator[Any]:

@@ -102,6 +102,11 @@ class ParallelOrchestration(OrchestrationPattern):
                 "for_each runs one branch over a list, and there are "
                 f"{len(branches)}. Put them into a ParallelOrchestration that is the branch"
             )
+        if definition.for_each is not None and branches[0].condition is not None:
+            problems.append(
+                "for_each runs its branch for every item, and a condition would be ignored. Leave "
+                "items out of the list, or skip them inside the branch"
+            )
         count = definition.join.count
         if count is not None and definition.for_each is None and count > len(branches):
             problems.append(f"join={definition.join} can never be met by {len(branches)} branches")
@@ -187,7 +192,9 @@ class ParallelOrchestration(OrchestrationPattern):
         works: list[Work] = []
         data = run.input
         for branch in self._branches:
-            if branch.condition is not None and not branch.condition(input_scope(data)):
+            if branch.condition is not None and not run.holds(
+                branch.name, branch.condition, input_scope(data)
+            ):
                 run.skip(branch.name, branch.target, "its condition does not hold")
                 continue
             works.append(Work(branch.name, branch.target, self._part(run, branch), branch.policy))
@@ -211,13 +218,13 @@ class ParallelOrchestration(OrchestrationPattern):
             if key not in data:
                 raise MissingInput(self.name, branch.name, key, data, run.outcomes)
             items = cast(Mapping[str, Any], data)[key]
-        if not isinstance(items, (list, tuple)):
+        if isinstance(items, (str, bytes, Mapping)) or not isinstance(items, Iterable):
             raise UnexpectedAnswer(
                 self.name, "input", f"a list under {key!r}, for for_each", items, run.outcomes
             )
         return [
             Work(f"{branch.name}[{index}]", branch.target, self._item(branch, item), branch.policy)
-            for index, item in enumerate(cast("list[Any]", items))
+            for index, item in enumerate(cast("Iterable[Any]", items))
         ]
 
     @staticmethod
@@ -228,7 +235,7 @@ class ParallelOrchestration(OrchestrationPattern):
 
     def _check(self, run: Execution, works: list[Work], outcomes: list[Outcome]) -> None:
         problem = joined(self._spec.join, outcomes)
-        if problem is None or (not works and self._spec.for_each is not None):
+        if problem is None:
             return
         if isinstance(problem, str):
             causes = [o.cause for o in outcomes if o.cause is not None]

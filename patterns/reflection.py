@@ -18,7 +18,7 @@ from .target import Target
 
 _NONE_YET: Final = object()
 
-ACCEPT = "output.approved == true or output.done == true"
+ACCEPT = "output == true or output.approved == true or output.done == true"
 
 
 class ReflectionDefinition(PatternDefinition):
@@ -36,8 +36,9 @@ class ReflectionOrchestration(OrchestrationPattern):
 
     The maker gets the input first, then ``{"input", "draft", "feedback", "round"}``. The reviewer
     gets ``{"input", "draft", "round"}``; its answer is the feedback. *accept* is an expression over
-    that answer as ``output`` (by default its ``approved`` or ``done`` field). The result is the last
-    draft: the accepted one, or after *max_rounds* the latest, or an error with ``exhausted="fail"``.
+    that answer as ``output`` (by default true, or its ``approved`` or ``done`` field). The result is
+    the last draft: the accepted one, or after *max_rounds* the latest, or an error with
+    ``exhausted="fail"``.
     """
 
     kind: ClassVar[str] = "reflection"
@@ -91,7 +92,8 @@ class ReflectionOrchestration(OrchestrationPattern):
                 continue  # the maker may be left out, and there is nothing to review
             review = {"input": task, "draft": draft, "round": round_}
             feedback = await self._ask(run, "reviewer", spec.reviewer, review, round_, None)
-            if self._accept(input_scope(task, output=feedback, draft=draft, round=round_)):
+            scope = input_scope(task, output=feedback, draft=draft, round=round_)
+            if run.holds(f"reviewer {spec.reviewer.label}[{round_}]", self._accept, scope):
                 return draft
             payload = {"input": task, "draft": draft, "feedback": feedback, "round": round_ + 1}
         if draft is _NONE_YET:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Literal, cast
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, cast
 
-from pydantic import Field
-
-from agenticaiframework.actors import near
+from pydantic import BeforeValidator, Field
 
 from .definition import ConditionField, compile_condition
 from .drawing import Drawing
@@ -16,23 +14,35 @@ from .execution import Execution
 from .outcome import Completed, Outcome, Skipped
 from .pattern import OrchestrationPattern, PatternDefinition
 from .policy import UnretriableError
-from .step import Ask, AskField, input_scope, unique_names
+from .step import Ask, AskField, coerce_ask, input_scope, unique_names
 from .target import Target
 
 DEFAULT = "default"
 
 
 class Route(Ask):
-    """One way: *condition* over the input (``"default"`` always holds), and who is asked."""
+    """One way: *condition* over the input (``"default"`` always holds), and who is asked.
 
-    condition: ConditionField | Literal["default"] = DEFAULT
+    Without a condition it is taken by default; where a classifier chooses among several such, only
+    by its name.
+    """
+
+    condition: ConditionField | Literal["default"] | None = None
+
+
+RouteField: TypeAlias = Annotated[Route, BeforeValidator(coerce_ask)]
 
 
 class RouterDefinition(PatternDefinition):
     """A router: its routes, in order, and who chooses, if no rules do."""
 
-    routes: tuple[Route, ...] = Field(min_length=1)
+    routes: tuple[RouteField, ...] = Field(min_length=1)
     classifier: AskField | None = None
+
+
+def _never(_scope: Mapping[str, Any]) -> bool:
+    """The condition of a route that only a classifier's answer takes."""
+    return False
 
 
 class NoRoute(PatternFailed, UnretriableError):
@@ -53,7 +63,7 @@ class RouterOrchestration(OrchestrationPattern):
 
     With a *classifier* (an agent or a function), its answer chooses: the name of a route, or a
     mapping with ``"route"``; rules then only apply to what it answers (as ``output``) if it names no
-    route. Nothing matches: `NoRoute`, which lists the rules.
+    route, and of several without a condition none is taken by default. Nothing matches: `NoRoute`, which lists the rules.
     """
 
     kind: ClassVar[str] = "router"
@@ -66,7 +76,7 @@ class RouterOrchestration(OrchestrationPattern):
     def __init__(
         self,
         name: str,
-        routes: Sequence[Route | Mapping[str, Any]],
+        routes: Sequence[Target | Route | Mapping[str, Any]],
         *,
         classifier: Target | Ask | Mapping[str, Any] | None = None,
         timeout: float | None = None,
@@ -80,8 +90,15 @@ class RouterOrchestration(OrchestrationPattern):
     def _prepare(self) -> None:
         spec = self._spec
         names = unique_names(route.label for route in spec.routes)
+        # Several without a condition cannot all be the default where a classifier tells them apart.
+        several = sum(route.condition in (None, DEFAULT) for route in spec.routes) > 1
+        by_name = _never if several and spec.classifier is not None else None
         conditions = [
-            None if route.condition == DEFAULT else compile_condition(route.condition)
+            by_name
+            if route.condition is None
+            else None
+            if route.condition == DEFAULT
+            else compile_condition(route.condition)
             for route in spec.routes
         ]
         if spec.classifier is None and None in conditions[:-1]:
@@ -125,12 +142,13 @@ class RouterOrchestration(OrchestrationPattern):
                 return chosen
         scope = input_scope(run.input, output=answer)
         for name, route, condition in self._routes:
-            if condition is None or condition(scope):
-                run.handed_off(self.name, name, str(route.condition))
+            if condition is None or run.holds(name, condition, scope):
+                run.handed_off(self.name, name, str(route.condition or DEFAULT))
                 return name, route
-        raise NoRoute(
-            self.name, [f"{r.condition} -> {n}" for n, r, _ in self._routes], run.outcomes
-        )
+        if classifier is not None and all(test is _never for _, _, test in self._routes):
+            raise self._no_name(run, classifier.label, answer)
+        rules = [f"{route.condition or 'by name'} -> {name}" for name, route, _ in self._routes]
+        raise NoRoute(self.name, rules, run.outcomes)
 
     def _named(self, run: Execution, classifier: str, answer: Any) -> tuple[str, Route] | None:
         """Return the route that the classifier's *answer* names, if it names one."""
@@ -146,13 +164,12 @@ class RouterOrchestration(OrchestrationPattern):
                 return name, route
         if any(condition is None for _, _, condition in self._routes):
             return None
+        raise self._no_name(run, classifier, wanted)
+
+    def _no_name(self, run: Execution, classifier: str, answer: Any) -> UnexpectedAnswer:
         names = [name for name, _, _ in self._routes]
-        raise UnexpectedAnswer(
-            self.name,
-            classifier,
-            f"the name of a route. {near(wanted, names)}",
-            answer,
-            run.outcomes,
+        return UnexpectedAnswer(
+            self.name, classifier, "the name of a route", answer, run.outcomes, known=names
         )
 
     def draw(self, drawing: Drawing) -> None:

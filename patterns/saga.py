@@ -7,9 +7,9 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, cast
+from typing import Annotated, Any, ClassVar, Final, TypeAlias, cast
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from agenticaiframework.actors import Actor, ActorRef, SystemStopped
 
@@ -20,7 +20,7 @@ from .execution import Execution
 from .outcome import Completed, Outcome, Skipped, TimedOut, describe_error, describe_outcome
 from .pattern import OrchestrationPattern, PatternDefinition
 from .policy import WorkPolicy
-from .step import Ask, AskField, unique_names
+from .step import Ask, AskField, coerce_ask, unique_names
 from .target import Target, target_name
 
 _RESULT: Final = "result"
@@ -32,10 +32,13 @@ class SagaStep(Ask):
     compensate: AskField | None = None
 
 
+SagaStepField: TypeAlias = Annotated[SagaStep, BeforeValidator(coerce_ask)]
+
+
 class SagaDefinition(PatternDefinition):
     """A saga: its steps, and how long undoing all of them may take when it was cancelled."""
 
-    steps: tuple[SagaStep, ...] = Field(min_length=1)
+    steps: tuple[SagaStepField, ...] = Field(min_length=1)
     compensation_timeout: Seconds | None = None
 
 
@@ -77,7 +80,8 @@ class _Undo:
 class SagaOrchestration(OrchestrationPattern):
     """A sequence of steps with side effects; when one fails, those before it are undone in reverse.
 
-    Each step gets the output of the one before, the first one the input. Its ``compensate`` gets
+    Each step, an agent or a mapping with ``agent`` and ``compensate``, gets the output of the one
+    before, the first one the input. Its ``compensate`` gets
     ``{"input", "output", "error"}``: what the step got, what it returned, what failed later. The step that failed
     is not undone: its effects are its own agent's to clean up. A compensation that fails does not
     keep the others from running; `CompensationFailed` then lists what is still done. A saga that is
@@ -95,7 +99,7 @@ class SagaOrchestration(OrchestrationPattern):
     def __init__(
         self,
         name: str,
-        steps: Sequence[SagaStep | Mapping[str, Any]],
+        steps: Sequence[Target | SagaStep | Mapping[str, Any]],
         *,
         compensation_timeout: float | None = None,
         timeout: float | None = None,
@@ -138,7 +142,8 @@ class SagaOrchestration(OrchestrationPattern):
                     run.system.call_later(0, self._undo_later, run, done, error)
                 raise
             if isinstance(outcome, Completed):
-                if step.compensate is not None:
+                # What a declared value stands in for has failed, and was not done.
+                if step.compensate is not None and outcome.via != "default":
                     if not done:
                         # From here on, and not only when it is too late to say so: whoever waits
                         # for a coordinator that is killed may look before this sees its end.
@@ -259,5 +264,7 @@ class _Compensator(Actor):
 
     async def _undo(self, undo: _Undo) -> Outcome:
         error = None if self._error is None else describe_error(self._error)
+        if isinstance(self._error, asyncio.CancelledError):
+            error = self._run.why_stopped()
         payload = {**undo.payload, "error": error}
         return await self._run.perform(undo_name(undo.step), undo.target, payload, undo.policy)

@@ -92,7 +92,9 @@ class SequentialOrchestration(OrchestrationPattern):
         # What is no mapping cannot have keys: the first step gets it whole, as if it were an output.
         previous: Any = _NOTHING if isinstance(run.input, Mapping) else data
         for index, step in enumerate(self._steps):
-            if step.condition is not None and not step.condition(_scope(data, previous, kept)):
+            if step.condition is not None and not run.holds(
+                step.name, step.condition, _scope(data, previous, kept)
+            ):
                 run.skip(step.name, step.target, "its condition does not hold")
                 continue
             if step.input_key is None:
@@ -123,7 +125,9 @@ class SequentialOrchestration(OrchestrationPattern):
                 previous = output
                 if step.output_key is not None:
                     kept[step.output_key] = output
-            if step.stop_if is not None and step.stop_if(_scope(data, previous, kept)):
+            if step.stop_if is not None and run.holds(
+                step.name, step.stop_if, _scope(data, previous, kept)
+            ):
                 self._leave_out(run, index + 1, f"{step.name!r} ended the sequence")
                 break
         return data if previous is _NOTHING else previous

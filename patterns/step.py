@@ -70,7 +70,7 @@ class Step(Branch):
     stop_if: ConditionField | None = None
 
 
-def _coerce(value: Any) -> Any:
+def coerce_ask(value: Any) -> Any:
     """Let the agent alone stand for a piece of work; a mapping with ``pattern`` may be either."""
     if isinstance(value, Mapping):
         given = cast(Mapping[str, Any], value)
@@ -88,9 +88,9 @@ def as_list(value: Any) -> Any:
     return cast(Any, value) if isinstance(value, (list, tuple)) else [value]
 
 
-AskField: TypeAlias = Annotated[Ask, BeforeValidator(_coerce)]
-BranchField: TypeAlias = Annotated[Branch, BeforeValidator(_coerce)]
-StepField: TypeAlias = Annotated[Step, BeforeValidator(_coerce)]
+AskField: TypeAlias = Annotated[Ask, BeforeValidator(coerce_ask)]
+BranchField: TypeAlias = Annotated[Branch, BeforeValidator(coerce_ask)]
+StepField: TypeAlias = Annotated[Step, BeforeValidator(coerce_ask)]
 
 
 def unique_names(labels: Iterable[str]) -> list[str]:

@@ -71,7 +71,19 @@ def same_position(position: Any) -> str:
     """
     if isinstance(position, str):
         return " ".join(position.split()).casefold()
-    return repr(position)
+    return _shown(position)
+
+
+def _shown(value: Any) -> str:
+    """Return *value* as a text that is the same for equal values: the order of keys is no difference."""
+    if isinstance(value, float) and value.is_integer():
+        return repr(int(value))
+    if isinstance(value, Mapping):
+        fields = cast("Mapping[Any, Any]", value).items()
+        return "{" + ", ".join(sorted(f"{key!r}: {_shown(item)}" for key, item in fields)) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_shown, cast("list[Any]", value))) + "]"
+    return repr(value)
 
 
 def tally(answers: Iterable[tuple[str, Any]]) -> Tally:
