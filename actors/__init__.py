@@ -41,6 +41,7 @@ from .errors import (
     WouldBlock,
     near,
 )
+from .events import BadSubscriber
 from .inspection import ActorInfo
 from .links import Monitor
 from .mailbox import Mailbox
@@ -107,6 +108,7 @@ __all__ = [
     "BadDelay",
     "BadName",
     "BadPoolSize",
+    "BadSubscriber",
     "DeadLetter",
     "DeadLetters",
     "Down",

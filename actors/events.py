@@ -2,8 +2,29 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
+
+from .errors import AgenticError
+
+
+class BadSubscriber(AgenticError, TypeError):
+    """Something was to be told of what happens that cannot be."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(
+            f"{problem}. It is called at once, so it is a plain function; let it tell an actor if it "
+            "takes time. For example: system.subscribe(seen.append, ActorEnded)"
+        )
+
+
+def check_subscriber(fn: Any) -> None:
+    """Raise `BadSubscriber` unless *fn* can be called at once."""
+    if not callable(fn):
+        raise BadSubscriber(f"The subscriber {fn!r} is no function")
+    if inspect.iscoroutinefunction(fn):
+        raise BadSubscriber(f"The subscriber {fn!r} is async, and nobody would await it")
 
 
 class EventStream:
@@ -25,7 +46,15 @@ class EventStream:
     def subscribe(
         self, fn: Callable[[Any], object], event_type: type = object
     ) -> Callable[[], None]:
-        """Call *fn* with every event of *event_type* from now on; returns a function to end it."""
+        """Call *fn* with every event of *event_type* from now on; returns a function to end it.
+
+        Raises `BadSubscriber`.
+        """
+        check_subscriber(fn)
+        try:
+            isinstance(None, event_type)
+        except TypeError:
+            raise BadSubscriber(f"The type of events {event_type!r} is no class") from None
         entry = (event_type, fn)
         self._subscribers.append(entry)
 

@@ -34,7 +34,7 @@ from .errors import (
     SystemStopped,
     UnknownDispatcher,
 )
-from .events import EventStream
+from .events import EventStream, check_subscriber
 from .phase import DEAD, HELD, IDLE, OFFLOADED, STARTING, SUSPENDED
 from .reasons import NOPROC, SHUTDOWN
 from .ref import ActorRef
@@ -622,6 +622,7 @@ class ActorSystem:
 
     def on_actor_end(self, fn: Callable[[Any, Any], object]) -> Callable[[], None]:
         """Call ``fn(ref, reason)`` at the moment an actor ends; returns a function that stops it."""
+        check_subscriber(fn)
         self._end_hooks.append(fn)
 
         def remove() -> None:

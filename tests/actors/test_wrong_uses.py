@@ -16,6 +16,7 @@ from agenticaiframework.actors import (
     ActorSystem,
     BadDelay,
     BadName,
+    BadSubscriber,
     Mailbox,
     NotAnActorClass,
     NotARef,
@@ -168,5 +169,27 @@ def test_a_router_needs_its_system_and_refs(in_sim: Run) -> None:
         with pytest.raises(NotARef):
             system.groups.join("workers", 5)  # type: ignore[arg-type]
         assert router.members == [one]
+
+    in_sim(main)
+
+
+def test_who_subscribes_can_be_called_at_once(in_sim: Run) -> None:
+    async def late(event: Any) -> None: ...
+
+    async def main(system: ActorSystem) -> None:
+        for wrong in (None, "seen", late):
+            with pytest.raises(BadSubscriber):
+                system.subscribe(wrong)  # type: ignore[arg-type]
+            with pytest.raises(BadSubscriber):
+                system.on_actor_end(wrong)  # type: ignore[arg-type]
+        with pytest.raises(BadSubscriber, match="no class"):
+            system.subscribe(print, "ActorEnded")  # type: ignore[arg-type]
+        seen: list[Any] = []
+        system.subscribe(seen.append, str)
+        system.publish("told")
+        system.publish(5)
+        assert seen == ["told"]
+        with pytest.raises(NotARef):
+            system.info(5)  # type: ignore[arg-type]
 
     in_sim(main)
