@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
+import io
+import json
 import sys
 from collections.abc import Sequence
 
@@ -41,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     # The progress says what happens; the library's log would say it a second time.
     logger.remove()
+    _say_everything()
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
@@ -63,6 +67,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout = None
         return EXIT_FAILED
     return code if isinstance(code, int) else 0
+
+
+def _say_everything() -> None:
+    """Let a terminal or a pipe whose encoding lacks a character get it as JSON writes it."""
+    codecs.register_error(_ESCAPED, _escape)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors=_ESCAPED)
+
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+
+_ESCAPED = "agenticaiframework.escaped"
 
 
 def _complain(error: BaseException) -> None:

@@ -8,16 +8,19 @@ engine's own, because it waits for the store, and the engine's actor never waits
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from pydantic import ValidationError
+
 from agenticaiframework.actors import Actor, ActorDied
 
 from .coordinator_messages import Cancellation
 from .core_messages import CancelRun, Drop, KeeperReady, Reload, SignalRun, Start
-from .definition import WorkflowDefinition
+from .definition import WorkflowDefinition, define_workflow
 from .errors import DefinitionChanged, describe
 from .plan import WAIT, Plan
 from .run import Run
@@ -367,7 +370,10 @@ class Keeper(Actor):
             text = self._texts.get(row.definition_hash)
             if text is None:
                 text = await self.store.load_definition(row.definition_hash)
-            plan = WorkflowDefinition.model_validate_json(text).plan
+            try:
+                plan = WorkflowDefinition.model_validate_json(text).plan
+            except ValidationError:
+                plan = define_workflow(json.loads(text)).plan  # says what is wrong with it
             if len(self._plans) >= BATCH:
                 self._plans.clear()
             self._plans[row.definition_hash] = plan

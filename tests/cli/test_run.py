@@ -191,6 +191,23 @@ def test_a_graph_is_drawn_as_mermaid_and_as_svg(capsys: pytest.CaptureFixture[st
     assert len([p for p in drawing.findall("svg:path", names) if p.get("marker-end")]) == 2
 
 
+def test_what_the_output_cannot_encode_is_escaped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = project(
+        tmp_path, "async def work(payload):\n    return {'said': 'h\\xe4 \\U0001f600'}\n"
+    )
+    for options in ([], ["--json"]):
+        raw = io.BytesIO()
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+        assert main(["run", file, "-i", "n:=1", *options]) == 0
+        sys.stdout.flush()
+        printed = raw.getvalue().decode("ascii")
+        assert "h\\u00e4 \\ud83d\\ude00" in printed
+        if options:
+            assert json.loads(printed) == {"only": {"said": "h\xe4 \U0001f600"}}
+
+
 def test_a_graph_is_told_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     for format in ("mermaid", "svg"):
         assert main(["graph", RESEARCH, "--format", format]) == 0

@@ -825,6 +825,36 @@ def test_recovery_leaves_runs_whose_definition_has_changed(opened: OpenEngine, c
     run_in_virtual_time(second)
 
 
+def test_a_stored_definition_that_cannot_be_read_is_told_and_reported(
+    opened: OpenEngine, cast: Cast
+) -> None:
+    cast.slow("a", 100)
+
+    async def first() -> None:
+        async with opened() as e:
+            await e.start_workflow(workflow=steps("a"), workflow_id="w")
+            await asyncio.sleep(1)
+
+    async def second() -> None:
+        async with opened() as e:
+            await e.list_workflows(persisted=True)
+            store = e.config.state_store
+            real = store.load_definition
+
+            async def load_definition(key: str) -> str:
+                return '{"name": "test", "steps": [{"id": "a", "agnet": "a"}]}'
+
+            store.load_definition = load_definition
+            try:
+                with pytest.raises(DefinitionError, match="agnet"):
+                    await e.get_workflow_status("w")
+            finally:
+                store.load_definition = real
+
+    run_in_virtual_time(first)
+    run_in_virtual_time(second)
+
+
 def test_a_run_whose_agents_are_gone_is_reported_and_left(opened: OpenEngine, cast: Cast) -> None:
     async def first() -> None:
         async with opened() as e:
