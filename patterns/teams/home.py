@@ -21,9 +21,15 @@ class TeamHome(Address):
     def __init__(self, team: AgentTeam, system: ActorSystem) -> None:
         super().__init__(team.name, system, wanted=self.start_on_demand)
         self.owner: ActorRef[Any] | None = None
-        # A team that nobody holds any more must not leave its idle actor behind.
-        self._finalizer = weakref.finalize(team, _end, weakref.ref(self))
+        # A team that nobody holds any more must not leave its idle actor behind. It knows this home
+        # itself, and not by a weak reference: one that goes together with the team, in a circle of
+        # garbage, would be no more when it is looked for.
+        self._finalizer = weakref.finalize(team, _end, self)
         self._finalizer.atexit = False
+
+    def forget(self) -> None:
+        """Be of no use any more: the system has ended, and so have its actors."""
+        self._finalizer.detach()
 
     @property
     def owned(self) -> bool:
@@ -38,7 +44,6 @@ class TeamHome(Address):
         self.bind(self.system.start(TeamActor, _name=self.name))
 
 
-def _end(home_ref: weakref.ref[TeamHome]) -> None:
-    home = home_ref()
-    if home is not None and home.system.running and not home.owned and home.ref is not None:
+def _end(home: TeamHome) -> None:
+    if home.system.running and not home.owned and home.ref is not None:
         home.system.end_actor(home.ref)

@@ -409,6 +409,8 @@ class AgentTeam:
         wanted = ActorSystem.current() if system is None else system
         home = self._homes.get(id(wanted))
         if home is None or home.system is not wanted:
+            for ended in [h for h in self._homes.values() if not h.system.running]:
+                ended.forget()
             self._homes = {k: h for k, h in self._homes.items() if h.system.running}
             home = self._homes[id(wanted)] = TeamHome(self, wanted)
         return home

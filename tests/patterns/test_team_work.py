@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
@@ -707,5 +708,24 @@ def test_a_team_without_anybody_says_what_to_do(sim_once: Any) -> None:
             await AgentTeam("nobody").execute_task("x")
         with pytest.raises(DefinitionError, match="a list is needed, not None"):
             await AgentTeam("nobody").execute_workflow(None)  # type: ignore[arg-type]
+
+    sim_once(main)
+
+
+def test_a_team_that_goes_in_a_circle_of_garbage_leaves_no_actor_behind(
+    cast: Any, sim_once: Any
+) -> None:
+    async def main(system: ActorSystem) -> None:
+        team: AgentTeam | None = AgentTeam("team", roles=[AgentRole(name="a")])
+        assert team is not None
+        team.assign_agent(cast.agent("ann", 1), role="a")
+        assert await team.execute_task("x") == {"ann": 1}
+        circle: list[Any] = [team]
+        circle.append(circle)
+        assert "team" in [ref.label for ref in system.actors()]
+        del team, circle
+        gc.collect()
+        await asyncio.sleep(0.01)
+        assert "team" not in [ref.label for ref in system.actors()]
 
     sim_once(main)
