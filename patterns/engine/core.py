@@ -104,6 +104,8 @@ class EngineCore(Actor):
         self._queue: FairQueue[Start] = FairQueue(self.config.max_queued_workflows)
         self.keeper: Keeper | None = None
         self._keeper_ref: ActorRef[Any] | None = None
+        self._held: Store | None = None
+        """The store that a keeper was given, until that has ended."""
         self._reloading: dict[str, Run] = {}
         """Runs whose coordinators crashed, and that are on their way back from the store."""
         self._opening: list[Request] = []
@@ -186,14 +188,14 @@ class EngineCore(Actor):
         from .keeper import Keeper
 
         try:
-            store = store or self.setup.hold_store()
+            store = self._held = store or self.setup.hold_store(self.home.loop)
             self._keeper_ref = self.spawn(Keeper, self, store, owner)
         except Exception as error:
             self._keeper_failed(error)
 
     def _keeper_ready(self, message: KeeperReady) -> None:
         if message.error is not None:
-            self.setup.let_store_go()
+            self._let_store_go()
             self._keeper_failed(message.error)
             return
         self.keeper = message.keeper
@@ -214,9 +216,14 @@ class EngineCore(Actor):
             self._start_keeper(self.keeper.store, self.keeper.owner)
         else:
             if reason != NORMAL:  # it was killed before it could say that it had failed
-                self.setup.let_store_go()
+                self._let_store_go()
             if self._opening:
                 self._start_keeper(None, None)
+
+    def _let_store_go(self) -> None:
+        store, self._held = self._held, None
+        if store is not None:
+            self.setup.let_store_go(store)
 
     def _keeper_failed(self, error: BaseException) -> None:
         waiting, self._opening = self._opening, []

@@ -104,7 +104,7 @@ class Keeper(Actor):
         try:
             await self.store.retire(self.owner)
         finally:
-            if self._core.setup.let_store_go():
+            if self._core.setup.let_store_go(self.store):
                 await self.store.close()
 
     async def on_receive(self, message: Any) -> None:

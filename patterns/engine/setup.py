@@ -10,6 +10,7 @@ import random
 import weakref
 from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, cast
 
 from agenticaiframework.actors import ActorDied, ActorSystem
@@ -31,6 +32,8 @@ from .store.urls import open_store
 from .tracing import Tracer
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
     from .keeper import Keeper
     from .otel import OtelExporter
 
@@ -48,6 +51,8 @@ class Setup:
         self.limits: dict[str, int] = dict(config.agent_limits)
         self._store: Store | None = None
         self._store_users = 0
+        self._store_loop: AbstractEventLoop | None = None
+        self._store_lock = Lock()
         self._cores: weakref.WeakSet[EngineCore] = weakref.WeakSet()
         self._last: EngineCore | None = None
         self._by_pattern: dict[str, Plan] = {}
@@ -103,27 +108,43 @@ class Setup:
         keeper: Keeper = await waiting
         return keeper
 
-    def hold_store(self) -> Store:
-        """Return the store that the configuration names, for one more actor of this engine."""
-        store = self.config.state_store
-        if not isinstance(store, str):
-            self._store = cast("Store", store)
-        elif self._store is None:
-            if store == DEFAULT_STORE:
-                # Its folder is ours. One that somebody named and that is not there is a mistake.
-                Path(DEFAULT_STORE.removeprefix("sqlite:///")).parent.mkdir(exist_ok=True)
-            self._store = open_store(store, clock=self.config.wall_clock)
-        self._store_users += 1
-        assert self._store is not None, "it was set above"
-        return self._store
+    def hold_store(self, loop: AbstractEventLoop) -> Store:
+        """Return the store that the configuration names, for one more actor of this engine.
 
-    def let_store_go(self) -> bool:
-        """Take one user off the store; return whether that was the last, who has to close it.
+        A store belongs to one loop at a time. An actor on another loop meanwhile, in another thread,
+        gets one of its own on the same medium.
+        """
+        given = self.config.state_store
+        with self._store_lock:
+            store = self._store
+            if not isinstance(given, str):
+                store = cast("Store", given)
+            elif store is None or self._elsewhere(given, loop):
+                if given == DEFAULT_STORE:
+                    # Its folder is ours. One that somebody named and that is not there is a mistake.
+                    Path(DEFAULT_STORE.removeprefix("sqlite:///")).parent.mkdir(exist_ok=True)
+                store = open_store(given, clock=self.config.wall_clock)
+                if self._store is not None:
+                    return store
+            self._store = store
+            self._store_loop = loop
+            self._store_users += 1
+            return store
+
+    def _elsewhere(self, url: str, loop: AbstractEventLoop) -> bool:
+        in_use = bool(self._store_users) and self._store_loop is not loop
+        return in_use and not url.startswith("memory:")
+
+    def let_store_go(self, store: Store) -> bool:
+        """Take one user off *store*; return whether that was the last, who has to close it.
 
         The actor that takes the place of one that was killed may use it already.
         """
-        self._store_users -= 1
-        return not self._store_users
+        with self._store_lock:
+            if store is not self._store:
+                return True
+            self._store_users -= 1
+            return not self._store_users
 
     # -- names -------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -823,6 +824,27 @@ def test_recovery_leaves_runs_whose_definition_has_changed(opened: OpenEngine, c
 
     run_in_virtual_time(first)
     run_in_virtual_time(second)
+
+
+def test_an_engine_serves_several_threads_on_one_store_at_once(tmp_path: Path) -> None:
+    async def work(payload: Any) -> Any:
+        await asyncio.sleep(0.05)
+        return payload
+
+    e = OrchestrationEngine(
+        EngineConfig(state_store=f"sqlite:///{tmp_path}/runs.sqlite", persist_state=True)
+    )
+    e.register_agent("a", work)
+
+    def run(n: int) -> list[Any]:
+        async def several() -> list[Any]:
+            return [await e.execute(workflow=steps("a"), input_data=n) for _ in range(3)]
+
+        return asyncio.run(several())
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(run, range(4)))
+    assert found == [[{"a": n}] * 3 for n in range(4)]
 
 
 def test_a_stored_definition_that_cannot_be_read_is_told_and_reported(
