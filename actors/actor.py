@@ -31,7 +31,7 @@ from .messages import PipedFailure, ReceiveTimeout
 from .phase import IDLE, STOPPING
 from .reasons import NORMAL
 from .ref import ActorRef
-from .request import ActorFuture, Request, new_request
+from .request import ActorFuture, Promise, Request, new_request
 from .running import on_loop, refuse_abandoned
 
 if TYPE_CHECKING:
@@ -396,7 +396,7 @@ class Actor(pykka.Actor):
         order.
         """
         _checked(self, "wait_down", ref)
-        request = new_request(None, self._ref, self._sched)
+        request = new_request(None, self._ref, self._sched, Promise)
         watch = on_loop(self, links.monitor, self, ref, request)
         if timeout is not None:
             self._sched.post_or_call(request.start_timer, timeout)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from operator import attrgetter
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +72,8 @@ class Address:
     def label(self) -> str:
         """The name, as a ref has one."""
         return self.name
+
+    _latest = property(attrgetter("ref"))
 
     @property
     def live(self) -> ActorRef[Any] | None:

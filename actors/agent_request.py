@@ -6,6 +6,7 @@ the handler is cancelled too. That is the difference to a raw actor's request.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -84,7 +85,7 @@ class AgentRequest(Request):
             if isinstance(reason, BaseException):
                 failed.__cause__ = reason
             return failed
-        if not isinstance(error, Exception):
+        if isinstance(error, asyncio.CancelledError | KeyboardInterrupt | SystemExit):
             return error
         failed = AgentFailed(name, error)
         failed.__cause__ = error

@@ -104,6 +104,21 @@ class WouldBlock(AgenticError, RuntimeError):
         )
 
 
+class CallingSelf(AgenticError, RuntimeError):
+    """A handler waits for an answer that only its own actor could give, after this message.
+
+    OTP's `gen_server` ends such a call with ``calling_self``, at once and whatever its timeout.
+    """
+
+    def __init__(self, target: Any) -> None:
+        label = _label(target)
+        super().__init__(
+            f"{label} asks itself and waits: it handles one message at a time and would wait for its "
+            "own answer for ever. Call what does the work, or use `tell` and go on."
+        )
+        self.target = target
+
+
 class MailboxFull(AgenticError):
     """A bounded mailbox with the policy ``fail`` refused a message."""
 

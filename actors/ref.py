@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 import pykka
 
 from . import links
-from .errors import ActorDied, RequestTimeout, WouldBlock
+from .errors import ActorDied, CallingSelf, RequestTimeout, WouldBlock
 from .mailbox import MailboxClosed
 from .messages import Exit
 from .phase import IDLE, PARKED, QUEUED, STOPPING
@@ -76,6 +76,9 @@ class ActorRef(pykka.ActorRef[A], Generic[A]):
         "name",
         "pid",
     )
+
+    _latest: ActorRef[Any] | None = None
+    """An `Address` has one; both are asked alike."""
 
     if TYPE_CHECKING:
         _reason: Any
@@ -264,6 +267,8 @@ class ActorRef(pykka.ActorRef[A], Generic[A]):
         scheduler = None if actor is None else actor._sched
         if block and timeout != 0 and scheduler is not None and get_ident() == scheduler.thread:
             raise WouldBlock("ref.ask(message)", "await ref.request(message)")
+        if block and timeout != 0 and running_here() is self:
+            raise CallingSelf(self)
         future = self.actor_class._create_future()
         if scheduler is None:
             future.fail(ActorDied(self, "noproc"))

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import pykka
 
-from .errors import RequestTimeout, WouldBlock
+from .errors import CallingSelf, RequestTimeout, WouldBlock
 from .task import ActorTask
 
 if TYPE_CHECKING:
@@ -211,8 +211,11 @@ class Request:
         if self._state == PENDING:
             task: Any = current_task()
             if type(task) is ActorTask and task._cell._sched is self._home:
-                self._waiter = task._cell
+                cell = self._waiter = task._cell
                 try:
+                    target = self._target
+                    if (target is cell or target._latest is cell) and type(self) is not Promise:
+                        raise CallingSelf(cell)
                     yield self
                 except BaseException:
                     self.abandon()
@@ -274,6 +277,12 @@ class _FutureWaiter:
 def _set_unless_done(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
+
+
+class Promise(Request):
+    """A request that nobody gets as a message: whoever holds it answers it."""
+
+    __slots__ = ()
 
 
 class Send(Request):
@@ -343,7 +352,11 @@ class Gathering:
             task: Any = current_task()
             try:
                 if type(task) is ActorTask and task._cell._sched is self.requests[0]._home:
-                    self._waiter = task._cell
+                    cell = self._waiter = task._cell
+                    for request in self.requests:
+                        target = request._target
+                        if target is cell or target._latest is cell:
+                            raise CallingSelf(cell)
                     yield self
                 else:
                     self._waiter = asyncio.get_running_loop().create_future()

@@ -32,7 +32,7 @@ from .agent_request import AgentRequest
 from .carried import Carried
 from .errors import ForkedSystem
 from .phase import DOOMED, IDLE, PARKED, QUEUED, RUNNING
-from .request import ActorFuture, Gathering, Request
+from .request import ActorFuture, Gathering, Promise, Request
 from .task import ActorTask, swap_task
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ UNSHARED: Final = 5 if sys.version_info < (3, 14) else -1
 """References to the task of a message in `run` if nobody else keeps one: two local variables, the
 actor's, asyncio's, and the argument of the count. From 3.14 on, counts do not tell (borrowed)."""
 
-OWN_AWAITABLES: Final = frozenset((Request, AgentRequest, Gathering))
+OWN_AWAITABLES: Final = frozenset((Request, AgentRequest, Promise, Gathering))
 """What parks a handler without asyncio, by exact class."""
 
 BATCH: Final = 16

@@ -39,7 +39,7 @@ from .phase import DEAD, HELD, IDLE, OFFLOADED, STARTING, SUSPENDED
 from .reasons import NOPROC, SHUTDOWN
 from .ref import ActorRef
 from .registry import Groups, Names, pykka_index
-from .request import Request, new_request
+from .request import Promise, Request, new_request
 from .running import running_here
 from .scheduler import ReadyQueue, Scheduler
 from .workers import Job, JobRunner, ThreadPool
@@ -515,7 +515,7 @@ class ActorSystem:
         incarnation: int = 1,
     ) -> Any:
         """Start an actor linked to *parent*, and wait until it has started. See `start_link`."""
-        ack = new_request(None, parent._ref, parent._sched)
+        ack = new_request(None, parent._ref, parent._sched, Promise)
         try:
             ref = self._spawn(
                 actor_class,

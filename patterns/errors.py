@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
 
+from agenticaiframework import actors
 from agenticaiframework.actors import AgenticError, near
 
 from .outcome import Completed, Failed, Outcome, Skipped, TimedOut, describe_outcome
@@ -161,15 +162,16 @@ class NestedTooDeep(UnretriableError):
         self.path = path
 
 
-class CallingSelf(UnretriableError):
+class CallingSelf(UnretriableError, actors.CallingSelf):
     """An agent waits for an execution that asks this same agent: neither would ever go on."""
 
     def __init__(self, agent: str, pattern: str) -> None:
-        super().__init__(
+        AgenticError.__init__(
+            self,
             f"{agent!r} waits for {pattern!r} itself, and handles one message at a time: it would "
-            "wait for its own answer for ever. Let another agent, or a function, do this part."
+            "wait for its own answer for ever. Let another agent, or a function, do this part.",
         )
-        self.agent = agent
+        self.target = self.agent = agent
         self.pattern = pattern
 
 

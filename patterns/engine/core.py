@@ -19,7 +19,7 @@ from agenticaiframework.actors import (
     Request,
     describe_reason,
 )
-from agenticaiframework.actors.request import new_request
+from agenticaiframework.actors.request import Promise, new_request
 
 from ..target import Askable, target_name
 from .admission import FairQueue
@@ -127,7 +127,7 @@ class EngineCore(Actor):
 
     def promise(self) -> Request:
         """Return a request that nobody gets as a message: whoever holds it answers it."""
-        return new_request(None, self.actor_ref, self.home.scheduler)
+        return new_request(None, self.actor_ref, self.home.scheduler, Promise)
 
     def now(self) -> float:
         """Return the seconds since the epoch."""

@@ -133,11 +133,14 @@ class Keeper(Actor):
     async def _renew(self) -> None:
         if await self.store.renew(self.owner):
             return
-        # Only of those that were held before: one that is claimed meanwhile is not in the answer.
+        # A larger token says that another has it; that a row is not there says only that its first
+        # write is still under way.
         held = [run for run in self._core.runs.values() if run.persist and run.lease is not None]
-        left = await self.store.owned(self.owner)
+        rows = await self.store.load_runs([run.id for run in held])
         for run in held:
-            if run.id not in left and self._core.runs.get(run.id) is run:
+            row, lease = rows.get(run.id), run.lease
+            lost = row is not None and lease is not None and row.fence > lease.fence
+            if lost and self._core.runs.get(run.id) is run:
                 self._tell(
                     Drop(run.id, "the lease had ended, and another engine has taken it over")
                 )

@@ -33,6 +33,7 @@ from agenticaiframework.patterns.engine import (
     WorkflowTimedOut,
 )
 from agenticaiframework.patterns.engine.store import StoreUnavailable
+from agenticaiframework.patterns.engine.store.jobs import Write
 from agenticaiframework.patterns.engine.store.urls import open_store
 
 from .conftest import Cast, busy_coordinator, run_in_virtual_time, steps
@@ -1237,3 +1238,33 @@ def test_a_run_that_cannot_be_stored_while_it_waits_for_its_turn_is_refused_alon
             assert await e.execute(workflow=steps("a")) == {"a": "A"}
 
     run_in_virtual_time(main)
+
+
+def test_a_lease_that_has_ended_does_not_lose_a_run_whose_first_write_is_under_way(
+    sim: Any, cast: Cast, opened: OpenEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cast.agent("a")
+
+    async def main() -> None:
+        e = opened(lease_seconds=1)
+        await e.execute(workflow=steps("a"))
+        store = e.config.state_store
+        put, late = store._writer.put, []
+
+        def put_creations_later(job: Any) -> None:
+            is_creation = isinstance(job, Write) and job.first_seq == 1
+            (late.append if is_creation else put)(job)
+
+        async def has_ended(owner: Any) -> bool:
+            return False
+
+        monkeypatch.setattr(store._writer, "put", put_creations_later)
+        monkeypatch.setattr(store, "renew", has_ended)
+        starting = asyncio.create_task(e.execute(workflow=steps("a"), workflow_id="r"))
+        await asyncio.sleep(2)
+        assert len(late) == 1
+        put(late[0])
+        assert "a" in await starting
+        await e.stop()
+
+    sim(main)
