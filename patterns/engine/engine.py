@@ -276,8 +276,11 @@ class OrchestrationEngine:
             while True:
                 core = self._setup.core()
                 run = core.runs.get(workflow_id)
-                lost = run is None or run.state is WorkflowState.INTERRUPTED
-                if run is not None and not lost and not await self._moved_on(core, run):
+                state = None if run is None else run.state
+                known = state is WorkflowState.COMPLETED  # its result is one, whoever has it now
+                if run is not None and not known and state is not WorkflowState.INTERRUPTED:
+                    known = not await self._moved_on(core, run)
+                if run is not None and known:
                     try:
                         return await follow(core, run)
                     except WorkflowLost:
