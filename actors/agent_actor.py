@@ -52,7 +52,10 @@ class AgentActor(Actor):
         self._handler = spec.handler
         self.dispatcher = spec.dispatcher  # type: ignore[misc]
         self.mailbox = spec.mailbox
-        self._has_on_start = spec.on_start is not None  # type: ignore[misc]
+        if spec.on_start is not None:
+            self._has_on_start = True  # type: ignore[misc]
+        if spec.on_stop is not None:
+            self._has_on_stop = self._has_on_failure = True  # type: ignore[misc]
 
     def on_start(self) -> Any:
         on_start = self._agent_spec.on_start
@@ -143,6 +146,10 @@ class AgentActor(Actor):
             lifecycle.doom(self, timeout, kill=True)
         elif self._state == PARKED:
             lifecycle.abandon_work(self)
+
+
+# Most agents have no hooks, and for a handler that blocks each would cost a trip to a thread.
+AgentActor._has_on_start = AgentActor._has_on_stop = AgentActor._has_on_failure = False
 
 
 def _wants_reason(hook: Callable[..., Any]) -> bool:
