@@ -7,6 +7,7 @@ from typing import Any, TypeGuard, cast
 
 from .actor_target import ActorTarget
 from .definition import Definition, DefinitionError
+from .kinds import pattern_kinds
 
 
 def dump_definition(definition: Definition, what: str) -> dict[str, Any]:
@@ -42,10 +43,12 @@ def _dump_object(value: object, where: str) -> Any:
     if _is_error(value):
         return value.__name__
     to_dict = getattr(value, "to_dict", None)
-    if callable(to_dict):
-        return to_dict()
     name = getattr(value, "name", None)
-    if isinstance(name, str) and hasattr(value, "ask") and not isinstance(value, ActorTarget):
+    asked = isinstance(name, str) and hasattr(value, "ask") and not isinstance(value, ActorTarget)
+    # Of what can be asked, only a pattern's own form is one that definitions read.
+    if callable(to_dict) and (not asked or isinstance(value, tuple(pattern_kinds().values()))):
+        return to_dict()
+    if asked:
         return name
     raise DefinitionError(
         where,

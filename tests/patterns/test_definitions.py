@@ -10,6 +10,7 @@ import pytest
 
 from agenticaiframework.actors import Agent
 from agenticaiframework.patterns import (
+    AgentTeam,
     Bulkhead,
     Cancelled,
     ChoreographyOrchestration,
@@ -150,6 +151,17 @@ def test_what_has_no_name_cannot_be_written_and_the_error_says_where() -> None:
         SequentialOrchestration("s", [{"agent": "a", "condition": lambda scope: True}]).to_dict()
     agent = Agent("kept", handler=lambda payload: payload)
     assert SequentialOrchestration("s", [agent]).to_dict()["steps"] == [{"agent": "kept"}]
+
+
+def test_a_team_in_a_pattern_is_written_as_its_name_and_a_pattern_as_its_definition() -> None:
+    class Own(SequentialOrchestration):
+        """A user's pattern, without a kind of its own."""
+
+    steps = SequentialOrchestration("s", [AgentTeam("team"), Own("inner", ["a"])]).to_dict()[
+        "steps"
+    ]
+    assert steps[0] == {"agent": "team"}
+    assert steps[1]["agent"]["name"] == "inner"
 
 
 @pytest.mark.parametrize(
