@@ -53,9 +53,9 @@ async def _sequential(sim: Simulation, agents: Agents, number: int) -> None:
 
 
 async def _parallel(sim: Simulation, agents: Agents, number: int) -> None:
-    pattern = ParallelOrchestration(
-        name="fan", branches=[{"agent": name, "input_key": "text"} for name in NAMES]
-    )
+    # Branches that all get the whole input go another way.
+    part = {"input_key": "text"} if number % 2 else {}
+    pattern = ParallelOrchestration(name="fan", branches=[{"agent": n, **part} for n in NAMES])
     results = await pattern.execute(input_data={"text": f"{number}"})
     wanted = {name: f"{name[-1]}({number})" for name in NAMES}
     sim.expect(results == wanted, "a fan gathers each branch", f"{results!r}")
