@@ -167,6 +167,8 @@ class Node(Actor):
 
     def do(self, message: Any) -> Any:
         model, ref, pid = self.model, self.actor_ref, self.actor_ref.pid
+        if pid in model.dead:
+            return self.do_after_the_end(message)
         match message:
             case Exit(sender, reason):
                 if sender is not None and sender.pid in model.refs:
@@ -207,6 +209,16 @@ class Node(Actor):
             case _:
                 return message
         return None
+
+    def do_after_the_end(self, message: Any) -> None:
+        """What a handler does that was left behind, for it would not stop, has no effect."""
+        match message:
+            case ("signal", other, reason):
+                other.exit(reason)
+            case ("link", other):
+                self.link(other)
+            case _:
+                pass
 
 
 async def signals(sim: Simulation) -> None:
