@@ -253,5 +253,7 @@ async def signals(sim: Simulation) -> None:
             await asyncio.sleep(rng.choice([0, 0.005, 0.5]))
     # Longer than any delay that a fault brings, so that all that was sent has been handled.
     await asyncio.sleep(20_000)
+    while sim.injector.landed and sim.time() - sim.injector.landed[-1].time_s < 10_000:
+        await asyncio.sleep(10_000)
     model.check()
     model.stopping = True
