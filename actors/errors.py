@@ -231,6 +231,12 @@ class NotARef(AgenticError, TypeError):
         self.value = value
 
 
+def check_ref(operation: str, value: Any) -> None:
+    """Raise `NotARef` unless *value* is a ref of ours; one of a plain pykka actor is none."""
+    if not hasattr(value, "_actor"):
+        raise NotARef(operation, value)
+
+
 class NotAnActorClass(AgenticError, TypeError):
     """Something was to be started that is no class of ours."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .carried import Carried
-from .errors import NotARef
+from .errors import check_ref
 from .links import links_of
 from .phase import (
     HELD,
@@ -60,8 +60,7 @@ def unwrap(message: Any) -> Any:
 
 def inspect_actor(ref: ActorRef[Any]) -> ActorInfo:
     """Return what the actor of *ref* is doing now; a dead one has the state ``dead``."""
-    if not hasattr(ref, "_actor"):
-        raise NotARef("system.info", ref)
+    check_ref("system.info", ref)
     actor = ref._actor
     if actor is None:
         return ActorInfo(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, cast, overload
 
 import pykka
 
-from .errors import NameTaken, NotARef
+from .errors import NameTaken, check_ref
 
 if TYPE_CHECKING:
     from .actor import Ext
@@ -120,8 +120,7 @@ class Groups:
 
     def join(self, group: str, ref: ActorRef[Any]) -> None:
         """Add *ref* to *group*. One that is dead is not added."""
-        if not hasattr(ref, "_actor"):
-            raise NotARef("groups.join", ref)
+        check_ref("groups.join", ref)
         actor = ref._actor
         if actor is None:
             return

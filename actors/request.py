@@ -213,9 +213,7 @@ class Request:
             if type(task) is ActorTask and task._cell._sched is self._home:
                 cell = self._waiter = task._cell
                 try:
-                    target = self._target
-                    if (target is cell or target._latest is cell) and type(self) is not Promise:
-                        raise CallingSelf(cell)
+                    _refuse_own(self, cell)
                     yield self
                 except BaseException:
                     self.abandon()
@@ -277,6 +275,13 @@ class _FutureWaiter:
 def _set_unless_done(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
+
+
+def _refuse_own(request: Request, cell: ActorRef[Any]) -> None:
+    """Raise `CallingSelf` if only the actor *cell*, which is about to wait, could answer *request*."""
+    target = request._target
+    if (target is cell or target._latest is cell) and type(request) is not Promise:
+        raise CallingSelf(cell)
 
 
 class Promise(Request):
@@ -354,9 +359,7 @@ class Gathering:
                 if type(task) is ActorTask and task._cell._sched is self.requests[0]._home:
                     cell = self._waiter = task._cell
                     for request in self.requests:
-                        target = request._target
-                        if target is cell or target._latest is cell:
-                            raise CallingSelf(cell)
+                        _refuse_own(request, cell)
                     yield self
                 else:
                     self._waiter = asyncio.get_running_loop().create_future()

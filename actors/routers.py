@@ -13,7 +13,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Hashable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from .errors import AgenticError, NotARef, near
+from .errors import AgenticError, check_ref, near
 from .request import Request
 
 if TYPE_CHECKING:
@@ -163,8 +163,7 @@ class Router:
         if not isinstance(members, str):
             members = list(members)
             for ref in members:
-                if not hasattr(ref, "_actor"):
-                    raise NotARef("Router", ref)
+                check_ref("Router", ref)
         self.system = system
         self.group = members if isinstance(members, str) else None
         self._refs = [] if isinstance(members, str) else list(members)
@@ -183,8 +182,7 @@ class Router:
 
     def add(self, ref: ActorRef[Any]) -> None:
         """Make *ref* a member."""
-        if not hasattr(ref, "_actor"):
-            raise NotARef("router.add", ref)
+        check_ref("router.add", ref)
         if self.group is not None:
             self.system.groups.join(self.group, ref)
         elif ref not in self._refs:

@@ -28,16 +28,15 @@ from .errors import (
     BadPoolSize,
     NoSystem,
     NotAnActorClass,
-    NotARef,
     RequestTimeout,
     StartFailed,
     SystemStopped,
     UnknownDispatcher,
+    check_ref,
 )
 from .events import EventStream, check_subscriber
 from .phase import DEAD, HELD, IDLE, OFFLOADED, STARTING, SUSPENDED
 from .reasons import NOPROC, SHUTDOWN
-from .ref import ActorRef
 from .registry import Groups, Names, pykka_index
 from .request import Promise, Request, new_request
 from .running import running_here
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
     from .actor import Actor
     from .address import Address
     from .inspection import ActorInfo
+    from .ref import ActorRef
 
 A = TypeVar("A", bound="Actor")
 
@@ -588,8 +588,7 @@ class ActorSystem:
         given: Any = name
         if not isinstance(given, str) or not given.strip():
             raise BadName(given)
-        if not isinstance(ref, ActorRef):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise NotARef("system.register", ref)
+        check_ref("system.register", ref)
         if ref._actor is None:
             raise ActorDied(ref, "noproc")
         self.names.register(name, ref)

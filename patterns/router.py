@@ -63,7 +63,8 @@ class RouterOrchestration(OrchestrationPattern):
 
     With a *classifier* (an agent or a function), its answer chooses: the name of a route, or a
     mapping with ``"route"``; rules then only apply to what it answers (as ``output``) if it names no
-    route, and of several without a condition none is taken by default. Nothing matches: `NoRoute`, which lists the rules.
+    route, and of several without a condition none is taken by default. Nothing matches: `NoRoute`,
+    which lists the rules.
     """
 
     kind: ClassVar[str] = "router"

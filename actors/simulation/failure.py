@@ -105,7 +105,7 @@ class Failure(BaseModel):
         if self.checks:
             names = ", ".join(check.partition(":")[2] for check in self.checks)
             arguments.append(f"checks=[{names}]")
-        arguments += [f"{name}={number(value)}" for name, value in self.options.items()]
+        arguments += [f"{name}={_number(value)}" for name, value in self.options.items()]
         arguments.append("detailed=True")
         lines = "".join(f"    {argument},\n" for argument in arguments)
         return (
@@ -144,6 +144,6 @@ def scenario_name(scenario: Any) -> str:
     return f"{module}:{name}" + (".scenario" if hasattr(target, "simulated") else "")
 
 
-def number(value: float) -> str:
+def _number(value: float) -> str:
     """Return Python code for a number; JSON and `repr` have none for the infinite."""
     return repr(value) if math.isfinite(value) else f'float("{value}")'

@@ -78,8 +78,9 @@ def simulate(
 
     A test that takes parameters gets the `Simulation` as the one called ``sim`` or annotated so, else
     as its first; the others are its fixtures. It runs in virtual time inside an actor system
-    (`sim.system`, and what `Actor.start` uses); what must always hold is checked after every run. The first failure is shrunk and raised as `SimulationFailed`, with the code that
-    repeats it, and saved where ``--sim-replay`` finds it.
+    (`sim.system`, and what `Actor.start` uses); what must always hold is checked after every run.
+    The first failure is shrunk and raised as `SimulationFailed`, with the code that repeats it, and
+    saved where ``--sim-replay`` finds it.
 
     faults: True or `Faults(...)` for random ones, a `FaultPlan` or a list of faults for the same ones
         in every run, or a function of seed and `Profile`; None: only orders differ.

@@ -14,6 +14,8 @@ from typing import Any
 from agenticaiframework.actors import Actor, ActorRef, Down, Exit, Monitor
 from agenticaiframework.actors.simulation import Simulation
 
+from .calm import until_calm
+
 ACTORS = 5
 COMMANDS = 40
 
@@ -253,7 +255,6 @@ async def signals(sim: Simulation) -> None:
             await asyncio.sleep(rng.choice([0, 0.005, 0.5]))
     # Longer than any delay that a fault brings, so that all that was sent has been handled.
     await asyncio.sleep(20_000)
-    while sim.injector.landed and sim.time() - sim.injector.landed[-1].time_s < 10_000:
-        await asyncio.sleep(10_000)
+    await until_calm(sim, 10_000)
     model.check()
     model.stopping = True

@@ -21,6 +21,8 @@ from agenticaiframework.supervision import (
     SupervisorReport,
 )
 
+from .calm import until_calm
+
 STRATEGIES = ("one_for_one", "one_for_all", "rest_for_one")
 
 
@@ -456,8 +458,7 @@ async def kept_messages(sim: Simulation) -> None:
     lost = {getattr(letter.message, "payload", None) for letter in dead}
     for number in missing:
         sim.expect(number in lost, "no told message vanishes", f"{number} is nowhere")
-    while sim.injector.landed and sim.time() - sim.injector.landed[-1].time_s < 100:
-        await asyncio.sleep(100)  # one that was hit just now is back after its backoff
+    await until_calm(sim, 100)  # one that was hit just now is back after its backoff
     for agent in agents:
         child = supervisor.child(agent.name)
         sim.expect(child.is_alive, "an agent within its budget is running", f"{child!r}")
