@@ -20,7 +20,7 @@ from .errors import (
 )
 from .jobs import COLUMNS, Call, Job, Op, Write, fail, follows_failure, pack
 from .liveness import OwnerLocks, host_identity
-from .sqlite_connection import connect, translated
+from .sqlite_connection import connect, translated, write_ahead
 from .sqlite_reads import SQLiteReads
 from .sqlite_schema import APPEND_ONE, BATCH_VIEW, insert_batch, migrate
 
@@ -77,7 +77,7 @@ class SQLiteBackend(SQLiteReads):
             self._reader = connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        connection.execute("PRAGMA journal_mode = WAL")
+        write_ahead(connection, self._busy_timeout_s)
         connection.execute("PRAGMA synchronous = FULL")
         self._synchronous = "FULL"
         connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 
 from .errors import StoreCorrupt, StoreFull, StoreUnavailable
 
-__all__ = ["connect", "translated"]
+__all__ = ["connect", "translated", "write_ahead"]
 
 OLDEST_SQLITE = (3, 35, 0)
 """From here on, what the statements use is there; the tests run on 3.40."""
@@ -33,6 +34,26 @@ def connect(path: str, label: str, busy_timeout_s: float) -> sqlite3.Connection:
             check_same_thread=False,
             cached_statements=128,
         )
+
+
+def write_ahead(connection: sqlite3.Connection, patience_s: float) -> None:
+    """Put the file into WAL mode, waiting up to *patience_s* for others who open it too.
+
+    SQLite's own timeout leaves this step out: it reads first and locks then, and to wait with
+    a read lock held could be a deadlock, so the first of two who open a new file wins and the
+    other gets SQLITE_BUSY at once.
+    """
+    pause_s = waited_s = 0.0
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or waited_s >= patience_s:
+                raise
+        pause_s = min(pause_s + 0.002, 0.05)
+        time.sleep(pause_s)
+        waited_s += pause_s
 
 
 @contextmanager

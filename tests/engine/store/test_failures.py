@@ -229,6 +229,40 @@ def test_a_full_disk_is_a_typed_error_and_what_was_written_stays(sqlite: Medium)
     asyncio.run(main())
 
 
+def opening(path: Path) -> sqlite3.Connection:
+    """Somebody who is about to write into the new file, as its first opener is."""
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    return other
+
+
+def test_a_new_file_that_another_opens_too_is_waited_for(sqlite: Medium) -> None:
+    async def main() -> None:
+        other = opening(sqlite.path)
+        timer = threading.Timer(0.1, other.close)
+        timer.start()
+        _, store = moody_store(sqlite.path, False, busy_timeout_s=60)
+        await store.open()
+        timer.join()
+        assert (await store.register("engine", 60)).number == 1
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_a_new_file_that_another_never_leaves_is_an_error_that_says_so(sqlite: Medium) -> None:
+    async def main() -> None:
+        other = opening(sqlite.path)
+        _, store = moody_store(sqlite.path, False, busy_timeout_s=0.05)
+        with pytest.raises(StoreUnavailable, match="opening.*another process kept the file locked"):
+            await store.open()
+        other.close()
+        await store.open()
+        await store.close()
+
+    asyncio.run(main())
+
+
 def test_a_file_locked_for_too_long_is_an_error_that_says_so(sqlite: Medium) -> None:
     async def main() -> None:
         _, store = moody_store(sqlite.path, False, busy_timeout_s=0.05)
