@@ -265,12 +265,13 @@ def test_a_plain_pykka_actor_is_supervised() -> None:
             assert await child.ask("hello") == "hello"
             ref: Any = child.ref
             ref.tell("crash")
-            await asyncio.to_thread(ref.actor_stopped.wait, 5)
-            while child.incarnation < 2:
-                await asyncio.sleep(0.01)
-            assert await child.ask("again", timeout=5) == "again"
+            assert await asyncio.to_thread(ref.actor_stopped.wait, 30)
+            async with asyncio.timeout(30):
+                while child.incarnation < 2:
+                    await asyncio.sleep(0.01)
+            assert await child.ask("again", timeout=30) == "again"
             last: Any = child.ref
-        await asyncio.to_thread(last.actor_stopped.wait, 5)
+        assert await asyncio.to_thread(last.actor_stopped.wait, 30)
         assert not last.is_alive()
 
     asyncio.run(main())

@@ -110,7 +110,7 @@ def test_a_plain_pykka_child_gets_what_it_is_told() -> None:
             supervisor.add_child("old", Old)
             async with supervisor:
                 supervisor.tell("old", "told")
-                assert await supervisor.ask("old", "asked", timeout=10) == 2
+                assert await supervisor.ask("old", "asked", timeout=30) == 2
                 assert heard == ["told", "asked"]
 
     asyncio.run(main())
