@@ -108,7 +108,7 @@ class AgentSupervisor(SupervisorBlueprint):
         """Which child an agent, a team, a supervisor is, by its identity: it can be only one."""
         self._ended: dict[str, None] = {}
         """Temporary children that have ended, oldest first: only there to be looked at."""
-        self._waiters: list[tuple[str, ChildState, asyncio.Future[None]]] = []
+        self._waiters: list[tuple[str, ChildState, asyncio.Future[ChildState]]] = []
 
     def __repr__(self) -> str:
         state = "running" if self.is_running else "not running"
@@ -297,6 +297,10 @@ class AgentSupervisor(SupervisorBlueprint):
     ) -> SupervisedChild:
         """Wait until the child *name* is in *state*, and return it.
 
+        One that has just died is not running, also while its supervisor has not noticed yet. A
+        state that passes (``starting``, ``restarting``, ``deciding``) may be over by the time that
+        the awaiting code goes on.
+
         Raises `UnknownChild`; `WaitTimeout` after *timeout* seconds of the system's time;
         `ChildStopped` at once if it is to run but stays down.
         """
@@ -311,15 +315,16 @@ class AgentSupervisor(SupervisorBlueprint):
         owner = child.supervisor
         system = ActorSystem.current()
         deadline = None if timeout is None else system.clock() + timeout
-        while child.state is not wanted:
+        while child.state is not wanted or (wanted is ChildState.RUNNING and not child.is_alive):
             if wanted is ChildState.RUNNING and child.state.is_down:
                 raise child.down_error()
-            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            future: asyncio.Future[ChildState] = asyncio.get_running_loop().create_future()
             entry = (child.name, wanted, future)
             owner._waiters.append(entry)
             try:
                 left = None if deadline is None else max(deadline - system.clock(), 0.0)
-                await asyncio.wait_for(future, left)
+                if (await asyncio.wait_for(future, left)).is_passing:
+                    break
             except TimeoutError:
                 raise WaitTimeout(
                     owner.name, child.name, wanted, child.state, timeout or 0.0
@@ -378,7 +383,7 @@ class AgentSupervisor(SupervisorBlueprint):
         for name, wanted, future in self._waiters:
             reached = child.state is wanted or child.state.is_down
             if reached and name == child.name and not future.done():
-                future.set_result(None)
+                future.set_result(child.state)
 
 
 def _check_mailbox(where: str, mailbox: str | None) -> None:

@@ -6,6 +6,7 @@ its life, or as a child of another supervisor, which then decides when it runs.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self, cast
@@ -117,7 +118,8 @@ class SupervisorBlueprint:
         """Start the supervisor and its children, and return once all of them run.
 
         Does nothing if it runs already. Raises `SupervisorStartFailed` if a child does not start;
-        those that were started before it have then been stopped again.
+        those that were started before it have then been stopped again. When the awaiting code is
+        cancelled, the start goes on; `stop` ends it.
         """
         ref = self._ref
         if ref is None or not ref.is_alive():
@@ -150,7 +152,14 @@ class SupervisorBlueprint:
         await cast("ActorSystem", ref.system).wait_ended(ref)
 
     async def __aenter__(self) -> Self:
-        return await self.start()
+        running = self.is_running
+        try:
+            return await self.start()
+        except asyncio.CancelledError:
+            # There will be no `__aexit__`.
+            if not running:
+                await self.stop()
+            raise
 
     async def __aexit__(
         self,

@@ -44,7 +44,13 @@ class ChildState(StrEnum):
         """Whether it stays as it is unless somebody acts."""
         return self in _DOWN
 
+    @property
+    def is_passing(self) -> bool:
+        """Whether it goes on to another state by itself."""
+        return self in _PASSING
 
+
+_PASSING = frozenset({ChildState.STARTING, ChildState.RESTARTING, ChildState.DECIDING})
 _DOWN = frozenset({ChildState.STOPPED, ChildState.GAVE_UP, ChildState.FAILED, ChildState.REMOVED})
 
 

@@ -35,15 +35,38 @@ class _Run:
 _RUN = _Run()
 
 
+class _Caller:
+    """Whoever waits for a task to be started, as the task knows it."""
+
+    __slots__ = ("left", "task")
+
+    def __init__(self) -> None:
+        self.task: ActorRef[Any] | None = None
+        self.left = False
+
+    def leave(self) -> None:
+        """Note that nobody takes the task, which would wait for its message for ever."""
+        self.left = True
+        if self.task is not None:
+            self.task.exit(SHUTDOWN)
+
+    def meet(self, task: Actor) -> None:
+        """Note the task, which ends at once if nobody takes it any more."""
+        self.task = task.actor_ref
+        if self.left:
+            task.stop()
+
+
 class TaskActor(Actor):
     """Runs an ``async`` function once."""
 
     crash_on_ask_error = True
 
-    def __init__(self, fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    def __init__(self, fn: Callable[..., Any], args: tuple[Any, ...], caller: _Caller) -> None:
         super().__init__()
         self._fn = fn
         self._args = args
+        caller.meet(self)
 
     async def on_receive(self, message: Any) -> Any:
         result = await self._fn(*self._args)
@@ -57,10 +80,11 @@ class ThreadTaskActor(Actor):
     dispatcher = "thread"
     crash_on_ask_error = True
 
-    def __init__(self, fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    def __init__(self, fn: Callable[..., Any], args: tuple[Any, ...], caller: _Caller) -> None:
         super().__init__()
         self._fn = fn
         self._args = args
+        caller.meet(self)
 
     def on_receive(self, message: Any) -> Any:
         result = self._fn(*self._args)
@@ -165,7 +189,12 @@ class TaskSupervisor(SupervisorBlueprint):
         """
         self._check_function(fn)
         kind = TaskActor if is_coroutine_function(fn) else ThreadTaskActor
-        ref = await self._start(fn, (kind, fn, args), RestartType.TEMPORARY)
+        caller = _Caller()
+        try:
+            ref = await self._start(fn, (kind, fn, args, caller), RestartType.TEMPORARY)
+        except BaseException:
+            caller.leave()
+            raise
         return Task(ref, ref.request(_RUN))
 
     async def start_child(

@@ -731,6 +731,76 @@ def test_wait_until_gives_up_after_its_time(in_sim: Run) -> None:
     in_sim(main)
 
 
+def test_one_that_has_just_died_does_not_count_as_running(in_sim: Run) -> None:
+    def blocking(payload: Any) -> Any:
+        raise ValueError(payload)
+
+    async def main(system: ActorSystem) -> None:
+        supervisor = AgentSupervisor("pool")
+        supervisor.add_child("a", Agent("a", handler=blocking))
+        async with supervisor:
+            # The answer out of a thread comes before the supervisor learns of the end.
+            with pytest.raises(AgentFailed):
+                await supervisor.ask("a", "boom")
+            child = await supervisor.wait_until("a", "running")
+            assert (child.restarts, child.is_alive) == (1, True)
+
+    in_sim(main)
+
+
+@pytest.mark.parametrize("state", ["restarting", "deciding", "starting"])
+def test_a_state_that_passes_at_once_is_seen_by_who_waits_for_it(in_sim: Run, state: str) -> None:
+    async def main(system: ActorSystem) -> None:
+        supervisor = pool("a")
+        supervisor.on_failure(lambda name, error, count: True)
+        async with supervisor:
+            waiting = asyncio.ensure_future(supervisor.wait_until("a", state, timeout=5))
+            await asyncio.sleep(0)
+            if state == "starting":
+                await supervisor.stop()
+                await supervisor.start()
+            else:
+                await fail(supervisor, "a")
+            assert (await waiting).name == "a"
+            assert system.clock() == 0
+
+    in_sim(main)
+
+
+@pytest.mark.parametrize("turns", range(1, 12))
+def test_who_is_cancelled_on_the_way_in_leaves_no_supervisor_behind(
+    in_sim: Run, turns: int
+) -> None:
+    async def main(system: ActorSystem) -> None:
+        async def slow() -> None:
+            await asyncio.sleep(1)
+
+        supervisor = AgentSupervisor("pool")
+        for name in "ab":
+            supervisor.add_child(name, agent(name, on_start=slow))
+
+        async def use() -> None:
+            async with supervisor:
+                raise AssertionError("not reached")
+
+        entering = asyncio.ensure_future(use())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        entering.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await entering
+        assert system.actors() == []
+        async with supervisor:
+            entering = asyncio.ensure_future(supervisor.__aenter__())
+            await asyncio.sleep(0)
+            entering.cancel()
+            # It ran already, for somebody else.
+            await asyncio.wait({entering})
+            assert await supervisor.ask("a", 1) == 1
+
+    in_sim(main)
+
+
 # -- failure handlers --------------------------------------------------------------------------
 
 

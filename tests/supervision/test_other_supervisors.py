@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agenticaiframework.actors import Actor, ActorDied, ActorRef, ActorSystem, Agent
+from agenticaiframework.actors.simulation import run_sim
 from agenticaiframework.supervision import (
     AgentSupervisor,
     BadOption,
@@ -229,6 +230,38 @@ def test_a_task_that_fails_harms_neither_its_owner_nor_its_supervisor(in_sim: Ru
             assert unseen.done
 
     in_sim(main)
+
+
+@pytest.mark.parametrize("kind", ["async", "plain"])
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("turns", range(1, 8))
+def test_who_is_cancelled_while_a_task_starts_leaves_none_behind(
+    turns: int, seed: int, kind: str
+) -> None:
+    ran: list[int] = []
+
+    async def long(number: int) -> None:
+        ran.append(number)
+
+    def plain(number: int) -> None:
+        ran.append(number)
+
+    async def main() -> None:
+        async with ActorSystem("test", seed=1), TaskSupervisor(max_children=1) as tasks:
+            fn = long if kind == "async" else plain
+            starting = asyncio.ensure_future(tasks.async_nolink(fn, 1))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            starting.cancel()
+            await asyncio.wait({starting})
+            if not starting.cancelled():
+                await (await starting)
+            await asyncio.sleep(1)
+            assert tasks.tree().children == ()
+            await (await tasks.async_nolink(fn, 2))
+            assert ran[-1] == 2
+
+    run_sim(main, seed=seed)
 
 
 def test_a_cancelled_task_ends_and_a_cancelled_owner_leaves_the_task_alone(in_sim: Run) -> None:
