@@ -20,7 +20,7 @@ from .errors import (
 )
 from .jobs import COLUMNS, Call, Job, Op, Write, fail, follows_failure, pack
 from .liveness import OwnerLocks, host_identity
-from .sqlite_connection import connect, translated, write_ahead
+from .sqlite_connection import LOOK_AGAIN_S, connect, is_busy, patiently, translated
 from .sqlite_reads import SQLiteReads
 from .sqlite_schema import APPEND_ONE, BATCH_VIEW, insert_batch, migrate
 
@@ -46,7 +46,7 @@ class SQLiteBackend(SQLiteReads):
         path: str,
         *,
         clock: Clock,
-        busy_timeout_s: float = 5.0,
+        busy_timeout_s: float = 10.0,
         owner_locks: bool = True,
         log_bytes: int = LOG_BYTES,
     ) -> None:
@@ -65,7 +65,7 @@ class SQLiteBackend(SQLiteReads):
 
     def open(self) -> None:
         """Connect, create or migrate the schema."""
-        connection = connect(self._path, self.label, self._busy_timeout_s)
+        connection = connect(self._path, self.label, LOOK_AGAIN_S)
         try:
             with translated(self.label, "opening"):
                 self._prepare(connection)
@@ -77,12 +77,12 @@ class SQLiteBackend(SQLiteReads):
             self._reader = connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        write_ahead(connection, self._busy_timeout_s)
+        patiently(connection, "PRAGMA journal_mode = WAL", self._busy_timeout_s)
         connection.execute("PRAGMA synchronous = FULL")
         self._synchronous = "FULL"
         connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
         connection.execute("PRAGMA cache_size = -16000")
-        migrate(connection, self.label, self._now())
+        migrate(connection, self.label, self._now(), patience_s=self._busy_timeout_s)
         connection.executescript(BATCH_VIEW)
         if self._log_bytes and not self._in_memory:
             self._extend_log(connection)
@@ -95,7 +95,7 @@ class SQLiteBackend(SQLiteReads):
         except OSError:
             pass
         connection.execute("PRAGMA cache_spill = 1")
-        connection.execute("BEGIN IMMEDIATE")
+        self._begin(connection)
         try:
             connection.execute("CREATE TABLE padding (bytes BLOB)")
             connection.execute("INSERT INTO padding VALUES (zeroblob(?))", (self._log_bytes,))
@@ -139,9 +139,15 @@ class SQLiteBackend(SQLiteReads):
                         self._insert(connection, rows)
                 except sqlite3.IntegrityError:
                     pass  # One of them is refused; the statement undid itself.
+                except sqlite3.OperationalError as error:
+                    if not is_busy(error):
+                        raise
                 else:
                     return
             self._commit_in_steps(connection, jobs)
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        patiently(connection, "BEGIN IMMEDIATE", self._busy_timeout_s)
 
     def _set_synchronous(self, connection: sqlite3.Connection, level: str) -> None:
         if level != self._synchronous:
@@ -163,7 +169,7 @@ class SQLiteBackend(SQLiteReads):
 
     def _commit_in_steps(self, connection: sqlite3.Connection, jobs: list[Job]) -> None:
         """Carry out each job by itself in one transaction, so that one's refusal harms no other."""
-        connection.execute("BEGIN IMMEDIATE")
+        self._begin(connection)
         try:
             for job in jobs:
                 if isinstance(job, Write) and follows_failure(job, self.label):

@@ -10,10 +10,12 @@ from contextlib import contextmanager
 
 from .errors import StoreCorrupt, StoreFull, StoreUnavailable
 
-__all__ = ["connect", "translated", "write_ahead"]
+__all__ = ["LOOK_AGAIN_S", "connect", "is_busy", "patiently", "translated"]
 
 OLDEST_SQLITE = (3, 35, 0)
 """From here on, what the statements use is there; the tests run on 3.40."""
+LOOK_AGAIN_S = 0.008
+"""The timeout of a connection that writes: 1, 2 and 5 ms are SQLite's first waits for a lock."""
 
 
 def connect(path: str, label: str, busy_timeout_s: float) -> sqlite3.Connection:
@@ -36,24 +38,29 @@ def connect(path: str, label: str, busy_timeout_s: float) -> sqlite3.Connection:
         )
 
 
-def write_ahead(connection: sqlite3.Connection, patience_s: float) -> None:
-    """Put the file into WAL mode, waiting up to *patience_s* for others who open it too.
+def patiently(connection: sqlite3.Connection, statement: str, patience_s: float) -> None:
+    """Execute *statement*, which takes a lock, waiting up to *patience_s* for others who have it.
 
-    SQLite's own timeout leaves this step out: it reads first and locks then, and to wait with
-    a read lock held could be a deadlock, so the first of two who open a new file wins and the
-    other gets SQLITE_BUSY at once.
+    SQLite's own timeout looks ever more seldom, every 100 ms in the end, and so hardly ever hits
+    the moment that a busy writer lets go for between two commits: on a slow disk one engine would
+    keep another out until that gives up. It also leaves `PRAGMA journal_mode` out, because to
+    wait with a read lock held could be a deadlock: of two who open a new file, one gets
+    SQLITE_BUSY at once. So SQLite waits for `LOOK_AGAIN_S`, and is asked again.
     """
-    pause_s = waited_s = 0.0
+    begun = time.monotonic()
     while True:
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(statement)
             return
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or waited_s >= patience_s:
+            if not is_busy(error) or time.monotonic() - begun >= patience_s:
                 raise
-        pause_s = min(pause_s + 0.002, 0.05)
-        time.sleep(pause_s)
-        waited_s += pause_s
+        time.sleep(0.001)
+
+
+def is_busy(error: sqlite3.OperationalError) -> bool:
+    """Tell whether somebody else's lock was in the way."""
+    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from .errors import StoreCorrupt, StoreUnavailable, StoreVersionTooNew
 from .jobs import COLUMNS, Op
+from .sqlite_connection import patiently
 
 __all__ = ["APPEND_ONE", "BATCH_VIEW", "MIGRATIONS", "insert_batch", "migrate", "schema_version"]
 
@@ -161,6 +162,7 @@ def migrate(
     label: str,
     now: int,
     migrations: Sequence[str] = MIGRATIONS,
+    patience_s: float = 10.0,
 ) -> None:
     """Bring the schema to the newest version, in one transaction.
 
@@ -169,7 +171,7 @@ def migrate(
     newest = len(migrations)
     if schema_version(connection, label) == newest:
         return
-    connection.execute("BEGIN IMMEDIATE")
+    patiently(connection, "BEGIN IMMEDIATE", patience_s)
     try:
         # Once more: another process may have been quicker.
         version = schema_version(connection, label)

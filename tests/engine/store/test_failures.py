@@ -7,6 +7,7 @@ import gc
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -276,6 +277,70 @@ def test_a_file_locked_for_too_long_is_an_error_that_says_so(sqlite: Medium) -> 
         blocker.execute("ROLLBACK")
         blocker.close()
         assert await store.append(lease, [STARTED]) == 1
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_the_wait_for_a_file_that_another_has_to_itself_ends_when_it_should(
+    sqlite: Medium,
+) -> None:
+    async def main() -> None:
+        other = sqlite3.connect(sqlite.path, isolation_level=None)
+        other.execute("BEGIN EXCLUSIVE")
+        _, store = moody_store(sqlite.path, False, busy_timeout_s=1)
+        begun = time.monotonic()
+        with pytest.raises(StoreUnavailable, match="another process kept the file locked"):
+            await store.open()
+        assert 1 <= time.monotonic() - begun < 10
+        other.close()
+
+    asyncio.run(main())
+
+
+class Hog:
+    """Somebody who writes all the time, and lets go of the file for moments only."""
+
+    def __init__(self, path: Path) -> None:
+        self.turns = 0
+        self.at_it = threading.Event()
+        self._path = path
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._write, daemon=True)
+        self._thread.start()
+
+    def _write(self) -> None:
+        connection = sqlite3.connect(self._path, isolation_level=None, timeout=60)
+        while not self._ended.is_set():
+            connection.execute("BEGIN IMMEDIATE")
+            self.turns += 1
+            self.at_it.set()
+            self._ended.wait(0.35)
+            self.at_it.clear()
+            connection.execute("COMMIT")
+            time.sleep(0.015)
+        connection.close()
+
+    def end(self) -> None:
+        self._ended.set()
+        self._thread.join()
+
+
+def test_an_engine_that_writes_all_the_time_does_not_keep_another_out(sqlite: Medium) -> None:
+    async def main() -> None:
+        _, store = moody_store(sqlite.path, False, busy_timeout_s=60)
+        await store.open()
+        owner = await store.register("engine", 60)
+        lease = await store.create_run(owner, new_run())
+        hog = Hog(sqlite.path)
+        for number in range(1, 6):
+            wait_for(hog.at_it)
+            assert await store.append(lease, [STARTED]) == number
+        wait_for(hog.at_it)
+        await store.put_signal("run-1", "go")
+        hog.end()
+        # About one turn each; looking every 100 ms would take seven.
+        assert hog.turns <= 15
         await store.close()
 
     asyncio.run(main())
