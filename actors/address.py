@@ -8,8 +8,7 @@ is never sent again.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from operator import attrgetter
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
@@ -28,8 +27,7 @@ class Address:
     """The lasting address of what is restarted under one name.
 
     Owned by the loop's thread of *system*; `tell` and `request` are safe from any thread. *capacity*
-    bounds what is kept between incarnations. *wanted* is called when a message comes while no
-    incarnation lives, which is how an unsupervised agent starts on demand.
+    bounds what is kept between incarnations.
     """
 
     __slots__ = (
@@ -41,7 +39,6 @@ class Address:
         "name",
         "ref",
         "system",
-        "wanted",
     )
 
     def __init__(
@@ -50,16 +47,15 @@ class Address:
         system: ActorSystem,
         *,
         capacity: int | None = None,
-        wanted: Callable[[], None] | None = None,
     ) -> None:
         self.name = name
         self.system = system
         self.capacity = capacity
-        self.wanted = wanted
         self.ref: ActorRef[Any] | None = None
         """The latest incarnation; it may have ended."""
         self.incarnation = 0
-        self._kept: deque[Any] = deque()
+        # A list: an empty deque is ten times as large, and most addresses never keep anything.
+        self._kept: list[Any] = []
         self._closed: Any = None
 
     def __repr__(self) -> str:
@@ -159,8 +155,7 @@ class Address:
             raise ActorDied(self, SHUTDOWN)
         self._kept.append(item)
         self.system._keeping[self] = None
-        if self.wanted is not None:
-            self.wanted()
+        self.start_on_demand()
 
     # -- incarnations --------------------------------------------------------------------------
 
@@ -170,7 +165,7 @@ class Address:
         self.incarnation += 1
         ref.incarnation = self.incarnation
         self._closed = None
-        kept, self._kept = self._kept, deque()
+        kept, self._kept = self._kept, []
         actor = ref._actor
         for item in kept:
             if isinstance(item, Request) and not item.asker_waiting:
@@ -199,7 +194,7 @@ class Address:
 
     def drop(self, reason: Any) -> None:
         """Lose what is kept, as dead letters and failed requests that give *reason*."""
-        kept, self._kept = self._kept, deque()
+        kept, self._kept = self._kept, []
         self.system._keeping.pop(self, None)
         for item in kept:
             self._lose(item, reason)
@@ -207,7 +202,10 @@ class Address:
     @property
     def owned(self) -> bool:
         """Whether somebody decides about the next incarnation, so that messages may wait for it."""
-        return self.wanted is None
+        return True
+
+    def start_on_demand(self) -> None:
+        """Start an incarnation for the messages that wait; nothing where a supervisor does that."""
 
     def _take_back(self, items: Iterable[Any], never_started: Any = None) -> None:
         """Keep what an incarnation that crashed had not handled, before what came since.
@@ -227,14 +225,14 @@ class Address:
             for item in items:
                 self._lose(item, reason)
             return
-        self._kept.extendleft(reversed(items))
+        self._kept[:0] = items
         if self._kept:
             self.system._keeping[self] = None
 
     def _ended(self) -> None:
         """An incarnation is gone, and everybody who is to know has been told: start the next."""
-        if self._kept and self.wanted is not None:
-            self.wanted()
+        if self._kept:
+            self.start_on_demand()
 
     def _lose(self, item: Any, reason: Any) -> None:
         fail = getattr(item, "fail", None)

@@ -259,17 +259,14 @@ class Agent:
 class AgentAddress(Address):
     """An agent's address in one system: starts the actor on demand unless a supervisor owns it."""
 
-    __slots__ = ("_agent", "_finalizer", "owner")
+    __slots__ = ("_agent", "owner")
 
     def __init__(self, agent: Agent, system: ActorSystem) -> None:
-        super().__init__(
-            agent.name, system, capacity=agent._spec.mailbox.capacity, wanted=self.start_on_demand
-        )
-        self._agent = weakref.ref(agent)
-        self.owner: ActorRef[Any] | None = None
+        super().__init__(agent.name, system, capacity=agent._spec.mailbox.capacity)
         # An agent that nobody holds any more must not leave its idle actor behind.
-        self._finalizer = weakref.finalize(agent, _end_actor, weakref.ref(self))
-        self._finalizer.atexit = False
+        self._agent = _AgentLink(agent, _end_actor)
+        self._agent.home = self
+        self.owner: ActorRef[Any] | None = None
 
     @property
     def owned(self) -> bool:
@@ -308,8 +305,22 @@ class AgentAddress(Address):
             request._result = AgentStopped(self.name, "the system has stopped")
 
 
-def _end_actor(home_ref: weakref.ref[AgentAddress]) -> None:
-    home = home_ref()
+class _AgentLink(weakref.ref[Agent]):
+    """An address's way to its agent, and back once that is gone.
+
+    One object, where a `weakref.finalize` is six that stay until the agent goes, however many systems
+    come and end before.
+    """
+
+    __slots__ = ("home",)
+
+    home: AgentAddress | None
+
+
+def _end_actor(link: Any) -> None:
+    """The agent is gone; this is the thread that dropped it last."""
+    home: AgentAddress | None
+    home, link.home = link.home, None
     if home is None or not home.system.running:
         return
     ref = home.ref

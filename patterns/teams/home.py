@@ -19,7 +19,7 @@ class TeamHome(Address):
     __slots__ = ("_finalizer", "owner")
 
     def __init__(self, team: AgentTeam, system: ActorSystem) -> None:
-        super().__init__(team.name, system, wanted=self.start_on_demand)
+        super().__init__(team.name, system)
         self.owner: ActorRef[Any] | None = None
         # A team that nobody holds any more must not leave its idle actor behind. It knows this home
         # itself, and not by a weak reference: one that goes together with the team, in a circle of

@@ -255,8 +255,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     # -- what is kept between incarnations ---------------------------------------------------------
     Mutation(
         "messages kept for the next incarnation come in reverse", ADDRESS,
-        "        self._kept.extendleft(reversed(items))\n",
-        "        self._kept.extendleft(items)\n",
+        "        self._kept[:0] = items\n",
+        "        self._kept[:0] = items[::-1]\n",
     ),
     Mutation(
         "what a crashed agent had waiting is lost", ADDRESS,
