@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from threading import Thread
 from typing import Any, Final, TypeVar
 
 from loguru import logger
@@ -75,6 +76,8 @@ class GroupedStore:
         self._writer: GroupWriter | None = None
         self._reader: ReaderThread | None = None
         self._changing = asyncio.Lock()
+        self._leaving: tuple[Thread, ...] = ()
+        """Threads that were left behind, and may not have closed the backend yet."""
         # The moment of each owner's latest run, in microseconds: the first part of its key.
         self._last_run: dict[int, int] = {}
         self._batches = 0
@@ -103,13 +106,17 @@ class GroupedStore:
                 return
             backend = self._backend
             kind = InlineWriter if self._inline else ThreadWriter
-            writer = kind(
-                loop, backend.label, backend.open, backend.commit, backend.close, self._deliver
-            )
+            enter = partial(_enter, backend, self._leaving)
+            writer = kind(loop, backend.label, enter, backend.commit, backend.close, self._deliver)
             opened: Outcome[None] = Outcome(loop)
-            writer.start(lambda error: opened.set(None, error))
-            await opened.future
+            try:
+                writer.start(lambda error: opened.set(None, error))
+                await opened.future
+            except BaseException:
+                self._leave(writer, None)
+                raise
             self._writer = writer
+            self._leaving = ()
             if backend.reads_apart and not self._inline:
                 self._reader = ReaderThread(loop, backend.label, backend.close_reader)
 
@@ -118,13 +125,16 @@ class GroupedStore:
         if self._writer is not None:
             if self._loop is not None and not self._loop.is_closed():
                 raise StoreUnavailable(self.url, "opening", "it is open on another event loop")
-            self._writer.abandon()
-            if self._reader is not None:
-                self._reader.abandon()
+            self._leave(self._writer, self._reader)
             self._writer = self._reader = None
             self._last_run.clear()
         self._loop = loop
         self._changing = asyncio.Lock()
+
+    def _leave(self, writer: GroupWriter, reader: ReaderThread | None) -> None:
+        """Let those end who are done with the backend; the next opening waits for them."""
+        threads = (writer.abandon(), None if reader is None else reader.abandon())
+        self._leaving += tuple(thread for thread in threads if thread is not None)
 
     async def close(self) -> None:
         """Write what is queued, then let go of threads, files and connections."""
@@ -142,9 +152,13 @@ class GroupedStore:
             # From here on, whoever comes is refused; who came before is still served.
             self._writer = self._reader = None
             self._last_run.clear()
-            if reader is not None:
-                await reader.stop()
-            await writer.stop()
+            try:
+                if reader is not None:
+                    await reader.stop()
+                await writer.stop()
+            except BaseException:
+                self._leave(writer, reader)
+                raise
             if reader is None:
                 self._backend.close_reader()
 
@@ -481,6 +495,13 @@ class GroupedStore:
         outcome: Outcome[T] = Outcome(self._open_loop())
         reader.run(function, outcome.set)
         return await outcome.future
+
+
+def _enter(backend: Backend, before: Sequence[Thread]) -> None:
+    """Open *backend* once those before have let go of it. In the writer."""
+    for thread in before:
+        thread.join()
+    backend.open()
 
 
 def _ignore(result: object, error: BaseException | None) -> None:

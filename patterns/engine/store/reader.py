@@ -55,12 +55,11 @@ class ReaderThread:
         # All it still does is close its connection.
         thread.join()
 
-    def abandon(self) -> None:
-        """End the thread when the loop is no more."""
+    def abandon(self) -> threading.Thread | None:
+        """Let the thread end, without waiting; return it."""
         self._finalizer.detach()
         self._queue.put(None)
-        if self._thread is not None:
-            self._thread.join()
+        return self._thread
 
 
 def _run(

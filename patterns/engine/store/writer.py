@@ -52,8 +52,8 @@ class GroupWriter(Protocol):
         """Commit what is queued, close the backend, end."""
         ...
 
-    def abandon(self) -> None:
-        """Do the same when the loop is no more."""
+    def abandon(self) -> threading.Thread | None:
+        """Let it do the same without waiting; return the thread that then ends."""
         ...
 
 
@@ -173,9 +173,11 @@ def _run(shared: _Shared, opened: Callable[[BaseException | None], None]) -> Non
             del batch
         if shared.stopping:
             break
-    shared.close()
-    if shared.stopped is not None:
-        shared.report(shared.stopped)
+    try:
+        shared.close()
+    finally:
+        if shared.stopped is not None:
+            shared.report(shared.stopped)
 
 
 class ThreadWriter:
@@ -224,12 +226,11 @@ class ThreadWriter:
             await ended.wait()
         thread.join()
 
-    def abandon(self) -> None:
-        """End the thread; it takes as long as the commit that is under way."""
+    def abandon(self) -> threading.Thread | None:
+        """Let the thread end; it takes as long as the commits that are under way."""
         self._finalizer.detach()
         self._shared.stop()
-        if self._thread is not None:
-            self._thread.join()
+        return self._thread
 
 
 class InlineWriter:
@@ -284,9 +285,10 @@ class InlineWriter:
         """Commit what is queued and close the backend."""
         self.abandon()
 
-    def abandon(self) -> None:
+    def abandon(self) -> threading.Thread | None:
         """Do the same."""
         if not self._stopped:
             self._stopped = True
             self._turn()
             self._close()
+        return None

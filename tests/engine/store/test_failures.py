@@ -39,9 +39,14 @@ class Moody(SQLiteBackend):
 
     def __init__(self, path: Path, **options: Any) -> None:
         super().__init__(str(path), clock=Clock(), **options)
+        self.opening: Callable[[], None] = lambda: None
         self.before: Callable[[int], None] = lambda number: None
         self.after: Callable[[int], None] = lambda number: None
         self.commits = 0
+
+    def open(self) -> None:
+        self.opening()
+        super().open()
 
     def commit(self, jobs: list[Job]) -> None:
         self.commits += 1
@@ -622,3 +627,113 @@ def test_closing_goes_on_when_its_caller_is_cancelled(sqlite: Medium) -> None:
             await closing
 
     asyncio.run(main())
+
+
+class Gate:
+    """Where a thread waits until the test lets it go on."""
+
+    def __init__(self) -> None:
+        self.reached = threading.Event()
+        self.open = threading.Event()
+
+    def __call__(self) -> None:
+        self.reached.set()
+        wait_for(self.open)
+
+
+async def is_in_order(backend: Moody, store: GroupedStore) -> None:
+    """Check that the store works, and goes on to do so."""
+    for turn in range(3):
+        owner = await store.register("engine", 60)
+        await store.create_run(owner, new_run(f"r{turn}"))
+        assert len((await store.list_runs()).rows) == turn + 1
+        gc.collect()
+        # Whoever is to end has had the time for it.
+        for thread in store_threads():
+            await asyncio.to_thread(thread.join, 0.1)
+    await store.close()
+    for thread in store_threads():
+        thread.join(20)
+    assert store_threads() == []
+
+
+async def end_abruptly() -> None:
+    """Cancel all that still runs, as the end of a loop does."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.wait(others, timeout=20)
+
+
+def store_threads() -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if each.name.startswith("store-")]
+
+
+def test_an_opening_that_was_given_up_does_no_harm_to_the_next(sqlite: Medium) -> None:
+    async def main() -> None:
+        backend, store = moody_store(sqlite.path, False)
+        gate = backend.opening = Gate()
+        first = asyncio.create_task(store.open())
+        await asyncio.to_thread(wait_for, gate.reached)
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        second = asyncio.create_task(store.open())
+        await asyncio.sleep(0)
+        gate.open.set()
+        await second
+        await is_in_order(backend, store)
+
+    asyncio.run(main())
+
+
+def test_an_opening_that_ended_with_its_loop_does_no_harm_to_the_next(sqlite: Medium) -> None:
+    backend, store = moody_store(sqlite.path, False)
+    gate = backend.opening = Gate()
+
+    async def first() -> None:
+        opening = asyncio.create_task(store.open())
+        await asyncio.to_thread(wait_for, gate.reached)
+        assert not opening.done()
+        await end_abruptly()
+
+    async def second() -> None:
+        opening = asyncio.create_task(store.open())
+        await asyncio.sleep(0)
+        gate.open.set()
+        await opening
+        await is_in_order(backend, store)
+
+    asyncio.run(first())
+    asyncio.run(second())
+
+
+def test_a_closing_that_ended_with_its_loop_does_no_harm_to_the_next_opening(
+    sqlite: Medium,
+) -> None:
+    backend, store = moody_store(sqlite.path, False)
+    gate = Gate()
+
+    async def first() -> None:
+        await store.open()
+        await store.list_runs()
+        owner = await store.register("engine", 60)
+        backend.before = lambda number: gate()
+        renewing = asyncio.create_task(store.renew(owner))
+        await asyncio.sleep(0)
+        closing = asyncio.create_task(store.close())
+        await asyncio.to_thread(wait_for, gate.reached)
+        await end_abruptly()
+        assert renewing.cancelled()
+        assert closing.cancelled()
+
+    async def second() -> None:
+        backend.before = lambda number: None
+        opening = asyncio.create_task(store.open())
+        await asyncio.sleep(0)
+        gate.open.set()
+        await opening
+        await is_in_order(backend, store)
+
+    asyncio.run(first())
+    asyncio.run(second())
