@@ -126,7 +126,9 @@ class AgentActor(Actor):
         """The asker has withdrawn *request*, which is being handled: cancel it, or leave it behind."""
         job = self._ext.job if self._ext is not None else None
         if job is not None:
-            # A thread cannot be cancelled.
+            # A thread cannot be cancelled. It may be done with the work just now.
+            if not job.fence(request):
+                return
             if timeout is not None:
                 lifecycle.doom(self, timeout, kill=True)
             else:

@@ -380,6 +380,8 @@ def cut_off(actor: Actor, reason: Any) -> None:
     if ref._phase & STARTING:
         return
     job = actor._ext.job if actor._ext is not None else None
+    if job is not None:
+        job.fence()  # or it might be done with it now, and take up another
     item = ref._message if job is None else job.item
     if item is not None and not hasattr(item, "asker_waiting"):
         lose(actor, (item,), reason)

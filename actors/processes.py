@@ -30,7 +30,7 @@ import os
 import pickle
 import signal
 import threading
-import weakref
+import time
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -51,6 +51,9 @@ LOOK_S: Final = 0.1
 
 START_S: Final = 60.0
 """How long a child may take to start; it imports the program's main module."""
+
+REAPED_MS: Final = 1_000
+"""How long another thread may take to tell the exit code that it was given."""
 
 GOODBYE_S: Final = 0.5
 """How long an idle child may take to end by itself."""
@@ -125,7 +128,7 @@ class ProcessWorker(Worker):
                 child.close()
 
     def retire(self) -> None:
-        """Kill the child in the middle of its work; called on the loop's thread."""
+        """Kill the child in the middle of its work."""
         super().retire()
         child = self._child
         if child is not None:
@@ -161,16 +164,20 @@ class Child:
             target=serve, args=(there,), name=name, daemon=False
         )
         _children.add(self)
-        self.process.start()
-        there.close()
-        if not self._answers(START_S) or self._receive() != READY:
-            exitcode = self._exitcode()
-            raise ProcessDied(
-                actor,
-                exitcode,
-                "it started. It imports the program's main module first: start actors there only "
-                'under `if __name__ == "__main__":`',
-            )
+        try:
+            self.process.start()
+            there.close()
+            if not self._answers(START_S) or self._receive() != READY:
+                exitcode = self._exitcode()
+                raise ProcessDied(
+                    actor,
+                    exitcode,
+                    "it started. It imports the program's main module first: start actors there "
+                    'only under `if __name__ == "__main__":`',
+                )
+        except BaseException:
+            _children.discard(self)
+            raise
 
     def call(self, work: bytes, actor: str, request: Any) -> bytes:
         """Return the answer to *work*. Raises `ProcessDied`, and `AskerGone`."""
@@ -199,23 +206,32 @@ class Child:
             return None
 
     def _exitcode(self) -> int | None:
-        self.process.join(GOODBYE_S)
-        if self.process.is_alive():
-            self.process.kill()
-            self.process.join()
-        return self.process.exitcode
+        """Wait for the end, after a while by force; return the exit code, None if nobody knows it."""
+        process = self.process
+        if not wait([process.sentinel], GOODBYE_S):
+            process.kill()
+            wait([process.sentinel])
+        # Whoever starts a process, or asks for the active ones, in another thread may have been told
+        # of this end by the operating system, and tell the process object in a moment. If it was
+        # somebody else (`os.wait()`), nobody will.
+        for _ in range(REAPED_MS):
+            if process.exitcode is not None:
+                break
+            time.sleep(0.001)
+        return process.exitcode
 
     def close(self, *, kill: bool = False) -> None:
         """End the process and wait for it; an idle one may end by itself."""
         self._pipe.close()
         if kill:
             self.process.kill()
-        self._exitcode()
-        self.process.close()
+        if self._exitcode() is not None:
+            self.process.close()
         _children.discard(self)
 
 
-_children: weakref.WeakSet[Child] = weakref.WeakSet()
+_children: set[Child] = set()
+"""Those that may be alive. Its changes and its copy are single steps, safe from any thread."""
 
 
 def _end_all() -> None:

@@ -14,13 +14,14 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from threading import get_ident
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pykka.messages import _ActorStop
 
 from . import lifecycle, running
-from .phase import DEAD, DOOMED, IDLE, STOPPING, UNWINDING
+from .phase import DOOMED, UNWINDING
 
 if TYPE_CHECKING:
     from .actor import Actor
@@ -53,17 +54,23 @@ class CallElsewhere(Protocol):
 
 
 class Job:
-    """Work of one actor that leaves the loop. `item` and `outcomes` belong to the worker."""
+    """Work of one actor that leaves the loop.
+
+    A worker takes up each message, and is done with it, in one step with the look whether the job was
+    abandoned (`_turn`). So the loop, which abandons it, knows which message was in hand: that one is
+    lost, those before it are answered, and those after it are given back.
+    """
 
     __slots__ = (
+        "_turn",
         "abandoned",
         "actor",
         "call",
-        "done",
         "error",
         "hook",
         "item",
         "items",
+        "over",
         "scheduler",
         "thread",
         "value",
@@ -81,13 +88,16 @@ class Job:
         self.items: deque[Any] = items
         self.hook = hook
         self.item: Any = None
+        """The message in hand."""
         self.value: Any = None
         self.error: BaseException | None = None
         self.abandoned = False
         self.call: CallElsewhere | None = None
         """Has a message handled somewhere else than in the worker itself."""
-        self.done = False
-        self.thread: threading.Thread | None = None
+        self.over = False
+        """Whether its worker has let go of it. Owned by the lock of the pool."""
+        self.thread: Worker | None = None
+        self._turn = threading.Lock()
 
     def withdraw(self) -> bool:
         """Take back a job that no worker has begun; return False if one has."""
@@ -99,18 +109,24 @@ class Job:
         self.recall()
         return True
 
+    def fence(self, item: Any = None) -> bool:
+        """Let the worker take up no further message, and drop the outcome of the one in hand.
+
+        With *item*, only if that is in hand; return whether it was done.
+        """
+        with self._turn:
+            if item is not None and self.item is not item:
+                return False
+            self.abandoned = True
+            return True
+
     def abandon(self) -> bool:
         """Fence the worker off, and tell whether it is left behind; called on the loop's thread."""
         if self.withdraw():
             return False
-        self.abandoned = True
+        self.fence()
         thread = self.thread
-        stays = True
-        if thread is not None and thread.ident is not None:
-            self.scheduler.fenced_threads.add(thread.ident)
-            if isinstance(thread, Worker):
-                stays = thread.stays_behind
-                thread.retire()
+        stays = thread is None or thread.leave_behind(self)
         self.recall()
         return stays
 
@@ -147,31 +163,29 @@ class Job:
         from .scheduler import ASKED, KINDS
 
         leaving = DOOMED | UNWINDING
-        while not self.abandoned and not actor._phase & leaving:
-            try:
-                item = self.items.popleft()
-            except IndexError:
-                return
-            if self.abandoned:
-                self.scheduler.post(_give_back, actor, item)
-                return
-            self.item = message = actor._message = item
-            actor._ref._since = self.scheduler.loop.time()
-            request = None
-            kind = KINDS.get(item.__class__)
-            receive: Callable[[Any], Any] = actor._behavior or actor.on_receive
-            if kind is not None:
-                if kind == ASKED:
-                    request = actor._current = item
-                    message = item.message
-                    kind = KINDS.get(message.__class__)
+        while True:
+            with self._turn:
+                if self._left_behind() or actor._phase & leaving or not self.items:
+                    return
+                item = message = self.items.popleft()
+                request = None
+                receive: Callable[[Any], Any] = actor._behavior or actor.on_receive
+                kind = KINDS.get(item.__class__)
                 if kind is not None:
-                    if isinstance(message, _ActorStop):
-                        # Stopping is the loop's business: hand everything back to it.
-                        actor._current = None
-                        self.items.appendleft(item)
-                        return
-                    receive = actor._receive_special
+                    if kind == ASKED:
+                        request = item
+                        message = item.message
+                        kind = KINDS.get(message.__class__)
+                    if kind is not None:
+                        if isinstance(message, _ActorStop):
+                            # Stopping is the loop's business: hand everything back to it.
+                            self.items.appendleft(item)
+                            return
+                        receive = actor._receive_special
+                self.item = actor._message = item
+                if request is not None:
+                    actor._current = request
+            actor._ref._since = self.scheduler.loop.time()
             observer = self.scheduler.observer
             if observer is not None:
                 receive = observer.on_deliver(actor, message, request, receive)
@@ -184,12 +198,16 @@ class Job:
             except BaseException as error:
                 self.error = error
                 return
-            if self._left_behind():
-                self.scheduler.late_replies += 1
-                return
-            actor._handled += 1
-            if request is not None and actor._current is request:
+            with self._turn:
+                if self._left_behind():
+                    self.scheduler.late_replies += 1
+                    return
+                self.item = None
+                if actor._current is not request:
+                    request = None  # deferred, or stashed
                 actor._current = None
+            actor._handled += 1
+            if request is not None:
                 request.reply(result)
 
     def _left_behind(self) -> bool:
@@ -197,11 +215,7 @@ class Job:
 
     def finished(self) -> None:
         """Take the actor back; on the loop's thread."""
-        self.done = True
-        thread = self.thread
         if self.abandoned:
-            if thread is not None and thread.ident is not None:
-                self.scheduler.fenced_threads.discard(thread.ident)
             return
         actor = self.actor
         ext = actor._ext
@@ -214,16 +228,6 @@ class Job:
             lifecycle.settle_offloaded(self.scheduler, actor)
         else:
             lifecycle.job_done(self.scheduler, actor, self.value, self.error)
-
-
-def _give_back(actor: Actor, item: Any) -> None:
-    """Take *item* from a worker that was left behind just when it took it."""
-    if actor._phase & (STOPPING | DEAD):
-        lifecycle.lose_one(actor, item, actor._exit_reason)
-    else:
-        actor._mailbox.appendleft(item)
-        if actor._state == IDLE:
-            actor._sched.enqueue(actor._ref)
 
 
 def _complete(home: asyncio.AbstractEventLoop, handler: Callable[..., Any], *args: Any) -> Any:
@@ -246,18 +250,21 @@ class Worker(threading.Thread):
     stays_behind = True
     """Whether a handler that was abandoned goes on in it."""
 
+    def leave_behind(self, job: Job) -> bool:
+        """Fence this thread off if it is at *job* still; return whether a handler goes on in it."""
+        return self._pool._retire(self, job) and self.stays_behind
+
     def retire(self) -> None:
-        """Leave the pool: a fresh thread takes its place, and this one ends after its handler."""
+        """End after the handler that runs; called by the pool, which gives the place to another."""
         self.retired = True
-        self._pool._retire(self)
 
     def run(self) -> None:
         pool = self._pool
         while (job := pool._next(self)) is not None:
-            job.thread = self
             self.name = f"{self._idle_name}: {job.actor.actor_ref.label}"
             job.run()
             self.name = self._idle_name
+            pool._let_go(self, job)
             job.scheduler.post(job.finished)
             del job
             if self.retired:
@@ -319,15 +326,32 @@ class ThreadPool:
                 if not woken and not self._jobs:
                     self._workers.discard(worker)
                     return None
-            return self._jobs.popleft()
+            job = self._jobs.popleft()
+            job.thread = worker
+            return job
 
-    def _retire(self, worker: Worker) -> None:
+    def _let_go(self, worker: Worker, job: Job) -> None:
+        """The handlers of *job* have returned."""
         with self._changed:
+            job.over = True
+            if worker.retired:
+                # Before the thread ends: the next one may be given its number.
+                job.scheduler.fenced_threads.discard(get_ident())
+
+    def _retire(self, worker: Worker, job: Job) -> bool:
+        """Fence *worker* off, unless it is done with *job* and may be at another's by now."""
+        with self._changed:
+            if job.over:
+                return False
+            worker.retire()
+            if worker.ident is not None:
+                job.scheduler.fenced_threads.add(worker.ident)
             self._workers.discard(worker)
             self._stuck = {w for w in self._stuck if w.is_alive()}
             self._stuck.add(worker)
             if self._jobs and len(self._workers) < self.size:
                 self._start_worker()
+            return True
 
     def close(self) -> bool:
         """Let the threads end as soon as they are free; return False if one is stuck."""

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from agenticaiframework.actors import Actor, agent_context
@@ -66,6 +67,13 @@ class Child(Actor):
     def do_sleep(self, seconds: float) -> str:
         time.sleep(seconds)
         return "slept"
+
+    def do_touch_and_wait(self, begun: str, go_on: str) -> str:
+        Path(begun).touch()
+        until = time.monotonic() + 20
+        while not Path(go_on).exists() and time.monotonic() < until:
+            time.sleep(0.001)
+        return "waited"
 
     def do_burn(self, seconds: float) -> str:
         until = time.monotonic() + seconds

@@ -389,3 +389,139 @@ def test_an_abandoned_handler_reaches_nobody_by_any_way(
         assert system.actors() == [other]
 
     in_system(main)
+
+
+def test_a_kill_that_comes_when_the_worker_is_at_other_work_leaves_that_alone(
+    in_system: Run, gate: threading.Event
+) -> None:
+    """The loop may be busy while a worker ends one actor's handler and begins another's."""
+
+    async def main(system: ActorSystem) -> None:
+        one, other = system.start(ThreadPuppet), system.start(ThreadPuppet)
+        listener = system.start(Puppet)
+        inside, free, begun = threading.Event(), threading.Event(), threading.Event()
+
+        def first(_puppet: Any) -> bool:
+            inside.set()
+            return free.wait(20)
+
+        def second(_puppet: Any) -> bool:
+            begun.set()
+            opened = gate.wait(20)
+            listener.tell("sent by the second")
+            return opened
+
+        asked = one.request(first)
+        await asyncio.to_thread(inside.wait, 20)
+        behind = other.request(second)
+        await until(lambda: system.info(other).state == "running")
+        free.set()
+        assert begun.wait(20), "on the loop's thread, which so does not see the first one's end"
+        one.kill()
+        gate.set()
+        assert await behind
+        assert await seen(listener) == ["sent by the second"]
+        assert system.scheduler.fenced_sends == 0
+        assert system.abandoned == 0
+        await asyncio.gather(asked, return_exceptions=True)
+
+    in_system(main, threads=1)
+
+
+def test_an_ask_that_a_worker_takes_up_while_its_actor_is_killed_fails(
+    in_system: Run, gate: threading.Event
+) -> None:
+    async def main(system: ActorSystem) -> None:
+        one = system.start(ThreadPuppet)
+        loop, home = system.loop, threading.get_ident()
+        real_time = loop.time
+        inside, taking = threading.Event(), threading.Event()
+
+        def time() -> float:
+            if threading.get_ident() != home and inside.is_set() and not taking.is_set():
+                taking.set()  # the worker has the second message in hand, and has not begun it
+                gate.wait(20)
+            return real_time()
+
+        def hold(_puppet: Any) -> None:
+            inside.set()
+
+        loop.time = time  # type: ignore[method-assign]
+        first, second = one.request(hold), one.request("second")
+        await asyncio.to_thread(taking.wait, 20)
+        one.kill()
+        gate.set()
+        with pytest.raises(ActorDied):
+            async with asyncio.timeout(20):
+                await second
+        await asyncio.gather(first, return_exceptions=True)
+        loop.time = real_time  # type: ignore[method-assign]
+
+    in_system(main)
+
+
+def test_a_thread_is_fenced_no_longer_than_its_handler_runs(
+    in_system: Run, gate: threading.Event
+) -> None:
+    """The next thread may be given its number, and must not be taken for it."""
+
+    async def main(system: ActorSystem) -> None:
+        one = system.start(ThreadPuppet)
+        inside = threading.Event()
+        threads: list[threading.Thread] = []
+
+        def block(_puppet: Any) -> None:
+            threads.append(threading.current_thread())
+            inside.set()
+            gate.wait(20)
+
+        asked = one.request(block)
+        await asyncio.to_thread(inside.wait, 20)
+        one.kill()
+        with pytest.raises(ActorDied):
+            await asked
+        assert system.scheduler.fenced_threads == {threads[0].ident}
+        gate.set()
+        threads[0].join(20)
+        assert system.scheduler.fenced_threads == set(), "before the loop has had another turn"
+
+    in_system(main)
+
+
+def test_an_asker_who_gives_up_just_when_its_work_ends_disturbs_nobody(
+    in_system: Run, gate: threading.Event
+) -> None:
+    """The worker may be at the next payload when the loop hears of it."""
+
+    async def main(system: ActorSystem) -> None:
+        inside, free, begun = threading.Event(), threading.Event(), threading.Event()
+
+        def handle(payload: str) -> str:
+            if payload == "first":
+                inside.set()
+                free.wait(20)
+            else:
+                begun.set()
+                gate.wait(20)
+            return payload
+
+        agent = Agent("worker", handler=handle)
+        first = asyncio.ensure_future(agent.ask("first"))
+        second = asyncio.ensure_future(agent.ask("second"))
+        await asyncio.to_thread(inside.wait, 20)
+        pool: Any = system._pool
+        withdraw = pool.withdraw
+
+        def withdraw_slowly(job: Any) -> bool:
+            free.set()
+            begun.wait(0.2)
+            return bool(withdraw(job))
+
+        pool.withdraw = withdraw_slowly
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        gate.set()
+        async with asyncio.timeout(20):
+            assert await second == "second"
+
+    in_system(main)

@@ -57,13 +57,18 @@ def children() -> set[int]:
     return found
 
 
+def block_until(true: Callable[[], Any]) -> None:
+    """Block the calling thread, at most 20 seconds, until *true* returns something true."""
+    deadline = time.monotonic() + 20
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.001)
+
+
 @pytest.fixture(autouse=True)
 def no_process_is_left() -> Any:
     before = children()
     yield
-    deadline = time.monotonic() + 5
-    while children() - before and time.monotonic() < deadline:
-        time.sleep(0.01)
+    block_until(lambda: not children() - before)
     assert children() - before == set()
 
 
@@ -606,5 +611,57 @@ def test_a_kill_ends_the_process_also_when_nobody_waits_for_its_work(in_system: 
         one.kill()
         assert await ended(one) == "killed"
         await until(lambda: pid not in children())
+
+    in_system(main, processes=1)
+
+
+def test_a_kill_that_comes_when_the_child_is_at_other_work_leaves_that_alone(
+    in_system: Run, tmp_path: Path
+) -> None:
+    """The loop may be busy while a child ends one actor's handler and begins another's."""
+
+    async def main(system: ActorSystem) -> None:
+        one, other = system.start(Child), system.start(Child)
+        await one.request("pid")
+        await until(lambda: system.info(one).state == "idle")
+        begun, go_on = tmp_path / "begun", tmp_path / "go on"
+        asked = one.request(("sleep", 0.2))
+        await until(lambda: system.info(one).state == "running")
+        behind = other.request(("touch_and_wait", str(begun), str(go_on)))
+        await until(lambda: system.info(other).state == "running")
+        block_until(begun.exists)  # the loop, which so does not see the first one's end
+        one.kill()
+        go_on.touch()
+        assert await behind == "waited"
+        await asyncio.gather(asked, return_exceptions=True)
+
+    in_system(main, processes=1)
+
+
+def test_a_death_that_another_thread_hears_of_first_is_told_with_its_exit_code(
+    in_system: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Starting a process in another thread asks the operating system who else has ended."""
+    from multiprocessing.popen_spawn_posix import Popen
+
+    real_poll = Popen.poll
+    told: dict[int, int] = {}
+
+    def poll(self: Any, *flags: int) -> int | None:
+        code = real_poll(self, *flags)
+        if code is None or told.setdefault(self.pid, 0) >= 5:
+            return code
+        told[self.pid] += 1
+        return None  # as when another thread has been told, and not yet told the process object
+
+    monkeypatch.setattr(Popen, "poll", poll)
+
+    async def main(system: ActorSystem) -> None:
+        one = system.start(Child)
+        with pytest.raises(ProcessDied) as died:
+            await one.request(("die", "exit 7"))
+        assert died.value.exitcode == 7
+        other = system.start(Child)
+        assert await other.request(("echo", 1)) == 1
 
     in_system(main, processes=1)
