@@ -191,12 +191,16 @@ class Agent:
         """Return the agent's address in *system* (the current one, if not given)."""
         if system is None:
             system = ActorSystem.current()
-        home = self._homes.get(id(system))
-        if home is None or home.system is not system:
-            # Systems come and go while a module's agent stays: forget those that have ended.
-            self._homes = {k: h for k, h in self._homes.items() if h.system.running}
-            home = AgentAddress(self, system)
-            self._homes[id(system)] = home
+        homes = self._homes
+        home = homes.get(id(system))
+        if home is None:
+            # Systems come and go while a module's agent stays: forget those that have ended. Other
+            # threads, with systems of their own, may be here too: each step is a single one of the
+            # dict's. No new system takes the key of one that is forgotten, because that home holds it.
+            for key, other in list(homes.items()):
+                if not other.system.running:
+                    homes.pop(key, None)
+            home = homes.setdefault(id(system), AgentAddress(self, system))
         return home
 
     async def stop(self, reason: Any = NORMAL, timeout: float | None = None) -> None:

@@ -407,12 +407,18 @@ class AgentTeam:
     def address(self, system: ActorSystem | None = None) -> TeamHome:
         """Return the team's address in *system* (the current one, if not given)."""
         wanted = ActorSystem.current() if system is None else system
-        home = self._homes.get(id(wanted))
-        if home is None or home.system is not wanted:
-            for ended in [h for h in self._homes.values() if not h.system.running]:
-                ended.forget()
-            self._homes = {k: h for k, h in self._homes.items() if h.system.running}
-            home = self._homes[id(wanted)] = TeamHome(self, wanted)
+        homes = self._homes
+        home = homes.get(id(wanted))
+        if home is None:
+            # As with an agent's addresses: other threads, with systems of their own, may be here too.
+            for key, other in list(homes.items()):
+                if not other.system.running:
+                    other.forget()
+                    homes.pop(key, None)
+            made = TeamHome(self, wanted)
+            home = homes.setdefault(id(wanted), made)
+            if home is not made:
+                made.forget()
         return home
 
     async def start_under(

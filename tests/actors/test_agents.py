@@ -548,3 +548,29 @@ def test_an_agent_of_a_module_serves_system_after_system() -> None:
         answer, homes = asyncio.run(main())
         assert answer == 1
         assert homes <= 2
+
+
+def test_threads_that_use_an_agent_at_the_same_time_have_one_actor_of_it_each() -> None:
+    class Watched(ActorSystem):
+        """Tells when it is looked whether it runs, which is where threads get in each other's way."""
+
+        looked_at: Callable[[], Any] | None = None
+
+        @property
+        def running(self) -> bool:
+            look, self.looked_at = self.looked_at, None
+            if look is not None:
+                look()
+            return super().running
+
+    async def main() -> None:
+        agent = Agent("lasting", handler=echo)
+        async with Watched() as first, ActorSystem() as second, ActorSystem() as third:
+            agent.address(first)
+            meanwhile: list[Any] = []
+            first.looked_at = lambda: meanwhile.append(agent.address(second))
+            found = agent.address(third)
+            assert [agent.address(second)] == meanwhile
+            assert agent.address(third) is found
+
+    asyncio.run(main())

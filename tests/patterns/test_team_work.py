@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -729,3 +730,35 @@ def test_a_team_that_goes_in_a_circle_of_garbage_leaves_no_actor_behind(
         assert "team" not in [ref.label for ref in system.actors()]
 
     sim_once(main)
+
+
+@pytest.mark.parametrize("look", [1, 2])
+def test_threads_that_use_a_team_at_the_same_time_have_one_actor_of_it_each(
+    cast: Any, look: int
+) -> None:
+    class Watched(ActorSystem):
+        """Tells when it is looked whether it runs, which is where threads get in each other's way."""
+
+        looks: list[Callable[[], Any]]
+
+        @property
+        def running(self) -> bool:
+            if self.looks:
+                self.looks.pop()()
+            return super().running
+
+    async def main() -> None:
+        team = AgentTeam("team", roles=[AgentRole(name="a")])
+        team.assign_agent(cast.agent("ann", 1), role="a")
+        Watched.looks = []
+        async with Watched() as first, ActorSystem() as second, ActorSystem() as third:
+            team.address(first)
+            meanwhile: list[Any] = []
+            Watched.looks = [lambda: meanwhile.append(team.address(second)), *[list] * (look - 1)]
+            found = team.address(third)
+            Watched.looks = []
+            assert all(team.address(second) is seen for seen in meanwhile)
+            assert meanwhile or look == 2
+            assert team.address(third) is found
+
+    asyncio.run(main())
