@@ -260,8 +260,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "what a crashed agent had waiting is lost", ADDRESS,
-        "        self._kept.extendleft(reversed(items))\n",
-        "        self._kept.extendleft(reversed(items[1:]))\n",
+        "        self._kept[:0] = items\n",
+        "        self._kept[:0] = items[1:]\n",
     ),
     Mutation(
         "the next incarnation gets what was kept twice", ADDRESS,
