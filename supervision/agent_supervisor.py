@@ -351,6 +351,7 @@ class AgentSupervisor(SupervisorBlueprint):
     def begin(self, actor: AgentSupervisorActor) -> list[SupervisedChild]:
         """Let *actor* be the incarnation that runs; return the children that it has to start."""
         self._actor = actor
+        self._ended.clear()
         self.began(actor.actor_ref)
         return list(self.children.values())
 

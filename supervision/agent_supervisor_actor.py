@@ -17,11 +17,11 @@ from .keyed_children import KeyedChildren
 from .kinds import RestartType, SupervisionStrategy
 from .messages import AddChild, Decision, RemoveChild, Verdict
 from .reports import REACHED_MAX_RESTART_INTENSITY, ReportKind
-from .requests import DeleteChild
+from .requests import DeleteChild, TerminateChild
 from .results import DoneResult, StartCrashed
 from .starting import start_process
 from .supervised_child import ChildState, SupervisedChild
-from .supervisor import Supervisor
+from .supervisor import DECLINED, Supervisor
 
 if TYPE_CHECKING:
     from .agent_supervisor import AgentSupervisor
@@ -69,6 +69,15 @@ class AgentSupervisorActor(Supervisor):
         named = self.named.get(child.spec.id)
         if named is not None and child.ref is not None:
             named.started(child, child.ref)
+
+    def child_declined(self, child: Child) -> None:
+        named = self.named.get(child.spec.id)
+        if named is None:
+            super().child_declined(child)
+            return
+        named.closed(ChildState.STOPPED, DECLINED)
+        if child.spec.restart is RestartType.TEMPORARY:
+            self.blueprint.temporary_ended(named)
 
     def child_ended(self, child: Child) -> None:
         named = self.named.get(child.spec.id)
@@ -202,6 +211,31 @@ class AgentSupervisorActor(Supervisor):
             name=f"{self.blueprint.name}: on_max_restarts({child.spec.id})",
             link=False,
         )
+        await self._bring_back()
+
+    async def stay_down(self, child: Child) -> None:
+        await super().stay_down(child)
+        await self._bring_back()
+
+    async def _bring_back(self) -> None:
+        """Start those that were stopped to be restarted with a child that does not come back.
+
+        In OTP they stay down: there only a request can end a restart. Here handlers and limits do.
+        """
+        strategy = self.flags.strategy
+        if strategy is SupervisionStrategy.ONE_FOR_ONE:
+            return
+        left: list[Child] = []
+        for child in self._keyed:
+            if child.restarting:
+                # It brings along all others, or those after it.
+                if strategy is SupervisionStrategy.ONE_FOR_ALL:
+                    return
+                break
+            named = self.named.get(child.spec.id)
+            if child.ref is None and named is not None and named.state.is_passing:
+                left.append(child)
+        await self._keyed.start_again(left)
 
     async def _tell_handler(self, child: Child, handler: Callable[..., Any]) -> None:
         _answer, error = await self._call_handler(handler, (child.spec.id,))
@@ -225,8 +259,8 @@ class AgentSupervisorActor(Supervisor):
         if error is not None:
             self.report(ReportKind.START_ERROR, child, error.reason, "it stays down")
             named.closed(ChildState.FAILED, error.reason)
-        elif child.ref is None:
-            named.closed(ChildState.STOPPED, "ignore")
+        elif child.ref is None and child.spec.restart is RestartType.TEMPORARY:
+            self._keyed.forget(child)
 
     def _on_delete_child(self, request: DeleteChild) -> DoneResult:
         result = super()._on_delete_child(request)
@@ -235,6 +269,11 @@ class AgentSupervisorActor(Supervisor):
             if named is not None:
                 self.blueprint.forget(named.name)
                 named.closed(ChildState.REMOVED, "removed", orderly=True)
+        return result
+
+    async def _on_terminate_child(self, request: TerminateChild) -> DoneResult:
+        result = await super()._on_terminate_child(request)
+        await self._bring_back()
         return result
 
     async def _on_remove_child(self, request: RemoveChild) -> None:
@@ -246,6 +285,7 @@ class AgentSupervisorActor(Supervisor):
                 self._keyed.by_id.pop(named.name, None)
             del self.named[named.name]
         named.closed(ChildState.REMOVED, "removed", orderly=True)
+        await self._bring_back()
 
 
 def _as_exception(name: str, reason: Any) -> Exception:

@@ -184,7 +184,9 @@ class KeyedChildren:
         on without the one that it depends on.
         """
         if self._supervisor.flags.strategy is not SupervisionStrategy.ONE_FOR_ONE:
-            await self._stop_group(self._group_of(child))
+            group = self._group_of(child)
+            await self._stop_group(group)
+            self._close_dropped(group)
         child.restarting = True
 
     async def restart(self, child: Child) -> None:
@@ -200,7 +202,12 @@ class KeyedChildren:
         group = self._group_of(child)
         await self._stop_group(group)
         staying = [member for member in reversed(group) if member.spec.id in self.by_id]
-        failed = await self._start_group(staying)
+        self._close_dropped(group)
+        await self.start_again(staying)
+
+    async def start_again(self, group: Iterable[Child]) -> None:
+        """Start all of *group* in order; one that does not start is tried again, and the rest later."""
+        failed = await self._start_group(group)
         if failed is not None:
             self._try_again(*failed)
 
@@ -215,6 +222,12 @@ class KeyedChildren:
             if member is child:
                 break
         return group
+
+    def _close_dropped(self, group: Iterable[Child]) -> None:
+        """Let nobody wait for those of *group*, the temporary ones, that no longer belong to us."""
+        for member in group:
+            if self.by_id.get(member.spec.id) is not member:
+                self._supervisor.child_closed(member)
 
     def _try_again(self, child: Child, error: StartError) -> None:
         child.restarting = True

@@ -43,6 +43,7 @@ async def start_process(supervisor: Supervisor, child: Child) -> StartError | No
     except Exception as error:
         return StartError(StartCrashed(error))
     if started is None:
+        supervisor.child_declined(child)
         return None
     if started.__class__ is Started:
         child.info = started.info

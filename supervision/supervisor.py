@@ -72,6 +72,10 @@ Plan: TypeAlias = tuple[
 """What `Supervisor.init` returns: the flags, and the children in start order."""
 
 
+DECLINED = "ignore"
+"""Why a child does not run that raised `Ignore` when it was started."""
+
+
 class UnknownRequest(SupervisionError):
     """A supervisor was asked something that is no request of its protocol."""
 
@@ -184,6 +188,11 @@ class Supervisor(Actor):
 
     def child_started(self, child: Child) -> None:
         """Called when *child* has a new incarnation, `child.ref`."""
+
+    def child_declined(self, child: Child) -> None:
+        """Called when *child* did not want to start: it stays down until somebody starts it."""
+        if child.actor_class is None:
+            close_target(child.spec.start, self.system, DECLINED)
 
     def child_ended(self, child: Child) -> None:
         """Called when *child* has lost its process, `child.last_ref`, to `child.last_reason`."""
