@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from agenticaiframework.actors import (
-    NORMAL,
     SHUTDOWN,
     Actor,
     ActorDied,
@@ -105,7 +104,7 @@ class EngineCore(Actor):
         self.keeper: Keeper | None = None
         self._keeper_ref: ActorRef[Any] | None = None
         self._held: Store | None = None
-        """The store that a keeper was given, until that has ended."""
+        """The store that keepers are given, until it is let go."""
         self._reloading: dict[str, Run] = {}
         """Runs whose coordinators crashed, and that are on their way back from the store."""
         self._opening: list[Request] = []
@@ -138,12 +137,29 @@ class EngineCore(Actor):
         for run in list(self.runs.values()):
             if not run.over:
                 self._interrupt(run, "its engine has been stopped")
+        self._keeper_failed(EngineStopped(self.setup.name))
+        self._turn_away()
         keeper, self.keeper = self.keeper, None
-        if keeper is not None:
-            try:
+        try:
+            if keeper is not None:
                 await keeper.close()
-            except StoreError as error:
-                self.system.log.warning("engine {}: {}", self.setup.name, error)
+        except StoreError as error:
+            self.system.log.warning("engine {}: {}", self.setup.name, error)
+        finally:
+            await self.let_store_go()
+
+    def _turn_away(self) -> None:
+        """Answer those whose messages came after the one that ended this actor."""
+        left = None if self._ext is None else self._ext.leftover
+        for message in left or ():
+            error = EngineStopped(self.setup.name)
+            if message.__class__ is Start:
+                self._refuse(message.run, message.accepted, error)
+            elif message.__class__ is OpenStore:
+                message.request.fail(error)
+            elif message.__class__ is CancelRun:
+                for request in message.cancellation.requests:
+                    request.fail(error)
 
     # -- messages --------------------------------------------------------------------------------
 
@@ -182,20 +198,20 @@ class EngineCore(Actor):
             return
         self._opening.append(request)
         if self._keeper_ref is None:
-            self._start_keeper(None, None)
+            self._start_keeper(None)
 
-    def _start_keeper(self, store: Store | None, owner: Owner | None) -> None:
+    def _start_keeper(self, owner: Owner | None) -> None:
         from .keeper import Keeper
 
         try:
-            store = self._held = store or self.setup.hold_store(self.home.loop)
-            self._keeper_ref = self.spawn(Keeper, self, store, owner)
+            if self._held is None:
+                self._held = self.setup.hold_store(self.home.loop)
+            self._keeper_ref = self.spawn(Keeper, self, self._held, owner)
         except Exception as error:
             self._keeper_failed(error)
 
     def _keeper_ready(self, message: KeeperReady) -> None:
         if message.error is not None:
-            self._let_store_go()
             self._keeper_failed(message.error)
             return
         self.keeper = message.keeper
@@ -213,17 +229,18 @@ class EngineCore(Actor):
                 "engine {}: the keeper of its store ended ({}); starting another",
                 self.setup.name, describe_reason(reason),
             )  # fmt: skip
-            self._start_keeper(self.keeper.store, self.keeper.owner)
-        else:
-            if reason != NORMAL:  # it was killed before it could say that it had failed
-                self._let_store_go()
-            if self._opening:
-                self._start_keeper(None, None)
+            self._start_keeper(self.keeper.owner)
+        elif self._opening:
+            self._start_keeper(None)
 
-    def _let_store_go(self) -> None:
+    async def let_store_go(self) -> None:
+        """Close the store, unless other actors of this engine use it too."""
         store, self._held = self._held, None
-        if store is not None:
-            self.setup.let_store_go(store)
+        if store is not None and self.setup.let_store_go(store):
+            try:
+                await store.close()
+            except StoreError as error:
+                self.system.log.warning("engine {}: {}", self.setup.name, error)
 
     def _keeper_failed(self, error: BaseException) -> None:
         waiting, self._opening = self._opening, []

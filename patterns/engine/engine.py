@@ -401,7 +401,9 @@ class OrchestrationEngine:
             await self._ready(core)
         run = self._make(core, plan, input_data, persist, None, None)
         stream.attach(run)
-        launch(core, Start(run))
+        accepted = core.promise()
+        launch(core, Start(run, accepted))
+        await accepted  # or it would be followed for ever, if it is refused
 
     # -- steering ----------------------------------------------------------------------------------
 

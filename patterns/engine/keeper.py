@@ -87,6 +87,7 @@ class Keeper(Actor):
                 engine_id = f"{self._core.setup.name}@{socket.gethostname()}:{os.getpid()}"
                 self.owner = await self.store.register(engine_id, config.lease_seconds)
         except Exception as error:
+            await self._core.let_store_go()
             self._tell(KeeperReady(self, error))
             self.exit("normal")
         self._tell(KeeperReady(self, None))
@@ -99,13 +100,9 @@ class Keeper(Actor):
             self.send_interval(config.recover_every_seconds, RECOVER)
 
     async def close(self) -> None:
-        """Give the engine's runs up, so that others may go on with them, and close the store."""
+        """Give the engine's runs up, so that others may go on with them."""
         self._closing = True
-        try:
-            await self.store.retire(self.owner)
-        finally:
-            if self._core.setup.let_store_go(self.store):
-                await self.store.close()
+        await self.store.retire(self.owner)
 
     async def on_receive(self, message: Any) -> None:
         try:

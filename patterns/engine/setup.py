@@ -119,7 +119,7 @@ class Setup:
             store = self._store
             if not isinstance(given, str):
                 store = cast("Store", given)
-            elif store is None or self._elsewhere(given, loop):
+            elif store is None or self._elsewhere(loop):
                 if given == DEFAULT_STORE:
                     # Its folder is ours. One that somebody named and that is not there is a mistake.
                     Path(DEFAULT_STORE.removeprefix("sqlite:///")).parent.mkdir(exist_ok=True)
@@ -131,9 +131,15 @@ class Setup:
             self._store_users += 1
             return store
 
-    def _elsewhere(self, url: str, loop: AbstractEventLoop) -> bool:
+    def _elsewhere(self, loop: AbstractEventLoop) -> bool:
+        if self._store_loop is not None and self._store_loop.is_closed():
+            self._store_users = 0  # those who could not let it go
         in_use = bool(self._store_users) and self._store_loop is not loop
-        return in_use and not url.startswith("memory:")
+        return in_use and not self._in_memory
+
+    @property
+    def _in_memory(self) -> bool:
+        return str(self.config.state_store).startswith("memory:")
 
     def let_store_go(self, store: Store) -> bool:
         """Take one user off *store*; return whether that was the last, who has to close it.
@@ -144,7 +150,12 @@ class Setup:
             if store is not self._store:
                 return True
             self._store_users -= 1
-            return not self._store_users
+            if self._store_users:
+                return False
+            if isinstance(self.config.state_store, str) and not self._in_memory:
+                # Whoever needs one while this one is being closed, in another thread, makes one.
+                self._store = None
+            return True
 
     # -- names -------------------------------------------------------------------------------------
 

@@ -74,7 +74,11 @@ class WorkflowStream(AsyncIterator[WorkflowEvent]):
             raise StopAsyncIteration
         if not self._begun:
             self._begun = True
-            await self._begin(self)
+            try:
+                await self._begin(self)
+            except BaseException:
+                await self.aclose()
+                raise
         while not self._events:
             run = self._run
             if run is None or not run.listeners or self.put not in run.listeners:

@@ -20,6 +20,7 @@ from agenticaiframework.patterns.definition import DefinitionError
 from agenticaiframework.patterns.engine import (
     EventKind,
     NoRouteMatches,
+    TooManyWorkflows,
     UnknownName,
     WorkflowCancelled,
     WorkflowFailed,
@@ -452,6 +453,21 @@ def test_parts_of_answers_and_events_of_patterns_are_streamed(sim: Any, cast: Ca
         assert [w.data.data for w in work if w.step == "a"] == ["hel", "lo"]
         kinds = {type(w.data).__name__ for w in work if w.step == "p"}
         assert {"Started", "Chunk", "Ended", "Finished"} <= kinds
+
+    sim(main)
+
+
+def test_a_stream_of_a_run_that_is_not_taken_in_says_so_and_ends(sim: Any, cast: Cast) -> None:
+    cast.slow("a", 10)
+
+    async def main() -> None:
+        e = engine(max_concurrent_workflows=1, max_queued_workflows=0)
+        running = await e.start_workflow(workflow=steps("a"))
+        stream = e.stream(workflow=steps("a"))
+        with pytest.raises(TooManyWorkflows):
+            await anext(stream)
+        assert [event async for event in stream] == []
+        await e.wait(running)
 
     sim(main)
 
