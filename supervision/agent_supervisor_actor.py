@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+from asyncio import CancelledError
 from asyncio import timeout as time_limit
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from agenticaiframework.actors import ActorDied, ActorRef, Down
+from agenticaiframework.actors import KILLED, ActorDied, ActorRef, Down
 
 from .child import Child
 from .coroutine_actor import CoroutineActor
@@ -95,7 +96,19 @@ class AgentSupervisorActor(Supervisor):
         if child.spec.restart is RestartType.TEMPORARY:
             self.blueprint.temporary_ended(named)
 
+    async def on_start(self) -> None:  # type: ignore[override]
+        try:
+            await super().on_start()
+        except BaseException as error:
+            # Whoever called `start` may have gone, and there is no other hook for a start that failed.
+            killed = KILLED if isinstance(error, CancelledError) else error
+            self._over(getattr(error, "reason", killed))
+            raise
+
     def over(self) -> None:
+        self._over(self.exit_reason)
+
+    def _over(self, reason: Any) -> None:
         parent = self.parent
         if (
             parent is None
@@ -103,7 +116,7 @@ class AgentSupervisorActor(Supervisor):
             or not issubclass(parent.actor_class, Supervisor)
         ):
             # Nobody starts another incarnation of us, so nobody waits for one of our children.
-            self.blueprint.ended_for_good(self.exit_reason, orderly=self.blueprint.told_to_stop)
+            self.blueprint.ended_for_good(reason, orderly=self.blueprint.told_to_stop)
             return
         # Our parent decides whether there will be another of us, and so of them.
         for child in self.named.values():

@@ -1392,3 +1392,34 @@ def test_a_temporary_child_that_runs_again_with_its_supervisor_is_one_child(in_s
         assert system.actors() == []
 
     in_sim(main)
+
+
+@pytest.mark.parametrize("how", ["fails", "is killed"])
+def test_nobody_waits_for_the_children_of_a_start_that_nobody_awaits_any_more(
+    in_sim: Run, how: str
+) -> None:
+    async def slow() -> None:
+        await asyncio.sleep(2)
+        raise OSError("no disk")
+
+    async def main(system: ActorSystem) -> None:
+        below = AgentSupervisor("below")
+        below.add_child("x", agent("x"))
+        supervisor = AgentSupervisor("pool")
+        supervisor.add_supervisor("below", below)
+        supervisor.add_child("slow", agent("slow", on_start=slow))
+        supervisor.add_child("last", agent("last"))
+        starting = asyncio.ensure_future(supervisor.start())
+        await asyncio.sleep(1)
+        starting.cancel()
+        asks = [asyncio.ensure_future(supervisor.ask(name, 1)) for name in ("slow", "last")]
+        await asyncio.sleep(0)
+        if how == "is killed":
+            assert supervisor.ref is not None
+            supervisor.ref.kill()
+        answers = await asyncio.wait_for(asyncio.gather(*asks, return_exceptions=True), 10)
+        assert [type(answer) for answer in answers] == [AgentStopped, AgentStopped]
+        assert {child.state for child in (*supervisor, *below)} == {ChildState.STOPPED}
+        assert system.actors() == []
+
+    in_sim(main)
