@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from agenticaiframework.actors import ActorSystem, AgenticError
+from agenticaiframework.patterns.definition import define
 from agenticaiframework.patterns.engine import (
     EngineConfig,
     OrchestrationEngine,
@@ -20,6 +21,7 @@ from agenticaiframework.patterns.engine import (
     WorkflowStatus,
     WorkflowStream,
 )
+from agenticaiframework.patterns.engine.store import sqlite_file
 
 from .project import ProjectDefinition, load_project
 from .project.build import Project, build_project
@@ -44,6 +46,7 @@ def with_engine(
         engine = OrchestrationEngine(
             EngineConfig() if store is None else EngineConfig(state_store=store)
         )
+    _check_there(engine.config)
 
     async def main() -> T:
         async with ActorSystem(name="workflows"), engine:
@@ -55,9 +58,22 @@ def with_engine(
 def read_project(store: str | None, file: Path) -> ProjectDefinition:
     """Return the project in *file*, with *store* in the place of its own, if that is given."""
     definition = load_project(file)
-    if store is None:
-        return definition
-    return definition.model_copy(update={"engine": {**definition.engine, "state_store": store}})
+    if store is not None:
+        engine = {**definition.engine, "state_store": store}
+        definition = definition.model_copy(update={"engine": engine})
+    _check_there(define(EngineConfig, "engine", definition.engine))
+    return definition
+
+
+def _check_there(config: EngineConfig) -> None:
+    """Raise BadRequest for a store that is not there: to look into it must not make it."""
+    file = sqlite_file(config.state_store)
+    if file is not None and not file.exists():
+        raise BadRequest(
+            f"There is no store {config.state_store}: the file {str(file)!r} does not exist. "
+            "A run that is stored makes it (agenticaiframework run FILE --persist); one that is "
+            "elsewhere is named with --store sqlite:///path or postgresql://..."
+        )
 
 
 def list_command(
@@ -85,7 +101,11 @@ def list_command(
                 raise
             raise BadRequest(f"--{error}") from None
 
-    found = with_engine(store, work)
+    default = sqlite_file(EngineConfig().state_store)
+    if store is None and default is not None and not default.exists():
+        found = WorkflowPage(())  # nothing has been stored here yet, which is no mistake
+    else:
+        found = with_engine(store, work)
     if as_json:
         rows = [_plain(summary) for summary in found.workflows]
         print(json.dumps({"workflows": rows, "next": found.next}, indent=2, default=str))

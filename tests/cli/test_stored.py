@@ -193,12 +193,55 @@ def test_a_run_whose_process_was_killed_is_cancelled_with_its_project(
 def test_what_is_not_there_is_told(
     arguments: list[str], said: str, desk: Desk, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    Path(desk.store.removeprefix("sqlite:///")).touch()
     assert desk.command(*arguments) == 2
     err = capsys.readouterr().err
     assert said in err
     assert "Traceback" not in err
 
 
-def test_an_empty_store_has_no_runs(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_store_has_no_runs(
+    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "runs.sqlite").touch()
     assert desk.command("list") == 0
     assert capsys.readouterr().out == "No runs.\n"
+    assert desk.runs(capsys) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["list"],
+        ["list", "--json"],
+        ["show", "wf_1"],
+        ["cancel", "wf_1"],
+        ["cancel", "wf_1", "--project", "FILE"],
+        ["signal", "wf_1", "go"],
+        ["resume", "wf_1", "FILE"],
+        ["retry", "wf_1", "first", "FILE"],
+    ],
+)
+def test_a_store_that_is_not_there_is_told_and_not_made(
+    arguments: list[str], desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(tmp_path.iterdir())
+    arguments = [desk.file if each == "FILE" else each for each in arguments]
+    assert desk.command(*arguments) == 2
+    told = capsys.readouterr()
+    assert f"There is no store {desk.store}" in told.err
+    assert told.out == ""
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_where_nothing_has_been_stored_there_are_no_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["workflows", "list"]) == 0
+    assert capsys.readouterr().out == "No runs.\n"
+    assert main(["workflows", "list", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"workflows": [], "next": None}
+    assert main(["workflows", "show", "wf_1"]) == 2
+    assert "There is no store" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

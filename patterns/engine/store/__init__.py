@@ -36,7 +36,7 @@ from .records import (
     Signal,
     StoreStats,
 )
-from .urls import open_store
+from .urls import open_store, sqlite_file
 
 __all__ = [
     "Acknowledge",
@@ -72,4 +72,5 @@ __all__ = [
     "ValueNotStorable",
     "ValueTooLarge",
     "open_store",
+    "sqlite_file",
 ]

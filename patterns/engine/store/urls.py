@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import time
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from .backend import Backend, Clock
@@ -14,7 +15,7 @@ from .grouped import GroupedStore
 from .memory import MemoryBackend
 from .sqlite import SQLiteBackend
 
-__all__ = ["open_store"]
+__all__ = ["check_url", "open_store", "sqlite_file"]
 
 SCHEMES = ("sqlite", "postgresql", "memory")
 
@@ -70,6 +71,13 @@ def _backend(url: str, clock: Clock, inline: bool) -> tuple[Backend, bool]:
     except ImportError as error:
         raise StoreMissingExtra(url, "psycopg", "postgres") from error
     return PostgresBackend(url, clock=clock), False
+
+
+def sqlite_file(url: str) -> Path | None:
+    """Return the file that *url* names; None for stores that are none. Raises StoreUrlError."""
+    scheme, _, rest = url.partition("://")
+    path = _sqlite_path(url, rest) if scheme == "sqlite" else ":memory:"
+    return None if path == ":memory:" else Path(path)
 
 
 def _sqlite_path(url: str, rest: str) -> str:
