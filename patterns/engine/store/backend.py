@@ -98,8 +98,6 @@ class Backend(Protocol):
 
     # Reads.
 
-    def owned(self, owner: int) -> list[str]: ...
-
     def runs(self, run_ids: Sequence[str]) -> list[RawRun]: ...
 
     def list_runs(self, where: RunFilter, before: RunKey | None, limit: int) -> list[RawRun]:

@@ -117,14 +117,9 @@ class Store(Protocol):
         ...
 
     async def renew(self, owner: Owner) -> bool:
-        """Extend the lease; False when it had ended meanwhile, so that runs may have been taken.
-
-        After False, `owned` says which runs are left.
+        """Extend the lease; False when it had ended meanwhile, so that runs may have been taken:
+        those whose rows have a larger fencing token than their lease.
         """
-        ...
-
-    async def owned(self, owner: Owner) -> frozenset[str]:
-        """Return the ids of the runs that this owner holds."""
         ...
 
     async def retire(self, owner: Owner) -> None:

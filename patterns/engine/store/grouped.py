@@ -189,10 +189,6 @@ class GroupedStore:
             lambda: self._backend.renew(owner.number, owner.engine_id, owner.lease_s)
         )
 
-    async def owned(self, owner: Owner) -> frozenset[str]:
-        """Return the ids of the runs that this owner holds."""
-        return frozenset(await self._read(lambda: self._backend.owned(owner.number)))
-
     async def retire(self, owner: Owner) -> None:
         """End the owner's lease at once."""
         await self._call(lambda: self._backend.retire(owner.number))

@@ -272,11 +272,6 @@ class MemoryBackend:
 
     # Reads
 
-    def owned(self, owner: int) -> list[str]:
-        """Return the ids of the unfinished runs that *owner* holds."""
-        runs = self._disk.runs.values()
-        return [run.run_id for run in runs if run.owner == owner and run.finished_at is None]
-
     def runs(self, run_ids: Sequence[str]) -> list[RawRun]:
         """Return the rows of those runs that exist."""
         disk = self._disk

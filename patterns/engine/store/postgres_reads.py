@@ -53,13 +53,6 @@ class PostgresReads:
             self._reader = connect(self._address)
         return self._reader.execute(query, parameters, binary=True).fetchall()
 
-    def owned(self, owner: int) -> list[str]:
-        """Return the ids of the unfinished runs that *owner* holds."""
-        found = self._select(
-            "SELECT run_id FROM runs WHERE finished_at IS NULL AND owner = %s", owner
-        )
-        return [run_id for (run_id,) in found]
-
     def runs(self, run_ids: Sequence[str]) -> list[RawRun]:
         """Return the rows of those runs that exist."""
         found = self._select(RUNS + " WHERE r.run_id = ANY(%s)", list(run_ids))

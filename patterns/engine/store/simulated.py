@@ -230,10 +230,6 @@ class SimulatedStore:
         """Extend the lease; False when it had ended meanwhile."""
         return await self._operate("renew", lambda: self._inner.renew(owner))
 
-    async def owned(self, owner: Owner) -> frozenset[str]:
-        """Return the ids of the runs that this owner holds."""
-        return await self._operate("owned", lambda: self._inner.owned(owner))
-
     async def retire(self, owner: Owner) -> None:
         """End the owner's lease at once."""
         await self._operate("retire", lambda: self._inner.retire(owner))

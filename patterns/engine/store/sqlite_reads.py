@@ -81,13 +81,6 @@ class SQLiteReads:
         except ValueError as error:
             raise StoreCorrupt(self.label, f"a text in it is not UTF-8 ({error})") from error
 
-    def owned(self, owner: int) -> list[str]:
-        """Return the ids of the unfinished runs that *owner* holds."""
-        found = self._select(
-            ("run_id",), "FROM runs WHERE finished_at IS NULL AND owner = ?", owner
-        )
-        return [run_id for (run_id,) in found]
-
     def runs(self, run_ids: Sequence[str]) -> list[RawRun]:
         """Return the rows of those runs that exist."""
         rest = f"{RUN_TABLES} WHERE r.run_id IN (SELECT value FROM json_each(?))"

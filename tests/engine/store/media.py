@@ -15,6 +15,7 @@ from agenticaiframework.patterns.engine.store import (
     NewRun,
     Owner,
     Record,
+    RunFilter,
     Store,
     ValueLimits,
     open_store,
@@ -115,6 +116,12 @@ KINDS = ("memory", "sqlite", "sqlite-inline", "sqlite-memory", "postgres")
 def new_run(run_id: str = "run-1", **changes: Any) -> NewRun:
     run = NewRun(run_id, "invoice", "hash-of-invoice", '{"name": "invoice"}', {"amount": 12})
     return run._replace(**changes)
+
+
+async def held(store: Store, owner: Owner) -> set[str]:
+    """Return the unfinished runs that are *owner*'s, or those of another with its engine id."""
+    found = await store.list_runs(RunFilter(owner=owner.engine_id, finished=False))
+    return {row.run_id for row in found.rows}
 
 
 def small_limits() -> ValueLimits:

@@ -26,7 +26,7 @@ from agenticaiframework.patterns.engine.store import (
     ValueTooLarge,
 )
 
-from .media import FINISHED, STARTED, Medium, new_run, opened, small_limits, told
+from .media import FINISHED, STARTED, Medium, held, new_run, opened, small_limits, told
 
 
 def test_a_run_is_read_back_as_it_was_created(medium: Medium) -> None:
@@ -170,14 +170,14 @@ def test_a_finished_run_has_a_date_and_no_owner_until_it_is_claimed_and_reopened
             assert row.finished
             assert row.finished_at == row.updated_at
             assert row.owner is None
-            assert await store.owned(owner) == frozenset()
+            assert await held(store, owner) == set()
             assert await store.claim_abandoned(owner) == []
             lease = await store.claim(owner, "run-1")
             assert lease.next_seq == 2
             await store.append(lease, [STARTED], RunUpdate("running", finished=False))
             row = await store.load_run("run-1")
             assert (row.finished, row.owner, row.error) == (False, "engine-1", "no")
-            assert await store.owned(owner) == {"run-1"}
+            assert await held(store, owner) == {"run-1"}
 
     asyncio.run(main())
 

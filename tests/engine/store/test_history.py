@@ -21,7 +21,7 @@ from agenticaiframework.patterns.engine.store import (
     StoreError,
 )
 
-from .media import Medium, new_run, told
+from .media import Medium, held, new_run, told
 
 RUNS = st.sampled_from(["a", "b", "c"])
 ENGINES = st.integers(0, 1)
@@ -119,7 +119,7 @@ class Player:
 
     async def renew(self, store: Store, engine: int) -> Any:
         owner = self.owners[engine]
-        return await store.renew(owner), await store.owned(owner)
+        return await store.renew(owner), await held(store, owner)
 
     async def cancel(self, store: Store, run_id: str) -> Any:
         return await store.request_cancel(run_id, "why")

@@ -17,7 +17,7 @@ from agenticaiframework.patterns.engine.store import (
     Store,
 )
 
-from .media import FINISHED, STARTED, Medium, new_run, opened
+from .media import FINISHED, STARTED, Medium, held, new_run, opened
 
 
 async def two_engines(store: Store) -> tuple[Owner, Owner]:
@@ -54,8 +54,7 @@ def test_a_run_whose_owner_gave_it_up_or_is_gone_can_be_claimed(medium: Medium, 
             lease = await store.claim(b, "run-1")
             assert (lease.run_id, lease.fence, lease.next_seq) == ("run-1", 2, 2)
             assert lease.durability is old.durability
-            assert await store.owned(b) == {"run-1"}
-            assert await store.owned(a) == frozenset()
+            assert await held(store, b) == {"run-1"}
             assert await store.append(lease, [FINISHED]) == 2
             assert [e.fence for e in await store.read_journal("run-1")] == [1, 2]
 
@@ -94,7 +93,7 @@ def test_an_append_with_a_stale_token_is_refused_and_writes_nothing_at_all(mediu
             assert len(await store.pending_signals("run-1")) == 1
             # Releasing what it lost does not harm the new owner.
             await store.release(old)
-            assert await store.owned(b) == {"run-1"}
+            assert await held(store, b) == {"run-1"}
             assert await store.append(new, [FINISHED]) == 2
 
     asyncio.run(main())
@@ -161,7 +160,7 @@ def test_only_unfinished_runs_of_the_dead_are_abandoned(medium: Medium) -> None:
             assert [lease.next_seq for lease in rest] == [2, 2, 1]
             assert {lease.fence for lease in some + rest} == {2}
             assert await store.claim_abandoned(heir) == []
-            assert len(await store.owned(heir)) == 5
+            assert len(await held(store, heir)) == 5
             for lease in some:
                 assert await store.append(lease, [FINISHED]) == 2
 
@@ -222,7 +221,7 @@ def test_an_engine_that_slept_through_its_lease_learns_what_it_lost(medium: Medi
             b = await store.register("engine-b", 60)
             await store.claim(b, "lost")
             assert not await store.renew(a)
-            assert await store.owned(a) == {"kept"}
+            assert await held(store, a) == {"kept"}
             assert await store.renew(a)
             with pytest.raises(FencedOut):
                 await store.append(lost, [STARTED])
