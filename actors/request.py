@@ -14,6 +14,7 @@ to it.
 from __future__ import annotations
 
 import asyncio
+import queue
 import sys
 from asyncio import current_task
 from collections.abc import Awaitable, Callable, Coroutine, Generator
@@ -96,10 +97,11 @@ class Request:
     def answer(self, value: Any) -> None:
         """Give the answer, on the loop's thread."""
         if self._state == PENDING:
-            self._state = ANSWERED
             if self._result is not None:
                 self._result.cancel()
+            # In this order: a task on another loop may look at any moment.
             self._result = value
+            self._state = ANSWERED
             waiter = self._waiter
             if waiter is not None:
                 waiter._reply_ready(self)
@@ -118,10 +120,10 @@ class Request:
             if self._state == ABANDONED:
                 self._home.late_replies += 1
             return
-        self._state = state
         if self._result is not None:
             self._result.cancel()
         self._result = result
+        self._state = state
         if self._waiter is not None:
             self._waiter._reply_ready(self)
 
@@ -139,8 +141,8 @@ class Request:
     def _expire(self, timeout_s: float) -> None:
         if self._state == PENDING:
             waiter = self._waiter
-            self._state = ABANDONED
             self._result = RequestTimeout(self._target, timeout_s)
+            self._state = ABANDONED
             if waiter is not None:
                 waiter._reply_ready(self)
 
@@ -268,8 +270,16 @@ class _FutureWaiter:
         if loop is request._home.loop:
             if not future.done():
                 future.set_result(None)
-        elif not loop.is_closed():
-            loop.call_soon_threadsafe(_set_unless_done, future)
+        else:
+            call_on(loop, _set_unless_done, future)
+
+
+def call_on(loop: asyncio.AbstractEventLoop, fn: Callable[..., object], *args: Any) -> None:
+    """Have ``fn(*args)`` called on another thread's loop, if that still runs."""
+    try:
+        loop.call_soon_threadsafe(fn, *args)
+    except RuntimeError:
+        pass  # closed: nobody waits there any more
 
 
 def _set_unless_done(future: asyncio.Future[None]) -> None:
@@ -298,6 +308,29 @@ class Send(Request):
     def admit(self) -> Any:
         self.reply(None)
         return self.message
+
+
+class _Relay:
+    """Tells a `Gathering` on one loop that a request to another loop's system is done."""
+
+    __slots__ = ("_gathering", "_loop", "_request", "_told")
+
+    def __init__(self, gathering: Gathering, request: Request) -> None:
+        self._gathering = gathering
+        self._request = request
+        self._loop = asyncio.get_running_loop()
+        self._told = False
+        request._waiter = self
+        if request._state != PENDING:
+            self._loop.call_soon(self._tell)  # answered in the moment before
+
+    def _reply_ready(self, _request: Request, /) -> None:
+        call_on(self._loop, self._tell)
+
+    def _tell(self) -> None:
+        if not self._told:
+            self._told = True
+            self._gathering._reply_ready(self._request)
 
 
 class Gathering:
@@ -344,9 +377,15 @@ class Gathering:
 
     def __await__(self) -> Generator[Any, None, list[Any]]:
         missing = 0
+        here = None
+        if self.requests and self.requests[0]._home.thread == get_ident():
+            here = self.requests[0]._home
         for request in self.requests:
             if request._state == PENDING:
-                request._waiter = self
+                if request._home is here or request._home.thread == get_ident():
+                    request._waiter = self
+                else:
+                    _Relay(self, request)
                 missing += 1
             elif self._raise and request._state != ANSWERED:
                 self._failed = request
@@ -426,14 +465,20 @@ class ActorFuture(pykka.ThreadingFuture[Any]):
     def reply(self, value: Any = None) -> None:
         """Give the answer. Safe from any thread; later answers are ignored."""
         if self._result is None:
-            self.set(value)
+            try:
+                self.set(value)
+            except queue.Full:
+                pass  # another thread has answered meanwhile
 
     answer = reply
 
     def fail(self, error: BaseException) -> None:
         """Make the asker's `get` raise *error*. Safe from any thread."""
         if self._result is None:
-            self.set_exception((type(error), error, error.__traceback__))
+            try:
+                self.set_exception((type(error), error, error.__traceback__))
+            except queue.Full:
+                pass
 
     def set(self, value: Any | None = None) -> None:
         super().set(value)
@@ -456,9 +501,7 @@ class ActorFuture(pykka.ThreadingFuture[Any]):
         with self._condition:
             waiters, self._waiters = self._waiters, ()
         for future in waiters:
-            loop = future.get_loop()
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(_set_unless_done, future)
+            call_on(future.get_loop(), _set_unless_done, future)
 
     _waiters: tuple[asyncio.Future[None], ...] = ()
 

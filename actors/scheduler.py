@@ -215,9 +215,29 @@ class Scheduler:
     def _drain(self) -> None:
         self._signalled = False
         inbox = self._inbox
-        while inbox:
-            fn, args = inbox.popleft()
-            fn(*args)
+        clock = self.loop.time
+        deadline = clock() + SLICE_S
+        credits = CHECK_EVERY
+        try:
+            while inbox:
+                fn, args = inbox.popleft()
+                fn(*args)
+                credits -= 1
+                if credits == 0:
+                    # Several threads together may post faster than this takes out.
+                    if clock() > deadline:
+                        break
+                    credits = CHECK_EVERY
+        finally:
+            if inbox and not self._signalled:
+                self._signalled = True
+                self.loop.call_soon(self._drain)
+
+    def close(self) -> None:
+        """Do what has been posted, and take nothing more; on the loop's thread."""
+        self.closed = True
+        while self._inbox:
+            self._drain()
 
     # -- on the loop's thread ------------------------------------------------------------------
 
@@ -439,6 +459,16 @@ def park(scheduler: Scheduler, cell: Any, task: ActorTask, yielded: Any) -> None
         scheduler.enqueue(cell)
         return
     yielded._asyncio_future_blocking = False
+    get_loop = getattr(yielded, "get_loop", None)
+    if get_loop is not None and get_loop() is not scheduler.loop:
+        # That loop's thread would call the handler back.
+        task._must_cancel = True
+        task._wrong_await = RuntimeError(
+            f"A handler of {cell.label} awaited {yielded!r}, which belongs to another event loop. "
+            "Let that loop tell it: asyncio.wrap_future(asyncio.run_coroutine_threadsafe(..., loop))."
+        )
+        scheduler.enqueue(cell)
+        return
     # In a context of its own: the wake-up runs handlers, each in theirs, and none can be entered twice.
     yielded.add_done_callback(task._wakeup, context=scheduler.context)
     task._fut_waiter = yielded

@@ -15,6 +15,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from .errors import AgenticError
+from .request import call_on
 from .shutdown import unended
 from .system import StopReport
 
@@ -53,6 +54,12 @@ async def until_signal(
     """
     loop = asyncio.get_running_loop()
     first, second = asyncio.Event(), asyncio.Event()
+    look: asyncio.TimerHandle | None = None
+
+    def look_again() -> None:
+        # A signal that another thread was given is handled by this one, but does not wake it.
+        nonlocal look
+        look = loop.call_later(LOOK_S, look_again)
 
     def arrived(number: int) -> None:
         name = signal.Signals(number).name
@@ -64,13 +71,20 @@ async def until_signal(
             first.set()
 
     with _Handlers(signals, lambda number: loop.call_soon_threadsafe(arrived, number)):
-        system.at_stop(first.set)  # somebody else may stop it
-        await first.wait()
-        stopping = loop.create_task(system.stop(timeout), name=f"{system.name}: until_signal")
-        await _first_of(loop, asyncio.wait([stopping]), second.wait())
-        if not stopping.done():
-            end_at_once(system)
-            await asyncio.wait([stopping], timeout=AT_ONCE_S)
+        system.at_stop(lambda: call_on(loop, first.set))  # somebody else may stop it
+        if not system.running:
+            first.set()
+        look_again()
+        try:
+            await first.wait()
+            stopping = loop.create_task(system.stop(timeout), name=f"{system.name}: until_signal")
+            await _first_of(loop, asyncio.wait([stopping]), second.wait())
+            if not stopping.done():
+                system.scheduler.post_or_call(end_at_once, system)
+                await asyncio.wait([stopping], timeout=AT_ONCE_S)
+        finally:
+            if look is not None:
+                look.cancel()
         if stopping.done():
             return stopping.result()
         stopping.cancel()

@@ -10,6 +10,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextvars import ContextVar, Token, copy_context
 from dataclasses import dataclass, field
 from itertools import count
@@ -32,6 +33,7 @@ from .errors import (
     StartFailed,
     SystemStopped,
     UnknownDispatcher,
+    WouldBlock,
     check_ref,
 )
 from .events import EventStream, check_subscriber
@@ -52,6 +54,9 @@ if TYPE_CHECKING:
     from .ref import ActorRef
 
 A = TypeVar("A", bound="Actor")
+
+NO_THREAD = -2
+"""The thread of a scheduler whose loop is gone."""
 
 _current: ContextVar[ActorSystem | None] = ContextVar("agenticaiframework_system", default=None)
 _defaults: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, ActorSystem] = (
@@ -162,6 +167,9 @@ class ActorSystem:
         self._tokens: list[Token[ActorSystem | None]] = []
         self._guard: AsyncGenerator[None, None] | None = None
         self._thread: threading.Thread | None = None
+        self._stop_lock = threading.Lock()
+        self._outside_report: StopReport | None = None
+        self._outside_stop: asyncio.Task[None] | None = None
         self._index = pykka_index()
         self.data: dict[Any, Any] = {}
         """Per-system state of the layers above, by a key of theirs."""
@@ -234,6 +242,9 @@ class ActorSystem:
             finally:
                 loop.run_until_complete(loop.shutdown_asyncgens())
                 loop.close()
+                system.scheduler.close()
+                # The next thread may be given this one's number.
+                system.scheduler.thread = system.scheduler.home_thread = NO_THREAD
 
         system._thread = threading.Thread(target=main, name=f"{system.name}-loop", daemon=True)
         system._thread.start()
@@ -313,7 +324,10 @@ class ActorSystem:
         exc: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        _current.reset(self._tokens.pop())
+        try:
+            _current.reset(self._tokens.pop())
+        except ValueError:
+            pass  # it was entered in another context: in a fixture, say, or by an exit stack
         await self.stop(self.stop_timeout_s)
 
     def __enter__(self) -> ActorSystem:
@@ -330,11 +344,14 @@ class ActorSystem:
         Actors without a parent get the exit signal ``shutdown``, the youngest first; supervisors
         stop their children in their order. What has not ended after *timeout* seconds (as given to
         the system, if None) is killed. Stopping twice waits for the first and gives its report.
+        On another loop than the system's own it does what `stop_blocking` does, in a thread.
         """
         scheduler = self._scheduler
         if scheduler is None:
             self._stopping = True
             return StopReport()
+        if asyncio.get_running_loop() is not scheduler.loop:
+            return await asyncio.to_thread(self._stop_from_outside, timeout)
         if self._stopped is None:
             self._stopping = True
             limit = self.stop_timeout_s if timeout is None else timeout
@@ -360,29 +377,69 @@ class ActorSystem:
         try:
             return await shut_down(self, timeout_s)
         finally:
-            scheduler.closed = True
+            scheduler.close()
+            for ref in self.actors():
+                ref.kill()  # another thread started it in the last moment
             if _defaults.get(scheduler.loop) is self:
                 # The key is weak, but the system holds its loop.
                 del _defaults[scheduler.loop]
 
     def stop_blocking(self, timeout: float | None = None) -> StopReport:
-        """Stop a system that runs in the background, from another thread, and join its thread."""
-        thread = self._thread
-        if thread is None or self._scheduler is None:
+        """Stop a system that runs in the background, from another thread, and join its thread.
+
+        Stopping twice waits for the first and gives its report.
+        """
+        if self._thread is None or self._scheduler is None:
             raise NoSystem("stop_blocking() works on a system in the background, and this")
+        if threading.current_thread() is self._thread:
+            raise WouldBlock("system.stop_blocking()", "await system.stop()")
+        return self._stop_from_outside(timeout)
+
+    def _stop_from_outside(self, timeout: float | None) -> StopReport:
+        """Stop the system, whose loop is another thread's, and end that thread if it is our own."""
+        scheduler = self.scheduler
+        loop = scheduler.loop
         limit = self.stop_timeout_s if timeout is None else timeout
-        loop = self._scheduler.loop
-        report = StopReport(abandoned=[f"{self.name}: the loop's thread is blocked"])
-        if thread.is_alive() and not loop.is_closed():
-            future = asyncio.run_coroutine_threadsafe(self.stop(limit), loop)
+        with self._stop_lock:
+            if self._outside_report is not None:
+                return self._outside_report
+            stopped = self._stopped
+            if loop.is_closed() and stopped is not None and not stopped.cancelled():
+                return stopped.result()
+            if loop.is_closed():
+                # Nobody stopped it in time, and now its actors cannot do anything any more.
+                self._stopping = scheduler.closed = True
+                scheduler.thread = scheduler.home_thread = NO_THREAD
+                left = self.actors()
+                for ref in left:
+                    self._index.refs.pop(ref, None)
+                self._outside_report = StopReport(abandoned=[ref.label for ref in left])
+                return self._outside_report
+            future: Future[StopReport] = Future()
             try:
+                loop.call_soon_threadsafe(self._stop_for, future, limit)
                 report = future.result(limit + self.cancel_grace_s)
-                loop.call_soon_threadsafe(loop.stop)
-                thread.join(limit + self.cancel_grace_s)
-            except TimeoutError:
-                self._scheduler.closed = True
-                future.cancel()
-        return report
+                if self._thread is not None:
+                    loop.call_soon_threadsafe(loop.stop)
+                    self._thread.join(limit + self.cancel_grace_s)
+            except (TimeoutError, RuntimeError):
+                # The loop is blocked, does not run, or has just been closed.
+                self._stopping = scheduler.closed = True
+                return StopReport(abandoned=[f"{self.name}: the loop's thread is blocked"])
+            self._outside_report = report
+            return report
+
+    def _stop_for(self, waiting: Future[StopReport], timeout_s: float) -> None:
+        """Stop, and tell *waiting*, somebody in another thread; on the loop's thread."""
+
+        async def stop() -> None:
+            try:
+                waiting.set_result(await self.stop(timeout_s))
+            except BaseException as error:
+                waiting.set_exception(error)
+                raise
+
+        self._outside_stop = self.loop.create_task(stop(), name=f"{self.name}: stop_blocking")
 
     def at_stop(self, fn: Callable[[], Any]) -> None:
         """Call *fn* (plain or async) after the actors have ended; the last given is called first."""
@@ -741,11 +798,13 @@ def _check_class(given: Any) -> None:
 
 
 def _after_fork_in_child() -> None:
+    global _background_lock
+    _background_lock = threading.Lock()  # another thread of the parent may have held it
     for system in list(_all):
         scheduler = system._scheduler
         if scheduler is not None:
             scheduler.forked = True
-            scheduler.thread = -2
+            scheduler.thread = NO_THREAD
 
 
 def _stop_background() -> None:

@@ -754,3 +754,18 @@ def test_an_actors_context_begins_as_that_in_which_its_system_was_started(loop_n
 
     with asyncio.Runner(loop_factory=LOOPS[loop_name]) as runner:
         assert runner.run(body()) == "before the system"
+
+
+def test_a_future_of_another_loop_is_refused() -> None:
+    """That loop's thread would run the rest of the handler."""
+
+    async def main() -> None:
+        future = asyncio.get_running_loop().create_future()
+        with ActorSystem.in_background() as system:
+            ref = system.start(Runs)
+            with pytest.raises(RuntimeError, match="belongs to another event loop"):
+                await ref.request(lambda: future, timeout=SOON_S)
+            assert await ref.request(_nothing, timeout=SOON_S) is None
+        future.cancel()
+
+    asyncio.run(main())

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pykka
@@ -24,6 +26,7 @@ from agenticaiframework.actors import (
     WouldBlock,
     gather,
 )
+from agenticaiframework.actors.request import ANSWERED, PENDING, ActorFuture, Request
 
 Run = Callable[..., Any]
 
@@ -549,3 +552,144 @@ def test_an_error_amid_many_messages_loses_none_of_the_others(
         assert sum(isinstance(o, Crash) for o in outcome) == 6
 
     in_system(main)
+
+
+# -- from another loop --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def background() -> Iterator[ActorSystem]:
+    """A system whose loop is another thread's."""
+    with ActorSystem.in_background("background") as system:
+        yield system
+
+
+@pytest.fixture
+def busy_interpreter() -> Iterator[None]:
+    """Threads are switched between as often as possible, so that what can interleave does."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("busy_interpreter")
+def test_answers_are_gathered_on_another_loop_than_the_systems(background: ActorSystem) -> None:
+    refs = [background.start(Echo) for _ in range(10)]
+
+    async def main() -> None:
+        async with asyncio.timeout(20):
+            for first in range(50):
+                numbers = range(first, first + 10)
+                answers = gather(*(ref.request(n) for ref, n in zip(refs, numbers, strict=True)))
+                assert await answers == list(numbers)
+            seen: list[Any] = []
+            await gather(*(ref.request(1) for ref in refs), on_reply=seen.append)
+            assert len(seen) == 10
+
+    asyncio.run(main())
+
+
+def test_a_failure_among_what_is_gathered_on_another_loop_is_raised(
+    background: ActorSystem,
+) -> None:
+    good, bad, slow = (background.start(kind) for kind in (Puppet, Puppet, Sleeper))
+
+    async def main() -> None:
+        async with asyncio.timeout(20):
+            with pytest.raises(Crash):
+                await gather(slow.request(1000), bad.request(crash), good.request("hello"))
+            outcomes = await gather(
+                bad.request(crash), good.request("hello"), return_exceptions=True
+            )
+            assert isinstance(outcomes[0], Crash)
+            assert outcomes[1] == "hello"
+
+    asyncio.run(main())
+    slow.kill()
+
+
+def test_requests_to_systems_on_different_loops_are_gathered_together(
+    in_system: Run, background: ActorSystem
+) -> None:
+    async def main(system: ActorSystem) -> None:
+        here, there = system.start(Sleeper), background.start(Sleeper)
+        asker = system.start(Asker)
+
+        async def both() -> list[Any]:
+            return list(await gather(here.request(0.01), there.request(0.02)))
+
+        assert await both() == [0.01, 0.02]
+        assert await asker.request(both) == [0.01, 0.02]
+        assert await background.start(Asker).request(both) == [0.01, 0.02]
+
+    in_system(main)
+
+
+def test_an_answer_is_not_seen_as_given_before_it_is_there(background: ActorSystem) -> None:
+    """A task on another loop may look at any moment, as when the request's timer is cancelled."""
+    looked: list[Any] = []
+
+    class Timer:
+        def cancel(self) -> None:
+            looked.append(request.done)
+
+    for settle in (Request.answer, lambda request, value: request._settle(ANSWERED, value)):
+        request = Request()
+        request.message, request._target = None, background.start(Echo)
+        request._home = background.scheduler
+        request._state, request._waiter, request._result = PENDING, None, Timer()
+        settle(request, "value")
+        assert request.result() == "value"
+    assert looked == [False, False]
+
+
+def test_two_threads_that_answer_one_ask_at_once_disturb_nobody() -> None:
+    for _ in range(200):
+        future = ActorFuture()
+        barrier = threading.Barrier(2)
+        errors: list[BaseException] = []
+
+        def answer(
+            how: Callable[[], None],
+            barrier: threading.Barrier = barrier,
+            errors: list[BaseException] = errors,
+        ) -> None:
+            barrier.wait(20)
+            try:
+                how()
+            except BaseException as error:
+                errors.append(error)
+
+        hows = (partial(future.reply, 1), partial(future.fail, Crash("no")))
+        threads = [threading.Thread(target=answer, args=(how,)) for how in hows]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        assert errors == []
+
+
+def test_an_answer_for_a_loop_that_has_been_closed_harms_nobody(background: ActorSystem) -> None:
+    ref = background.start(Puppet)
+    gate, inside = threading.Event(), threading.Event()
+
+    def slow(_puppet: Any) -> str:
+        inside.set()
+        gate.wait(20)
+        return "late"
+
+    loop = asyncio.new_event_loop()
+    tasks: list[asyncio.Task[Any]] = []
+
+    async def begin() -> None:
+        # A task that is never cancelled, because its loop is just closed.
+        tasks.append(loop.create_task(ref.request(slow)))
+        await asyncio.sleep(0)
+        await asyncio.to_thread(inside.wait, 20)
+
+    loop.run_until_complete(begin())
+    loop.close()
+    tasks[0]._log_destroy_pending = False  # type: ignore[attr-defined]
+    gate.set()
+    assert ref.ask("goes on", timeout=20) == "goes on"

@@ -20,6 +20,7 @@ from agenticaiframework.actors import (
     ActorSystem,
     AgenticError,
     NotMainThread,
+    StopReport,
     run_until_signal,
 )
 
@@ -148,6 +149,41 @@ def test_waiting_ends_too_when_somebody_else_stops_the_system(in_system: Run) ->
         assert not ref.is_alive()
 
     in_system(main)
+
+
+def test_a_signal_that_another_thread_was_given_ends_the_waiting(in_system: Run) -> None:
+    """It is handled in the main thread, which it does not wake."""
+
+    async def main(system: ActorSystem) -> None:
+        system.start(Puppet)
+        waiting = asyncio.ensure_future(system.until_signal())
+        await asyncio.sleep(0)
+        thread = threading.Thread(target=signal.raise_signal, args=(signal.SIGTERM,))
+        thread.start()
+        assert (await waiting).clean
+        thread.join(20)
+
+    in_system(main)
+
+
+def test_waiting_for_a_system_that_has_ended_already_returns(in_system: Run) -> None:
+    async def main(system: ActorSystem) -> None:
+        report = await system.stop()
+        assert await system.until_signal() is report
+
+    in_system(main)
+
+
+def test_a_background_system_may_be_waited_for_on_another_loop() -> None:
+    system = ActorSystem.in_background()
+    ref = system.start(Puppet)
+
+    async def main() -> StopReport:
+        asyncio.get_running_loop().call_later(0.05, os.kill, os.getpid(), signal.SIGTERM)
+        return await system.until_signal()
+
+    assert asyncio.run(main()).clean
+    assert not ref.is_alive()
 
 
 def test_a_background_system_that_ends_by_itself_ends_the_waiting() -> None:

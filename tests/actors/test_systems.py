@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 import multiprocessing
 import os
@@ -24,8 +25,10 @@ from agenticaiframework.actors import (
     AgenticError,
     ForkedSystem,
     NoSystem,
+    StopReport,
     SystemStopped,
     UnknownDispatcher,
+    WouldBlock,
 )
 
 Run = Callable[..., Any]
@@ -423,6 +426,94 @@ def test_a_blocked_loop_in_the_background_does_not_block_its_stop_for_ever() -> 
     assert not system._thread.is_alive()
 
 
+def test_many_threads_may_stop_a_background_system_at_once() -> None:
+    for _ in range(50):
+        system = ActorSystem.in_background()
+        system.start(Echo)
+        reports: list[StopReport] = []
+        threads = [
+            threading.Thread(target=lambda s=system, r=reports: r.append(s.stop_blocking(20)))
+            for _ in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert len(reports) == 4
+        assert all(report is reports[0] for report in reports)
+        assert reports[0].clean
+        assert system.stop_blocking() is reports[0], "and once more"
+
+
+def test_a_background_system_cannot_be_stopped_blocking_by_its_own_actors() -> None:
+    with ActorSystem.in_background() as system:
+        ref = system.start(Puppet)
+        with pytest.raises(WouldBlock, match=r"await system\.stop\(\)"):
+            ref.ask(lambda puppet: puppet.system.stop_blocking(), timeout=20)
+
+
+def test_a_background_system_can_be_stopped_on_another_loop() -> None:
+    system = ActorSystem.in_background()
+    ref = system.start(Echo)
+
+    async def main() -> StopReport:
+        return await system.stop(20)
+
+    assert asyncio.run(main()).clean
+    assert not ref.is_alive()
+    assert system._thread is not None
+    assert not system._thread.is_alive()
+
+
+def test_a_system_whose_loop_is_closed_already_can_be_stopped() -> None:
+    system = ActorSystem("left")
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(system.__aenter__())
+    ref = system.start(Echo, _name="orphan")
+    loop.close()
+    report = asyncio.run(system.stop())
+    assert report.abandoned == ["orphan"]
+    with pytest.raises(ActorDied):
+        ref.tell("x")
+
+
+def test_a_system_may_be_left_in_another_context_than_it_was_entered_in() -> None:
+    """As the two halves of a fixture are, each a task of its own."""
+    system = ActorSystem()
+    with asyncio.Runner() as runner:
+        runner.run(system.__aenter__(), context=contextvars.copy_context())
+        ref = system.start(Echo)
+        runner.run(system.__aexit__(None, None, None), context=contextvars.copy_context())
+        assert not ref.is_alive()
+        assert not system.running
+
+
+def test_what_threads_send_while_a_system_ends_comes_to_an_end() -> None:
+    """An ask that is under way at that moment fails, and nothing that is started lives on."""
+
+    def use(system: ActorSystem, ref: Any, started: list[Any]) -> None:
+        try:
+            while True:
+                ref.ask("x")
+                started.append(system.start(Echo))
+        except (ActorDied, SystemStopped):
+            return
+
+    for _ in range(30):
+        system = ActorSystem.in_background()
+        ref, started = system.start(Echo), list[Any]()
+        threads = [
+            threading.Thread(target=use, args=(system, ref, started), daemon=True) for _ in range(3)
+        ]
+        for thread in threads:
+            thread.start()
+        assert system.stop_blocking(20).clean
+        for thread in threads:
+            thread.join(20)
+            assert not thread.is_alive(), "its ask has no end"
+        assert not any(each.is_alive() for each in started)
+
+
 # -- fork --------------------------------------------------------------------------------------
 
 
@@ -507,6 +598,49 @@ def test_a_flooded_actor_delays_the_others_and_the_loop_by_little(in_system: Run
         for flood in floods:
             flood.kill()
             await ended(flood)
+
+    in_system(main)
+
+
+def test_threads_that_send_without_a_break_leave_the_loop_to_others_too(in_system: Run) -> None:
+    async def main(system: ActorSystem) -> None:
+        ref = system.start(Echo)
+        over = threading.Event()
+
+        def flood() -> None:
+            while not over.is_set():
+                ref.tell("again")
+
+        threads = [threading.Thread(target=flood) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(10):
+                await asyncio.sleep(0)
+            await until(lambda: system.info(ref).handled > 1000)
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join(20)
+
+    in_system(main)
+
+
+def test_an_error_in_what_another_thread_posted_does_not_hold_up_the_rest(in_system: Run) -> None:
+    async def main(system: ActorSystem) -> None:
+        failed: list[Any] = []
+        system.loop.set_exception_handler(lambda _loop, context: failed.append(context))
+        done = asyncio.Event()
+
+        def post() -> None:
+            system.scheduler.post(lambda: 1 / 0)
+            system.scheduler.post(done.set)
+
+        thread = threading.Thread(target=post)
+        thread.start()
+        thread.join(20)
+        await asyncio.wait_for(done.wait(), 20)
+        assert isinstance(failed[0]["exception"], ZeroDivisionError)
 
     in_system(main)
 

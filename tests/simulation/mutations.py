@@ -180,20 +180,20 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "a request never expires", REQUEST,
-        "            self._state = ABANDONED\n            self._result = RequestTimeout(",
-        "            return\n            self._result = RequestTimeout(",
+        "            self._result = RequestTimeout(self._target, timeout_s)\n",
+        "            return\n",
     ),
     Mutation(
         "an answer wakes nobody", REQUEST,
-        "            self._result = value\n            waiter = self._waiter\n"
+        "            self._state = ANSWERED\n            waiter = self._waiter\n"
         "            if waiter is not None:\n",
-        "            self._result = value\n            waiter = self._waiter\n"
+        "            self._state = ANSWERED\n            waiter = self._waiter\n"
         "            if waiter is None:\n",
     ),
     Mutation(
         "a failure wakes nobody", REQUEST,
-        "        self._result = result\n        if self._waiter is not None:\n",
-        "        self._result = result\n        if self._waiter is not None and state != FAILED:\n",
+        "        self._state = state\n        if self._waiter is not None:\n",
+        "        self._state = state\n        if self._waiter is not None and state != FAILED:\n",
     ),
     Mutation(
         "gather ends one answer early", REQUEST,
