@@ -59,8 +59,8 @@ class DynamicChildren:
         """The children between two incarnations, by the last ref that they had."""
 
     def __iter__(self) -> Iterator[Child]:
-        yield from self.by_ref.values()
-        yield from self._restarting.values()
+        # Copies, each in one step: a tree may be looked at from another thread.
+        return iter([*self.by_ref.values(), *self._restarting.values()])
 
     def __len__(self) -> int:
         return len(self.by_ref) + len(self._restarting)

@@ -51,7 +51,8 @@ class KeyedChildren:
         """The children that have a process (which may have died without our having read it)."""
 
     def __iter__(self) -> Iterator[Child]:
-        return iter(self.by_id.values())
+        # A copy, in one step: a tree may be looked at from another thread.
+        return iter(list(self.by_id.values()))
 
     # -- starting ------------------------------------------------------------------------------
 

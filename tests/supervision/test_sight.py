@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +21,7 @@ from agenticaiframework.supervision import (
     RestartPolicy,
     Supervisor,
     SupervisorReport,
+    TaskSupervisor,
     count_children,
     start_child,
     tree_of_ref,
@@ -206,3 +209,38 @@ def test_each_restart_and_give_up_is_one_event_and_one_record(in_sim: Run) -> No
         "(0 of 1 restarts in 60 s); it is to be restarted"
     )
     assert told[3]["extra"]["supervisor"] == "root"
+
+
+def test_another_thread_may_look_at_a_tree_that_changes() -> None:
+    looks: list[str] = []
+    done = threading.Event()
+
+    async def main() -> None:
+        async with ActorSystem(), TaskSupervisor("tasks") as tasks:
+            supervisor = AgentSupervisor("pool")
+            supervisor.add_child("first", Agent("first", handler=answer))
+
+            def look() -> None:
+                try:
+                    while not done.is_set():
+                        looks.append(str(supervisor.tree()) + str(tasks.tree()))
+                except RuntimeError as error:
+                    looks.append(repr(error))
+
+            async with supervisor:
+                looking = asyncio.create_task(asyncio.to_thread(look))
+                while len(looks) < 300 and not looking.done():
+                    await supervisor.add_child("another", Agent("another", handler=answer))
+                    running = [await tasks.async_nolink(asyncio.sleep, 0) for _ in range(3)]
+                    await asyncio.gather(*running)
+                    await supervisor.remove_child("another")
+                done.set()
+                await looking
+
+    switch_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        asyncio.run(main())
+    finally:
+        sys.setswitchinterval(switch_s)
+    assert [seen for seen in looks if "RuntimeError" in seen] == []
