@@ -99,7 +99,7 @@ def check_portable(what: str, thing: Any) -> None:
 class ProcessPool(ThreadPool):
     """At most *size* threads, each with a child process in which it has handlers run."""
 
-    settle_s = 1.2  # Each waits for the end of its child.
+    settle_s = 5.0  # Each waits for the end of its child, which is idle, or has been killed.
 
     def submit(self, job: Job, /) -> None:
         """Have *job* run by the next free thread, and its handlers in that thread's child."""
@@ -138,7 +138,7 @@ class ProcessWorker(Worker):
         """Return the child's answer to *work*."""
         child = self._child
         if child is None or not child.process.is_alive():
-            child = self._child = Child(self._idle_name, actor)
+            child = self._child = Child(self._idle_name)
         if self.retired:
             child.process.kill()
         try:
@@ -156,32 +156,38 @@ class AskerGone(Exception):
 class Child:
     """One child process. Owned by its worker's thread; `process.kill` is safe from any."""
 
-    def __init__(self, name: str, actor: str) -> None:
+    def __init__(self, name: str) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, there = context.Pipe()
         # Not a daemon: a handler may start processes of its own. `_end_all` sees to the end.
         self.process: SpawnProcess = context.Process(
             target=serve, args=(there,), name=name, daemon=False
         )
+        self._ready = False
         _children.add(self)
         try:
             self.process.start()
-            there.close()
-            if not self._answers(START_S) or self._receive() != READY:
-                exitcode = self._exitcode()
-                raise ProcessDied(
-                    actor,
-                    exitcode,
-                    "it started. It imports the program's main module first: start actors there "
-                    'only under `if __name__ == "__main__":`',
-                )
         except BaseException:
             _children.discard(self)
             raise
+        there.close()
+
+    def _wait_until_ready(self, actor: str) -> None:
+        """Wait until it has started; in this time too it can be killed."""
+        if not self._answers(START_S) or self._receive() != READY:
+            raise ProcessDied(
+                actor,
+                self._exitcode(),
+                "it started. It imports the program's main module first: start actors there only "
+                'under `if __name__ == "__main__":`',
+            )
+        self._ready = True
 
     def call(self, work: bytes, actor: str, request: Any) -> bytes:
         """Return the answer to *work*. Raises `ProcessDied`, and `AskerGone`."""
         watched = isinstance(request, Request)
+        if not self._ready:
+            self._wait_until_ready(actor)
         try:
             self._pipe.send_bytes(work)
             while not self._answers(LOOK_S if watched else None):

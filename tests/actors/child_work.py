@@ -75,10 +75,11 @@ class Child(Actor):
             time.sleep(0.001)
         return "waited"
 
-    def do_burn(self, seconds: float) -> str:
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            sum(range(1000))
+    def do_burn(self, begun: str, enough: str) -> str:
+        Path(begun).touch()
+        until = time.monotonic() + 20
+        while not Path(enough).exists() and time.monotonic() < until:
+            sum(range(10_000))
         return "burnt"
 
     async def do_async(self, value: Any) -> Any:

@@ -210,7 +210,8 @@ def test_a_stuck_thread_is_reported_when_the_system_stops(
         report = await system.stop(timeout=0.2)
         assert one.exit_reason == "shutdown"
         assert any("a thread that blocks" in entry for entry in report.abandoned)
-        assert report.duration_s < 1.2, "nobody waits for a thread that blocks"
+        assert not gate.is_set()
+        assert report.duration_s < 15, "nobody waits for a thread that blocks"
 
     in_system(main, cancel_grace_s=0.1)
 

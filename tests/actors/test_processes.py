@@ -38,6 +38,7 @@ from agenticaiframework.actors import (
     UnknownDispatcher,
     with_context,
 )
+from agenticaiframework.actors.processes import Child as Handle
 
 Run = Callable[..., Any]
 
@@ -133,26 +134,25 @@ def test_messages_are_handled_one_at_a_time_and_in_order(in_system: Run) -> None
     in_system(main, processes=3)
 
 
-def test_computing_neither_blocks_the_loop_nor_another_child(in_system: Run) -> None:
+def test_computing_neither_blocks_the_loop_nor_another_child(
+    in_system: Run, tmp_path: Path
+) -> None:
     async def main(system: ActorSystem) -> None:
         burners = [system.start(Child) for _ in range(2)]
-        for burner in burners:
-            await burner.request("pid")
-        async with asyncio.TaskGroup() as group:
-            burning = [
-                group.create_task(_await(burner.request(("burn", 0.3)))) for burner in burners
-            ]
-            turns = 0
-            while not any(task.done() for task in burning):
-                await asyncio.sleep(0.002)
-                turns += 1
-        assert turns > 10
+        enough = tmp_path / "enough"
+        begun = [tmp_path / f"begun {number}" for number in range(2)]
+        burning = [
+            burner.request(("burn", str(path), str(enough)))
+            for burner, path in zip(burners, begun, strict=True)
+        ]
+        await until(lambda: all(path.exists() for path in begun))
+        for _ in range(20):
+            await asyncio.sleep(0.002)
+        assert not any(burnt.done for burnt in burning)
+        enough.touch()
+        assert [await burnt for burnt in burning] == ["burnt", "burnt"]
 
     in_system(main, processes=2)
-
-
-async def _await(awaitable: Any) -> Any:
-    return await awaitable
 
 
 # -- agents ------------------------------------------------------------------------------------
@@ -189,7 +189,8 @@ def test_an_agents_timeout_ends_the_process(in_system: Run, tmp_path: Path) -> N
     async def main(system: ActorSystem) -> None:
         path = tmp_path / "mark"
         agent = Agent("marking", handler=child_work.mark, dispatcher="process")
-        asked = asyncio.ensure_future(agent.ask(str(path), timeout=3))
+        await system.start(Child).request("pid")  # so that there is a child, which takes time
+        asked = asyncio.ensure_future(agent.ask(str(path), timeout=4))
         await until(path.exists)
         with pytest.raises(AgentTimeout):
             await asked
@@ -375,6 +376,7 @@ def test_an_exit_signal_lets_the_handler_finish_within_the_grace(in_system: Run)
         one.exit("moving")
         assert await asked == "slept"
         assert await ended(one) == "moving"
+        system.cancel_grace_s = 0.2
         other = system.start(Child)
         await other.request("pid")
         stuck = other.request(("sleep", 60))
@@ -384,7 +386,7 @@ def test_an_exit_signal_lets_the_handler_finish_within_the_grace(in_system: Run)
             await stuck
         assert await ended(other) == "moving"
 
-    in_system(main, processes=1, cancel_grace_s=0.5)
+    in_system(main, processes=1, cancel_grace_s=20)
 
 
 def test_stopping_the_system_leaves_no_process(in_system: Run) -> None:
@@ -398,10 +400,39 @@ def test_stopping_the_system_leaves_no_process(in_system: Run) -> None:
         with pytest.raises(ActorDied):
             await waiting
         assert report.abandoned == []
-        assert report.duration_s < 5
+        assert report.duration_s < 15
         await until(lambda: not pids & children())
 
     in_system(main, processes=2, cancel_grace_s=0.2)
+
+
+def test_a_child_that_is_still_starting_ends_with_its_system(
+    in_system: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may take long, because it imports the program's main module first."""
+    monkeypatch.setattr("agenticaiframework.actors.processes.READY", b"another word")
+
+    async def main(system: ActorSystem) -> None:
+        one = system.start(Child)
+        waits = threading.Event()
+        receive = Handle._receive
+
+        def wait_long(child: Any) -> bytes | None:
+            said = receive(child)
+            waits.set()
+            child._answers(60)
+            return said
+
+        monkeypatch.setattr(Handle, "_receive", wait_long)
+        asked = one.request("pid")
+        await asyncio.to_thread(waits.wait, 20)
+        report = await system.stop(timeout=0.1)
+        assert report.abandoned == []
+        assert report.killed == [one.label]
+        with pytest.raises(ActorDied):
+            await asked
+
+    in_system(main, processes=1)
 
 
 def test_exit_in_a_child_ends_the_actor_with_that_reason(in_system: Run) -> None:
@@ -414,12 +445,14 @@ def test_exit_in_a_child_ends_the_actor_with_that_reason(in_system: Run) -> None
     in_system(main, processes=1)
 
 
-def test_a_busy_pool_makes_others_wait_and_a_waiting_one_can_be_ended(in_system: Run) -> None:
+def test_a_busy_pool_makes_others_wait_and_a_waiting_one_can_be_ended(
+    in_system: Run, tmp_path: Path
+) -> None:
     async def main(system: ActorSystem) -> None:
         busy, waiting = system.start(Child), system.start(Child)
-        await busy.request("pid")
-        work = busy.request(("sleep", 0.5))
-        await until(lambda: system.info(busy).current_message)
+        begun, go_on = tmp_path / "begun", tmp_path / "go on"
+        work = busy.request(("touch_and_wait", str(begun), str(go_on)))
+        await until(begun.exists)
         queued = waiting.request("pid")
         waiting.exit("not needed any more")
         with pytest.raises(ActorDied):
@@ -428,7 +461,8 @@ def test_a_busy_pool_makes_others_wait_and_a_waiting_one_can_be_ended(in_system:
             "nobody had begun it: there is nothing to wait for"
         )
         assert system.abandoned == 0
-        assert await work == "slept"
+        go_on.touch()
+        assert await work == "waited"
 
     in_system(main, processes=1)
 
@@ -596,10 +630,8 @@ def test_threads_of_ended_pools_are_gone(in_system: Run) -> None:
         assert any("test-process" in t.name for t in threading.enumerate())
 
     in_system(main, processes=1)
-    deadline = time.monotonic() + 5
-    while any("test-process" in t.name for t in threading.enumerate()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    block_until(lambda: not any("test-process" in t.name for t in threading.enumerate()))
+    assert not any("test-process" in t.name for t in threading.enumerate())
 
 
 def test_a_kill_ends_the_process_also_when_nobody_waits_for_its_work(in_system: Run) -> None:

@@ -29,7 +29,7 @@ Run = Callable[..., Any]
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are another thing there")
 
 SERVICE = """
-import asyncio, threading
+import asyncio, signal, threading, time
 from agenticaiframework.actors import Actor, ActorSystem, run_until_signal
 
 class Server(Actor):
@@ -48,10 +48,15 @@ async def embedded():
         asyncio.get_running_loop().call_later(0.05, lambda: print("ready", flush=True))
         said(await system.until_signal(timeout=30))
 
+def tell_when_ready():
+    while signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        time.sleep(0.01)
+    print("ready", flush=True)
+
 def background():
     system = ActorSystem.in_background("service")
     system.start(Server, _name="server")
-    threading.Timer(0.2, lambda: print("ready", flush=True)).start()
+    threading.Thread(target=tell_when_ready).start()
     said(run_until_signal(system, timeout=30))
 
 def main():
