@@ -655,9 +655,9 @@ class EngineCore(Actor):
         run.state = WorkflowState.FAILED
         run.finished_at = self.now()
         run.last_error = describe(error)
-        run.error = WorkflowFailed(
-            run.plan.name, run.id, "", "", error, stored=run.lease is not None
-        )
+        # Its first record comes with the run itself: without one, it is not in the store.
+        kept = run.lease is not None and run.lease.next_seq > 1
+        run.error = WorkflowFailed(run.plan.name, run.id, "", "", error, stored=kept)
         self.system.log.error("engine {}: {}: {}", self.setup.name, run.id, error)
         self.publish(run, [self._last_event(run)])
         self.concluded(run)

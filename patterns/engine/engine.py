@@ -504,6 +504,9 @@ class OrchestrationEngine:
         keeper = await self._open(core, workflow_id)
         run = await self._stored(core, workflow_id)
         if run.state in (WorkflowState.COMPLETED, WorkflowState.CANCELLED):
+            if workflow_id in core.runs:
+                # Its end was written, but the store could not say so any more.
+                core.runs[workflow_id] = run
             return run.status()
         try:
             again = await keeper.claim(

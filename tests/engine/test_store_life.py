@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,10 @@ from agenticaiframework.actors import ActorSystem
 from agenticaiframework.patterns.engine import (
     EngineConfig,
     EngineStopped,
+    EventKind,
     OrchestrationEngine,
+    UnknownWorkflow,
+    WorkflowFailed,
     WorkflowLost,
 )
 from agenticaiframework.patterns.engine.store import StoreUnavailable
@@ -91,6 +96,59 @@ def test_a_store_that_takes_no_engine_is_closed_and_opened_again_by_the_next_use
         with monkeypatch.context() as patch:
             patch.setattr(SQLiteBackend, "retire", refuse)
             await e.stop()
+
+    asyncio.run(main())
+
+
+@contextmanager
+def failing_commits(before: bool, kind: EventKind) -> Iterator[None]:
+    """Let commits with an event of this kind fail: before they happen, or after."""
+    commit = SQLiteBackend.commit
+    broken = True
+
+    def moody(backend: SQLiteBackend, jobs: list[Any]) -> None:
+        rows = repr([getattr(job, "rows", None) for job in jobs])
+        failing = broken and str(kind) in rows
+        if not (failing and before):
+            commit(backend, jobs)
+        if failing:
+            raise StoreUnavailable("the store", "committing", "the line is dead")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SQLiteBackend, "commit", moody)
+        yield
+    broken = False
+
+
+def test_a_run_whose_end_was_written_and_not_told_is_known_as_ended_once_it_is_resumed(
+    tmp_path: Path,
+) -> None:
+    e = stored(tmp_path)
+
+    async def main() -> None:
+        with failing_commits(False, EventKind.WORKFLOW_COMPLETED):
+            with pytest.raises(WorkflowFailed, match="line is dead.*resume_workflow"):
+                await e.execute(workflow=steps("a"), input_data=1, workflow_id="w")
+        assert (await e.resume_workflow("w")).state == "completed"
+        assert await e.wait("w", timeout=20) == {"a": 1}
+        assert (await e.get_workflow_status("w")).state == "completed"
+        await e.stop()
+
+    asyncio.run(main())
+
+
+def test_a_run_that_was_never_stored_is_not_said_to_be_resumable(tmp_path: Path) -> None:
+    e = stored(tmp_path)
+
+    async def main() -> None:
+        with failing_commits(True, EventKind.WORKFLOW_STARTED):
+            with pytest.raises(WorkflowFailed, match="line is dead") as caught:
+                await e.execute(workflow=steps("a"), input_data=1, workflow_id="w")
+        assert "resume_workflow" not in str(caught.value)
+        with pytest.raises(UnknownWorkflow):
+            await e.resume_workflow("w")
+        assert await e.execute(workflow=steps("a"), input_data=1, workflow_id="v") == {"a": 1}
+        await e.stop()
 
     asyncio.run(main())
 
