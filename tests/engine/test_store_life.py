@@ -126,9 +126,11 @@ def test_a_run_whose_end_was_written_and_not_told_is_known_as_ended_once_it_is_r
     e = stored(tmp_path)
 
     async def main() -> None:
-        with failing_commits(False, EventKind.WORKFLOW_COMPLETED):
-            with pytest.raises(WorkflowFailed, match="line is dead.*resume_workflow"):
-                await e.execute(workflow=steps("a"), input_data=1, workflow_id="w")
+        with (
+            failing_commits(False, EventKind.WORKFLOW_COMPLETED),
+            pytest.raises(WorkflowFailed, match="line is dead.*resume_workflow"),
+        ):
+            await e.execute(workflow=steps("a"), input_data=1, workflow_id="w")
         assert (await e.resume_workflow("w")).state == "completed"
         assert await e.wait("w", timeout=20) == {"a": 1}
         assert (await e.get_workflow_status("w")).state == "completed"
@@ -141,9 +143,11 @@ def test_a_run_that_was_never_stored_is_not_said_to_be_resumable(tmp_path: Path)
     e = stored(tmp_path)
 
     async def main() -> None:
-        with failing_commits(True, EventKind.WORKFLOW_STARTED):
-            with pytest.raises(WorkflowFailed, match="line is dead") as caught:
-                await e.execute(workflow=steps("a"), input_data=1, workflow_id="w")
+        with (
+            failing_commits(True, EventKind.WORKFLOW_STARTED),
+            pytest.raises(WorkflowFailed, match="line is dead") as caught,
+        ):
+            await e.execute(workflow=steps("a"), input_data=1, workflow_id="w")
         assert "resume_workflow" not in str(caught.value)
         with pytest.raises(UnknownWorkflow):
             await e.resume_workflow("w")
