@@ -6,7 +6,6 @@ import asyncio
 import functools
 import gc
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -94,19 +93,22 @@ def test_it_handles_one_payload_at_a_time_in_order(in_sim: Run) -> None:
 
 
 def test_a_plain_handler_blocks_a_thread_and_not_the_loop(in_system: Run) -> None:
-    def block(payload: float) -> str:
-        time.sleep(payload)
+    inside, go_on = threading.Event(), threading.Event()
+
+    def block(_payload: Any) -> str:
+        inside.set()
+        assert go_on.wait(20)
         return threading.current_thread().name
 
     async def main(system: ActorSystem) -> None:
         agent = Agent("blocking", handler=block)
         assert agent.dispatcher == "thread"
-        work = asyncio.ensure_future(agent.ask(0.2))
-        beats = 0
-        while not work.done():
-            await asyncio.sleep(0.005)
-            beats += 1
-        assert beats > 5
+        work = asyncio.ensure_future(agent.ask("block"))
+        await until(inside.is_set)
+        for _ in range(10):
+            await asyncio.sleep(0.001)
+        assert not work.done()
+        go_on.set()
         assert await work != threading.current_thread().name
 
     in_system(main)
@@ -362,17 +364,22 @@ def test_a_handler_that_blocks_its_thread_is_replaced(
 ) -> None:
     def handler(payload: Any) -> Any:
         if payload == "stuck":
+            inside.set()
             gate.wait(20)
         return payload
 
+    inside = threading.Event()
+
     async def main(system: ActorSystem) -> None:
         agent = Agent("stuck", handler=handler)
-        waiting = [asyncio.ensure_future(agent.ask("stuck", timeout=0.1))]
+        stuck = agent.request("stuck")
         await asyncio.sleep(0)
-        waiting += [asyncio.ensure_future(agent.ask(n)) for n in range(20)]
+        waiting = [asyncio.ensure_future(agent.ask(n)) for n in range(20)]
+        await until(inside.is_set)
+        stuck.expire(0.1)
         with pytest.raises(AgentTimeout):
-            await waiting[0]
-        assert [await one for one in waiting[1:]] == list(range(20)), "none of them was lost"
+            await stuck
+        assert [await one for one in waiting] == list(range(20)), "none of them was lost"
         assert system.abandoned == 1
         assert agent.address().incarnation == 2
         gate.set()

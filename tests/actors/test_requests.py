@@ -372,11 +372,19 @@ def test_an_ask_that_does_not_block_can_be_awaited_on_the_loop(
 
 
 def test_a_blocking_ask_times_out_and_its_actor_goes_on() -> None:
+    go_on = threading.Event()
+
+    async def wait() -> str:
+        while not go_on.is_set():
+            await asyncio.sleep(0.001)
+        return "went on"
+
     with ActorSystem.in_background() as system:
-        one = system.start(Sleeper)
+        one = system.start(Asker)
         with pytest.raises(pykka.Timeout):
-            one.ask(0.2, timeout=0.01)
-        assert one.ask(0) == 0
+            one.ask(wait, timeout=0.01)
+        go_on.set()
+        assert one.ask(wait, timeout=20) == "went on"
 
 
 def test_a_blocking_ask_ends_when_the_system_ends() -> None:
