@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from .errors import (
     StoreClosed,
     StoreCorrupt,
     StoreError,
+    StoreUnavailable,
     UnknownRun,
 )
 from .jobs import COLUMNS, Call, Job, Op, Write, fail, follows_failure, pack
@@ -32,6 +34,10 @@ LOG_PAGES = 4000
 """Pages in the write-ahead log before they move into the file (16 MB)."""
 LOG_BYTES = 4 * 1024 * 1024
 """The log's size from the start: an fsync of a file that does not grow takes half the time."""
+IDLE_S = 0.005
+LOOK_EVERY_S = 0.25
+"""A writer that was idle looks whether the file is still there; one that is busy looks so seldom
+that it costs nothing."""
 
 
 class SQLiteBackend(SQLiteReads):
@@ -50,15 +56,19 @@ class SQLiteBackend(SQLiteReads):
         owner_locks: bool = True,
         log_bytes: int = LOG_BYTES,
     ) -> None:
-        super().__init__(path, f"sqlite:///{path}", busy_timeout_s)
         self._in_memory = path == ":memory:"
+        # Where it is now, also for what is opened after the process has gone to another folder.
+        place = path if self._in_memory else os.path.abspath(path)
+        super().__init__(place, f"sqlite:///{path}", busy_timeout_s)
         self.reads_apart = not self._in_memory
         self._clock = clock
         self._log_bytes = log_bytes
         self._connection: sqlite3.Connection | None = None
-        self._locks = OwnerLocks(path) if owner_locks and not self._in_memory else None
+        self._locks = OwnerLocks(place) if owner_locks and not self._in_memory else None
         self._host = host_identity() if self._locks else ""
         self._synchronous = ""
+        self._looked_at = 0.0
+        self._worked_at = 0.0
         self._statements: dict[int, str] = {}
 
     # Opening
@@ -125,7 +135,13 @@ class SQLiteBackend(SQLiteReads):
 
     def commit(self, jobs: list[Job]) -> None:
         """Carry out *jobs* in one transaction."""
-        connection = self._writing()
+        self._look_after_file()
+        try:
+            self._commit(self._writing(), jobs)
+        finally:
+            self._worked_at = time.monotonic()
+
+    def _commit(self, connection: sqlite3.Connection, jobs: list[Job]) -> None:
         rows, jobs, calls, full = pack(jobs, self.label)
         if not jobs:
             return
@@ -145,6 +161,23 @@ class SQLiteBackend(SQLiteReads):
                 else:
                     return
             self._commit_in_steps(connection, jobs)
+
+    def _look_after_file(self) -> None:
+        """Raise StoreUnavailable if the file has been deleted.
+
+        SQLite would go on to write into what nobody will ever read again.
+        """
+        now = time.monotonic()
+        busy = now - self._worked_at < IDLE_S and now - self._looked_at < LOOK_EVERY_S
+        if busy or self._in_memory:
+            return
+        if not os.path.exists(self._path):
+            raise StoreUnavailable(
+                self.label,
+                "committing",
+                "the file was deleted; stop its users and start them again",
+            )
+        self._looked_at = now
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         patiently(connection, "BEGIN IMMEDIATE", self._busy_timeout_s)

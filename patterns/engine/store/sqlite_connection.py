@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 
 from .errors import StoreCorrupt, StoreFull, StoreUnavailable
 
@@ -18,8 +19,13 @@ LOOK_AGAIN_S = 0.008
 """The timeout of a connection that writes: 1, 2 and 5 ms are SQLite's first waits for a lock."""
 
 
-def connect(path: str, label: str, busy_timeout_s: float) -> sqlite3.Connection:
-    """Return a connection that commits only when told to, for whichever thread uses it next."""
+def connect(
+    path: str, label: str, busy_timeout_s: float, *, new: bool = True
+) -> sqlite3.Connection:
+    """Return a connection that commits only when told to, for whichever thread uses it next.
+
+    Without *new*, a file that is not there is an error.
+    """
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         wanted = ".".join(map(str, OLDEST_SQLITE))
         raise StoreUnavailable(
@@ -30,7 +36,8 @@ def connect(path: str, label: str, busy_timeout_s: float) -> sqlite3.Connection:
         raise StoreUnavailable(label, "opening", f"there is no folder {folder!r}")
     with translated(label, "opening"):
         return sqlite3.connect(
-            path,
+            path if new else f"{Path(path).as_uri()}?mode=rw",
+            uri=not new,
             timeout=busy_timeout_s,
             isolation_level=None,
             check_same_thread=False,

@@ -57,7 +57,7 @@ class SQLiteReads:
 
     def _reading(self) -> sqlite3.Connection:
         if self._reader is None:
-            self._reader = connect(self._path, self.label, self._busy_timeout_s)
+            self._reader = connect(self._path, self.label, self._busy_timeout_s, new=False)
             with translated(self.label, "opening"):
                 self._reader.execute("PRAGMA query_only = ON")
         return self._reader

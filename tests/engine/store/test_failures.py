@@ -303,6 +303,51 @@ def test_the_wait_for_a_file_that_another_has_to_itself_ends_when_it_should(
     asyncio.run(main())
 
 
+def test_a_file_that_was_deleted_is_told_and_not_made_again(sqlite: Medium) -> None:
+    async def main() -> None:
+        store = sqlite.store()
+        await store.open()
+        owner = await store.register("engine", 60)
+        lease = await store.create_run(owner, new_run(), [STARTED])
+        for path in list(sqlite.folder.iterdir()):
+            path.unlink()
+        await asyncio.sleep(0.02)
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable, match="the file was deleted"):
+                await store.append(lease, [FINISHED])
+        with pytest.raises(StoreUnavailable, match="unable to open"):
+            await store.load_run("run-1")
+        assert os.listdir(sqlite.folder) == []
+        await store.close()
+        await store.open()
+        assert (await store.list_runs()).rows == ()
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_a_relative_path_stays_the_same_file_wherever_the_process_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        (tmp_path / "elsewhere").mkdir()
+        monkeypatch.chdir(tmp_path)
+        store = open_store("sqlite:///a %3F%23%25.db")
+        await store.open()
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        owner = await store.register("engine", 60)
+        await store.create_run(owner, new_run())
+        assert len((await store.list_runs()).rows) == 1
+        await store.close()
+        await store.open()
+        assert len((await store.list_runs()).rows) == 1
+        await store.close()
+        assert sorted(os.listdir(tmp_path)) == ["a ?#%.db", "elsewhere"]
+        assert os.listdir(tmp_path / "elsewhere") == []
+
+    asyncio.run(main())
+
+
 class Hog:
     """Somebody who writes all the time, and lets go of the file for moments only."""
 
