@@ -4,7 +4,9 @@ from .candidates import ActorLanes
 from .choosers import Chooser, RandomChooser
 from .diagram import sequence_diagram
 from .errors import (
+    LoopIsRunning,
     MachineStopped,
+    NotAScenario,
     RealIORefused,
     SimulationError,
     SimulationLivelock,
@@ -82,9 +84,11 @@ __all__ = [
     "Kill",
     "Landed",
     "LateAnswer",
+    "LoopIsRunning",
     "LoseNode",
     "MachineStopped",
     "Mode",
+    "NotAScenario",
     "NotFaults",
     "Partition",
     "PctChooser",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 from agenticaiframework.actors.errors import AgenticError
 
@@ -19,6 +21,37 @@ class RealIORefused(SimulationError):
             f"{operation} reaches outside the simulation, whose runs must be repeatable. {instead}"
         )
         self.operation = operation
+
+
+class NotAScenario(AgenticError, TypeError):
+    """What was to be simulated is no asynchronous function."""
+
+    def __init__(self, given: Any) -> None:
+        name = getattr(given, "__name__", repr(given))
+        super().__init__(
+            f"A scenario is an async function of the simulation, and {name} is none. "
+            "Write: async def scenario(sim): ..."
+        )
+
+
+class LoopIsRunning(SimulationError):
+    """A simulation was to begin in asynchronous code, whose loop it would hold up."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what} runs on an event loop of its own, and in this thread one is running already. "
+            "Call it in plain code, or in another thread: await asyncio.to_thread(simulate_once, "
+            "scenario)."
+        )
+
+
+def refuse_running_loop(what: str) -> None:
+    """Raise `LoopIsRunning` in asynchronous code."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise LoopIsRunning(what)
 
 
 class SimulationStalled(SimulationError):

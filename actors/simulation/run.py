@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from .choosers import Chooser
+from .errors import refuse_running_loop
 from .loop import SimLoop
 
 T = TypeVar("T")
@@ -26,6 +27,7 @@ def run_sim(
     `SimulationStalled` where a real loop would wait for ever. A *loop* of one's own must be new;
     it is closed at the end.
     """
+    refuse_running_loop("run_sim")
     loop = loop if loop is not None else SimLoop(seed=seed, chooser=chooser)
     try:
         return loop.run_until_complete(main())

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import inspect
 import random
-import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ from agenticaiframework.actors.system import ActorSystem
 
 from .candidates import ActorLanes
 from .choosers import Chooser, RandomChooser
-from .errors import MachineStopped, SimulationError
+from .errors import MachineStopped, NotAScenario, SimulationError, refuse_running_loop
 from .explore import ExploringChooser
 from .injector import Injector
 from .invariants import after_stop
@@ -100,7 +100,6 @@ class Simulation:
         self.store_operations = 0
         #: What the testing kit's parts keep for this run.
         self.data: dict[Any, Any] = {}
-        self.threads_before = threading.active_count()
 
     def _make_loop(self, start_s: float) -> SimLoop:
         return SimLoop(
@@ -168,7 +167,13 @@ class Simulation:
     # -- the run ---------------------------------------------------------------------------------
 
     def run(self, scenario: Scenario, *, checks: Iterable[Check] = ()) -> Report:
-        """Run *scenario* once and return what happened. Never raises what the scenario raises."""
+        """Run *scenario* once and return what happened. Never raises what the scenario raises.
+
+        Raises `NotAScenario`, and `LoopIsRunning` in asynchronous code.
+        """
+        if not callable(scenario):
+            raise NotAScenario(scenario)
+        refuse_running_loop("A simulation")
         collecting = gc.isenabled()
         # A collection runs finalizers at a moment that depends on all that ran before in this
         # process; without one the same seed does the same thing.
@@ -271,7 +276,10 @@ class Simulation:
         system, lanes = self.make_system()
         async with system:
             self.watch(system, lanes)
-            value = await scenario(self)
+            called: Any = scenario(self)
+            if not inspect.isawaitable(called):
+                raise NotAScenario(scenario)
+            value = await called
             if self.explorer is not None:
                 self.explorer.scenario_is_over()
         await self.stopped(system)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from typing import Any
 
 import pytest
 
 from agenticaiframework import Agent
+from agenticaiframework.actors.simulation import LoopIsRunning, NotAScenario
 from agenticaiframework.testing import (
     Crash,
     FaultPlan,
@@ -19,6 +22,7 @@ from agenticaiframework.testing import (
     Simulation,
     SimulationFailed,
     StopMachine,
+    run_sim,
     simulate,
     simulate_once,
 )
@@ -151,3 +155,65 @@ def test_one_run_takes_a_list_of_faults_too() -> None:
     assert [landed.where for landed in report.landed] == ["echo"]
     with pytest.raises(NotFaults):
         simulate_once(scenario, plan="crash")  # type: ignore[arg-type]
+
+
+def test_a_simulation_cannot_begin_where_a_loop_runs_and_can_in_another_thread() -> None:
+    async def scenario(_sim: Simulation) -> float:
+        await asyncio.sleep(60)
+        return asyncio.get_running_loop().time()
+
+    async def main() -> None:
+        for begin in (lambda: simulate_once(scenario), lambda: run_sim(lambda: scenario(None))):  # type: ignore[arg-type,return-value]
+            with pytest.raises(LoopIsRunning, match=r"asyncio\.to_thread\(simulate_once"):
+                begin()
+        report = await asyncio.to_thread(simulate_once, scenario, seed=1)
+        assert report.value == 60.0
+
+    asyncio.run(main())
+
+
+def test_what_is_no_scenario_is_told_so() -> None:
+    with pytest.raises(NotAScenario, match="async def scenario"):
+        simulate_once(5)  # type: ignore[arg-type]
+    report = simulate_once(lambda _sim: 1)  # type: ignore[arg-type,return-value]
+    assert isinstance(report.error, NotAScenario)
+
+
+def test_simulations_in_several_threads_do_not_see_each_other() -> None:
+    """Nor do they see what other threads the process has meanwhile."""
+
+    async def scenario(sim: Simulation) -> None:
+        async def slow(payload: float) -> float:
+            await asyncio.sleep(payload)
+            return payload
+
+        def blocking(payload: float) -> float:
+            time.sleep(payload)
+            return payload
+
+        agents = [Agent("slow", handler=slow), Agent("blocking", handler=blocking)]
+        assert agents[1].dispatcher == "thread"
+        await asyncio.gather(*(agent.ask(n % 3) for n in range(8) for agent in agents))
+
+    wanted = {seed: simulate_once(scenario, seed=seed).trace_hash for seed in range(10)}
+    over = threading.Event()
+    others: list[threading.Thread] = []
+    wrong: list[Any] = []
+
+    def simulate_all() -> None:
+        for seed, trace_hash in wanted.items():
+            report = simulate_once(scenario, seed=seed)
+            others.append(threading.Thread(target=over.wait, args=(60,)))
+            others[-1].start()
+            if report.failed or report.trace_hash != trace_hash:
+                wrong.append((seed, report.narrative()))
+
+    threads = [threading.Thread(target=simulate_all) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    over.set()
+    for other in others:
+        other.join(20)
+    assert wrong == []
