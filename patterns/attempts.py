@@ -9,6 +9,7 @@ from .errors import NO_OUTCOMES
 from .events import AgentRestarted, HandedOff, Retried, Started
 from .outcome import Completed, Failed, Outcome, Skipped, TimedOut
 from .policy import Default, Fallback, WorkPolicy
+from .turn import one_turn
 
 if TYPE_CHECKING:
     from .execution import Execution, Work
@@ -60,6 +61,8 @@ class _Progress:
                 raise
             except BaseException as failed:
                 error = failed
+                if isinstance(error, TimeoutError):
+                    await one_turn()
             else:
                 self._look_for_restart(askable)
                 return Completed(

@@ -35,6 +35,7 @@ from .outcome import Cancelled, Completed, Failed, Outcome, Skipped, TimedOut, d
 from .policy import NO_POLICY, WorkPolicy
 from .report import Report
 from .target import Askable, Scope, Target, ask_in_scope, target_name
+from .turn import one_turn
 
 if TYPE_CHECKING:
     from agenticaiframework.actors import ActorRef
@@ -477,6 +478,7 @@ class Execution:
             if self._limit is None or not self._limit.expired():
                 raise
             await self.released()
+            await one_turn()
             raise PatternTimedOut(self.name, timeout_s, self.outcomes) from None
 
     def finish(self) -> None:

@@ -14,6 +14,7 @@ from agenticaiframework.actors import ActorDied, ActorRef, AgenticError, Down, R
 from ..execution import Execution
 from ..step import Ask
 from ..target import Target
+from ..turn import one_turn
 from .guard import GuardActor, GuardDefinition, GuardedPattern, Message, ask_guard, find_guard
 
 _EXPIRED: Final = "expired"
@@ -192,6 +193,10 @@ class Bulkhead(GuardedPattern):
         try:
             await ask_guard(run.system, BulkheadActor, name, Enter(width, holder, spec.max_wait_s))
             return await call()
+        except TimeoutError:
+            # It has been told to stop: not before that does another one take its place.
+            await one_turn()
+            raise
         finally:
             # Also when it never got in: it may have been given a place just as it was cancelled.
             try:

@@ -204,6 +204,40 @@ def test_a_hanging_step_may_be_left_out(cast: Any, sim: Any) -> None:
     sim(main)
 
 
+@pytest.mark.parametrize("whose", ["step", "whole"])
+@pytest.mark.parametrize("kind", ["function", "agent", "nested"])
+def test_work_that_is_out_of_time_has_stopped_before_anybody_goes_on(
+    kind: str, whose: str, sim_once: Any
+) -> None:
+    running = most = 0
+
+    async def hang(payload: Any) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            running -= 1
+
+    async def main(system: ActorSystem) -> None:
+        agent = Agent("hang", handler=hang)
+        target = {
+            "function": hang,
+            "agent": agent,
+            "nested": SequentialOrchestration("nested", [hang]),
+        }[kind]
+        if whose == "step":
+            step = {"agent": target, "timeout": 1, "retry": 2, "on_error": "skip"}
+            report = await SequentialOrchestration("s", [step, step]).run(1)
+            assert [type(outcome) for outcome in report.outcomes.values()] == [Skipped, Skipped]
+        else:
+            await SequentialOrchestration("s", [target], timeout=1).run(1)
+        assert (running, most) == (0, 1)
+
+    sim_once(main)
+
+
 def test_a_nested_pattern_and_a_function_keep_to_the_steps_timeout(cast: Any, sim: Any) -> None:
     async def main(system: ActorSystem) -> None:
         async def hang(payload: Any) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agenticaiframework.actors import ActorSystem
+from agenticaiframework.actors import ActorSystem, Agent
 from agenticaiframework.patterns import (
     Bulkhead,
     BulkheadFull,
@@ -317,6 +317,39 @@ def test_a_bucket_never_gives_more_than_rate_times_time_plus_burst(
 
 
 # -- bulkhead --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["function", "agents"])
+def test_a_place_is_free_once_the_work_that_is_out_of_time_has_stopped(
+    kind: str, sim_once: Any
+) -> None:
+    running = most = 0
+
+    async def hang(payload: Any) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            running -= 1
+
+    async def main(system: ActorSystem) -> None:
+        agents = [Agent(f"a{n}", handler=hang) for n in range(6)]
+        bulkheads = [
+            Bulkhead(
+                f"b{n}",
+                {"agent": hang if kind == "function" else agent, "timeout": 1},
+                2,
+                bulkhead="shared",
+            )
+            for n, agent in enumerate(agents)
+        ]
+        await asyncio.gather(*(bulkhead.run(1) for bulkhead in bulkheads))
+        assert system.clock() == pytest.approx(3)
+        assert (running, most) == (0, 2)
+
+    sim_once(main)
 
 
 def test_a_bulkhead_lets_so_many_in_queues_some_and_refuses_the_rest(cast: Any, sim: Any) -> None:
