@@ -251,6 +251,8 @@ def _end_all() -> None:
 
 # Registered after multiprocessing's own, and so called before it.
 atexit.register(_end_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_children.clear)  # they are the parent's
 
 
 # -- one message ---------------------------------------------------------------------------------

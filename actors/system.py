@@ -27,6 +27,7 @@ from .errors import (
     ActorDied,
     BadName,
     BadPoolSize,
+    ForkedSystem,
     NoSystem,
     NotAnActorClass,
     RequestTimeout,
@@ -336,7 +337,8 @@ class ActorSystem:
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        self.stop_blocking(self.stop_timeout_s)
+        if not self.scheduler.forked:  # else it is the parent's, who goes on with it
+            self.stop_blocking(self.stop_timeout_s)
 
     async def stop(self, timeout: float | None = None) -> StopReport:
         """End every actor, and return what had to be killed or abandoned. Always returns.
@@ -398,6 +400,8 @@ class ActorSystem:
     def _stop_from_outside(self, timeout: float | None) -> StopReport:
         """Stop the system, whose loop is another thread's, and end that thread if it is our own."""
         scheduler = self.scheduler
+        if scheduler.forked:
+            raise ForkedSystem(self.name)
         loop = scheduler.loop
         limit = self.stop_timeout_s if timeout is None else timeout
         with self._stop_lock:

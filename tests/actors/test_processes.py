@@ -697,3 +697,39 @@ def test_a_death_that_another_thread_hears_of_first_is_told_with_its_exit_code(
         assert await other.request(("echo", 1)) == 1
 
     in_system(main, processes=1)
+
+
+FORKING = """
+import os, sys, warnings
+from agenticaiframework.actors import Actor, ActorSystem
+
+class Worker(Actor):
+    dispatcher = "process"
+
+    def on_receive(self, message):
+        return os.getpid()
+
+def main():
+    warnings.simplefilter("ignore")
+    with ActorSystem.in_background(processes=1) as system:
+        ref = system.start(Worker)
+        pid = ref.ask("pid")
+        child = os.fork()
+        if child == 0:
+            sys.exit(0)
+        _, status = os.waitpid(child, 0)
+        print("the same worker:", ref.ask("pid") == pid, status, flush=True)
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_process_that_ends_leaves_the_children_of_its_parent_alone(tmp_path: Path) -> None:
+    path = tmp_path / "program.py"
+    path.write_text(FORKING)
+    done = subprocess.run(
+        [sys.executable, str(path)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout == "the same worker: True 0\n", done.stderr

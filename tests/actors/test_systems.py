@@ -532,7 +532,7 @@ def test_a_forked_process_cannot_use_its_parents_system() -> None:
             lines = said.read().splitlines()
         _, status = os.waitpid(child, 0)
         assert os.waitstatus_to_exitcode(status) == 0, lines
-        assert lines == ["ForkedSystem"] * 4 + ["own: 2"]
+        assert lines == ["ForkedSystem"] * 5 + ["own: 2"]
         assert ref.ask(3) == 3, "the parent's goes on"
     assert issubclass(ForkedSystem, AgenticError)
 
@@ -543,6 +543,7 @@ def _try_in_child(system: ActorSystem, ref: Any, write: int) -> int:
         lambda: ref.ask("x", timeout=5),
         lambda: ref.exit("x"),
         lambda: system.start(Echo),
+        system.stop_blocking,
     ]
     with os.fdopen(write, "w") as out:
         for attempt in attempts:
