@@ -1,8 +1,8 @@
 """Plain pykka actors among ours: any `pykka.ThreadingActor` can be linked, monitored, supervised.
 
 pykka tells nobody when an actor ends. What it does at the end, on the actor's own thread, is to call
-``_actor_loop_teardown`` (and, for an exception, ``_handle_failure``) on the actor; so a `Watch` puts
-itself before these two on the one instance that is watched. A thread cannot be killed: ``kill``, and
+``_actor_loop_teardown`` (and, for an exception, ``_handle_failure`` and ``on_failure``) on the actor; so
+a `Watch` puts itself before these on the one instance that is watched. A thread cannot be killed: ``kill``, and
 any other exit signal, asks the actor to stop, and for everyone else it is dead at once.
 """
 
@@ -49,10 +49,15 @@ class Watch:
             return
         teardown = actor._actor_loop_teardown
         handle_failure = actor._handle_failure
+        on_failure = actor.on_failure
 
         def watched_failure(exception_type: Any, exception_value: Any, traceback: Any) -> None:
             self._failure = exception_value
             handle_failure(exception_type, exception_value, traceback)
+
+        def watched_hook(exception_type: Any, exception_value: Any, traceback: Any) -> None:
+            self._failure = exception_value  # its failure may have begun before it was watched
+            on_failure(exception_type, exception_value, traceback)
 
         def watched_teardown() -> None:
             try:
@@ -61,7 +66,12 @@ class Watch:
                 self._end(self._failure if self._failure is not None else NORMAL)
 
         actor._handle_failure = watched_failure
+        actor.on_failure = watched_hook
         actor._actor_loop_teardown = watched_teardown
+        if ref.actor_stopped.is_set():
+            # It has ended meanwhile, and may have been past what would have told.
+            self.ended = True
+            self.reason = NOPROC
 
     def _end(self, reason: Any) -> None:
         with self._lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -213,3 +214,71 @@ def test_the_runtimes_for_pykkas_suite_work(name: str) -> None:
     finally:
         ref.stop(timeout=20)
         ActorSystem.current().stop_blocking(5)
+
+
+def test_an_actor_that_ends_while_it_begins_to_be_watched_is_told_of(
+    in_system: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its thread may be past the point that is watched."""
+    from agenticaiframework.actors import foreign
+
+    async def main(system: ActorSystem) -> None:
+        watcher = system.start(Puppet)
+        plain = Plain.start()
+        really_set = plain.actor_stopped.is_set
+        looks: list[bool] = []
+
+        def is_set() -> bool:
+            looks.append(really_set())
+            if len(looks) == 1:
+                plain.tell("crash")  # its thread goes all the way, after this look
+                thread = next(t for t in threading.enumerate() if t.name.startswith("Plain"))
+                thread.join(20)
+                return False
+            return really_set()
+
+        monkeypatch.setattr(plain.actor_stopped, "is_set", is_set)
+        watch = foreign.watch(plain)
+        assert watch.ended
+        await do(watcher, lambda puppet: puppet.monitor(plain))
+        [down] = await seen(watcher)
+        assert down.reason == "noproc"
+
+    in_system(main)
+
+
+def test_an_actor_that_is_failing_when_it_begins_to_be_watched_fails_with_its_error(
+    in_system: Run,
+) -> None:
+    class Late(pykka.ThreadingActor):
+        """Is watched in the middle of its failure: pykka writes a record of it then."""
+
+        def on_receive(self, message: Any) -> Any:
+            raise Crash
+
+    async def main(system: ActorSystem) -> None:
+        watcher = system.start(Puppet)
+        plain = Late.start()
+        failing, go_on = threading.Event(), threading.Event()
+
+        class Halt(logging.Handler):
+            def emit(self, record: logging.LogRecord) -> None:
+                failing.set()
+                go_on.wait(20)
+
+        halt = Halt()
+        logger = logging.getLogger("pykka")
+        logger.addHandler(halt)
+        try:
+            plain.tell("fail")
+            await asyncio.to_thread(failing.wait, 20)
+            logger.removeHandler(halt)
+            await do(watcher, lambda puppet: puppet.monitor(plain))
+            go_on.set()
+            [down] = await seen(watcher)
+            assert isinstance(down.reason, Crash)
+        finally:
+            go_on.set()
+            logger.removeHandler(halt)
+
+    in_system(main)
