@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from threading import get_ident
 from typing import TYPE_CHECKING, Any
+
+from .errors import ActorDied
 
 if TYPE_CHECKING:
     from .actor import Actor
@@ -29,11 +30,10 @@ class Inbox:
         if not isinstance(reply_to, ActorFuture):
             reply_to = _Forward(reply_to)
         reply_to.message = envelope.message
-        scheduler = actor._sched
-        if get_ident() == scheduler.thread:
-            actor._append(reply_to)
-        else:
-            scheduler.post(actor._append, reply_to)
+        from .ref import arrive
+
+        if not actor._sched.post_or_call(arrive, actor._ref, reply_to):
+            reply_to.fail(ActorDied(actor._ref, "noproc"))
 
     def get(self) -> Any:
         """Take the oldest message, as an envelope; on the loop's thread."""

@@ -204,7 +204,7 @@ class ActorRef(pykka.ActorRef[A], Generic[A]):
         request._waiter = None
         request._result = None
         if get_ident() != scheduler.thread:
-            if fence(scheduler, self, message) or not scheduler.post(_arrive, self, request):
+            if fence(scheduler, self, message) or not scheduler.post(arrive, self, request):
                 return _dead_request(self, message)
             if timeout is not None:
                 scheduler.post(request.start_timer, timeout)
@@ -276,8 +276,8 @@ class ActorRef(pykka.ActorRef[A], Generic[A]):
             future.message = message
             future._home = scheduler
             if get_ident() == scheduler.thread:
-                _arrive(self, future)
-            elif fence(scheduler, self, message) or not scheduler.post(_arrive, self, future):
+                arrive(self, future)
+            elif fence(scheduler, self, message) or not scheduler.post(arrive, self, future):
                 future.fail(ActorDied(self, "noproc"))
         if block:
             return future.get(timeout=timeout)
@@ -344,7 +344,7 @@ def _tell_from_outside(ref: ActorRef[Any], scheduler: Scheduler, message: Any) -
             from .errors import MailboxFull
 
             raise MailboxFull(ref, capacity)
-    if not scheduler.post(_arrive, ref, message):
+    if not scheduler.post(arrive, ref, message):
         raise ActorDied(ref, "noproc")
 
 
@@ -357,7 +357,7 @@ def fence(scheduler: Scheduler, target: Any, message: Any) -> bool:
     return False
 
 
-def _arrive(ref: ActorRef[Any], item: Any) -> None:
+def arrive(ref: ActorRef[Any], item: Any) -> None:
     """Put what came from another thread into the mailbox; runs on the loop's thread."""
     from .errors import MailboxFull
 

@@ -282,3 +282,22 @@ def test_an_actor_that_is_failing_when_it_begins_to_be_watched_fails_with_its_er
             logger.removeHandler(halt)
 
     in_system(main)
+
+
+def test_what_is_put_into_the_inbox_of_a_dead_actor_is_answered_too(in_system: Run) -> None:
+    from pykka._envelope import Envelope
+
+    async def main(system: ActorSystem) -> None:
+        one = system.start(Puppet)
+        inbox = one.actor_inbox
+        one.kill()
+        await ended(one)
+        for put in (inbox.put, lambda envelope: asyncio.to_thread(inbox.put, envelope)):
+            for future in (ActorFuture(), pykka.ThreadingFuture[Any]()):
+                waiting = put(Envelope("late", reply_to=future))
+                if waiting is not None:
+                    await waiting
+                with pytest.raises(pykka.ActorDeadError):
+                    await asyncio.to_thread(future.get, timeout=20)
+
+    in_system(main)
