@@ -370,6 +370,8 @@ class OrchestrationEngine:
             run = core.runs.get(workflow_id)
             if run is not None and not run.over:
                 stream.attach(run, history=False)
+                # What is on its way into the journal was not told to this stream.
+                await keeper.store.flush()
             try:
                 entries = await keeper.store.read_journal(workflow_id)
             except UnknownRun:

@@ -58,4 +58,4 @@ class WorkflowEvent(NamedTuple):
     data: Any = None
     at: float = 0.0
     seq: int | None = None
-    """Its number in the journal, where the event was read from there."""
+    """Its number in the journal, if it stands there."""

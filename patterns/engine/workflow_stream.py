@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any, Final, Self, cast
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final, Self
 
 from .run import Run
 from .workflow_events import LAST, WorkflowEvent
@@ -33,6 +33,10 @@ class WorkflowStream(AsyncIterator[WorkflowEvent]):
         self._run: Run | None = None
         self._begun = False
         self._closed = False
+        self._replayed = 0
+        """How many of the waiting events come from the journal."""
+        self._last_seq = 0
+        """The number of the last event in the journal when it was read."""
         self.workflow_id: str | None = None
         """The run's id, once the first event was asked for."""
         self.dropped = 0
@@ -44,6 +48,7 @@ class WorkflowStream(AsyncIterator[WorkflowEvent]):
         """Add *event*."""
         if len(self._events) == MAX_WAITING:
             self.dropped += 1
+            self._replayed = max(0, self._replayed - 1)
         self._events.append(event)
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
@@ -60,12 +65,12 @@ class WorkflowStream(AsyncIterator[WorkflowEvent]):
             run.listeners.append(self.put)
 
     def replay(self, past: list[WorkflowEvent]) -> None:
-        """Put what the journal tells before what came while it was read, each event once."""
-        # The journal's dates are the store's own, so events are known by what they say.
-        known = {_said(event) for event in past}
-        fresh = [event for event in self._events if _said(event) not in known]
+        """Put what the journal tells before what came while it was read."""
+        fresh = list(self._events)
         self._events.clear()
         self._events.extend([*past, *fresh])
+        self._replayed = max(0, len(self._events) - len(fresh))
+        self._last_seq = (past[-1].seq or 0) if past else 0
 
     # -- the reading side --------------------------------------------------------------------------
 
@@ -79,9 +84,26 @@ class WorkflowStream(AsyncIterator[WorkflowEvent]):
             except BaseException:
                 await self.aclose()
                 raise
+        while True:
+            await self._until_some()
+            event = self._events.popleft()
+            replayed = self._replayed > 0
+            if replayed:
+                self._replayed -= 1
+            elif event.seq is not None and event.seq <= self._last_seq:
+                # It was in the journal already.
+                if event.kind in LAST and not self._events:
+                    await self.aclose()
+                continue
+            # What the journal calls an end was none, if the run has been resumed since.
+            if event.kind in LAST and not self._events and not (replayed and self._is_live()):
+                await self.aclose()
+            return event
+
+    async def _until_some(self) -> None:
+        """Wait for an event; ends the iteration when none can come."""
         while not self._events:
-            run = self._run
-            if run is None or not run.listeners or self.put not in run.listeners:
+            if self._closed or not self._follows():
                 self._closed = True
                 raise StopAsyncIteration
             self._wake = asyncio.get_running_loop().create_future()
@@ -89,10 +111,13 @@ class WorkflowStream(AsyncIterator[WorkflowEvent]):
                 await self._wake
             finally:
                 self._wake = None
-        event = self._events.popleft()
-        if event.kind in LAST and not self._events:
-            await self.aclose()
-        return event
+
+    def _follows(self) -> bool:
+        run = self._run
+        return run is not None and bool(run.listeners) and self.put in (run.listeners or ())
+
+    def _is_live(self) -> bool:
+        return self._follows() and self._run is not None and not self._run.over
 
     async def aclose(self) -> None:
         """Stop following."""
@@ -108,13 +133,3 @@ class WorkflowStream(AsyncIterator[WorkflowEvent]):
 
     async def __aexit__(self, *_exc: object) -> None:
         await self.aclose()
-
-
-def _said(event: WorkflowEvent) -> tuple[Any, ...]:
-    """Return what tells an event from the others of its run."""
-    given: object = event.data
-    data = cast("Mapping[str, Any]", given) if isinstance(given, Mapping) else _NOTHING
-    return event.kind, event.step, event.attempt, data.get("item"), data.get("iteration")
-
-
-_NOTHING: Final[Mapping[str, Any]] = {}

@@ -48,11 +48,16 @@ def write(c: Coordinator) -> None:
     changed = state is not c._stored_state
     if not records and not changed:
         return
-    group = Acknowledged(run, c._me, c._outbox, c._events)
+    events = c._events
+    if events:
+        # They are the last of the records: who follows from here on has not seen those before.
+        following = len(records) + (1 if run.lease is None else run.lease.next_seq)
+        first = following - len(events)
+        c._events = []
+        events = [event._replace(seq=first + n) for n, event in enumerate(events)]
+    group = Acknowledged(run, c._me, c._outbox, events)
     used = c._used_signals
     c._outbox, c._records = [], []
-    if c._events:
-        c._events = []
     if used:
         c._used_signals = ()
     update: RunUpdate | None = None

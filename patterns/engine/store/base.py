@@ -173,6 +173,10 @@ class Store(Protocol):
         """Do what `create_run` does, and call `done`; the lease is valid once it was `done(None)`."""
         ...
 
+    async def flush(self) -> None:
+        """Return when what was handed over until now has been written, or refused."""
+        ...
+
     async def claim(self, owner: Owner, run_id: str) -> Lease:
         """Take a run that nobody alive holds (or that *owner* holds), finished or not.
 

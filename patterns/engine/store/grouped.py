@@ -357,6 +357,10 @@ class GroupedStore:
                 error,
             )
 
+    async def flush(self) -> None:
+        """Return when what was handed over until now has been written, or refused."""
+        await self._call(lambda: None)
+
     # Claims
 
     async def claim(self, owner: Owner, run_id: str) -> Lease:

@@ -282,6 +282,10 @@ class SimulatedStore:
         if told is not None:
             self._inner.submit(lease, records, told, update, consumes)
 
+    async def flush(self) -> None:
+        """Return when what was handed over until now has been written, or refused."""
+        await self._operate("flush", self._inner.flush)
+
     async def claim(self, owner: Owner, run_id: str) -> Lease:
         """Take a run that nobody alive holds."""
         return await self._operate("claim", lambda: self._inner.claim(owner, run_id))
