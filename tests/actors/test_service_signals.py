@@ -49,8 +49,11 @@ async def embedded():
         said(await system.until_signal(timeout=30))
 
 def tell_when_ready():
-    while signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        time.sleep(0.01)
+    while (
+        signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        or signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    ):
+        time.sleep(0.001)
     print("ready", flush=True)
 
 def background():
