@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 from asyncio import CancelledError
 from asyncio import timeout as time_limit
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from agenticaiframework.actors import KILLED, ActorDied, ActorRef, Down
 
 from .child import Child
+from .child_spec import ChildSpec
 from .coroutine_actor import CoroutineActor
 from .face_errors import ChildExited
 from .keyed_children import KeyedChildren
@@ -104,6 +105,9 @@ class AgentSupervisorActor(Supervisor):
             killed = KILLED if isinstance(error, CancelledError) else error
             self._over(getattr(error, "reason", killed))
             raise
+
+    def start_failed(self, specs: Sequence[ChildSpec]) -> None:
+        """Nothing beside what `on_start` does: who starts us again may keep what waits."""
 
     def over(self) -> None:
         self._over(self.exit_reason)

@@ -52,7 +52,7 @@ class ChildStopped(SupervisionError, pykka.ActorDeadError):
             "or remove it and add another."
         )
         super().__init__(
-            f"The child {name!r} of supervisor {supervisor!r} is {state} "
+            f"The child {name!r} of supervisor {supervisor!r} {_in_words(state)} "
             f"({describe_reason(reason)}). {remedy}"
         )
         self.supervisor = supervisor
@@ -102,6 +102,10 @@ class ChildExited(SupervisionError):
         self.reason = reason
 
 
+def _in_words(state: str) -> str:
+    return state if state == "gave up" else f"is {state}"
+
+
 class WaitTimeout(SupervisionError, TimeoutError):
     """A child did not get into a state within the time given."""
 
@@ -110,7 +114,7 @@ class WaitTimeout(SupervisionError, TimeoutError):
     ) -> None:
         super().__init__(
             f"The child {name!r} of supervisor {supervisor!r} was not {wanted} within "
-            f"{waited_s:g} s; it is {state}."
+            f"{waited_s:g} s; it {_in_words(state)}."
         )
         self.supervisor = supervisor
         self.name = name

@@ -160,6 +160,8 @@ class Supervisor(Actor):
         self.window = RestartWindow(self.flags.intensity, self.flags.period_s)
         self.children: KeyedChildren | DynamicChildren = KeyedChildren(self)
         self.stopper = Stopper(self)
+        self._last: list[Child] = []
+        """The children when their supervisor began to stop them; some are forgotten on the way."""
 
     # -- for subclasses ------------------------------------------------------------------------
 
@@ -183,6 +185,7 @@ class Supervisor(Actor):
             REACHED_MAX_RESTART_INTENSITY,
             "the supervisor stops its children and itself",
         )
+        self._last.append(child)
         self.children.forget(child)
         await self.end(SHUTDOWN)
 
@@ -241,6 +244,7 @@ class Supervisor(Actor):
         failed = await children.start_all(specs)
         if failed is not None:
             await children.stop_all()
+            self.start_failed(specs)
             raise ActorExit((SHUTDOWN, failed))
 
     def on_receive(self, message: Any) -> Any:
@@ -258,12 +262,18 @@ class Supervisor(Actor):
             unexpected=message,
         )
 
+    def start_failed(self, specs: Sequence[ChildSpec]) -> None:
+        """Called when one of *specs* did not start: so nobody may wait for any of them."""
+        for spec in specs:
+            close_target(spec.start, self.system, SHUTDOWN)
+
     async def end(self, reason: Any) -> None:
         """Stop all children and end.
 
         Done in a handler rather than in `on_stop`, because a supervisor that is stopping is still
         alive: it takes requests (which fail when it is gone) and must read its exit signals.
         """
+        self._last += self.children
         await self.children.stop_all()
         # What we sent ourselves concerns nobody any more, and is no dead letter.
         self.flush(lambda message: isinstance(message, TryAgain | BackoffOver))
@@ -272,18 +282,20 @@ class Supervisor(Actor):
     async def on_stop(self) -> None:  # type: ignore[override]
         # A killed supervisor does nothing any more; its links take the children down. Otherwise
         # `end` has mostly been here before, and there are no children left.
+        self._last += self.children
         if self.exit_reason != KILLED:
             await self.children.stop_all()
         self.over()
 
     async def on_failure(self, *_exc_info: Any) -> None:  # type: ignore[override]
+        self._last += self.children
         # A supervisor that fails itself must not leave its subtree behind either.
         await self.children.stop_all()
         self.over()
 
     def over(self) -> None:
         """Called last: this incarnation stops its children no more."""
-        for child in self.children:
+        for child in dict.fromkeys(self._last):
             self.child_closed(child)
 
     # -- requests ------------------------------------------------------------------------------

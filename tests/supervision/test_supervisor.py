@@ -15,6 +15,9 @@ from agenticaiframework.actors import (
     ActorExit,
     ActorRef,
     ActorSystem,
+    Agent,
+    AgentFailed,
+    AgentStopped,
     Exit,
     Ignore,
     StartFailed,
@@ -27,6 +30,7 @@ from agenticaiframework.supervision import (
     ChildSpec,
     CountChildren,
     Counts,
+    DynamicSupervisor,
     Error,
     FailedToStartChild,
     Ok,
@@ -832,5 +836,54 @@ def test_flags_may_be_an_object(in_sim: Run) -> None:
         for _ in range(3):
             await crashed(sup, "a")
         assert sup.is_alive()
+
+    in_sim(main)
+
+
+@pytest.mark.parametrize("restart", list(RestartType))
+@pytest.mark.parametrize("kind", [Supervisor, DynamicSupervisor])
+def test_nobody_waits_for_the_agents_of_a_supervisor_that_has_ended(
+    in_sim: Run, kind: Any, restart: RestartType
+) -> None:
+    async def slow(payload: Any) -> Any:
+        await asyncio.sleep(payload)
+        return payload
+
+    async def main(system: ActorSystem) -> None:
+        agent = Agent("agent", handler=slow)
+        sup = system.start(kind)
+        assert (await start_child(sup, ChildSpec("agent", agent, restart=restart))).is_ok
+        asks = [asyncio.ensure_future(agent.ask(1)) for _ in range(2)]
+        await asyncio.sleep(0.5)
+        system.end_actor(sup, "shutdown")
+        answers = await asyncio.wait_for(asyncio.gather(*asks, return_exceptions=True), 10)
+        assert all(isinstance(answer, AgentFailed | AgentStopped) for answer in answers)
+
+    in_sim(main)
+
+
+def test_nobody_waits_for_the_agents_of_a_supervisor_that_did_not_start(in_sim: Run) -> None:
+    async def echo(payload: Any) -> Any:
+        return payload
+
+    class Broken(Actor):
+        async def on_start(self) -> None:
+            await asyncio.sleep(1)
+            raise OSError("no disk")
+
+    async def main(system: ActorSystem) -> None:
+        agents = [Agent(f"agent {n}", handler=echo) for n in range(2)]
+        first, last = (ChildSpec(agent.name, agent) for agent in agents)
+        sup = system.start(Supervisor, {}, [first, ChildSpec("broken", Broken), last])
+        await asyncio.sleep(0.5)
+        first_ref = agents[0].address(system).live
+        assert first_ref is not None
+        first_ref.kill()
+        await asyncio.sleep(0)
+        waiting = asyncio.ensure_future(agents[0].ask(1))
+        await asyncio.sleep(5)
+        assert not sup.is_alive()
+        with pytest.raises(AgentStopped):
+            await asyncio.wait_for(waiting, 10)
 
     in_sim(main)
