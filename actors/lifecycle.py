@@ -222,6 +222,15 @@ def job_done(scheduler: Scheduler, actor: Any, value: Any, error: BaseException 
         settle(scheduler, actor)
 
 
+def job_refused(job: Job, error: BaseException) -> None:
+    """There is no thread for *job*: a hook has failed with *error*, or its actor crashes with it."""
+    if job.hook is not None:
+        job_done(job.scheduler, job.actor, None, error)
+    else:
+        job.recall()
+        crash(job.scheduler, job.actor, error, told=True)
+
+
 def settle(scheduler: Scheduler, actor: Actor) -> None:
     """Queue *actor* if it has work, else let it idle; nothing if it is parked or ended."""
     ref = actor._ref

@@ -785,7 +785,11 @@ class ActorSystem:
     def _run_job(self, job: Job) -> None:
         ext = job.actor._own_ext()
         ext.job = job
-        ext.pool.submit(job)
+        try:
+            ext.pool.submit(job)
+        except RuntimeError as error:  # the operating system gives no more threads
+            ext.job = None
+            lifecycle.job_refused(job, error)
 
 
 def _set_unless_done(future: asyncio.Future[bool], value: bool) -> None:

@@ -13,6 +13,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from threading import get_ident
 from types import CoroutineType
@@ -288,13 +289,21 @@ class ThreadPool:
         self._stopped = False
 
     def submit(self, job: Job, /) -> None:
-        """Have *job* run by the next free thread."""
+        """Have *job* run by the next free thread.
+
+        Raises RuntimeError if there is no thread and none can be started.
+        """
         with self._changed:
             self._jobs.append(job)
             if self._idle >= len(self._jobs):
                 self._changed.notify()
             elif len(self._workers) < self.size:
-                self._start_worker()
+                try:
+                    self._start_worker()
+                except RuntimeError:
+                    if not self._workers:
+                        self._jobs.remove(job)
+                        raise
 
     def withdraw(self, job: Job, /) -> bool:
         """Take *job* back if no thread has taken it; return whether that was so."""
@@ -311,8 +320,8 @@ class ThreadPool:
     def _start_worker(self) -> None:
         self._made += 1
         worker = self._make_worker(f"{self.name}-{self._made}" if self.size > 1 else self.name)
+        worker.start()  # raises where the operating system gives no more threads
         self._workers.add(worker)
-        worker.start()
 
     def _next(self, worker: Worker) -> Job | None:
         with self._changed:
@@ -350,7 +359,8 @@ class ThreadPool:
             self._stuck = {w for w in self._stuck if w.is_alive()}
             self._stuck.add(worker)
             if self._jobs and len(self._workers) < self.size:
-                self._start_worker()
+                with suppress(RuntimeError):
+                    self._start_worker()
             return True
 
     def close(self) -> bool:

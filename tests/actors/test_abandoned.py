@@ -526,3 +526,28 @@ def test_an_asker_who_gives_up_just_when_its_work_ends_disturbs_nobody(
             assert await second == "second"
 
     in_system(main)
+
+
+@pytest.mark.parametrize("kind", ["thread", "pinned"])
+def test_where_no_thread_can_be_started_the_actor_crashes_and_its_askers_are_told(
+    in_system: Run, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    from puppets import PUPPETS
+
+    async def main(system: ActorSystem) -> None:
+        def start(_worker: Any) -> None:
+            raise RuntimeError("can't start new thread")
+
+        with monkeypatch.context() as patch:
+            patch.setattr("agenticaiframework.actors.workers.Worker.start", start)
+            one = system.start(PUPPETS[kind])
+            asked = [one.request(number) for number in range(3)]
+            for request in asked:
+                with pytest.raises(ActorDied) as died:
+                    await request
+                assert "can't start new thread" in str(died.value.reason)
+        assert await ended(one) is died.value.reason
+        other = system.start(PUPPETS[kind])
+        assert await do(other, lambda puppet: "works") == "works"
+
+    in_system(main)
