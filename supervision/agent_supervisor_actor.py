@@ -113,6 +113,11 @@ class AgentSupervisorActor(Supervisor):
         self._over(self.exit_reason)
 
     def _over(self, reason: Any) -> None:
+        for child in list(self.named.values()):
+            if self.blueprint.children.get(child.name) is not child:
+                # Its removal has been asked for, and whoever did so may not wait for it any more.
+                child.closed(ChildState.REMOVED, "removed", orderly=True)
+                del self.named[child.name]
         parent = self.parent
         if (
             parent is None

@@ -1423,3 +1423,26 @@ def test_nobody_waits_for_the_children_of_a_start_that_nobody_awaits_any_more(
         assert system.actors() == []
 
     in_sim(main)
+
+
+def test_nobody_waits_for_a_child_whose_removal_was_overtaken_by_the_end(in_sim: Run) -> None:
+    async def main(system: ActorSystem) -> None:
+        async def slow() -> None:
+            await asyncio.sleep(1)
+
+        supervisor = AgentSupervisor("pool")
+        supervisor.add_child("a", agent("a"))
+        supervisor.add_child("slow", agent("slow", on_stop=slow))
+        await supervisor.start()
+        asks = [asyncio.ensure_future(supervisor.ask("a", payload)) for payload in (100.0, 1)]
+        await asyncio.sleep(0)
+        stopping = asyncio.ensure_future(supervisor.stop())
+        await asyncio.sleep(0.5)
+        removing = asyncio.ensure_future(supervisor.remove_child("a"))
+        await asyncio.sleep(0)
+        removing.cancel()
+        await stopping
+        answers = await asyncio.wait_for(asyncio.gather(*asks, return_exceptions=True), 10)
+        assert all(isinstance(answer, AgentFailed | AgentStopped) for answer in answers)
+
+    in_sim(main)
