@@ -52,7 +52,9 @@ class Medium:
     def url(self) -> str:
         if self.kind == "postgres":
             url = os.environ[POSTGRES_VARIABLE]
-            return f"{url}{'&' if '?' in url else '?'}schema={self.schema}"
+            # A name of its own, so that a test cuts only its own connections.
+            own = f"schema={self.schema}&application_name={self.schema}"
+            return f"{url}{'&' if '?' in url else '?'}{own}"
         if self.kind == "memory":
             return "memory://"
         if self.kind == "sqlite-memory":

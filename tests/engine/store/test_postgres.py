@@ -28,7 +28,8 @@ def cut_connections(medium: Medium) -> int:
     return len(
         medium.run_sql(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE application_name = 'agenticaiframework' AND pid <> pg_backend_pid()"
+            "WHERE application_name = %s AND pid <> pg_backend_pid()",
+            medium.schema,
         )
     )
 
@@ -54,7 +55,8 @@ async def until_waiting_for_a_lock(medium: Medium) -> None:
     async with asyncio.timeout(20):
         while not medium.run_sql(
             "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
-            "AND application_name = 'agenticaiframework'"
+            "AND application_name = %s",
+            medium.schema,
         ):
             await asyncio.sleep(0.01)
 

@@ -43,6 +43,13 @@ class Worker:
         assert word == "ready"
         return int(count)
 
+    def wait_until_at_work(self, runs: int) -> None:
+        """Return when each of its runs is stored, and one has got further."""
+        while len(last := self.acknowledged()) < runs or not any(last.values()):
+            line = self.out.readline()
+            assert line, "it ended before that"
+            self.said.append(line.strip())
+
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
         self.finish()
@@ -135,7 +142,8 @@ def test_two_processes_work_on_one_store_and_the_survivor_inherits(durable_mediu
         started(medium.url, "second", 5, "full") as second,
     ):
         assert first.wait_until_ready() + second.wait_until_ready() == 0
-        time.sleep(0.3)
+        for worker in (first, second):
+            worker.wait_until_at_work(5)
         first.kill()
         time.sleep(0.1)
         second.kill()
@@ -164,7 +172,7 @@ def test_a_process_that_was_stopped_and_wakes_up_after_a_takeover_cannot_write(
 ) -> None:
     with started(postgres.url, "sleeper", 5, "full") as sleeper:
         sleeper.wait_until_ready()
-        time.sleep(0.1)
+        sleeper.wait_until_at_work(5)
         sleeper.process.send_signal(signal.SIGSTOP)
         with started(postgres.url, "sleeper", 0, "full", 4) as heir:
             assert heir.wait_until_ready() <= 5
