@@ -96,7 +96,7 @@ class WorkflowStream(AsyncIterator[WorkflowEvent]):
                     await self.aclose()
                 continue
             # What the journal calls an end was none, if the run has been resumed since.
-            if event.kind in LAST and not self._events and not (replayed and self._is_live()):
+            if event.kind in LAST and not self._events and not (replayed and self._follows()):
                 await self.aclose()
             return event
 
@@ -104,7 +104,7 @@ class WorkflowStream(AsyncIterator[WorkflowEvent]):
         """Wait for an event; ends the iteration when none can come."""
         while not self._events:
             if self._closed or not self._follows():
-                self._closed = True
+                await self.aclose()
                 raise StopAsyncIteration
             self._wake = asyncio.get_running_loop().create_future()
             try:
@@ -114,10 +114,9 @@ class WorkflowStream(AsyncIterator[WorkflowEvent]):
 
     def _follows(self) -> bool:
         run = self._run
-        return run is not None and bool(run.listeners) and self.put in (run.listeners or ())
-
-    def _is_live(self) -> bool:
-        return self._follows() and self._run is not None and not self._run.over
+        if run is None or run.over or run.listeners is None:
+            return False
+        return self.put in run.listeners
 
     async def aclose(self) -> None:
         """Stop following."""

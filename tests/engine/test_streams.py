@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 
-from agenticaiframework.patterns.engine import EngineConfig, OrchestrationEngine, WorkflowStream
+from agenticaiframework.patterns.engine import (
+    EngineConfig,
+    EventKind,
+    OrchestrationEngine,
+    WorkflowEvent,
+    WorkflowStream,
+    define_workflow,
+)
+from agenticaiframework.patterns.engine.run import Run
 from agenticaiframework.patterns.engine.store.sqlite import SQLiteBackend
 
 from .conftest import Cast, engine, steps
@@ -90,3 +98,18 @@ def test_a_stream_of_a_run_that_goes_on_again_does_not_end_with_its_first_end(
         assert await seen(e.stream(run)) == third
 
     sim(main)
+
+
+def test_a_stream_ends_also_when_something_is_told_after_the_end() -> None:
+    """As when a write is acknowledged after the engine was stopped."""
+    run = Run("w", define_workflow(steps("a")).plan, None, 0.0)
+
+    async def begin(stream: WorkflowStream) -> None:
+        stream.attach(run)
+        for kind in (EventKind.WORKFLOW_FAILED, EventKind.STEP_COMPLETED):
+            stream.put(WorkflowEvent(kind, "w"))
+        run.over = True
+
+    found = asyncio.run(seen(WorkflowStream(begin)))
+    assert found == ["workflow_failed", "step_completed"]
+    assert run.listeners is None
