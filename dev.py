@@ -31,7 +31,7 @@ PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 
 QUERY = "Analyze the impact of AI on healthcare in 2024"
 RUN_EXTRAS = ("cli", "llm")
-TEST_EXTRAS = (*RUN_EXTRAS, "otel", "postgres", "process", "testing")
+TEST_EXTRAS = (*RUN_EXTRAS, "otel", "postgres", "testing")
 
 
 def tell(text: str) -> None:

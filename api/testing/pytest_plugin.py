@@ -1,7 +1,7 @@
 """The pytest plugin of the testing kit: ``--sim-seed``, ``--sim-runs`` and ``--sim-replay``.
 
-Load it with ``pytest_plugins = ["agenticaiframework.testing.pytest_plugin"]`` in the conftest of
-the root, or ``-p agenticaiframework.testing.pytest_plugin``.
+pytest finds it by itself where the distribution is installed; where the package is only on the path,
+``-p agenticaiframework.testing.pytest_plugin`` loads it.
 """
 
 from __future__ import annotations

@@ -1,13 +1,11 @@
 """The booking agents under test: `pytest examples/simulation` finds the double booking.
 
-    pytest examples/simulation -p agenticaiframework.testing.pytest_plugin
-
 `test_nobody_flies_without_a_seat` fails, as it should. Passengers come one after the other, so without
 faults all is well; the kit finds the late answer that lets two of them overlap, shrinks what it
 found to that one fault, prints the code that repeats it, and saves it with a sequence diagram under
 ``.simulation/``. Run it again from there:
 
-    pytest examples/simulation -p agenticaiframework.testing.pytest_plugin \\
+    pytest examples/simulation \\
         --sim-replay .simulation/test_booking.test_nobody_flies_without_a_seat.json
 """
 

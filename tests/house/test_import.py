@@ -13,7 +13,6 @@ EXTRAS = {
     "hypothesis",
     "openai",
     "opentelemetry",
-    "pebble",
     "prometheus_client",
     "psycopg",
     "pydantic_ai",

@@ -81,3 +81,9 @@ def test_the_installed_distribution_owns_one_name() -> None:
 def test_the_distribution_needs_three_packages() -> None:
     core = {r.split(">")[0] for r in installed().requires or [] if "extra ==" not in r}
     assert core == {"pykka", "pydantic", "loguru"}
+
+
+def test_pytest_finds_the_plugin_of_the_testing_kit_by_itself() -> None:
+    # Under its module's name: naming it in a conftest, or after `-p`, loads it no second time.
+    (plugin,) = installed().entry_points.select(group="pytest11")
+    assert plugin.name == plugin.value == "agenticaiframework.testing.pytest_plugin"
