@@ -24,7 +24,7 @@ else:
     hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 # A thread that was told to end may still be on its way out when the test is over.
-_GRACE_S = 5.0
+_GRACE_S = 20.0
 
 
 @pytest.fixture(autouse=True)

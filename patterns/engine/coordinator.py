@@ -150,6 +150,16 @@ class Coordinator(Actor):
     def on_start(self) -> None:
         self._begin()
 
+    def on_stop(self) -> None:
+        # Cut short: nobody waits for the agents' answers any more, and whoever goes on with the run
+        # asks them again.
+        for unit in sorted(self._asked, key=lambda unit: unit.place):
+            if unit.request is not None:
+                unit.request.abandon()
+
+    def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
+        self.on_stop()
+
     def _begin(self) -> None:
         run = self.run
         run.ref = self._me

@@ -31,6 +31,8 @@ class WorkflowStream(AsyncIterator[WorkflowEvent]):
         self._events: deque[WorkflowEvent] = deque(maxlen=MAX_WAITING)
         self._wake: asyncio.Future[None] | None = None
         self._run: Run | None = None
+        self._among: list[Callable[[WorkflowEvent], None]] | None = None
+        """Those who follow the run: a run that is read from the store again takes them over."""
         self._begun = False
         self._closed = False
         self._replayed = 0
@@ -63,6 +65,7 @@ class WorkflowStream(AsyncIterator[WorkflowEvent]):
             if run.listeners is None:
                 run.listeners = []
             run.listeners.append(self.put)
+            self._among = run.listeners
 
     def replay(self, past: list[WorkflowEvent]) -> None:
         """Put what the journal tells before what came while it was read."""
@@ -114,17 +117,17 @@ class WorkflowStream(AsyncIterator[WorkflowEvent]):
 
     def _follows(self) -> bool:
         run = self._run
-        if run is None or run.over or run.listeners is None:
+        if run is None or run.over or self._among is None:
             return False
-        return self.put in run.listeners
+        return self.put in self._among
 
     async def aclose(self) -> None:
         """Stop following."""
         self._closed = True
-        run = self._run
-        if run is not None and run.listeners is not None and self.put in run.listeners:
-            run.listeners.remove(self.put)
-            if not run.listeners:
+        run, among = self._run, self._among
+        if run is not None and among is not None and self.put in among:
+            among.remove(self.put)
+            if not among and run.listeners is among:
                 run.listeners = None
 
     async def __aenter__(self) -> Self:

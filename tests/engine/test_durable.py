@@ -1010,6 +1010,31 @@ def test_a_coordinator_that_is_killed_goes_on_from_the_journal(
     assert cast.asked == ["a", "b", "b"]
 
 
+@pytest.mark.parametrize("stored", [True, False])
+@pytest.mark.parametrize("victim", ["Coordinator", "EngineCore", None])
+def test_agents_do_not_work_on_for_a_run_that_was_cut_short(
+    victim: str | None, stored: bool, opened: OpenEngine, cast: Cast
+) -> None:
+    cast.slow("b", 10)
+
+    async def main() -> None:
+        e = opened()
+        await e.start_workflow(workflow=steps("b"), workflow_id="w", persist_state=stored)
+        await asyncio.sleep(1)
+        if victim is None:
+            await e.stop()
+        else:
+            refs = ActorSystem.current().actors()
+            [ref] = [r for r in refs if r.actor_class.__name__ == victim]
+            ref.kill()
+        await asyncio.sleep(0.1)
+        assert cast.stopped == ["b"]
+        await e.stop()
+
+    run_in_virtual_time(main)
+    assert cast.done == []
+
+
 # --------------------------------------------------------------------------- more
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from agenticaiframework.actors import ActorSystem
 from agenticaiframework.patterns.engine import (
     EngineConfig,
     EventKind,
@@ -20,7 +21,7 @@ from agenticaiframework.patterns.engine import (
 from agenticaiframework.patterns.engine.run import Run
 from agenticaiframework.patterns.engine.store.sqlite import SQLiteBackend
 
-from .conftest import Cast, engine, steps
+from .conftest import Cast, engine, run_in_virtual_time, steps
 
 
 async def seen(stream: WorkflowStream) -> list[str]:
@@ -113,3 +114,24 @@ def test_a_stream_ends_also_when_something_is_told_after_the_end() -> None:
     found = asyncio.run(seen(WorkflowStream(begin)))
     assert found == ["workflow_failed", "step_completed"]
     assert run.listeners is None
+
+
+@pytest.mark.parametrize("victim", ["Coordinator", "Keeper"])
+def test_a_stream_goes_on_after_a_crash_inside_the_engine(victim: str, cast: Cast) -> None:
+    cast.agent("a", "A")
+    cast.slow("b", 10, "B")
+    cast.agent("c", "C")
+
+    async def main() -> None:
+        async with engine(state_store="memory://", persist_state=True) as e:
+            system = ActorSystem.current()
+            await e.start_workflow(workflow=steps("a", "b", "c"), workflow_id="w")
+            reading = asyncio.create_task(seen(e.stream("w")))
+            await asyncio.sleep(1)
+            [ref] = [r for r in system.actors() if r.actor_class.__name__ == victim]
+            ref.kill()
+            events = await reading
+            assert events[:4] == ["workflow_started", *told("a"), "step_started b"]
+            assert events[-4:] == ["step_completed b", *told("c"), "workflow_completed"]
+
+    run_in_virtual_time(main)
