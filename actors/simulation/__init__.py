@@ -41,13 +41,14 @@ from .faults import (
 )
 from .injector import InjectedCrash
 from .loop import SimLoop
+from .options import BadSimulationOption, check_count, check_seed
 from .pct import PctChooser, chance_of_finding
 from .plan import FaultPlan, Landed, NotFaults
 from .planner import ACTOR_FAULTS, STORE_FAULTS, Faults, Profile
 from .report import Report
 from .run import run_sim
 from .schedule import RecordingChooser, ReplayChooser, Schedule
-from .search import FaultSource, Mode, Search, SearchResult, fault_source
+from .search import FaultSource, Mode, Search, SearchResult
 from .shrink import Shrinker
 from .simulation import Attempt, Check, Scenario, Simulation, simulate_once
 from .stepped import SteppedSimulation
@@ -61,6 +62,7 @@ __all__ = [
     "ActorLanes",
     "Attempt",
     "BadFault",
+    "BadSimulationOption",
     "BlockLoop",
     "Check",
     "Chooser",
@@ -120,8 +122,9 @@ __all__ = [
     "Trace",
     "Violation",
     "chance_of_finding",
+    "check_count",
+    "check_seed",
     "explore",
-    "fault_source",
     "run_sim",
     "sequence_diagram",
     "simulate_once",

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 from .choosers import Chooser, RandomChooser
 from .explore import explore
 from .failure import Failure
 from .faults import FaultModel
+from .options import check_choice, check_count, check_known, check_limit
 from .pct import PctChooser
 from .plan import FaultPlan, as_plan
 from .planner import Faults, Profile
 from .report import Report
 from .schedule import Schedule
 from .shrink import Shrinker
-from .simulation import Check, Scenario, simulate_once
+from .simulation import Check, Scenario, Simulation, simulate_once
 
 SAMPLES = 4
 """Runs without faults from which a search learns what a scenario does; one may be untypical."""
 
 Mode = Literal["random", "pct", "mixed"]
+
+_OWN = {"self", "seed", "plan", "chooser"}
+"""What a search decides itself for each of its runs."""
+OPTIONS = tuple(n for n in inspect.signature(Simulation.__init__).parameters if n not in _OWN)
+"""The options of `Simulation` that a search passes on."""
 
 _Source = Faults | FaultPlan | Callable[[int, Profile], FaultPlan] | None
 FaultSource = _Source | FaultModel | Sequence[FaultModel] | bool
@@ -106,6 +113,11 @@ class Search:
 
     def __post_init__(self) -> None:
         self._source = fault_source(self.faults)
+        check_choice("mode", self.mode, get_args(Mode))
+        check_count("depth", self.depth, 3)
+        check_known(self.options, OPTIONS)
+        if "limit_s" in self.options:
+            check_limit(self.options["limit_s"])
 
     def run_one(
         self,
@@ -173,6 +185,7 @@ class Search:
 
     def run(self, runs: int = 100, *, seed: int = 0, shrink: bool = True) -> SearchResult:
         """Make up to *runs* runs, stop at the first that fails, and shrink it."""
+        check_count("runs", runs)
         result = SearchResult()
         for how, report in self.reports(runs, seed=seed):
             result.count(report)

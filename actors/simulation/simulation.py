@@ -22,6 +22,7 @@ from .invariants import after_stop
 from .labels import Labels
 from .loop import SimLoop
 from .observer import SimObserver
+from .options import check_limit
 from .plan import FaultPlan, as_plan
 from .quiet import QuietLogs
 from .report import Report
@@ -69,6 +70,7 @@ class Simulation:
         logs: bool = False,
         system_options: dict[str, Any] | None = None,
     ) -> None:
+        check_limit(limit_s)
         self.seed = seed
         self.plan = as_plan(plan) if plan is not None else FaultPlan()
         self.boot = 0

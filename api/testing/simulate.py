@@ -17,7 +17,8 @@ from agenticaiframework.actors.simulation import (
     Search,
     SearchResult,
     Simulation,
-    fault_source,
+    check_count,
+    check_seed,
 )
 
 from .settings import settings
@@ -99,12 +100,20 @@ def simulate(
     ...     assert sim.time() == 60
     """
 
+    check_count("runs", runs)
+    check_seed(seed)
+    more = {"limit_s": limit_s, **options}
+
+    def searching(scenario: Any) -> Search:
+        return Search(scenario, faults, mode, depth, tuple(checks), more)
+
+    searching(None)  # what it does not take is told here, and not in the first run
+
     def decorate(function: Test) -> Callable[..., None]:
         if not inspect.iscoroutinefunction(function):
             raise NotASimulation(function)
         parameters = list(inspect.signature(function).parameters.values())
         place = _place_of_simulation(parameters)
-        source = fault_source(faults)
 
         def call(sim: Simulation, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
             if place is None:
@@ -121,15 +130,7 @@ def simulate(
                 return await call(sim, *args, **kwargs)
 
             functools.update_wrapper(scenario, run)
-            search = Search(
-                scenario,
-                faults=source,
-                mode=mode,
-                depth=depth,
-                checks=tuple(checks),
-                options={"limit_s": limit_s, **options},
-            )
-            _search(search, run, runs, seed, exhaustive)
+            _search(searching(scenario), run, runs, seed, exhaustive)
 
         # pytest takes its fixtures from the signature: the simulation is not one.
         del run.__wrapped__
@@ -162,9 +163,9 @@ def _search(search: Search, test: Any, runs: int, seed: int, exhaustive: bool) -
     seed = settings.seed if settings.seed is not None else seed
     complete = True
     if exhaustive:
-        result, complete = search.explore([search.fixed], seed=seed, max_schedules=max(runs, 1))
+        result, complete = search.explore([search.fixed], seed=seed, max_schedules=runs)
     else:
-        result = search.run(max(runs, 1), seed=seed)
+        result = search.run(runs, seed=seed)
     settings.count(result, complete=complete)
     if result.failure is not None:
         raise SimulationFailed(result.failure, _save(result, test))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agenticaiframework.testing import (
+    BadSimulationOption,
     Crash,
     Failure,
     FaultPlan,
@@ -146,6 +149,25 @@ def test_the_printed_code_has_the_limits_and_the_checks_of_the_search(
     with pytest.raises(AssertionError) as caught:
         exec(failure.code(), {})
     assert failure.narrative == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"runs": 0}, "runs=0: give a whole number from 1"),
+        ({"runs": 2.5}, "runs=2.5"),
+        ({"seed": "x"}, "seed='x'"),
+        ({"mode": "randon"}, "perhaps 'random'"),
+        ({"depth": 0}, "as in depth=3"),
+        ({"limit_s": 0}, "limit_s=0"),
+        ({"max_step": 5}, "perhaps max_steps"),
+    ],
+)
+def test_what_cannot_be_simulated_is_told_where_it_is_said(
+    options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(BadSimulationOption, match=re.escape(said)):
+        simulate(**options)
 
 
 def test_anything_but_an_async_function_is_refused_with_the_form_that_works() -> None:
