@@ -364,6 +364,7 @@ async def trees(sim: Simulation) -> None:
                 await sim.attempt(request)
         await asyncio.sleep(rng.choice([0, 0.001, 0.1, 5]))
     await asyncio.sleep(50_000)
+    await until_calm(sim, 1_000)  # a loop that was blocked just now is in the middle of a restart
     if root.is_alive():
         down = [leaf.path for leaf in workers if _should_run(chronicle, tree, leaf)]
         for path in down:
