@@ -81,7 +81,8 @@ def inspect_actor(ref: ActorRef[Any]) -> ActorInfo:
     busy = actor._state in (RUNNING, PARKED) or actor._coro is not None
     message = actor._message if busy else None
     # A worker is handed several messages at once; those that it has not begun still wait.
-    handed_over = len(ext.job.items) if ext is not None and ext.job is not None else 0
+    job = None if ext is None else ext.job
+    handed_over = 0 if job is None else len(job.items)
     return ActorInfo(
         ref=ref,
         name=ref.name,
@@ -94,8 +95,9 @@ def inspect_actor(ref: ActorRef[Any]) -> ActorInfo:
         busy_s=max(0.0, actor._sched.loop.time() - getattr(ref, "_since", 0.0)) if busy else None,
         parent=actor._parent,
         links=tuple(links_of(actor)),
-        monitors=tuple(m.target for m in (ext.monitors or ())) if ext is not None else (),
-        monitored_by=tuple(m.watcher for m in (actor._watchers or ())),
+        # Copied in one step each, before they are gone through: this may be another thread's look.
+        monitors=tuple(m.target for m in tuple(ext.monitors or ())) if ext is not None else (),
+        monitored_by=tuple(m.watcher for m in tuple(actor._watchers or ())),
         trap_exit=actor._trap,
         timers=len(ext.timers or ()) if ext is not None else 0,
         exit_reason=actor._exit_reason,

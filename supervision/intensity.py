@@ -121,6 +121,10 @@ class RestartWindow:
         """Return how many restarts count at *now*."""
         return len(self._current(now))
 
+    def look(self, now: float) -> int:
+        """Return what `count` returns, from any thread: changes nothing, and goes through them all."""
+        return sum(now - at <= self.period_s for at in tuple(self._times))
+
     def _current(self, now: float) -> deque[float]:
         """Return the restarts that still count, as `recent` does, without going through them all."""
         times = self._times

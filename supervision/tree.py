@@ -216,7 +216,7 @@ def _supervisor_node(
         traceback=_traceback(reason),
         mailbox_length=0 if info is None else info.mailbox_length,
         strategy=actor.strategy_name,
-        in_window=actor.window.count(actor.system.clock()),
+        in_window=actor.window.look(actor.system.clock()),
         limit=actor.window.intensity,
         period_s=actor.window.period_s,
         children=tuple(
@@ -258,7 +258,7 @@ def _worker_node(
         traceback=_traceback(reason),
         mailbox_length=0 if info is None else info.mailbox_length,
         waiting=waiting,
-        in_window=None if window is None or system is None else window.count(system.clock()),
+        in_window=None if window is None or system is None else window.look(system.clock()),
         limit=None if window is None else window.intensity,
         period_s=None if window is None else window.period_s,
     )
