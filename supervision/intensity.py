@@ -123,7 +123,7 @@ class RestartWindow:
 
     def look(self, now: float) -> int:
         """Return what `count` returns, from any thread: changes nothing, and goes through them all."""
-        return sum(now - at <= self.period_s for at in tuple(self._times))
+        return len(recent(tuple(self._times), now, self.period_s))
 
     def _current(self, now: float) -> deque[float]:
         """Return the restarts that still count, as `recent` does, without going through them all."""

@@ -49,6 +49,22 @@ class Cast:
         return [payload for asked, payload in self.log if asked == name]
 
 
+class Hanging:
+    """A function that comes back only when it is stopped, and counts how many of it run."""
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.most = 0
+
+    async def hang(self, payload: Any) -> None:
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            self.running -= 1
+
+
 @pytest.fixture
 def cast() -> Cast:
     return Cast()

@@ -26,6 +26,8 @@ from agenticaiframework.patterns import (
     UnretriableError,
 )
 
+from .conftest import Hanging
+
 
 class Busy(Exception):
     """An error that asks to be left alone for a while."""
@@ -209,16 +211,8 @@ def test_a_hanging_step_may_be_left_out(cast: Any, sim: Any) -> None:
 def test_work_that_is_out_of_time_has_stopped_before_anybody_goes_on(
     kind: str, whose: str, sim_once: Any
 ) -> None:
-    running = most = 0
-
-    async def hang(payload: Any) -> None:
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
-        try:
-            await asyncio.sleep(3600)
-        finally:
-            running -= 1
+    hanging = Hanging()
+    hang = hanging.hang
 
     async def main(system: ActorSystem) -> None:
         agent = Agent("hang", handler=hang)
@@ -233,7 +227,7 @@ def test_work_that_is_out_of_time_has_stopped_before_anybody_goes_on(
             assert [type(outcome) for outcome in report.outcomes.values()] == [Skipped, Skipped]
         else:
             await SequentialOrchestration("s", [target], timeout=1).run(1)
-        assert (running, most) == (0, 1)
+        assert (hanging.running, hanging.most) == (0, 1)
 
     sim_once(main)
 

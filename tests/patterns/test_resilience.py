@@ -29,7 +29,7 @@ from agenticaiframework.patterns import (
 from agenticaiframework.patterns.resilience.breaker import Circuit, Trip
 from agenticaiframework.patterns.resilience.limiter import Bucket, Rate
 
-from .conftest import left_over
+from .conftest import Hanging, left_over
 
 
 class Switch:
@@ -323,16 +323,8 @@ def test_a_bucket_never_gives_more_than_rate_times_time_plus_burst(
 def test_a_place_is_free_once_the_work_that_is_out_of_time_has_stopped(
     kind: str, sim_once: Any
 ) -> None:
-    running = most = 0
-
-    async def hang(payload: Any) -> None:
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
-        try:
-            await asyncio.sleep(3600)
-        finally:
-            running -= 1
+    hanging = Hanging()
+    hang = hanging.hang
 
     async def main(system: ActorSystem) -> None:
         agents = [Agent(f"a{n}", handler=hang) for n in range(6)]
@@ -347,7 +339,7 @@ def test_a_place_is_free_once_the_work_that_is_out_of_time_has_stopped(
         ]
         await asyncio.gather(*(bulkhead.run(1) for bulkhead in bulkheads))
         assert system.clock() == pytest.approx(3)
-        assert (running, most) == (0, 2)
+        assert (hanging.running, hanging.most) == (0, 2)
 
     sim_once(main)
 

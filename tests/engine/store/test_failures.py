@@ -686,7 +686,7 @@ class Gate:
         wait_for(self.open)
 
 
-async def is_in_order(backend: Moody, store: GroupedStore) -> None:
+async def is_in_order(store: GroupedStore) -> None:
     """Check that the store works, and goes on to do so."""
     for turn in range(3):
         owner = await store.register("engine", 60)
@@ -700,6 +700,15 @@ async def is_in_order(backend: Moody, store: GroupedStore) -> None:
     for thread in store_threads():
         thread.join(20)
     assert store_threads() == []
+
+
+async def open_behind(gate: Gate, store: GroupedStore) -> None:
+    """Open the store while *gate* still holds up what was there before, then let that go on."""
+    opening = asyncio.create_task(store.open())
+    await asyncio.sleep(0)
+    gate.open.set()
+    await opening
+    await is_in_order(store)
 
 
 async def end_abruptly() -> None:
@@ -723,11 +732,7 @@ def test_an_opening_that_was_given_up_does_no_harm_to_the_next(sqlite: Medium) -
         first.cancel()
         with pytest.raises(asyncio.CancelledError):
             await first
-        second = asyncio.create_task(store.open())
-        await asyncio.sleep(0)
-        gate.open.set()
-        await second
-        await is_in_order(backend, store)
+        await open_behind(gate, store)
 
     asyncio.run(main())
 
@@ -743,11 +748,7 @@ def test_an_opening_that_ended_with_its_loop_does_no_harm_to_the_next(sqlite: Me
         await end_abruptly()
 
     async def second() -> None:
-        opening = asyncio.create_task(store.open())
-        await asyncio.sleep(0)
-        gate.open.set()
-        await opening
-        await is_in_order(backend, store)
+        await open_behind(gate, store)
 
     asyncio.run(first())
     asyncio.run(second())
@@ -774,11 +775,7 @@ def test_a_closing_that_ended_with_its_loop_does_no_harm_to_the_next_opening(
 
     async def second() -> None:
         backend.before = lambda number: None
-        opening = asyncio.create_task(store.open())
-        await asyncio.sleep(0)
-        gate.open.set()
-        await opening
-        await is_in_order(backend, store)
+        await open_behind(gate, store)
 
     asyncio.run(first())
     asyncio.run(second())
