@@ -1,20 +1,29 @@
 """The kernel: actors on pykka, with mailboxes, links, monitors, exit signals and dispatchers."""
 
 from .actor import Actor, ActorNotAsked
-from .address import Address
-from .agent import Agent
-from .agent_actor import AgentActor, InboxMessage
-from .agent_errors import (
-    AgentDefinitionError,
-    AgentError,
-    AgentFailed,
-    AgentStopped,
-    AgentTimeout,
+from .agents.address import Address
+from .agents.agent import Agent
+from .agents.agent_actor import AgentActor, InboxMessage
+from .agents.agent_request import AgentRequest, agent_context, enter_agent_context
+from .agents.directory import UnknownAgent, agent_names, find_agent
+from .agents.errors import AgentDefinitionError, AgentError, AgentFailed, AgentStopped, AgentTimeout
+from .agents.models import (
+    ModelAnswer,
+    ModelRequest,
+    ModelRunner,
+    ModelRunnerFactory,
+    ModelUnavailable,
+    as_mapping,
+    override_model_runner,
+    read_answer,
+    resolve_model_runner,
+    run_model,
+    set_model_runner_factory,
 )
-from .agent_request import AgentRequest, agent_context, enter_agent_context
-from .carried import with_context
 from .dead_letters import DeadLetters
-from .directory import UnknownAgent, agent_names, find_agent
+from .dispatch.process_child import NotInChild, NotPicklable, RemoteError
+from .dispatch.processes import ProcessDied
+from .dispatch.watchdog import LoopBlocked, Watchdog
 from .errors import (
     ActorDied,
     ActorExit,
@@ -43,25 +52,12 @@ from .errors import (
     near,
 )
 from .events import BadSubscriber
-from .inspection import ActorInfo
-from .links import Monitor
-from .mailbox import Mailbox
+from .kernel.carried import with_context
+from .kernel.links import Monitor
+from .kernel.mailbox import Mailbox
+from .kernel.request import ActorFuture, Request, gather
+from .kernel.timers import Timer
 from .messages import ActorEnded, DeadLetter, Down, Exit, PipedFailure, ReceiveTimeout
-from .models import (
-    ModelAnswer,
-    ModelRequest,
-    ModelRunner,
-    ModelRunnerFactory,
-    ModelUnavailable,
-    as_mapping,
-    override_model_runner,
-    read_answer,
-    resolve_model_runner,
-    run_model,
-    set_model_runner_factory,
-)
-from .process_child import NotInChild, NotPicklable, RemoteError
-from .processes import ProcessDied
 from .reasons import (
     KILL,
     KILLED,
@@ -73,12 +69,10 @@ from .reasons import (
     is_normal,
 )
 from .ref import ActorRef
-from .request import ActorFuture, Request, gather
-from .routers import NoRoutee, Router
-from .signals import NotMainThread, run_until_signal
-from .system import ActorSystem, StopReport
-from .timers import Timer
-from .watchdog import LoopBlocked, Watchdog
+from .system.inspection import ActorInfo
+from .system.os_signals import NotMainThread, run_until_signal
+from .system.routers import NoRoutee, Router
+from .system.system import ActorSystem, StopReport
 
 __all__ = [
     "KILL",

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import pykka
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
 
-from . import lifecycle, links
-from .carried import Carried, receive_carried
 from .errors import (
     ActorExit,
     AgenticError,
@@ -26,22 +24,24 @@ from .errors import (
     StillAlive,
 )
 from .inbox import Inbox
-from .mailbox import UNBOUNDED, Mailbox, MailboxPolicyError
+from .kernel import lifecycle, links
+from .kernel.carried import Carried, receive_carried
+from .kernel.mailbox import UNBOUNDED, Mailbox, MailboxPolicyError
+from .kernel.phase import IDLE, STOPPING
+from .kernel.request import ActorFuture, Promise, Request, new_request
+from .kernel.running import on_loop, refuse_abandoned
 from .messages import PipedFailure, ReceiveTimeout
-from .phase import IDLE, STOPPING
 from .reasons import NORMAL
 from .ref import ActorRef
-from .request import ActorFuture, Promise, Request, new_request
-from .running import on_loop, refuse_abandoned
 
 if TYPE_CHECKING:
     from asyncio import Future
     from types import TracebackType
 
-    from .address import Address
-    from .links import Monitor
-    from .system import ActorSystem
-    from .timers import Timer
+    from .agents.address import Address
+    from .kernel.links import Monitor
+    from .kernel.timers import Timer
+    from .system.system import ActorSystem
 
 A = TypeVar("A", bound="Actor")
 
@@ -216,7 +216,7 @@ class Actor(pykka.Actor):
         The current system is that of the running actor, that of ``async with ActorSystem()``, the
         default system of the running loop, or, where no loop runs, one in a background thread.
         """
-        from .system import ActorSystem
+        from .system.system import ActorSystem
 
         return ActorSystem.current().start(cls, *args, **kwargs)
 
@@ -367,7 +367,7 @@ class Actor(pykka.Actor):
         on_loop(self, self._demonitor, monitor, flush)
 
     def _demonitor(self, monitor: Monitor | pykka.ActorRef[Any], flush: bool) -> None:
-        from .links import Monitor as MonitorClass
+        from .kernel.links import Monitor as MonitorClass
         from .messages import Down
 
         ext = self._ext
@@ -560,14 +560,14 @@ class Actor(pykka.Actor):
 
     def send_after(self, delay_s: float, message: Any) -> Timer:
         """Send *message* to this actor in *delay_s* seconds; the timer dies with the actor."""
-        from .timers import Timer, check_seconds
+        from .kernel.timers import Timer, check_seconds
 
         check_seconds("send_after", delay_s)
         return on_loop(self, Timer, self, delay_s, message, repeat=False)
 
     def send_interval(self, period_s: float, message: Any) -> Timer:
         """Send *message* to this actor every *period_s* seconds; the timer dies with the actor."""
-        from .timers import Timer, check_seconds
+        from .kernel.timers import Timer, check_seconds
 
         check_seconds("send_interval", period_s, positive=True)
         return on_loop(self, Timer, self, period_s, message, repeat=True)
@@ -578,13 +578,13 @@ class Actor(pykka.Actor):
         It comes up to a quarter of that late. None ends it.
         """
         if after_s is not None:
-            from .timers import check_seconds
+            from .kernel.timers import check_seconds
 
             check_seconds("set_receive_timeout", after_s, positive=True)
         on_loop(self, self._set_receive_timeout, after_s)
 
     def _set_receive_timeout(self, after_s: float | None) -> None:
-        from .timers import IdleTimer
+        from .kernel.timers import IdleTimer
 
         ext = self._own_ext()
         if ext.receive_timeout is not None:
@@ -651,7 +651,7 @@ class Actor(pykka.Actor):
 
     def _work_for_child(self, message: Any) -> bytes | None:
         """Return what a child process needs in order to handle *message*; None: handle it here."""
-        from .processes import actor_work
+        from .dispatch.processes import actor_work
 
         return actor_work(self, message)
 
@@ -671,7 +671,7 @@ class Actor(pykka.Actor):
         return ActorFuture()
 
     def _start_actor_loop(self) -> None:
-        from .system import ActorSystem
+        from .system.system import ActorSystem
 
         ActorSystem.current()._adopt(self, self._ref)
 

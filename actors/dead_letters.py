@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .carried import Carried
+from .kernel.carried import Carried
 from .messages import DeadLetter
 from .reasons import describe_reason
 

@@ -25,7 +25,7 @@ class Inbox:
         if reply_to is None:
             actor.actor_ref.tell(envelope.message)
             return
-        from .request import ActorFuture
+        from .kernel.request import ActorFuture
 
         if not isinstance(reply_to, ActorFuture):
             reply_to = _Forward(reply_to)
@@ -51,7 +51,7 @@ class Inbox:
 
 def _Forward(future: Any) -> Any:
     """Return a reply object of ours that answers a foreign pykka future."""
-    from .request import ActorFuture
+    from .kernel.request import ActorFuture
 
     forward = ActorFuture()
     forward._forward_to = future

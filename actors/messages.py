@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .links import Monitor
+    from .kernel.links import Monitor
     from .ref import ActorRef
 
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 import pykka
 
-from . import links
 from .errors import ActorDied, CallingSelf, RequestTimeout, WouldBlock
-from .mailbox import MailboxClosed
+from .kernel import links
+from .kernel.mailbox import MailboxClosed
+from .kernel.phase import IDLE, PARKED, QUEUED, STOPPING
+from .kernel.request import PENDING, ActorFuture, Request, Send, new_request
+from .kernel.running import running_here
 from .messages import Exit
-from .phase import IDLE, PARKED, QUEUED, STOPPING
 from .reasons import KILL, NORMAL
-from .request import PENDING, ActorFuture, Request, Send, new_request
-from .running import running_here
 
 if TYPE_CHECKING:
     import threading
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from contextvars import Context
 
     from .actor import Actor
-    from .scheduler import Scheduler
-    from .system import ActorSystem
+    from .kernel.scheduler import Scheduler
+    from .system.system import ActorSystem
 
 A = TypeVar("A", bound="Actor")
 
@@ -400,7 +400,7 @@ def _arrive_send(ref: ActorRef[Any], send: Request) -> None:
 
 def _dead_request(ref: ActorRef[Any], message: Any) -> Request:
     """Return a request that has failed already."""
-    from .request import FAILED
+    from .kernel.request import FAILED
 
     scheduler = ref._sched
     assert scheduler is not None, "a ref gets its scheduler when its actor is started"

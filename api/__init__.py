@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agenticaiframework.actors import Agent
-from agenticaiframework.actors.models import ModelRunner, set_model_runner_factory
+from agenticaiframework.actors.agents.models import ModelRunner, set_model_runner_factory
 
 __all__ = ["Agent", "__version__"]
 

@@ -192,7 +192,7 @@ class Injector:
             self._strike(fault, watched.ref)
 
     def _strike(self, fault: Any, ref: Any) -> None:
-        from agenticaiframework.actors import lifecycle
+        from agenticaiframework.actors.kernel import lifecycle
 
         actor = ref._actor
         if actor is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from agenticaiframework.actors.lifecycle import is_system_message
+from agenticaiframework.actors.kernel.lifecycle import is_system_message
 
 from .describe import kind_of
 from .injector import InjectedCrash, Noise

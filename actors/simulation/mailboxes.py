@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any
 
-from agenticaiframework.actors.mailbox import BoundedMailbox, Mailbox
+from agenticaiframework.actors.kernel.mailbox import BoundedMailbox, Mailbox
 
 Sent = Callable[[Any, Any], None]
 

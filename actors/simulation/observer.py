@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from agenticaiframework.actors.mailbox import Mailbox
-from agenticaiframework.actors.request import ActorFuture, Request
+from agenticaiframework.actors.kernel.mailbox import Mailbox
+from agenticaiframework.actors.kernel.request import ActorFuture, Request
 
 from .describe import describe, kind_of
 from .injector import Armed, Noise

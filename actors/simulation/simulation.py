@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from agenticaiframework.actors.system import ActorSystem
+from agenticaiframework.actors.system.system import ActorSystem
 
 from .candidates import ActorLanes
 from .choosers import Chooser, RandomChooser

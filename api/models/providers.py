@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agenticaiframework.actors.models import ModelRunner, set_model_runner_factory
+from agenticaiframework.actors.agents.models import ModelRunner, set_model_runner_factory
 
 from .names import read_model_name
 

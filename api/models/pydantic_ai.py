@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from agenticaiframework.actors import MissingExtra
-from agenticaiframework.actors.models import ModelRequest, ModelRunner
+from agenticaiframework.actors.agents.models import ModelRequest, ModelRunner
 
 from .names import ModelName, UnknownModel, read_model_name
 from .prompts import only_text_field, render_prompt

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from agenticaiframework.actors import Actor, Agent, Exit
-from agenticaiframework.actors.phase import IDLE
+from agenticaiframework.actors.kernel.phase import IDLE
 
 from .compensation import begin_undo, undo_next
 from .coordinator_messages import (

@@ -18,7 +18,7 @@ from agenticaiframework.actors import (
     Request,
     describe_reason,
 )
-from agenticaiframework.actors.request import Promise, new_request
+from agenticaiframework.actors.kernel.request import Promise, new_request
 
 from ..target import Askable, target_name
 from .admission import FairQueue

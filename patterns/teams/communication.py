@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from agenticaiframework.actors import ActorDied, ActorSystem, Agent, agent_context, near
-from agenticaiframework.actors.running import running_here
+from agenticaiframework.actors.kernel.running import running_here
 
 from ..definition import DefinitionError
 from ..target import Resolver

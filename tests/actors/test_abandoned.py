@@ -539,7 +539,7 @@ def test_where_no_thread_can_be_started_the_actor_crashes_and_its_askers_are_tol
             raise RuntimeError("can't start new thread")
 
         with monkeypatch.context() as patch:
-            patch.setattr("agenticaiframework.actors.workers.Worker.start", start)
+            patch.setattr("agenticaiframework.actors.dispatch.workers.Worker.start", start)
             one = system.start(PUPPETS[kind])
             asked = [one.request(number) for number in range(3)]
             for request in asked:

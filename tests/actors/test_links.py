@@ -8,7 +8,7 @@ from typing import Any
 from puppets import Crash, Puppet, Stage, crash, do, ended, exit_with, seen
 
 from agenticaiframework.actors import Actor, ActorRef, ActorSystem, Exit
-from agenticaiframework.actors.links import links_of
+from agenticaiframework.actors.kernel.links import links_of
 
 Run = Callable[..., Any]
 

@@ -220,7 +220,7 @@ def test_an_actor_that_ends_while_it_begins_to_be_watched_is_told_of(
     in_system: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its thread may be past the point that is watched."""
-    from agenticaiframework.actors import foreign
+    from agenticaiframework.actors.kernel import foreign
 
     async def main(system: ActorSystem) -> None:
         watcher = system.start(Puppet)

@@ -38,7 +38,7 @@ from agenticaiframework.actors import (
     UnknownDispatcher,
     with_context,
 )
-from agenticaiframework.actors.processes import Child as Handle
+from agenticaiframework.actors.dispatch.processes import Child as Handle
 
 Run = Callable[..., Any]
 
@@ -410,7 +410,7 @@ def test_a_child_that_is_still_starting_ends_with_its_system(
     in_system: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may take long, because it imports the program's main module first."""
-    monkeypatch.setattr("agenticaiframework.actors.processes.READY", b"another word")
+    monkeypatch.setattr("agenticaiframework.actors.dispatch.processes.READY", b"another word")
 
     async def main(system: ActorSystem) -> None:
         one = system.start(Child)

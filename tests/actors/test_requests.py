@@ -26,7 +26,7 @@ from agenticaiframework.actors import (
     WouldBlock,
     gather,
 )
-from agenticaiframework.actors.request import ANSWERED, PENDING, ActorFuture, Request
+from agenticaiframework.actors.kernel.request import ANSWERED, PENDING, ActorFuture, Request
 
 Run = Callable[..., Any]
 

@@ -22,7 +22,7 @@ from agenticaiframework.actors import (
     NoRoutee,
     Router,
 )
-from agenticaiframework.actors.routers import ConsistentHash
+from agenticaiframework.actors.system.routers import ConsistentHash
 
 Run = Callable[..., Any]
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agenticaiframework.actors import Actor, ActorRef, ActorSystem, Down, Exit, Monitor
-from agenticaiframework.actors.links import links_of
+from agenticaiframework.actors.kernel.links import links_of
 from agenticaiframework.actors.simulation import run_sim
 
 MOST = 5

@@ -23,7 +23,7 @@ from puppets import PUPPETS, Crash
 from signal_rules import Processes
 
 from agenticaiframework.actors import ActorRef, ActorSystem, Down, Exit, Monitor
-from agenticaiframework.actors.links import links_of
+from agenticaiframework.actors.kernel.links import links_of
 from agenticaiframework.actors.simulation import SimLoop
 
 REASONS = ["normal", "shutdown", ("shutdown", "x"), "kill", "killed", "noproc", "boom", 42]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agenticaiframework.actors.models import (
+from agenticaiframework.actors.agents.models import (
     ModelRequest,
     ModelUnavailable,
     as_mapping,

@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("pydantic_ai")
 
-from agenticaiframework.actors.models import ModelRequest, run_model
+from agenticaiframework.actors.agents.models import ModelRequest, run_model
 from agenticaiframework.models import LocalModelUnavailable, check_local_model, close_local_models
 from agenticaiframework.models.local import LocalServer, local_server
 from agenticaiframework.models.weights import find_weights

@@ -14,7 +14,7 @@ from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.models.test import TestModel
 
-from agenticaiframework.actors.models import ModelRequest, run_model
+from agenticaiframework.actors.agents.models import ModelRequest, run_model
 from agenticaiframework.models import UnknownModel
 from agenticaiframework.models.pydantic_ai import whole_sentences
 
@@ -133,7 +133,7 @@ import asyncio, sys
 sys.modules["pydantic_ai"] = None
 import agenticaiframework
 from agenticaiframework.actors import MissingExtra
-from agenticaiframework.actors.models import ModelRequest, run_model
+from agenticaiframework.actors.agents.models import ModelRequest, run_model
 try:
     asyncio.run(run_model(ModelRequest("Writer", "gpt-4", None, "x")))
 except MissingExtra as error:

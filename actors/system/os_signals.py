@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from .errors import AgenticError
-from .request import call_on
+from ..errors import AgenticError
+from ..kernel.request import call_on
 from .shutdown import unended
 from .system import StopReport
 

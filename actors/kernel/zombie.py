@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import asyncio
     from contextvars import Context
 
-    from .actor import Actor
+    from ..actor import Actor
     from .scheduler import Scheduler
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .errors import BadDelay
+from ..errors import BadDelay
 from .phase import IDLE
 from .running import on_loop
 
 if TYPE_CHECKING:
     import asyncio
 
-    from .actor import Actor
+    from ..actor import Actor
 
 
 def check_seconds(operation: str, value: Any, *, positive: bool = False) -> None:

@@ -26,10 +26,12 @@ from typing import TYPE_CHECKING, Any
 import pykka
 from pykka.messages import _ActorStop
 
+from ..dispatch.workers import JOB_MESSAGES, Job
+from ..errors import ActorDied, ActorExit, HandlerCancelled, Ignore, MailboxFull, StartFailed
+from ..messages import ActorEnded
+from ..reasons import NORMAL, is_normal
 from . import links
-from .errors import ActorDied, ActorExit, HandlerCancelled, Ignore, MailboxFull, StartFailed
 from .mailbox import CLOSED
-from .messages import ActorEnded
 from .phase import (
     DEAD,
     DOOMED,
@@ -46,16 +48,14 @@ from .phase import (
     UNWINDING,
     ZOMBIE,
 )
-from .reasons import NORMAL, is_normal
 from .task import ActorTask, swap_task
-from .workers import JOB_MESSAGES, Job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import TracebackType
 
-    from .actor import Actor
-    from .ref import ActorRef
+    from ..actor import Actor
+    from ..ref import ActorRef
     from .scheduler import Scheduler
 
 # pykka's own logger: raw actors log what pykka documents, where its users look for it.
@@ -639,7 +639,7 @@ def settle_leftovers(actor: Actor, ext: Any, reason: Any, never_started: bool) -
 
 def is_system_message(item: Any) -> bool:
     """Tell whether *item* concerns only the incarnation that it was sent to."""
-    from .messages import Down, Exit, ReceiveTimeout
+    from ..messages import Down, Exit, ReceiveTimeout
 
     if isinstance(item, _ActorStop | Exit | Down | ReceiveTimeout):
         return True

@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
-from .errors import AgenticError
+from ..errors import AgenticError
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,17 +34,17 @@ import time
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from .carried import Carried
-from .errors import AgenticError
+from ..errors import AgenticError
+from ..kernel.carried import Carried
+from ..kernel.request import Request
 from .process_child import PROTOCOL, READY, NotPicklable, pickle_each, put_state, serve, state_of
-from .request import Request
 from .workers import Job, ThreadPool, Worker
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
-    from .actor import Actor
-    from .system import ActorSystem
+    from ..actor import Actor
+    from ..system.system import ActorSystem
 
 LOOK_S: Final = 0.1
 """How soon a child is killed after the asker of its work has stopped waiting."""

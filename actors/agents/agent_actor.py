@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from types import CoroutineType, TracebackType
 from typing import Any
 
-from . import lifecycle
-from .actor import Actor, _takes_an_argument
-from .agent_errors import AgentTimeout
+from ..actor import Actor, _takes_an_argument
+from ..kernel import lifecycle
+from ..kernel.mailbox import Mailbox
+from ..kernel.phase import DEAD, PARKED, STOPPING
+from ..kernel.request import PENDING
 from .agent_request import _EMPTY, Work, _context
-from .mailbox import Mailbox
-from .phase import DEAD, PARKED, STOPPING
-from .request import PENDING
+from .errors import AgentTimeout
 
 
 @dataclass(slots=True)
@@ -93,7 +93,7 @@ class AgentActor(Actor):
         return result if result.__class__ is CoroutineType else _await_if_needed(result)
 
     def _work_for_child(self, message: Any) -> bytes | None:
-        from .processes import agent_work
+        from ..dispatch.processes import agent_work
 
         request = self._current
         if isinstance(message, InboxMessage) or (request is not None and not request.asker_waiting):

@@ -40,7 +40,7 @@ def with_context(message: Any, context: Context | None = None) -> Any:
 
 def receive_carried(carried: Carried, receive: Callable[[Any], Any]) -> Any:
     """Return what *receive* makes of the message, run in a copy of its context."""
-    from .system import enter_system, system_here
+    from ..system.system import enter_system, system_here
 
     system = system_here()
     context = carried.context.copy()

@@ -6,9 +6,9 @@ import asyncio
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from . import lifecycle, links
-from .phase import IDLE
-from .reasons import SHUTDOWN
+from ..kernel import lifecycle, links
+from ..kernel.phase import IDLE
+from ..reasons import SHUTDOWN
 from .system import StopReport
 
 if TYPE_CHECKING:

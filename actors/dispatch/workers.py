@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pykka.messages import _ActorStop
 
-from . import lifecycle, running
-from .phase import DOOMED, UNWINDING
+from ..kernel import lifecycle, running
+from ..kernel.phase import DOOMED, UNWINDING
 
 if TYPE_CHECKING:
-    from .actor import Actor
-    from .scheduler import Scheduler
+    from ..actor import Actor
+    from ..kernel.scheduler import Scheduler
 
 JOB_MESSAGES = 16
 """Messages handed over at once: a hand-over costs as much as forty messages."""
@@ -161,7 +161,7 @@ class Job:
             except BaseException as error:
                 self.error = error
             return
-        from .scheduler import ASKED, KINDS
+        from ..kernel.scheduler import ASKED, KINDS
 
         leaving = DOOMED | UNWINDING
         while True:

@@ -16,8 +16,8 @@ from multiprocessing.connection import Connection
 from types import CoroutineType
 from typing import Any, Final, cast
 
-from .agent_request import enter_agent_context
-from .errors import AgenticError
+from ..agents.agent_request import enter_agent_context
+from ..errors import AgenticError
 
 READY: Final = b"ready"
 PROTOCOL: Final = pickle.HIGHEST_PROTOCOL
@@ -125,7 +125,7 @@ class ActorWork:
 
 def state_of(actor: Any) -> dict[str, Any]:
     """Return the attributes that the actor's class and its user have given it."""
-    from .actor import KERNEL_STATE, Actor
+    from ..actor import KERNEL_STATE, Actor
 
     attributes = cast(dict[str, Any], vars(actor))
     state = {name: value for name, value in attributes.items() if name not in KERNEL_STATE}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .carried import Carried
-from .errors import check_ref
-from .links import links_of
-from .phase import (
+from ..errors import check_ref
+from ..kernel.carried import Carried
+from ..kernel.links import links_of
+from ..kernel.phase import (
     HELD,
     IDLE,
     PARKED,
@@ -19,8 +19,8 @@ from .phase import (
     SUSPENDED,
     UNWINDING,
 )
-from .ref import ActorRef
-from .request import ActorFuture, Request
+from ..kernel.request import ActorFuture, Request
+from ..ref import ActorRef
 
 _STATES = {IDLE: "idle", QUEUED: "ready", RUNNING: "running", PARKED: "waiting", HELD: "suspended"}
 

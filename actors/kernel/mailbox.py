@@ -11,10 +11,10 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from .errors import AgenticError, MailboxFull
+from ..errors import AgenticError, MailboxFull
 
 if TYPE_CHECKING:
-    from .actor import Actor
+    from ..actor import Actor
 
 Overflow = Literal["fail", "drop_newest", "drop_oldest", "backpressure"]
 _POLICIES = ("fail", "drop_newest", "drop_oldest", "backpressure")

@@ -15,8 +15,8 @@ from typing import Any
 import pykka
 from pykka.messages import _ActorStop
 
+from ..reasons import KILL, KILLED, NOPROC, NORMAL
 from . import links
-from .reasons import KILL, KILLED, NOPROC, NORMAL
 
 _lock = threading.Lock()
 _watches: weakref.WeakKeyDictionary[Any, Watch] = weakref.WeakKeyDictionary()

@@ -23,13 +23,13 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import pykka
 
-from .errors import CallingSelf, RequestTimeout, WouldBlock
+from ..errors import CallingSelf, RequestTimeout, WouldBlock
 from .task import ActorTask
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from .ref import ActorRef
+    from ..ref import ActorRef
     from .scheduler import Scheduler
 
 PENDING: Final = 0

@@ -13,14 +13,14 @@ from operator import attrgetter
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
-from .errors import ActorDied, MailboxFull
-from .reasons import SHUTDOWN
-from .ref import fence
-from .request import FAILED, Request, new_request
+from ..errors import ActorDied, MailboxFull
+from ..kernel.request import FAILED, Request, new_request
+from ..reasons import SHUTDOWN
+from ..ref import fence
 
 if TYPE_CHECKING:
-    from .ref import ActorRef
-    from .system import ActorSystem
+    from ..ref import ActorRef
+    from ..system.system import ActorSystem
 
 
 class Address:

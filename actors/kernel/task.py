@@ -19,7 +19,7 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .ref import ActorRef
+    from ..ref import ActorRef
 
 if sys.version_info >= (3, 12):
     from asyncio.tasks import _swap_current_task as swap_task

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .errors import AgenticError
-from .reasons import describe_reason
+from ..errors import AgenticError
+from ..reasons import describe_reason
 
 
 class AgentError(AgenticError):

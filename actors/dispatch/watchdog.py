@@ -19,14 +19,14 @@ import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .errors import AgenticError
-from .lifecycle import KERNEL_FILES
+from ..errors import AgenticError
+from ..kernel.lifecycle import KERNEL_FILES
 
 if TYPE_CHECKING:
     from types import FrameType
 
-    from .ref import ActorRef
-    from .system import ActorSystem
+    from ..ref import ActorRef
+    from ..system.system import ActorSystem
 
 FRAMES = 20
 """Frames of the blocked thread's stack that are shown, the innermost."""
@@ -152,7 +152,7 @@ def check_threshold(threshold_s: Any) -> None:
 
 
 def _class_of_message(ref: ActorRef[Any]) -> str:
-    from .inspection import unwrap
+    from ..system.inspection import unwrap
 
     message = unwrap(getattr(ref, "_message", None))
     return "" if message is None else type(message).__name__

@@ -6,7 +6,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING
 
-from .errors import AgenticError, near
+from ..errors import AgenticError, near
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -27,17 +27,17 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from pykka import messages as pykka_messages
 
+from ..agents.agent_request import AgentRequest
+from ..errors import ForkedSystem
 from . import lifecycle
-from .agent_request import AgentRequest
 from .carried import Carried
-from .errors import ForkedSystem
 from .phase import DOOMED, IDLE, PARKED, QUEUED, RUNNING
 from .request import ActorFuture, Gathering, Promise, Request
 from .task import ActorTask, swap_task
 
 if TYPE_CHECKING:
-    from .actor import Actor
-    from .system import ActorSystem
+    from ..actor import Actor
+    from ..system.system import ActorSystem
 
 ASKED: Final = 1
 SPECIAL: Final = 2

@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from .agent_errors import AgentError, AgentFailed, AgentStopped, AgentTimeout
-from .errors import ActorDied, RequestTimeout, StartFailed
-from .request import ABANDONED, PENDING, Request
+from ..errors import ActorDied, RequestTimeout, StartFailed
+from ..kernel.request import ABANDONED, PENDING, Request
+from .errors import AgentError, AgentFailed, AgentStopped, AgentTimeout
 
 if TYPE_CHECKING:
+    from ..kernel.scheduler import Scheduler
     from .address import Address
     from .agent import Agent
-    from .scheduler import Scheduler
 
 _EMPTY: Mapping[str, Any] = {}
 _context: ContextVar[Mapping[str, Any]] = ContextVar("agenticaiframework_agent_context")

@@ -9,23 +9,23 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from ..actor import Actor
+from ..errors import DISPATCHERS, ActorDied, UnknownDispatcher
+from ..kernel.mailbox import FailingMailbox, Mailbox
+from ..kernel.phase import IDLE, QUEUED, STOPPING
+from ..kernel.request import FAILED, PENDING
+from ..kernel.running import running_here
+from ..reasons import NORMAL
+from ..system.system import ActorSystem
 from . import directory
-from .actor import Actor
 from .address import Address
 from .agent_actor import AgentActor, AgentSpec
-from .agent_errors import AgentDefinitionError, AgentStopped
 from .agent_request import AgentRequest, Work
-from .errors import DISPATCHERS, ActorDied, UnknownDispatcher
-from .mailbox import FailingMailbox, Mailbox
+from .errors import AgentDefinitionError, AgentStopped
 from .models import ModelRequest, run_model
-from .phase import IDLE, QUEUED, STOPPING
-from .reasons import NORMAL
-from .request import FAILED, PENDING
-from .running import running_here
-from .system import ActorSystem
 
 if TYPE_CHECKING:
-    from .ref import ActorRef
+    from ..ref import ActorRef
 
 enter = deque[Any].append
 
@@ -333,7 +333,7 @@ def _end_actor(link: Any) -> None:
 
 
 def _end_unless_owned(home: AgentAddress, ref: ActorRef[Any]) -> None:
-    from . import lifecycle
+    from ..kernel import lifecycle
 
     actor = ref._actor
     if actor is not None and not home.owned and not actor._phase & STOPPING:
@@ -368,7 +368,7 @@ def _check_dispatcher(name: str, handler: Any, dispatcher: Any) -> None:
                 f"agent {name!r} has a model, which is waited for and not computed, so it needs no "
                 "process of its own; leave dispatcher= out"
             )
-        from .processes import check_portable
+        from ..dispatch.processes import check_portable
 
         check_portable(f"The handler of agent {name!r}", handler)
 

@@ -8,11 +8,11 @@ from concurrent.futures import Future, wait
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from .errors import ActorDied, SystemStopped
+from ..errors import ActorDied, SystemStopped
 
 if TYPE_CHECKING:
-    from .actor import Actor
-    from .ref import ActorRef
+    from ..actor import Actor
+    from ..ref import ActorRef
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,7 +36,7 @@ def running_here() -> ActorRef[Any] | None:
     """Return the actor whose handler makes this call, in whichever system; None outside of any."""
     if _here.ref is not None:
         return _here.ref
-    from .system import system_here
+    from ..system.system import system_here
 
     system = system_here()
     scheduler = None if system is None else system._scheduler

@@ -13,11 +13,11 @@ from bisect import bisect_right
 from collections.abc import Callable, Hashable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from .errors import AgenticError, check_ref, near
-from .request import Request
+from ..errors import AgenticError, check_ref, near
+from ..kernel.request import Request
 
 if TYPE_CHECKING:
-    from .ref import ActorRef
+    from ..ref import ActorRef
     from .system import ActorSystem
 
 POINTS = 64
@@ -226,7 +226,7 @@ class Router:
         """
         chosen = self.choose(message)
         if isinstance(self.policy, Broadcast):
-            from .request import gather
+            from ..kernel.request import gather
 
             requests: list[Request] = []
             for ref in chosen:
@@ -300,7 +300,7 @@ def _place(text: str) -> int:
 
 
 def _failed(ref: ActorRef[Any], message: Any, error: Exception) -> Request:
-    from .request import new_request
+    from ..kernel.request import new_request
 
     assert ref._sched is not None
     request = new_request(message, ref, ref._sched)

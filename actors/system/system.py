@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from loguru import logger as loguru_logger
 
-from . import lifecycle, links
-from .dead_letters import DeadLetters
-from .errors import (
+from ..dead_letters import DeadLetters
+from ..dispatch.workers import Job, JobRunner, ThreadPool
+from ..errors import (
     DISPATCHERS,
     ActorDied,
     BadName,
@@ -37,22 +37,22 @@ from .errors import (
     WouldBlock,
     check_ref,
 )
-from .events import EventStream, check_subscriber
-from .phase import DEAD, HELD, IDLE, OFFLOADED, STARTING, SUSPENDED
-from .reasons import NOPROC, SHUTDOWN
-from .registry import Groups, Names, pykka_index
-from .request import Promise, Request, new_request
-from .running import running_here
-from .scheduler import ReadyQueue, Scheduler
-from .workers import Job, JobRunner, ThreadPool
+from ..events import EventStream, check_subscriber
+from ..kernel import lifecycle, links
+from ..kernel.phase import DEAD, HELD, IDLE, OFFLOADED, STARTING, SUSPENDED
+from ..kernel.request import Promise, Request, new_request
+from ..kernel.running import running_here
+from ..kernel.scheduler import ReadyQueue, Scheduler
+from ..reasons import NOPROC, SHUTDOWN
+from ..registry import Groups, Names, pykka_index
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from .actor import Actor
-    from .address import Address
+    from ..actor import Actor
+    from ..agents.address import Address
+    from ..ref import ActorRef
     from .inspection import ActorInfo
-    from .ref import ActorRef
 
 A = TypeVar("A", bound="Actor")
 
@@ -132,7 +132,7 @@ class ActorSystem:
         if processes is not None and processes < 1:
             raise BadPoolSize("processes", processes)
         if watchdog_s is not None:
-            from .watchdog import check_threshold
+            from ..dispatch.watchdog import check_threshold
 
             check_threshold(watchdog_s)
         self.name = name or f"system-{next(_numbers)}"
@@ -284,7 +284,7 @@ class ActorSystem:
         self._scheduler = Scheduler(self, loop, self._ready_queue, context)
         _all.add(self)
         if self.watchdog_s is not None:
-            from .watchdog import Watchdog
+            from ..dispatch.watchdog import Watchdog
 
             Watchdog(self, self.watchdog_s)
 
@@ -369,7 +369,7 @@ class ActorSystem:
 
         For services; in the main thread. Returns the report of the end. See `signals`.
         """
-        from .signals import until_signal
+        from .os_signals import until_signal
 
         return await until_signal(self, timeout=timeout)
 
@@ -748,7 +748,7 @@ class ActorSystem:
         if kind not in DISPATCHERS:
             raise UnknownDispatcher(actor._ref.label, kind)
         if kind == "process" and not hasattr(self.loop, "inline_pool"):
-            from .processes import check_portable
+            from ..dispatch.processes import check_portable
 
             check_portable(f"The class {type(actor).__qualname__}", type(actor))
 
@@ -763,7 +763,7 @@ class ActorSystem:
             ext.pool = ThreadPool(actor._ref.label, 1)
             self._pools.append(ext.pool)
         else:
-            from .processes import process_pool
+            from ..dispatch.processes import process_pool
 
             ext.pool = process_pool(self)
 
@@ -799,7 +799,7 @@ def _set_unless_done(future: asyncio.Future[bool], value: bool) -> None:
 
 def _check_class(given: Any) -> None:
     """Raise `NotAnActorClass` unless *given* is a class of actors of ours."""
-    from .actor import Actor
+    from ..actor import Actor
 
     if not isinstance(given, type) or not issubclass(given, Actor):
         raise NotAnActorClass(given) from None

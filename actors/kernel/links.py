@@ -16,13 +16,13 @@ from collections.abc import Sequence
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
+from ..messages import Down, Exit
+from ..reasons import KILL, KILLED, NOPROC, NORMAL
 from . import lifecycle
-from .messages import Down, Exit
 from .phase import DEAD, STOPPING
-from .reasons import KILL, KILLED, NOPROC, NORMAL
 
 if TYPE_CHECKING:
-    from .actor import Actor
+    from ..actor import Actor
     from .request import Request
 
 

@@ -1,0 +1,1 @@
+"""TODO: what lives here, what it may know, and who owns its state."""
