@@ -29,8 +29,10 @@ from .errors import (
     WorkflowTimedOut,
 )
 from .forms import load_workflow, workflow_schema
+from .host.tracing import Span
 from .mermaid import draw_mermaid
-from .status import (
+from .state.events import EventKind, WorkflowEvent
+from .state.status import (
     CancelReport,
     RecoveryReport,
     StepState,
@@ -41,11 +43,9 @@ from .status import (
     WorkflowStatus,
     WorkflowSummary,
 )
+from .state.stream import WorkflowStream
 from .store import Durability, Retention
 from .templates import MissingValue
-from .tracing import Span
-from .workflow_events import EventKind, WorkflowEvent
-from .workflow_stream import WorkflowStream
 
 __all__ = [
     "CancelReport",

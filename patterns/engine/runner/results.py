@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from agenticaiframework.actors import ActorDied, HandlerCancelled
 
-from ..expressions import ExpressionError
-from ..target import target_name
-from ..values import Emit, Handoff
+from ...expressions import ExpressionError
+from ...target import target_name
+from ...values import Emit, Handoff
+from ..errors import OutputMismatch
+from ..shapes import plain
+from ..state.events import EventKind
 from .compensation import undo_failed, undo_next
-from .errors import OutputMismatch
 from .failing import attempt_failed, work_stopped
 from .items import item_done
 from .looping import is_done
-from .shapes import plain
 from .work import Expired, Unit, WorkTimeout
-from .workflow_events import EventKind
 
 if TYPE_CHECKING:
     from agenticaiframework.actors import Exit

@@ -10,9 +10,9 @@ from agenticaiframework.actors import near
 from .status import WorkflowPage, WorkflowState, WorkflowSummary
 
 if TYPE_CHECKING:
-    from .core import EngineCore
+    from ..host.core import EngineCore
+    from ..store import RunFilter, RunRow, Store
     from .run import Run
-    from .store import RunFilter, RunRow, Store
 
 
 async def list_runs(

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 from agenticaiframework.actors import ActorDied
 
-from ..chunks import CHUNKS, ChunkSink
-from ..target import Scope, target_name
-from .coordinator_messages import Turn
+from ...chunks import CHUNKS, ChunkSink
+from ...target import Scope, target_name
+from ..runner.messages import Turn
+from ..runner.work import Unit, WorkContext
+from ..state.events import EventKind, WorkflowEvent
 from .limits import AgentLimits
 from .tracing import CANCELLED, OK, Tracer
-from .work import Unit, WorkContext
-from .workflow_events import EventKind, WorkflowEvent
 
 if TYPE_CHECKING:
     from agenticaiframework.actors import ActorRef
 
+    from ..state.run import Run
     from .core import EngineCore
-    from .run import Run
 
 SWEEP_S: Final = 1.0
 """How often attempts are looked for that have used up the default time limit."""

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from agenticaiframework.actors import Request
 
-    from .coordinator_messages import Cancellation
+    from ..runner.messages import Cancellation
+    from ..state.events import EventKind
+    from ..state.run import Run
+    from ..store import Signal
     from .keeper import Keeper
-    from .run import Run
-    from .store import Signal
-    from .workflow_events import EventKind
 
 
 class Start:

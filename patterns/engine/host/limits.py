@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .work import Unit
+    from ..runner.work import Unit
 
 
 class AgentLimits:

@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING, Any, cast
 
 from agenticaiframework.actors import ActorDied, ActorSystem
 
-from ..kinds import pattern_kinds
-from ..target import Askable
-from .config import DEFAULT_STORE, EngineConfig
+from ...kinds import pattern_kinds
+from ...target import Askable
+from ..config import DEFAULT_STORE, EngineConfig
+from ..definition import WorkflowDefinition
+from ..errors import EngineStopped, UnknownName
+from ..plan import ASK, Plan, StepPlan
+from ..plan_cache import PlanCache
+from ..routing import Routing
+from ..store import Store
+from ..store.urls import open_store
 from .core import EngineCore
-from .core_messages import OpenStore
-from .definition import WorkflowDefinition
 from .directory import Directory, as_askable
-from .errors import EngineStopped, UnknownName
+from .messages import OpenStore
 from .nested import NestedWorkflow, TeamStep
-from .plan import ASK, Plan, StepPlan
-from .plan_cache import PlanCache
-from .routing import Routing
-from .store import Store
-from .store.urls import open_store
 from .tracing import Tracer
 
 if TYPE_CHECKING:

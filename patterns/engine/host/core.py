@@ -20,12 +20,26 @@ from agenticaiframework.actors import (
 )
 from agenticaiframework.actors.kernel.request import Promise, new_request
 
-from ..target import Askable, target_name
+from ...target import Askable, target_name
+from ..errors import (
+    EngineStopped,
+    TooManyWorkflows,
+    WorkflowExists,
+    WorkflowFailed,
+    WorkflowLost,
+    describe,
+)
+from ..runner.coordinator import Coordinator
+from ..runner.messages import NUDGE, Acknowledged, Cancellation
+from ..runner.waiting import next_due
+from ..state.events import EventKind, WorkflowEvent
+from ..state.run import Run, ending_of
+from ..state.status import CancelReport, WorkflowState
+from ..store import Durability, FencedOut, NewRun, Record, RunExists, RunUpdate, StoreError
+from ..templates import compile_template
 from .admission import FairQueue
 from .attempts import Attempts
-from .coordinator import Coordinator
-from .coordinator_messages import NUDGE, Acknowledged, Cancellation
-from .core_messages import (
+from .messages import (
     ADMIT,
     CancelRun,
     Drop,
@@ -38,38 +52,16 @@ from .core_messages import (
     Start,
     Wake,
 )
-from .errors import (
-    EngineStopped,
-    TooManyWorkflows,
-    WorkflowExists,
-    WorkflowFailed,
-    WorkflowLost,
-    describe,
-)
-from .run import Run, ending_of
-from .status import CancelReport, WorkflowState
-from .store import (
-    Durability,
-    FencedOut,
-    NewRun,
-    Record,
-    RunExists,
-    RunUpdate,
-    StoreError,
-)
-from .templates import compile_template
 from .tracing import CANCELLED, OK, Tracer
-from .waiting import next_due
-from .workflow_events import EventKind, WorkflowEvent
 
 if TYPE_CHECKING:
     from agenticaiframework.actors import ActorRef, ActorSystem
 
-    from .config import EngineConfig
+    from ..config import EngineConfig
+    from ..plan import StepPlan
+    from ..store import Acknowledge, Owner, Store
     from .keeper import Keeper
-    from .plan import StepPlan
     from .setup import Setup
-    from .store import Acknowledge, Owner, Store
 
 MAX_SIGNALS: Final = 10_000
 """Signals that may wait in one run for a step that takes them."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from .events import EventKind
 from .status import StepState, WorkflowState
 from .step_run import COMPLETED, PENDING, RUNNING, Item, StepRun
-from .workflow_events import EventKind
 
 if TYPE_CHECKING:
-    from .plan import StepPlan
+    from ..plan import StepPlan
     from .run import Run
 
 

@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 from agenticaiframework.actors import AgentFailed
 
-from ..policy import Retry
-from .errors import WorkflowFailed, WorkflowTimedOut, describe
+from ...policy import Retry
+from ..errors import WorkflowFailed, WorkflowTimedOut, describe
+from ..shapes import plain
+from ..state.events import EventKind
+from ..state.status import WorkflowState
+from ..state.step_run import BUSY, ENDED
 from .items import item_done
-from .shapes import plain
-from .status import WorkflowState
-from .step_run import BUSY, ENDED
-from .workflow_events import EventKind
 
 if TYPE_CHECKING:
+    from ..plan import StepPlan
     from .coordinator import Coordinator
-    from .coordinator_messages import Cancellation
-    from .plan import StepPlan
+    from .messages import Cancellation
     from .work import Unit
 
 

@@ -19,17 +19,17 @@ from agenticaiframework.actors import (
     enter_agent_context,
 )
 
-from ..function import FunctionTarget
-from .directory import Coroutine
+from ...function import FunctionTarget
+from ..host.directory import Coroutine
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle
 
     from agenticaiframework.actors import ActorRef, ActorSystem, Agent, AgentRequest, Request
 
-    from ..target import Askable, Scope
-    from .plan import StepPlan
-    from .run import Run
+    from ...target import Askable, Scope
+    from ..plan import StepPlan
+    from ..state.run import Run
 
 UNSET: Final[Any] = object()
 

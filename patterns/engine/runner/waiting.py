@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from ..expressions import ExpressionError
-from .errors import OutputMismatch
+from ...expressions import ExpressionError
+from ..errors import OutputMismatch
+from ..shapes import plain
+from ..state.run import Run
+from ..state.status import StepState
+from ..state.step_run import BUSY, StepRun
 from .failing import attempt_failed, failure_of, let_run_fail, stop_work
 from .items import tick_items
-from .run import Run
-from .shapes import plain
-from .status import StepState
-from .step_run import BUSY, StepRun
 
 if TYPE_CHECKING:
+    from ..plan import StepPlan
     from .coordinator import Coordinator
-    from .plan import StepPlan
 
 CLOCK_SLACK_S: Final = 1e-6
 """Timers may fire a hair before the moment that a sum of floats stands for."""

@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, Self
 
+from .events import LAST, WorkflowEvent
 from .run import Run
-from .workflow_events import LAST, WorkflowEvent
 
 MAX_WAITING: Final = 100_000
 """Events that may wait for a slow reader before the oldest are dropped (and counted)."""

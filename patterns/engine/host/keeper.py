@@ -18,24 +18,15 @@ from pydantic import ValidationError
 
 from agenticaiframework.actors import Actor, ActorDied
 
-from .coordinator_messages import Cancellation
-from .core_messages import CancelRun, Drop, KeeperReady, Reload, SignalRun, Start
-from .definition import WorkflowDefinition, define_workflow
-from .errors import DefinitionChanged, describe
-from .plan import WAIT, Plan
-from .run import Run
-from .status import RecoveryReport, WorkflowState
-from .store import (
-    JournalEntry,
-    Lease,
-    Owner,
-    RunHeld,
-    RunRow,
-    Store,
-    StoreError,
-    UnknownRun,
-)
-from .workflow_events import EventKind
+from ..definition import WorkflowDefinition, define_workflow
+from ..errors import DefinitionChanged, describe
+from ..plan import WAIT, Plan
+from ..runner.messages import Cancellation
+from ..state.events import EventKind
+from ..state.run import Run
+from ..state.status import RecoveryReport, WorkflowState
+from ..store import JournalEntry, Lease, Owner, RunHeld, RunRow, Store, StoreError, UnknownRun
+from .messages import CancelRun, Drop, KeeperReady, Reload, SignalRun, Start
 
 if TYPE_CHECKING:
     from .core import EngineCore

@@ -8,23 +8,19 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from agenticaiframework.actors import ActorDied
 
-from .coordinator_messages import Cancellation
+from ..errors import EngineStopped, WorkflowExists, WorkflowLost
+from ..runner.messages import Cancellation
+from ..state.run import Run, ending_of
+from ..state.status import WorkflowState
 from .core import EngineCore
-from .core_messages import CancelRun, SignalRun, Start
-from .errors import (
-    EngineStopped,
-    WorkflowExists,
-    WorkflowLost,
-)
-from .run import Run, ending_of
-from .status import WorkflowState
+from .messages import CancelRun, SignalRun, Start
 
 if TYPE_CHECKING:
     from agenticaiframework.actors import Request
 
-    from ..target import Scope
+    from ...target import Scope
+    from ..plan import Plan
     from .keeper import Keeper
-    from .plan import Plan
     from .setup import Setup
 
 CANCEL_GRACE_S: Final = 10.0

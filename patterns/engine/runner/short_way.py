@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from ..shapes import PLAIN
+from ..state.events import KIND_TEXT, EventKind
+from ..state.step_run import COMPLETED, RUNNING, StepRun
+from ..store import Record
 from .results import as_output
-from .shapes import PLAIN
-from .step_run import COMPLETED, RUNNING, StepRun
-from .store import Record
 from .work import Unit, WorkContext
-from .workflow_events import KIND_TEXT, EventKind
 
 if TYPE_CHECKING:
     from agenticaiframework.actors import Agent
 
+    from ..plan import StepPlan
     from .coordinator import Coordinator
-    from .plan import StepPlan
 
 _record: Final[Any] = cast(Any, tuple).__new__
 """Makes a `Record` at half the price of calling it."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from .coordinator_messages import Acknowledged
+from ..state.status import WorkflowState
+from ..store import RunUpdate
 from .failing import work_stopped
-from .status import WorkflowState
-from .store import RunUpdate
+from .messages import Acknowledged
 from .waiting import next_due
 
 if TYPE_CHECKING:

@@ -10,19 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from ..target import target_name
-from .errors import WorkflowCancelled, WorkflowFailed
-from .run_changes import RUN_CHANGES, STEP_CHANGES
+from ...target import target_name
+from ..errors import WorkflowCancelled, WorkflowFailed
+from ..templates import SKIPPED
+from .events import EventKind, WorkflowEvent
 from .status import StepState, WorkflowResult, WorkflowState, WorkflowStatus
 from .step_run import BUSY, COMPLETED, ENDED, StepRun, step_status
-from .templates import SKIPPED
-from .workflow_events import EventKind, WorkflowEvent
+from .transitions import RUN_CHANGES, STEP_CHANGES
 
 if TYPE_CHECKING:
     from agenticaiframework.actors import ActorRef
 
-    from .plan import Plan, StepPlan
-    from .store import Lease
+    from ..plan import Plan, StepPlan
+    from ..store import Lease
 
 
 class Run:

@@ -17,19 +17,16 @@ from typing import TYPE_CHECKING, Any, Final
 from agenticaiframework.actors import Actor, Agent, Exit
 from agenticaiframework.actors.kernel.phase import IDLE
 
+from ..errors import WorkflowCancelled, describe
+from ..host.directory import Coroutine
+from ..host.messages import Start
+from ..plan import PAUSE, WAIT, StepPlan
+from ..state.events import KIND_TEXT, EventKind, WorkflowEvent
+from ..state.run import Run
+from ..state.status import CancelReport, StepState, WorkflowState
+from ..state.step_run import BUSY, COMPLETED, PENDING, RUNNING, StepRun
+from ..store import Record
 from .compensation import begin_undo, undo_next
-from .coordinator_messages import (
-    NUDGE,
-    TICK,
-    UNDO,
-    Acknowledged,
-    Cancellation,
-    Raised,
-    Turn,
-)
-from .core_messages import Start
-from .directory import Coroutine
-from .errors import WorkflowCancelled, describe
 from .failing import (
     attempt_failed,
     cancel,
@@ -39,22 +36,17 @@ from .failing import (
 )
 from .items import Fan, expand
 from .looping import next_input
-from .plan import PAUSE, WAIT, StepPlan
+from .messages import NUDGE, TICK, UNDO, Acknowledged, Cancellation, Raised, Turn
 from .results import expired, worked, worker_ended
-from .run import Run
 from .short_way import answered, ask_quickly, start_quickly
-from .status import CancelReport, StepState, WorkflowState
-from .step_run import BUSY, COMPLETED, PENDING, RUNNING, StepRun
-from .store import Record
 from .waiting import next_due, out_of_time, take_signals, tick, tick_step
 from .work import Expired, Unit, WorkContext, Worker
-from .workflow_events import KIND_TEXT, EventKind, WorkflowEvent
 from .writing import acknowledged, write
 
 if TYPE_CHECKING:
     from agenticaiframework.actors import ActorRef, Timer
 
-    from .core import EngineCore
+    from ..host.core import EngineCore
 
 
 MAX_IDLE: Final = 128

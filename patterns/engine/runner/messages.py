@@ -9,9 +9,9 @@ from agenticaiframework.actors import ActorDied
 if TYPE_CHECKING:
     from agenticaiframework.actors import ActorRef
 
-    from .run import Run
+    from ..state.events import WorkflowEvent
+    from ..state.run import Run
     from .work import Unit
-    from .workflow_events import WorkflowEvent
 
 NUDGE: Final = "nudge"
 """Told to a coordinator: the run has a new signal or a cancellation."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .coordinator_messages import UNDO
-from .errors import describe
+from ..errors import describe
+from ..state.events import EventKind
+from ..state.step_run import COMPLETED
 from .failing import error_text, pause_before_retry
-from .step_run import COMPLETED
+from .messages import UNDO
 from .work import Unit
-from .workflow_events import EventKind
 
 if TYPE_CHECKING:
     from .coordinator import Coordinator
