@@ -28,6 +28,7 @@ from .coordinator_messages import (
     Turn,
 )
 from .core_messages import Start
+from .definition.plan import PAUSE, WAIT, StepPlan
 from .directory import Coroutine
 from .errors import WorkflowCancelled, describe
 from .failing import (
@@ -39,7 +40,6 @@ from .failing import (
 )
 from .items import Fan, expand
 from .looping import next_input
-from .plan import PAUSE, WAIT, StepPlan
 from .results import expired, worked, worker_ended
 from .run import Run
 from .short_way import answered, ask_quickly, start_quickly

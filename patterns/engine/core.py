@@ -38,6 +38,7 @@ from .core_messages import (
     Start,
     Wake,
 )
+from .definition.templates import compile_template
 from .errors import (
     EngineStopped,
     TooManyWorkflows,
@@ -57,7 +58,6 @@ from .store import (
     RunUpdate,
     StoreError,
 )
-from .templates import compile_template
 from .tracing import CANCELLED, OK, Tracer
 from .waiting import next_due
 from .workflow_events import EventKind, WorkflowEvent
@@ -65,9 +65,9 @@ from .workflow_events import EventKind, WorkflowEvent
 if TYPE_CHECKING:
     from agenticaiframework.actors import ActorRef, ActorSystem
 
-    from .config import EngineConfig
+    from .definition.config import EngineConfig
+    from .definition.plan import StepPlan
     from .keeper import Keeper
-    from .plan import StepPlan
     from .setup import Setup
     from .store import Acknowledge, Owner, Store
 

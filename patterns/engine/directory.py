@@ -14,7 +14,7 @@ from ..target import Askable, Target, target_name
 from .errors import UnknownName
 
 if TYPE_CHECKING:
-    from .definition import StepDefinition, WorkflowDefinition
+    from .definition.definition import StepDefinition, WorkflowDefinition
 
 
 class Directory:

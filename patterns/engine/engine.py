@@ -11,11 +11,12 @@ from agenticaiframework.actors import ActorDied, agent_context, near
 
 from ..definition import DefinitionError, read_target
 from ..target import Askable
-from .config import EngineConfig
 from .coordinator_messages import Cancellation
 from .core import EngineCore
 from .core_messages import CancelRun, Retire, SignalRun, Start
-from .definition import WorkflowDefinition, define_workflow
+from .definition.config import EngineConfig
+from .definition.definition import WorkflowDefinition, define_workflow
+from .definition.routing import Routing
 from .errors import (
     NotStored,
     UnknownWorkflow,
@@ -26,7 +27,6 @@ from .errors import (
 from .launching import CANCEL_GRACE_S, attend, follow, launch, make_run
 from .listing import list_runs, read_states
 from .nested import NestedWorkflow
-from .routing import Routing
 from .run import Run, ending_of
 from .setup import Setup
 from .status import (
@@ -42,8 +42,8 @@ from .workflow_events import EventKind, WorkflowEvent
 from .workflow_stream import WorkflowStream
 
 if TYPE_CHECKING:
+    from .definition.plan import Plan
     from .keeper import Keeper
-    from .plan import Plan
 
 Workflow = WorkflowDefinition | Mapping[str, Any] | str
 """What may be given as a workflow: a definition, one as a mapping, or a registered one's name."""

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from agenticaiframework.actors import AgentFailed
 
 from ..policy import Retry
+from .definition.shapes import plain
 from .errors import WorkflowFailed, WorkflowTimedOut, describe
 from .items import item_done
-from .shapes import plain
 from .status import WorkflowState
 from .step_run import BUSY, ENDED
 from .workflow_events import EventKind
@@ -17,7 +17,7 @@ from .workflow_events import EventKind
 if TYPE_CHECKING:
     from .coordinator import Coordinator
     from .coordinator_messages import Cancellation
-    from .plan import StepPlan
+    from .definition.plan import StepPlan
     from .work import Unit
 
 

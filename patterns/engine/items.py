@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from .shapes import kind_of
+from .definition.shapes import kind_of
 from .status import StepState
 from .step_run import RUNNING, StepRun
 from .workflow_events import EventKind
 
 if TYPE_CHECKING:
     from .coordinator import Coordinator
-    from .plan import StepPlan
+    from .definition.plan import StepPlan
     from .work import Unit
 
 MAX_ITEMS: Final = 1_000_000

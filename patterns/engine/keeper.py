@@ -20,9 +20,9 @@ from agenticaiframework.actors import Actor, ActorDied
 
 from .coordinator_messages import Cancellation
 from .core_messages import CancelRun, Drop, KeeperReady, Reload, SignalRun, Start
-from .definition import WorkflowDefinition, define_workflow
+from .definition.definition import WorkflowDefinition, define_workflow
+from .definition.plan import WAIT, Plan
 from .errors import DefinitionChanged, describe
-from .plan import WAIT, Plan
 from .run import Run
 from .status import RecoveryReport, WorkflowState
 from .store import (

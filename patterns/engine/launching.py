@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from agenticaiframework.actors import Request
 
     from ..target import Scope
+    from .definition.plan import Plan
     from .keeper import Keeper
-    from .plan import Plan
     from .setup import Setup
 
 CANCEL_GRACE_S: Final = 10.0

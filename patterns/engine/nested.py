@@ -10,7 +10,7 @@ from ..target import Scope, target_name
 
 if TYPE_CHECKING:
     from ..teams import AgentTeam
-    from .plan import Plan
+    from .definition.plan import Plan
     from .setup import Setup
 
 

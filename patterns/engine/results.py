@@ -11,11 +11,11 @@ from ..expressions import ExpressionError
 from ..target import target_name
 from ..values import Emit, Handoff
 from .compensation import undo_failed, undo_next
+from .definition.shapes import plain
 from .errors import OutputMismatch
 from .failing import attempt_failed, work_stopped
 from .items import item_done
 from .looping import is_done
-from .shapes import plain
 from .work import Expired, Unit, WorkTimeout
 from .workflow_events import EventKind
 

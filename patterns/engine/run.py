@@ -11,17 +11,17 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from ..target import target_name
+from .definition.templates import SKIPPED
 from .errors import WorkflowCancelled, WorkflowFailed
 from .run_changes import RUN_CHANGES, STEP_CHANGES
 from .status import StepState, WorkflowResult, WorkflowState, WorkflowStatus
 from .step_run import BUSY, COMPLETED, ENDED, StepRun, step_status
-from .templates import SKIPPED
 from .workflow_events import EventKind, WorkflowEvent
 
 if TYPE_CHECKING:
     from agenticaiframework.actors import ActorRef
 
-    from .plan import Plan, StepPlan
+    from .definition.plan import Plan, StepPlan
     from .store import Lease
 
 

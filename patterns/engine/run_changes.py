@@ -10,7 +10,7 @@ from .step_run import COMPLETED, PENDING, RUNNING, Item, StepRun
 from .workflow_events import EventKind
 
 if TYPE_CHECKING:
-    from .plan import StepPlan
+    from .definition.plan import StepPlan
     from .run import Run
 
 

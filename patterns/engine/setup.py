@@ -17,16 +17,16 @@ from agenticaiframework.actors import ActorDied, ActorSystem
 
 from ..kinds import pattern_kinds
 from ..target import Askable
-from .config import DEFAULT_STORE, EngineConfig
 from .core import EngineCore
 from .core_messages import OpenStore
-from .definition import WorkflowDefinition
+from .definition.config import DEFAULT_STORE, EngineConfig
+from .definition.definition import WorkflowDefinition
+from .definition.plan import ASK, Plan, StepPlan
+from .definition.plan_cache import PlanCache
+from .definition.routing import Routing
 from .directory import Directory, as_askable
 from .errors import EngineStopped, UnknownName
 from .nested import NestedWorkflow, TeamStep
-from .plan import ASK, Plan, StepPlan
-from .plan_cache import PlanCache
-from .routing import Routing
 from .store import Store
 from .store.urls import open_store
 from .tracing import Tracer

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from .definition.shapes import PLAIN
 from .results import as_output
-from .shapes import PLAIN
 from .step_run import COMPLETED, RUNNING, StepRun
 from .store import Record
 from .work import Unit, WorkContext
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from agenticaiframework.actors import Agent
 
     from .coordinator import Coordinator
-    from .plan import StepPlan
+    from .definition.plan import StepPlan
 
 _record: Final[Any] = cast(Any, tuple).__new__
 """Makes a `Record` at half the price of calling it."""

@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from ..expressions import ExpressionError
+from .definition.shapes import plain
 from .errors import OutputMismatch
 from .failing import attempt_failed, failure_of, let_run_fail, stop_work
 from .items import tick_items
 from .run import Run
-from .shapes import plain
 from .status import StepState
 from .step_run import BUSY, StepRun
 
 if TYPE_CHECKING:
     from .coordinator import Coordinator
-    from .plan import StepPlan
+    from .definition.plan import StepPlan
 
 CLOCK_SLACK_S: Final = 1e-6
 """Timers may fire a hair before the moment that a sum of floats stands for."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from agenticaiframework.actors import ActorRef, ActorSystem, Agent, AgentRequest, Request
 
     from ..target import Askable, Scope
-    from .plan import StepPlan
+    from .definition.plan import StepPlan
     from .run import Run
 
 UNSET: Final[Any] = object()

@@ -10,9 +10,9 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from ..expressions import MISSING, Expression, Reference, compile_expression, look_up
-from ..policy import Default, Fallback
-from .errors import InputMismatch
+from ...expressions import MISSING, Expression, Reference, compile_expression, look_up
+from ...policy import Default, Fallback
+from ..errors import InputMismatch
 from .graph import Dependencies, descendants, readings
 from .templates import Build, MissingValue, Template, compile_template
 

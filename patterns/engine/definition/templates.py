@@ -15,8 +15,8 @@ from typing import Any, Final, TypeAlias, cast
 
 from agenticaiframework.actors import near
 
-from ..expressions import MISSING, ExpressionError, Reference, look_up, parse_reference
-from .errors import EngineError
+from ...expressions import MISSING, ExpressionError, Reference, look_up, parse_reference
+from ..errors import EngineError
 
 SKIPPED: Final = ""
 """The scope's key for the names of skipped steps; no step can be called this."""

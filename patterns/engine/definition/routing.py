@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from agenticaiframework.actors import near
 
-from ..definition import DefinitionError
-from ..expressions import Expression, ExpressionError, compile_expression
-from ..kinds import pattern_kinds
+from ...definition import DefinitionError
+from ...expressions import Expression, ExpressionError, compile_expression
+from ...kinds import pattern_kinds
+from ..errors import NoRouteMatches
 from .definition import define_workflow
-from .errors import NoRouteMatches
 
 if TYPE_CHECKING:
     from .plan import Plan

@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field, field_validator
 
-from ..definition import Definition, Seconds
-from .store import Durability, Retention
-from .store.urls import check_url
+from ...definition import Definition, Seconds
+from ..store import Durability, Retention
+from ..store.urls import check_url
 
 DEFAULT_STORE: Final = "sqlite:///.workflows/workflows.sqlite"
 """Beside the program that runs, in a folder of its own, which is made when first needed."""
