@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from .config import EngineConfig
-from .definition import (
+from .definition.config import EngineConfig
+from .definition.definition import (
     Compensation,
     StepDefinition,
     WaitFor,
     WorkflowDefinition,
     define_workflow,
 )
+from .definition.forms import load_workflow, workflow_schema
+from .definition.mermaid import draw_mermaid
+from .definition.templates import MissingValue
 from .engine import OrchestrationEngine
 from .errors import (
     DefinitionChanged,
@@ -28,9 +31,7 @@ from .errors import (
     WorkflowLost,
     WorkflowTimedOut,
 )
-from .forms import load_workflow, workflow_schema
 from .host.tracing import Span
-from .mermaid import draw_mermaid
 from .state.events import EventKind, WorkflowEvent
 from .state.status import (
     CancelReport,
@@ -45,7 +46,6 @@ from .state.status import (
 )
 from .state.stream import WorkflowStream
 from .store import Durability, Retention
-from .templates import MissingValue
 
 __all__ = [
     "CancelReport",

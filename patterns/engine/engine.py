@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from agenticaiframework.actors import ActorDied, agent_context, near
 
-from ..definition import DefinitionError, read_target
-from ..target import Askable
-from .config import EngineConfig
-from .definition import WorkflowDefinition, define_workflow
+from ..definition.definition import DefinitionError, read_target
+from ..vocabulary.target import Askable
+from .definition.config import EngineConfig
+from .definition.definition import WorkflowDefinition, define_workflow
+from .definition.routing import Routing
 from .errors import (
     NotStored,
     UnknownWorkflow,
@@ -26,7 +27,6 @@ from .host.messages import CancelRun, Retire, SignalRun, Start
 from .host.nested import NestedWorkflow
 from .host.setup import Setup
 from .host.tracing import Span
-from .routing import Routing
 from .runner.messages import Cancellation
 from .state.events import EventKind, WorkflowEvent
 from .state.listing import list_runs, read_states
@@ -36,8 +36,8 @@ from .state.stream import WorkflowStream
 from .store import RunFilter, RunHeld, Signal, StoreError, UnknownRun
 
 if TYPE_CHECKING:
+    from .definition.plan import Plan
     from .host.keeper import Keeper
-    from .plan import Plan
 
 Workflow = WorkflowDefinition | Mapping[str, Any] | str
 """What may be given as a workflow: a definition, one as a mapping, or a registered one's name."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from agenticaiframework.actors import ActorDied
 
-from ...chunks import CHUNKS, ChunkSink
-from ...target import Scope, target_name
+from ...vocabulary.chunks import CHUNKS, ChunkSink
+from ...vocabulary.target import Scope, target_name
 from ..runner.messages import Turn
 from ..runner.work import Unit, WorkContext
 from ..state.events import EventKind, WorkflowEvent

@@ -20,7 +20,8 @@ from agenticaiframework.actors import (
 )
 from agenticaiframework.actors.kernel.request import Promise, new_request
 
-from ...target import Askable, target_name
+from ...vocabulary.target import Askable, target_name
+from ..definition.templates import compile_template
 from ..errors import (
     EngineStopped,
     TooManyWorkflows,
@@ -36,7 +37,6 @@ from ..state.events import EventKind, WorkflowEvent
 from ..state.run import Run, ending_of
 from ..state.status import CancelReport, WorkflowState
 from ..store import Durability, FencedOut, NewRun, Record, RunExists, RunUpdate, StoreError
-from ..templates import compile_template
 from .admission import FairQueue
 from .attempts import Attempts
 from .messages import (
@@ -57,8 +57,8 @@ from .tracing import CANCELLED, OK, Tracer
 if TYPE_CHECKING:
     from agenticaiframework.actors import ActorRef, ActorSystem
 
-    from ..config import EngineConfig
-    from ..plan import StepPlan
+    from ..definition.config import EngineConfig
+    from ..definition.plan import StepPlan
     from ..store import Acknowledge, Owner, Store
     from .keeper import Keeper
     from .setup import Setup

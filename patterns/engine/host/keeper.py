@@ -18,9 +18,9 @@ from pydantic import ValidationError
 
 from agenticaiframework.actors import Actor, ActorDied
 
-from ..definition import WorkflowDefinition, define_workflow
+from ..definition.definition import WorkflowDefinition, define_workflow
+from ..definition.plan import WAIT, Plan
 from ..errors import DefinitionChanged, describe
-from ..plan import WAIT, Plan
 from ..runner.messages import Cancellation
 from ..state.events import EventKind
 from ..state.run import Run

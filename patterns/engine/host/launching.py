@@ -18,8 +18,8 @@ from .messages import CancelRun, SignalRun, Start
 if TYPE_CHECKING:
     from agenticaiframework.actors import Request
 
-    from ...target import Scope
-    from ..plan import Plan
+    from ...vocabulary.target import Scope
+    from ..definition.plan import Plan
     from .keeper import Keeper
     from .setup import Setup
 

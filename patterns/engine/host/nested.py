@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ...target import Scope, target_name
+from ...vocabulary.target import Scope, target_name
 
 if TYPE_CHECKING:
     from ...teams import AgentTeam
-    from ..plan import Plan
+    from ..definition.plan import Plan
     from .setup import Setup
 
 

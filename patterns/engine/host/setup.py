@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 from agenticaiframework.actors import ActorDied, ActorSystem
 
-from ...kinds import pattern_kinds
-from ...target import Askable
-from ..config import DEFAULT_STORE, EngineConfig
-from ..definition import WorkflowDefinition
+from ...definition.registry import pattern_kinds
+from ...vocabulary.target import Askable
+from ..definition.config import DEFAULT_STORE, EngineConfig
+from ..definition.definition import WorkflowDefinition
+from ..definition.plan import ASK, Plan, StepPlan
+from ..definition.plan_cache import PlanCache
+from ..definition.routing import Routing
 from ..errors import EngineStopped, UnknownName
-from ..plan import ASK, Plan, StepPlan
-from ..plan_cache import PlanCache
-from ..routing import Routing
 from ..store import Store
 from ..store.urls import open_store
 from .core import EngineCore

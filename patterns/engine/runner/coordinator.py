@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Final
 from agenticaiframework.actors import Actor, Agent, Exit
 from agenticaiframework.actors.kernel.phase import IDLE
 
+from ..definition.plan import PAUSE, WAIT, StepPlan
 from ..errors import WorkflowCancelled, describe
 from ..host.directory import Coroutine
 from ..host.messages import Start
-from ..plan import PAUSE, WAIT, StepPlan
 from ..state.events import KIND_TEXT, EventKind, WorkflowEvent
 from ..state.run import Run
 from ..state.status import CancelReport, StepState, WorkflowState

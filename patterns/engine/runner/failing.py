@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from agenticaiframework.actors import AgentFailed
 
-from ...policy import Retry
+from ...definition.policy import Retry
+from ..definition.shapes import plain
 from ..errors import WorkflowFailed, WorkflowTimedOut, describe
-from ..shapes import plain
 from ..state.events import EventKind
 from ..state.status import WorkflowState
 from ..state.step_run import BUSY, ENDED
 from .items import item_done
 
 if TYPE_CHECKING:
-    from ..plan import StepPlan
+    from ..definition.plan import StepPlan
     from .coordinator import Coordinator
     from .messages import Cancellation
     from .work import Unit

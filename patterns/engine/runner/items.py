@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from ..shapes import kind_of
+from ..definition.shapes import kind_of
 from ..state.events import EventKind
 from ..state.status import StepState
 from ..state.step_run import RUNNING, StepRun
 
 if TYPE_CHECKING:
-    from ..plan import StepPlan
+    from ..definition.plan import StepPlan
     from .coordinator import Coordinator
     from .work import Unit
 

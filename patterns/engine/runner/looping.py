@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from ..plan import StepPlan
+    from ..definition.plan import StepPlan
 
 
 def is_done(plan: StepPlan, output: Any, iteration: int, scope: Mapping[str, Any]) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from ..shapes import PLAIN
+from ..definition.shapes import PLAIN
 from ..state.events import KIND_TEXT, EventKind
 from ..state.step_run import COMPLETED, RUNNING, StepRun
 from ..store import Record
@@ -18,7 +18,7 @@ from .work import Unit, WorkContext
 if TYPE_CHECKING:
     from agenticaiframework.actors import Agent
 
-    from ..plan import StepPlan
+    from ..definition.plan import StepPlan
     from .coordinator import Coordinator
 
 _record: Final[Any] = cast(Any, tuple).__new__

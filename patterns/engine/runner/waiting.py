@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from ...expressions import ExpressionError
+from ...expressions.expression import ExpressionError
+from ..definition.shapes import plain
 from ..errors import OutputMismatch
-from ..shapes import plain
 from ..state.run import Run
 from ..state.status import StepState
 from ..state.step_run import BUSY, StepRun
@@ -15,7 +15,7 @@ from .failing import attempt_failed, failure_of, let_run_fail, stop_work
 from .items import tick_items
 
 if TYPE_CHECKING:
-    from ..plan import StepPlan
+    from ..definition.plan import StepPlan
     from .coordinator import Coordinator
 
 CLOCK_SLACK_S: Final = 1e-6

@@ -19,7 +19,7 @@ from agenticaiframework.actors import (
     enter_agent_context,
 )
 
-from ...function import FunctionTarget
+from ...execution.function import FunctionTarget
 from ..host.directory import Coroutine
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from agenticaiframework.actors import ActorRef, ActorSystem, Agent, AgentRequest, Request
 
-    from ...target import Askable, Scope
-    from ..plan import StepPlan
+    from ...vocabulary.target import Askable, Scope
+    from ..definition.plan import StepPlan
     from ..state.run import Run
 
 UNSET: Final[Any] = object()

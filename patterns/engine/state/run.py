@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from ...target import target_name
+from ...vocabulary.target import target_name
+from ..definition.templates import SKIPPED
 from ..errors import WorkflowCancelled, WorkflowFailed
-from ..templates import SKIPPED
 from .events import EventKind, WorkflowEvent
 from .status import StepState, WorkflowResult, WorkflowState, WorkflowStatus
 from .step_run import BUSY, COMPLETED, ENDED, StepRun, step_status
@@ -21,7 +21,7 @@ from .transitions import RUN_CHANGES, STEP_CHANGES
 if TYPE_CHECKING:
     from agenticaiframework.actors import ActorRef
 
-    from ..plan import Plan, StepPlan
+    from ..definition.plan import Plan, StepPlan
     from ..store import Lease
 
 

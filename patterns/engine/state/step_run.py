@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .status import StepState, StepStatus
 
 if TYPE_CHECKING:
-    from ..plan import StepPlan
+    from ..definition.plan import StepPlan
 
 PENDING: Final = StepState.PENDING
 RUNNING: Final = StepState.RUNNING

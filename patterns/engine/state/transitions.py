@@ -10,7 +10,7 @@ from .status import StepState, WorkflowState
 from .step_run import COMPLETED, PENDING, RUNNING, Item, StepRun
 
 if TYPE_CHECKING:
-    from ..plan import StepPlan
+    from ..definition.plan import StepPlan
     from .run import Run
 
 
