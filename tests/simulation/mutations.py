@@ -38,7 +38,7 @@ SEQUENTIAL = "patterns/sequential.py"
 PARALLEL = "patterns/parallel.py"
 CORE = "patterns/engine/core.py"
 CHANGES = "patterns/engine/run_changes.py"
-JOBS = "patterns/engine/store/jobs.py"
+JOBS = "patterns/engine/store/grouped/jobs.py"
 MEMORY = "patterns/engine/store/memory.py"
 
 MUTATIONS: tuple[Mutation, ...] = (
