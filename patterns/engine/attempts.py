@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from agenticaiframework.actors import ActorDied
 
-from ..chunks import CHUNKS, ChunkSink
-from ..target import Scope, target_name
+from ..vocabulary.chunks import CHUNKS, ChunkSink
+from ..vocabulary.target import Scope, target_name
 from .coordinator_messages import Turn
 from .limits import AgentLimits
 from .tracing import CANCELLED, OK, Tracer

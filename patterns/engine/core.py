@@ -20,7 +20,7 @@ from agenticaiframework.actors import (
 )
 from agenticaiframework.actors.kernel.request import Promise, new_request
 
-from ..target import Askable, target_name
+from ..vocabulary.target import Askable, target_name
 from .admission import FairQueue
 from .attempts import Attempts
 from .coordinator import Coordinator

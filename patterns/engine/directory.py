@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, cast
 from agenticaiframework.actors import Agent, UnknownAgent, agent_names, find_agent
 from agenticaiframework.supervision.targets import is_coroutine_function
 
-from ..function import FunctionTarget
-from ..kinds import pattern_from_dict, pattern_kinds
-from ..target import Askable, Target, target_name
+from ..definition.registry import pattern_from_dict, pattern_kinds
+from ..execution.function import FunctionTarget
+from ..vocabulary.target import Askable, Target, target_name
 from .errors import UnknownName
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from agenticaiframework.actors import AgentFailed
 
-from ..policy import Retry
+from ..definition.policy import Retry
 from .errors import WorkflowFailed, WorkflowTimedOut, describe
 from .items import item_done
 from .shapes import plain

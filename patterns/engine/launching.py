@@ -22,7 +22,7 @@ from .status import WorkflowState
 if TYPE_CHECKING:
     from agenticaiframework.actors import Request
 
-    from ..target import Scope
+    from ..vocabulary.target import Scope
     from .keeper import Keeper
     from .plan import Plan
     from .setup import Setup

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..target import Scope, target_name
+from ..vocabulary.target import Scope, target_name
 
 if TYPE_CHECKING:
     from ..teams import AgentTeam

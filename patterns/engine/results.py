@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from agenticaiframework.actors import ActorDied, HandlerCancelled
 
-from ..expressions import ExpressionError
-from ..target import target_name
-from ..values import Emit, Handoff
+from ..expressions.expression import ExpressionError
+from ..vocabulary.target import target_name
+from ..vocabulary.values import Emit, Handoff
 from .compensation import undo_failed, undo_next
 from .errors import OutputMismatch
 from .failing import attempt_failed, work_stopped

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from ..target import target_name
+from ..vocabulary.target import target_name
 from .errors import WorkflowCancelled, WorkflowFailed
 from .run_changes import RUN_CHANGES, STEP_CHANGES
 from .status import StepState, WorkflowResult, WorkflowState, WorkflowStatus

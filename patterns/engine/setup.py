@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from agenticaiframework.actors import ActorDied, ActorSystem
 
-from ..kinds import pattern_kinds
-from ..target import Askable
+from ..definition.registry import pattern_kinds
+from ..vocabulary.target import Askable
 from .config import DEFAULT_STORE, EngineConfig
 from .core import EngineCore
 from .core_messages import OpenStore

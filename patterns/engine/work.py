@@ -19,7 +19,7 @@ from agenticaiframework.actors import (
     enter_agent_context,
 )
 
-from ..function import FunctionTarget
+from ..execution.function import FunctionTarget
 from .directory import Coroutine
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from agenticaiframework.actors import ActorRef, ActorSystem, Agent, AgentRequest, Request
 
-    from ..target import Askable, Scope
+    from ..vocabulary.target import Askable, Scope
     from .plan import StepPlan
     from .run import Run
 
