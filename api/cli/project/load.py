@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from agenticaiframework.patterns.definition.definition import DefinitionError, define
 from agenticaiframework.patterns.engine import WorkflowDefinition, define_workflow
-from agenticaiframework.patterns.engine.forms import parse
+from agenticaiframework.patterns.engine.definition.forms import parse
 
 from .definition import EXAMPLE, ProjectDefinition
 
