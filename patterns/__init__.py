@@ -1,12 +1,19 @@
 """Patterns: ways of coordinating agents, as coordinator actors, and teams."""
 
-from .definition.definition import Definition, DefinitionError
-from .definition.policy import Default, Fallback, Retry, UnretriableError, WorkPolicy
-from .definition.registry import pattern_from_dict, pattern_kind, pattern_kinds
+from .definition.definition import Definition
+from .definition.errors import DefinitionError
+from .definition.policy import Default, Fallback, Retry, WorkPolicy
 from .definition.step import Ask, Branch, Step
-from .execution.execution import Execution, Work
-from .execution.pattern import OrchestrationPattern, PatternDefinition
+from .execution.execution import Execution
+from .execution.pattern import (
+    OrchestrationPattern,
+    PatternDefinition,
+    pattern_from_dict,
+    pattern_kind,
+    pattern_kinds,
+)
 from .execution.stream import EventStream, StreamNotFinished
+from .execution.work import Work
 from .expressions.expression import ExpressionError, compile_expression
 from .kinds.choreography import ChoreographyOrchestration
 from .kinds.debate import DebateOrchestration, Verdict, VoteOrchestration
@@ -59,6 +66,7 @@ from .teams import (
     UnknownTrigger,
     shared_notes,
 )
+from .vocabulary.causes import UnretriableError
 from .vocabulary.chunks import send_chunk
 from .vocabulary.errors import (
     CallingSelf,

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, TypeAlias, cast
 from pydantic import BeforeValidator, Field
 
 from ..vocabulary.target import Target, target_name
-from .definition import ConditionField, TargetField
+from .fields import ConditionField, TargetField
 from .policy import NO_POLICY, Fallback, WorkPolicy
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from agenticaiframework.actors import near
 
-from ..definition.definition import DefinitionError
-from ..definition.registry import pattern_kinds
+from ..definition.errors import DefinitionError
+from ..execution.pattern import pattern_kinds
 from ..expressions.expression import Expression, ExpressionError, compile_expression
 from .definition import define_workflow
 from .errors import NoRouteMatches

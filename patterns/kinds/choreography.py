@@ -10,8 +10,8 @@ from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
 from agenticaiframework.actors import near
 
-from ..definition.definition import compile_condition
 from ..definition.drawing import Drawing
+from ..definition.fields import compile_condition
 from ..definition.step import AskField, Branch, BranchField, as_list
 from ..execution.execution import Execution
 from ..execution.pattern import OrchestrationPattern, PatternDefinition

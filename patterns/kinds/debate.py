@@ -10,8 +10,9 @@ from pydantic import Field
 
 from ..definition.drawing import Drawing
 from ..definition.step import Ask, AskField, unique_names
-from ..execution.execution import Execution, Work
+from ..execution.execution import Execution
 from ..execution.pattern import OrchestrationPattern, PatternDefinition
+from ..execution.work import Work
 from ..vocabulary.errors import PatternFailed, work_failed
 from ..vocabulary.outcome import Completed, Skipped
 from ..vocabulary.target import Target

@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from ..definition.definition import DefinitionError, Test
-from ..definition.policy import UnretriableError, WorkPolicy
+from ..definition.errors import DefinitionError
+from ..definition.fields import Test
+from ..definition.policy import WorkPolicy
 from ..definition.step import input_scope
 from ..execution.execution import Execution
 from ..execution.task_bag import TaskBag
+from ..vocabulary.causes import UnretriableError
 from ..vocabulary.errors import LimitReached
 from ..vocabulary.outcome import Completed, Failed, Outcome, Skipped, describe_error
 from ..vocabulary.target import Target, target_name

@@ -12,9 +12,10 @@ from pydantic import BeforeValidator, Field
 
 from agenticaiframework.actors import near
 
-from ..definition.definition import ConditionField, Definition, TargetField, Test
-from ..definition.definition import compile_condition as compiled
+from ..definition.definition import Definition
 from ..definition.drawing import Drawing
+from ..definition.fields import ConditionField, TargetField, Test
+from ..definition.fields import compile_condition as compiled
 from ..definition.step import Ask, AskField, as_list, unique_names
 from ..execution.execution import Execution
 from ..execution.pattern import OrchestrationPattern, PatternDefinition

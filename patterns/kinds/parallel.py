@@ -9,13 +9,14 @@ from typing import Any, ClassVar, cast
 
 from pydantic import Field
 
-from ..definition.definition import Test, compile_condition
 from ..definition.drawing import Drawing
+from ..definition.fields import Test, compile_condition
 from ..definition.policy import NO_POLICY, WorkPolicy
 from ..definition.step import Ask, AskField, Branch, BranchField, input_scope, unique_names
-from ..execution.execution import Execution, Work
+from ..execution.execution import Execution
 from ..execution.fan_out import agents_of, ask_all
 from ..execution.pattern import OrchestrationPattern, PatternDefinition
+from ..execution.work import Work
 from ..vocabulary.errors import MissingInput, PatternFailed, UnexpectedAnswer, work_failed
 from ..vocabulary.outcome import Cancelled, Completed, Outcome
 from ..vocabulary.report import PartialList, PartialResults

@@ -7,12 +7,12 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias, cast
 
 from pydantic import BeforeValidator, Field
 
-from ..definition.definition import ConditionField, compile_condition
 from ..definition.drawing import Drawing
-from ..definition.policy import UnretriableError
+from ..definition.fields import ConditionField, compile_condition
 from ..definition.step import Ask, AskField, coerce_ask, input_scope, unique_names
 from ..execution.execution import Execution
 from ..execution.pattern import OrchestrationPattern, PatternDefinition
+from ..vocabulary.causes import UnretriableError
 from ..vocabulary.errors import PatternFailed, UnexpectedAnswer, work_failed
 from ..vocabulary.outcome import Completed, Outcome, Skipped
 from ..vocabulary.target import Target

@@ -13,8 +13,8 @@ from pydantic import BeforeValidator, Field
 
 from agenticaiframework.actors import Actor, ActorRef, SystemStopped
 
-from ..definition.definition import Seconds
 from ..definition.drawing import Drawing
+from ..definition.fields import Seconds
 from ..definition.policy import WorkPolicy
 from ..definition.step import Ask, AskField, coerce_ask, unique_names
 from ..execution.execution import Execution

@@ -20,10 +20,10 @@ from agenticaiframework.actors import (
 )
 
 from ..definition.drawing import Drawing
-from ..definition.policy import UnretriableError
 from ..definition.step import Ask, AskField
 from ..execution.execution import Execution
 from ..execution.pattern import OrchestrationPattern, PatternDefinition
+from ..vocabulary.causes import UnretriableError
 from ..vocabulary.errors import work_failed
 from ..vocabulary.outcome import Completed, Skipped
 from ..vocabulary.target import Askable, Scope, Target, ask_in_scope

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, cast
 
 from pydantic import Field
 
-from ..definition.definition import Seconds
 from ..definition.drawing import Drawing
+from ..definition.fields import Seconds
 from ..definition.step import Ask, AskField, unique_names
 from ..execution.execution import Execution
 from ..execution.pattern import OrchestrationPattern, PatternDefinition

@@ -11,10 +11,10 @@ from pydantic import Field
 
 from agenticaiframework.actors import AgenticError, Request
 
-from ..definition.definition import Seconds
-from ..definition.policy import retry_after_s
+from ..definition.fields import Seconds
 from ..definition.step import Ask
 from ..execution.execution import Execution
+from ..vocabulary.causes import retry_after_s
 from ..vocabulary.target import Target
 from .guard import GuardActor, GuardDefinition, GuardedPattern, Message, ask_guard, find_guard
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from ..definition.definition import TargetField
+from ..definition.fields import TargetField
 from ..definition.policy import WorkPolicy
 
 SpeakerPolicy = Literal["round_robin", "random", "simultaneous", "moderator"]

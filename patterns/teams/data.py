@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from ..definition.definition import Definition, TargetField, define
+from ..definition.definition import Definition, define
 from ..definition.drawing import Drawing
 from ..definition.dump import dump_definition
+from ..definition.fields import TargetField
 from ..vocabulary.target import Resolver, target_name
 from .config import TeamConfig
 from .handoff import AgentHandoff

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from agenticaiframework.actors import AgenticError, near
 
-from ..definition.policy import UnretriableError
+from ..vocabulary.causes import UnretriableError
 
 
 class TeamError(AgenticError):

@@ -7,7 +7,9 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from ..definition.actor_target import ActorTarget
-from ..definition.definition import DefinitionError, define, read_target
+from ..definition.definition import define
+from ..definition.errors import DefinitionError
+from ..definition.fields import read_target
 from ..vocabulary.target import Target, target_name
 from .config import TeamConfig
 from .errors import RoleFull, TeamError, TeamFull, UnknownMember, UnknownRole

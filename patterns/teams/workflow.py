@@ -7,7 +7,8 @@ from typing import Any, cast
 
 from pydantic import Field
 
-from ..definition.definition import ConditionField, Definition, compile_condition, define
+from ..definition.definition import Definition, define
+from ..definition.fields import ConditionField, compile_condition
 from ..definition.policy import Fallback, WorkPolicy
 from ..definition.step import input_scope
 from ..execution.execution import Execution

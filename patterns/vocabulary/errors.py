@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 from agenticaiframework import actors
 from agenticaiframework.actors import AgenticError, near
 
-from ..definition.policy import UnretriableError, causes_of
+from .causes import UnretriableError, causes_of
 from .outcome import Completed, Failed, Outcome, Skipped, TimedOut, describe_outcome
 
 NO_OUTCOMES: Final = (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)

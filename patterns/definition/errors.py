@@ -1,0 +1,26 @@
+"""What is wrong with a definition, told in the words of the one who wrote it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from agenticaiframework.actors import AgenticError
+
+
+class DefinitionError(AgenticError, ValueError):
+    """A definition makes no sense. ``problems`` lists everything that is wrong with it."""
+
+    def __init__(self, what: str, problems: Iterable[str], example: str = "") -> None:
+        self.what = what
+        self.problems = tuple(problems)
+        if len(self.problems) == 1:
+            text = f"{what}: {self.problems[0]}"
+        else:
+            text = f"{what}:" + "".join(f"\n  - {problem}" for problem in self.problems)
+        super().__init__(f"{text}\nFor example: {example}" if example else text)
+
+
+def shown(value: object) -> str:
+    """Return *value* as it stands in a message: its repr, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
