@@ -67,6 +67,7 @@ class Asking(Record):
     __slots__ = (
         "_busy",
         "_children",
+        "_hands_down",
         "_identity",
         "_recurrences",
         "_resolved",
@@ -90,6 +91,8 @@ class Asking(Record):
         """Why work that is cancelled from now on is cancelled."""
         self.waiting: tuple[ActorRef[Any], ...] = ()
         """The actor whose handler waits for this execution, or for one around it."""
+        self._hands_down = scope.context is not None or scope.emit is not None
+        """Whether handlers find more in their context than the work adds."""
         self._identity = asker.identity
         self._children: dict[ActorRef[Any], None] | None = None
         self._recurrences = 0
@@ -159,7 +162,7 @@ class Asking(Record):
         added: Mapping[str, Any] | None = None,
     ) -> Awaitable[Any]:
         """Return an awaitable of *askable*'s answer, asked within this execution's scope."""
-        context = self.context_of(name, added)
+        context = self.context_of(name, added) if self._hands_down else added
         if isinstance(askable, Agent):
             if self._busy and askable in self._busy:
                 return _refuse(CallingSelf(askable.name, self.name))
@@ -171,10 +174,9 @@ class Asking(Record):
         self, name: str, added: Mapping[str, Any] | None = None
     ) -> Mapping[str, Any] | None:
         """Return what the handler of the work *name* finds in `agent_context`."""
-        inherited = self.scope.context
-        if inherited is None and self.emit is None:
+        if not self._hands_down:
             return added
-        context = {**(inherited or {}), **(added or {})}
+        context = {**(self.scope.context or {}), **(added or {})}
         key = context.get(IDEMPOTENCY_KEY)
         if key is not None:
             # Each piece of work has its own key, the same for all its attempts.

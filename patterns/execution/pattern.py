@@ -20,10 +20,8 @@ from ..definition.registry import read_pattern, register_kind, registered_kind, 
 from ..vocabulary.report import Report
 from ..vocabulary.target import Resolver, Scope, Target
 from .coordinator import (
-    CONDUCT,
     Coordinator,
     StreamedCoordinator,
-    not_run_to_end,
     run_to_end,
 )
 from .execution import Execution
@@ -134,12 +132,7 @@ class OrchestrationPattern(ABC):
         awaiting task, or the timeout, stops the agents' work for this execution.
         """
         execution = self._execution(input_data, timeout, self._scope(context, resolver))
-        coordinator = execution.system.start(Coordinator, execution)
-        try:
-            # `run_to_end` without an owner, and without a coroutine for it.
-            await coordinator.request(CONDUCT)
-        except BaseException as error:
-            await not_run_to_end(execution, coordinator, error)
+        await run_to_end(execution, execution.system.start(Coordinator, execution))
         if execution.error is not None:
             raise execution.error
         return execution.value
