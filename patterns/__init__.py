@@ -14,7 +14,8 @@ from .execution.pattern import (
 )
 from .execution.stream import EventStream, StreamNotFinished
 from .execution.work import Work
-from .expressions.expression import ExpressionError, compile_expression
+from .expressions.errors import ExpressionError
+from .expressions.expression import compile_expression
 from .kinds.choreography import ChoreographyOrchestration
 from .kinds.debate import DebateOrchestration, Verdict, VoteOrchestration
 from .kinds.delegation import Delegate

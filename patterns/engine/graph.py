@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from ..definition.cycles import find_cycle
-from ..expressions.expression import Reference, compile_expression
+from ..expressions.expression import compile_expression
+from ..expressions.reference import Reference
 from .templates import Template, compile_template
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from agenticaiframework.actors import near
 
 from ..definition.errors import DefinitionError
 from ..execution.pattern import pattern_kinds
-from ..expressions.expression import Expression, ExpressionError, compile_expression
+from ..expressions.errors import ExpressionError
+from ..expressions.expression import Expression, compile_expression
 from .definition import define_workflow
 from .errors import NoRouteMatches
 

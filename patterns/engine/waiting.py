@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from ..expressions.expression import ExpressionError
+from ..expressions.errors import ExpressionError
 from .errors import OutputMismatch
 from .failing import attempt_failed, failure_of, let_run_fail, stop_work
 from .items import tick_items
