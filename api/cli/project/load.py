@@ -9,7 +9,7 @@ from typing import Any, cast
 from agenticaiframework.patterns.definition.definition import define
 from agenticaiframework.patterns.definition.errors import DefinitionError
 from agenticaiframework.patterns.engine import WorkflowDefinition, define_workflow
-from agenticaiframework.patterns.engine.forms import parse
+from agenticaiframework.patterns.engine.definition.forms import parse
 
 from .definition import EXAMPLE, ProjectDefinition
 
