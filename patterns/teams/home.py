@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from agenticaiframework.actors import ActorRef, ActorSystem, Address
 
 from .team_actor import TeamActor
-
-if TYPE_CHECKING:
-    from .team import AgentTeam
 
 
 class TeamHome(Address):
@@ -18,8 +15,8 @@ class TeamHome(Address):
 
     __slots__ = ("_finalizer", "owner")
 
-    def __init__(self, team: AgentTeam, system: ActorSystem) -> None:
-        super().__init__(team.name, system)
+    def __init__(self, name: str, system: ActorSystem, team: object) -> None:
+        super().__init__(name, system)
         self.owner: ActorRef[Any] | None = None
         # A team that nobody holds any more must not leave its idle actor behind. It knows this home
         # itself, and not by a weak reference: one that goes together with the team, in a circle of

@@ -21,7 +21,7 @@ from ..execution.stream import EmitEvent, EventStream
 from ..vocabulary.target import Resolver, Scope, Target, target_name
 from .communication import Communication, speaker
 from .config import TeamConfig
-from .data import draw_team, team_from_dict, team_to_dict
+from .data import draw_team, read_team, team_to_dict
 from .discussion import Discussion, DiscussionJob
 from .errors import TeamError
 from .handoff import AgentHandoff
@@ -415,7 +415,7 @@ class AgentTeam:
                 if not other.system.running:
                     other.forget()
                     homes.pop(key, None)
-            made = TeamHome(self, wanted)
+            made = TeamHome(self.name, wanted, self)
             home = homes.setdefault(id(wanted), made)
             if home is not made:
                 made.forget()
@@ -449,15 +449,23 @@ class AgentTeam:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the team as plain data, its members by name; raises `DefinitionError`."""
-        return team_to_dict(self)
+        return team_to_dict(
+            repr(self), self.name, self.config, self.roles.values(), self.members, self.handoffs
+        )
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], *, resolver: Resolver | None = None) -> AgentTeam:
         """Return the team that *data* defines; raises `DefinitionError`, `TeamError`."""
-        return team_from_dict(cls, data, resolver)
+        definition = read_team(data)
+        team = cls(definition.name, definition.config, roles=definition.roles, resolver=resolver)
+        for role, agents in definition.members.items():
+            for agent in agents:
+                team.assign_agent(agent, role)
+        team.configure_handoffs(definition.handoffs)
+        return team
 
     def mermaid(self) -> str:
         """Return the team drawn as a Mermaid flowchart: roles, members, handoffs."""
         drawing = Drawing("TB")
-        draw_team(self, drawing)
+        draw_team(drawing, self.roles, self.members, self.handoffs)
         return drawing.text()
