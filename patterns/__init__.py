@@ -12,14 +12,13 @@ from .execution.pattern import (
     pattern_kind,
     pattern_kinds,
 )
-from .execution.stream import EventStream, StreamNotFinished
+from .execution.stream import EventStream
 from .execution.work import Work
 from .expressions.errors import ExpressionError
 from .expressions.expression import compile_expression
 from .kinds.choreography import ChoreographyOrchestration
 from .kinds.debate import DebateOrchestration, Verdict, VoteOrchestration
 from .kinds.delegation import Delegate
-from .kinds.event_chain import WrongEvent
 from .kinds.hierarchical import DelegationRule, HierarchicalOrchestration
 from .kinds.join import Join, quorum
 from .kinds.loop import LoopOrchestration
@@ -38,7 +37,6 @@ from .resilience import (
     CircuitBreaker,
     CircuitChanged,
     CircuitOpen,
-    GuardConflict,
     HedgedRequest,
     RateLimited,
     RateLimiter,
@@ -50,10 +48,7 @@ from .teams import (
     Contribution,
     Discussion,
     HandoffRecord,
-    MemberLost,
     NotesUnavailable,
-    RoleFull,
-    SeveralHandoffs,
     SharedNotes,
     TeamConfig,
     TeamError,
@@ -63,8 +58,7 @@ from .teams import (
     TeamResult,
     TeamStep,
     UnknownMember,
-    UnknownRole,
-    UnknownTrigger,
+    WrongHandoff,
     shared_notes,
 )
 from .vocabulary.causes import UnretriableError
@@ -139,7 +133,6 @@ __all__ = [
     "Failed",
     "Fallback",
     "Finished",
-    "GuardConflict",
     "HandedOff",
     "Handoff",
     "HandoffRecord",
@@ -150,7 +143,6 @@ __all__ = [
     "LimitReached",
     "LoopOrchestration",
     "MapReduceOrchestration",
-    "MemberLost",
     "MissingInput",
     "Nestable",
     "NestedTooDeep",
@@ -173,7 +165,6 @@ __all__ = [
     "Resolver",
     "Retried",
     "Retry",
-    "RoleFull",
     "Route",
     "RouterOrchestration",
     "SagaOrchestration",
@@ -181,12 +172,10 @@ __all__ = [
     "ScatterGatherOrchestration",
     "Scope",
     "SequentialOrchestration",
-    "SeveralHandoffs",
     "SharedNotes",
     "Skipped",
     "Started",
     "Step",
-    "StreamNotFinished",
     "Tally",
     "Target",
     "TeamConfig",
@@ -199,14 +188,12 @@ __all__ = [
     "TimedOut",
     "UnexpectedAnswer",
     "UnknownMember",
-    "UnknownRole",
-    "UnknownTrigger",
     "UnretriableError",
     "Verdict",
     "VoteOrchestration",
     "Work",
     "WorkPolicy",
-    "WrongEvent",
+    "WrongHandoff",
     "compile_expression",
     "describe_outcome",
     "outcome_to_dict",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from agenticaiframework.actors import AgenticError
+from ..vocabulary.causes import UnretriableError
 
 
-class DefinitionError(AgenticError, ValueError):
-    """A definition makes no sense. ``problems`` lists everything that is wrong with it."""
+class DefinitionError(UnretriableError, ValueError):
+    """A definition, or a value that has to fit one, is wrong; ``problems`` lists everything that is."""
 
     def __init__(self, what: str, problems: Iterable[str], example: str = "") -> None:
         self.what = what

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 from agenticaiframework.actors import near
 
 from ..definition.drawing import Drawing
+from ..definition.errors import DefinitionError
 from ..definition.fields import compile_condition
 from ..definition.step import AskField, Branch, BranchField, as_list
 from ..execution.execution import Execution
@@ -20,7 +21,7 @@ from ..vocabulary.errors import PatternFailed, work_failed
 from ..vocabulary.outcome import describe_error
 from ..vocabulary.target import Resolver, Target, target_name
 from ..vocabulary.values import Emit, read_emits
-from .event_chain import ChainLimits, EventChain, EventHandler, WrongEvent
+from .event_chain import ChainLimits, EventChain, EventHandler
 from .event_matching import EventKey, read_event_key
 from .reaction import Reaction
 
@@ -259,7 +260,7 @@ class ChoreographyOrchestration(OrchestrationPattern):
     def _checked(self, emit: Emit) -> Emit:
         event: Any = emit.event
         if not isinstance(event, str) or not event:
-            raise WrongEvent(
+            raise DefinitionError(
                 f"an event of {self.name!r}", [f"its name is a non-empty text, not {event!r}"]
             )
         adapter = self._types.get(event)
@@ -275,7 +276,7 @@ class ChoreographyOrchestration(OrchestrationPattern):
                 f"{'.'.join(map(str, e['loc'])) or 'data'}: {e['msg']}"
                 for e in error.errors(include_url=False)
             ]
-            raise WrongEvent(f"the event {emit.event!r} of {self.name!r}", problems) from None
+            raise DefinitionError(f"the event {emit.event!r} of {self.name!r}", problems) from None
 
     def draw(self, drawing: Drawing) -> None:
         agents: dict[str, str] = {}

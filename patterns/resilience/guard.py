@@ -20,10 +20,10 @@ from agenticaiframework.actors import (
 )
 
 from ..definition.drawing import Drawing
+from ..definition.errors import DefinitionError
 from ..definition.step import Ask, AskField
 from ..execution.execution import Execution
 from ..execution.pattern import OrchestrationPattern, PatternDefinition
-from ..vocabulary.causes import UnretriableError
 from ..vocabulary.errors import work_failed
 from ..vocabulary.outcome import Completed, Skipped
 from ..vocabulary.target import Askable, Scope, Target, ask_in_scope
@@ -33,17 +33,6 @@ IDLE_S = 60.0
 _TRIES = 5
 
 SettingsT = TypeVar("SettingsT")
-
-
-class GuardConflict(UnretriableError, ValueError):
-    """One name is used with different settings."""
-
-    def __init__(self, kind: str, name: str, used: Any, given: Any) -> None:
-        super().__init__(
-            f"The {kind} {name!r} is in use with {used}, and was now given {given}. "
-            "Whoever shares a name shares its settings; use another name for other settings."
-        )
-        self.name = name
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +63,13 @@ class GuardActor(Actor, Generic[SettingsT]):
         if isinstance(message, Message):
             asked = cast("Message[SettingsT]", message)
             if asked.settings != self.settings:
-                raise GuardConflict(self.kind, self.guard_name, self.settings, asked.settings)
+                raise DefinitionError(
+                    f"The {self.kind} {self.guard_name!r}",
+                    [
+                        f"it is in use with {self.settings}, and was now given {asked.settings}. All "
+                        "that share a name share its settings; use another name for other settings"
+                    ],
+                )
         return self.decide(message)
 
     @abstractmethod

@@ -12,7 +12,7 @@ from ..definition.errors import DefinitionError
 from ..definition.fields import read_target
 from ..vocabulary.target import Target, target_name
 from .config import TeamConfig
-from .errors import RoleFull, TeamError, TeamFull, UnknownMember, UnknownRole
+from .errors import TeamError, TeamFull, UnknownMember
 from .handoff import EXAMPLE, AgentHandoff, HandoffRules
 from .matching import match
 from .role import AgentRole
@@ -61,21 +61,21 @@ class Membership:
         self._roles[role.name] = role
 
     def role(self, name: str) -> AgentRole:
-        """Return the role of that name; raises `UnknownRole`."""
+        """Return the role of that name; raises `UnknownMember`."""
         try:
             return self._roles[name]
         except KeyError:
-            raise UnknownRole(self._team, name, self._roles) from None
+            raise UnknownMember(self._team, name, self._roles, as_role=True) from None
 
     def in_role(self, role: str) -> list[Member]:
-        """Return the members of *role*, in the order of their assignment; raises `UnknownRole`."""
+        """Return the members of *role*, in the order of their assignment; raises `UnknownMember`."""
         self.role(role)
         return [member for member in self._members if member.role == role]
 
     def assign(self, agent: Target, role: str) -> None:
         """Give *agent* the role; harmless if it has it already.
 
-        Raises `UnknownRole`, `RoleFull`, `TeamFull`.
+        Raises `UnknownMember` for a role that there is not, `TeamFull`.
         """
         wanted = self.role(role)
         target = self._read(agent)
@@ -85,7 +85,7 @@ class Membership:
         if any(member.name == name for member in holders):
             return
         if wanted.max_agents is not None and len(holders) >= wanted.max_agents:
-            raise RoleFull(self._team, role, wanted.max_agents, name)
+            raise TeamFull(self._team, wanted.max_agents, name, role)
         everybody = {member.name for member in self._members}
         limit = self._config.max_members
         if limit is not None and name not in everybody and len(everybody) >= limit:
@@ -160,7 +160,7 @@ class Membership:
         return max(0, role.max_agents - len(self.in_role(role.name)))
 
     def configure_handoffs(self, rules: Iterable[AgentHandoff | Mapping[str, Any]]) -> None:
-        """Replace the handoff rules; raises `UnknownRole`, and `TeamError` for ambiguous ones."""
+        """Replace the handoff rules; raises `UnknownMember`, and `TeamError` for ambiguous ones."""
         checked = define(
             HandoffRules, f"the handoffs of team {self._team!r}", {"handoffs": rules}, EXAMPLE
         ).handoffs

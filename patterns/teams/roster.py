@@ -9,7 +9,7 @@ from typing import cast
 from ..definition.policy import Fallback
 from ..vocabulary.target import Target, target_name
 from .config import TeamConfig
-from .errors import TeamIncomplete, UnknownMember, UnknownRole
+from .errors import TeamIncomplete, UnknownMember
 from .handoff import AgentHandoff
 from .role import AgentRole
 
@@ -36,10 +36,10 @@ class Roster:
     def of_role(self, role: str) -> list[Member]:
         """Return the members of *role*, in the order of their assignment.
 
-        Raises `UnknownRole`, and `TeamIncomplete` if it has none.
+        Raises `UnknownMember`, and `TeamIncomplete` if it has none.
         """
         if role not in self.roles:
-            raise UnknownRole(self.team, role, self.roles)
+            raise UnknownMember(self.team, role, self.roles, as_role=True)
         members = [member for member in self.members if member.role == role]
         if not members:
             raise TeamIncomplete(self.team, role)

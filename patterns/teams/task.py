@@ -8,8 +8,8 @@ from typing import Any
 from ..execution.execution import Execution
 from ..execution.task_bag import TaskBag
 from ..vocabulary.errors import NotCompleted, work_failed
-from ..vocabulary.outcome import Completed, Skipped
-from .errors import MemberLost
+from ..vocabulary.outcome import Completed, Outcome, Skipped
+from .errors import TeamIncomplete
 from .handoff import Handed, contribution, without_handoff
 from .job import TeamJob
 from .result import TeamResult
@@ -56,7 +56,7 @@ class TaskJob(TeamJob):
             name, _, outcome = await self.turn(run, [member], payload)
             if isinstance(outcome, Completed):
                 done[member.name] = (member, outcome.value)
-            elif isinstance(outcome, Skipped) or isinstance(outcome.cause, MemberLost):
+            elif isinstance(outcome, Skipped) or _nobody_left(outcome):
                 self.missing[member.name] = outcome
             else:
                 failed.append((name, outcome))
@@ -88,3 +88,8 @@ class TaskJob(TeamJob):
             self.add(name, self.needed(run, name, outcome, "the synthesis"))
         except NotCompleted:
             pass
+
+
+def _nobody_left(outcome: Outcome) -> bool:
+    """Tell whether *outcome* says that all who could take the turn have been stopped for good."""
+    return isinstance(outcome.cause, TeamIncomplete) and outcome.cause.lost != ()

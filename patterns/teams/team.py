@@ -96,7 +96,7 @@ class AgentTeam:
         return self._membership.handoffs
 
     def agents_in(self, role: str) -> list[Any]:
-        """Return the agents of *role*, in the order of their assignment; raises `UnknownRole`."""
+        """Return the agents of *role*, in the order of their assignment; raises `UnknownMember`."""
         return [member.target for member in self._membership.in_role(role)]
 
     def add_role(self, role: AgentRole | Mapping[str, Any]) -> None:
@@ -106,7 +106,7 @@ class AgentTeam:
     def assign_agent(self, agent: Target, role: str) -> None:
         """Give *agent* (an Agent, its name, a pattern, another team) the role.
 
-        Harmless if it has it already. Raises `UnknownRole`, `RoleFull`, `TeamFull`, and `TeamError`
+        Harmless if it has it already. Raises `UnknownMember`, `TeamFull`, and `TeamError`
         for another agent of the same name.
         """
         if agent is self:
@@ -128,7 +128,7 @@ class AgentTeam:
     def configure_handoffs(self, handoffs: Iterable[AgentHandoff | Mapping[str, Any]]) -> None:
         """Replace the handoff rules; they are applied to all work from now on.
 
-        Raises `UnknownRole`, and `TeamError` for two rules with one trigger from one role.
+        Raises `UnknownMember`, and `TeamError` for two rules with one trigger from one role.
         """
         self._membership.configure_handoffs(handoffs)
 
@@ -167,7 +167,7 @@ class AgentTeam:
 
         A step is ``{"role": ..., "action": ...}`` with, as needed, ``condition``, ``timeout``,
         ``retry``, ``on_error``. A member gets the input's fields, ``action``, ``role`` and the
-        ``previous`` output. Raises `DefinitionError`, `UnknownRole`, `TeamIncomplete` before anybody
+        ``previous`` output. Raises `DefinitionError`, `UnknownMember`, `TeamIncomplete` before anybody
         works, and `PatternFailed`.
         """
         return await self.workflow_within(
