@@ -22,6 +22,7 @@ from .agents.models import (
     run_model,
     set_model_runner_factory,
 )
+from .agents.owner_link import OwnerLink
 from .dead_letters import DeadLetters
 from .dispatch.process_child import NotInChild, NotPicklable, RemoteError
 from .dispatch.processes import ProcessDied
@@ -136,6 +137,7 @@ __all__ = [
     "NotInChild",
     "NotMainThread",
     "NotPicklable",
+    "OwnerLink",
     "PipedFailure",
     "ProcessDied",
     "ReceiveTimeout",

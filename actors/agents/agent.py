@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import weakref
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from threading import get_ident
@@ -24,6 +23,7 @@ from .agent_request import AgentRequest, Work
 from .directory import Directory
 from .errors import AgentDefinitionError, AgentStopped
 from .models import ModelRequest, run_model
+from .owner_link import OwnerLink
 
 if TYPE_CHECKING:
     from ..ref import ActorRef
@@ -258,7 +258,7 @@ class AgentAddress(Address):
     def __init__(self, agent: Agent, system: ActorSystem) -> None:
         super().__init__(agent.name, system, capacity=agent._spec.mailbox.capacity)
         # An agent that nobody holds any more must not leave its idle actor behind.
-        self._agent = _AgentLink(agent, _end_actor)
+        self._agent = OwnerLink(agent, _end_actor)
         self._agent.home = self
         self.owner: ActorRef[Any] | None = None
 
@@ -299,22 +299,9 @@ class AgentAddress(Address):
             request._result = AgentStopped(self.name, "the system has stopped")
 
 
-class _AgentLink(weakref.ref[Agent]):
-    """An address's way to its agent, and back once that is gone.
-
-    One object, where a `weakref.finalize` is six that stay until the agent goes, however many systems
-    come and end before.
-    """
-
-    __slots__ = ("home",)
-
-    home: AgentAddress | None
-
-
-def _end_actor(link: Any) -> None:
+def _end_actor(link: OwnerLink) -> None:
     """The agent is gone; this is the thread that dropped it last."""
-    home: AgentAddress | None
-    home, link.home = link.home, None
+    home: AgentAddress | None = link.take()
     if home is None or not home.system.running:
         return
     ref = home.ref

@@ -10,6 +10,7 @@ from agenticaiframework.actors import (
     ActorDied,
     ActorRef,
     ActorSystem,
+    AddressBook,
     find_agent,
 )
 
@@ -71,7 +72,7 @@ class AgentTeam:
         """Finds members that were given as names; an engine puts its own here."""
         self._membership = Membership(name, self.config)
         self._communication = Communication(name)
-        self._homes: dict[int, TeamHome] = {}
+        self._homes = AddressBook[TeamHome]()
         for role in roles:
             self.add_role(role)
 
@@ -407,19 +408,7 @@ class AgentTeam:
     def address(self, system: ActorSystem | None = None) -> TeamHome:
         """Return the team's address in *system* (the current one, if not given)."""
         wanted = ActorSystem.current() if system is None else system
-        homes = self._homes
-        home = homes.get(id(wanted))
-        if home is None:
-            # As with an agent's addresses: other threads, with systems of their own, may be here too.
-            for key, other in list(homes.items()):
-                if not other.system.running:
-                    other.forget()
-                    homes.pop(key, None)
-            made = TeamHome(self.name, wanted, self)
-            home = homes.setdefault(id(wanted), made)
-            if home is not made:
-                made.forget()
-        return home
+        return self._homes.of(wanted, lambda it: TeamHome(self.name, it, self))
 
     async def start_under(
         self, parent: Actor, timeout: float | None = None
@@ -434,7 +423,9 @@ class AgentTeam:
         if running is not None:
             parent.adopt(running)
             return running
-        ref = await parent.start_link(TeamActor, name=self.name, timeout=timeout, mailbox_to=home)
+        ref = await parent.start_link(
+            TeamActor, home, name=self.name, timeout=timeout, mailbox_to=home
+        )
         if ref is not None:
             home.bind(ref)
         return ref

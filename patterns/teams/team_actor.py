@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from agenticaiframework.actors import SHUTDOWN, Actor, ActorRef, Exit
+from agenticaiframework.actors import SHUTDOWN, Actor, ActorRef, Address, Exit
 
 from ..execution.coordinator import StreamedCoordinator
 from ..execution.execution import Execution
@@ -73,9 +73,11 @@ class TeamActor(Actor):
 
     crash_on_ask_error = True
 
-    def __init__(self) -> None:
+    def __init__(self, home: Address) -> None:
         super().__init__()
         self.trap_exit = True
+        self.home = home
+        """The team's address, which has to hear when the team is gone: it lives as long as this."""
         self._seats = Seats()
         self._coordinators: set[Any] = set()
         self._channels: dict[str, deque[TeamMessage]] = {}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agenticaiframework.actors import Actor, ActorSystem, agent_context
+from agenticaiframework.actors import Actor, ActorSystem, Address, agent_context
 from agenticaiframework.patterns import (
     AgentHandoff,
     AgentRole,
@@ -170,7 +170,7 @@ def test_a_turn_asked_for_by_the_work_of_an_earlier_incarnation_counts_for_nobod
 ) -> None:
     # Its message was kept over the team's restart, while it is itself about to end.
     async def main(system: ActorSystem) -> None:
-        team = system.start(TeamActor)
+        team = system.start(TeamActor, Address("team", system))
         earlier = system.start(Actor)
         assert await team.request(TakeSeat(("r1", "r2"), earlier)) == "r1"
         assert await team.request(Busy(("r1", "r2"))) == {"r1": 0, "r2": 0}
