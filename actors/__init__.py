@@ -59,6 +59,7 @@ from .kernel.carried import with_context
 from .kernel.links import Monitor
 from .kernel.mailbox import Mailbox
 from .kernel.request import ActorFuture, Request, gather
+from .kernel.running import running_here
 from .kernel.timers import Timer
 from .messages import ActorEnded, DeadLetter, Down, Exit, PipedFailure, ReceiveTimeout
 from .reasons import (
@@ -168,6 +169,7 @@ __all__ = [
     "resolve_model_runner",
     "run_model",
     "run_until_signal",
+    "running_here",
     "set_model_runner_factory",
     "with_context",
 ]

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from math import isnan
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from agenticaiframework.actors import SHUTDOWN, Agent
+from agenticaiframework.actors import SHUTDOWN, Agent, running_here
 
 from ..definition.errors import DefinitionError
 from ..vocabulary.chunks import CHUNKS, ChunkSink
@@ -98,8 +98,8 @@ class Asking(Record):
         self._recurrences = 0
         if scope.path:
             self._nest(scope)
-        elif system.scheduler.current is not None:
-            self.waiting = (system.scheduler.current.actor_ref,)
+        elif (ref := running_here()) is not None:
+            self.waiting = (ref,)
         resolved: dict[str, Askable] = {}
         self._resolved = resolved
         resolver = scope.resolver

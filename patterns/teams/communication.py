@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from agenticaiframework.actors import ActorDied, ActorSystem, Agent, agent_context, near
-from agenticaiframework.actors.kernel.running import running_here
+from agenticaiframework.actors import (
+    ActorDied,
+    ActorSystem,
+    Agent,
+    agent_context,
+    near,
+    running_here,
+)
 
 from ..definition.errors import DefinitionError
 from ..vocabulary.target import Resolver
