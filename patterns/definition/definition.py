@@ -1,7 +1,7 @@
 """The form that definitions have: frozen models, checked as a whole when they are made.
 
-A definition says everything that is wrong with it in one error, in the words of the one who wrote
-it: where (``steps[1]``), what, and the right form.
+A definition says everything that is wrong with it in one error, in its author's
+terms: where (``steps[1]``), what, and the right form.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is wrong with a definition, told in the words of the one who wrote it."""
+"""The error that says what is wrong with a definition."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fields that several definitions have: who is asked, a condition, a time."""
+"""Fields that several definitions have: a target, a condition, a time."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def _read_errors(value: Any) -> tuple[Any, ...]:
     for item in given:
         named = isinstance(item, str) and item.strip()
         if not named and not (isinstance(item, type) and issubclass(item, BaseException)):
-            raise ValueError(f"{item!r} is no error: give its class, or the name of its class")
+            raise ValueError(f"{item!r} is not an error: give its class, or the name of its class")
     return given
 
 
@@ -114,7 +114,7 @@ def _read_retry(value: Any) -> Retry | None:
         return value
     if isinstance(value, bool) or not isinstance(value, (int, Mapping)):
         raise ValueError(
-            f"{value!r} is no retry policy. Give the number of attempts, or "
+            f"{value!r} is not a retry policy. Give the number of attempts, or "
             '{"attempts": 3, "backoff": "exponential", "initial_delay_s": 0.5}'
         )
     return Retry.model_validate({"attempts": value} if isinstance(value, int) else value)

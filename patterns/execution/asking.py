@@ -32,7 +32,7 @@ IDEMPOTENCY_KEY = "idempotency_key"
 
 
 class Asker(Protocol):
-    """What asks: its name, and all whom it may ask."""
+    """What asks: its name, and all targets that it may ask."""
 
     @property
     def name(self) -> str:
@@ -45,7 +45,7 @@ class Asker(Protocol):
         ...
 
     def targets(self) -> Iterable[Target]:
-        """Return all who may be asked, so that wrong names are found before anything runs."""
+        """Return all targets that may be asked, so that wrong names are found before anything runs."""
         ...
 
 
@@ -137,11 +137,11 @@ class Asking(Record):
 
     @property
     def plain(self) -> bool:
-        """Whether nobody reads events, and no agent that is asked waits for this itself."""
+        """Whether it is not streamed, and no agent that is asked waits for this itself."""
         return self.emit is None and not self._busy
 
     def resolve(self, target: Target) -> Askable:
-        """Return who *target* stands for; raises the resolver's error for an unknown name."""
+        """Return *target* as something that can be asked; raises the resolver's error for an unknown name."""
         if target.__class__ is Agent:
             return cast(Agent, target)
         if isinstance(target, str):
@@ -191,7 +191,7 @@ class Asking(Record):
         """Have *ref* end when the coordinator ends, in whatever way.
 
         A link would do that too, but also the other way round; and a coordinator that is killed
-        cannot tell anybody anything any more.
+        cannot send anything any more.
         """
         if self._children is None:
             self._children = {}
@@ -205,7 +205,7 @@ class Asking(Record):
             self._children.pop(ref, None)
 
     def end_children(self) -> None:
-        """End those who still work for this execution."""
+        """End the actors that still work for this execution."""
         if self._children:
             children, self._children = self._children, None
             for ref in children:

@@ -120,7 +120,7 @@ class _Progress:
                 return failed
 
     def _look_for_restart(self, askable: Askable) -> None:
-        """Tell who streams when another incarnation of the agent is in service now."""
+        """Emit an event when another incarnation of the agent is in service now."""
         run = self._run
         if run.emit is None:
             return

@@ -17,7 +17,7 @@ CONDUCT: Final = "conduct"
 
 
 class Coordinator(Actor):
-    """Runs one `Execution` and stops. Linked to nobody, so it takes nothing but its own work down.
+    """Runs one `Execution` and stops. It has no links, so it takes nothing but its own work down.
 
     When it is stopped or killed, its handler is cancelled at its await, and with it every ask that
     is under way, so that the agents' own work for this execution is stopped too.
@@ -26,7 +26,7 @@ class Coordinator(Actor):
     of a run of three steps. One that starts actors of its own becomes a `KeepingCoordinator`.
     """
 
-    # What it does not keep as an outcome ends it and who waits for it, and nobody else.
+    # An error that is not kept as an outcome ends the coordinator and its asker, and nothing else.
     crash_on_ask_error = True
 
     def __init__(self, execution: Execution) -> None:

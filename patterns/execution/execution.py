@@ -1,8 +1,7 @@
 """One run of a pattern: its input, its outcomes so far, and the means to ask agents.
 
-A pattern's `coordinate` gets the `Execution` and says what is asked, in which order; everything that
-all patterns share happens here and in what it is made of: names, outcomes, events, the whole time
-limit.
+A pattern's `coordinate` gets the `Execution` and decides what is asked, in which order. What all
+patterns share is here and in the base classes: names, outcomes, events, the time limit of the whole.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 
 
 class Coordinated(Asker, Protocol):
-    """What can be executed: it has a name, and says who is asked in which order."""
+    """What can be executed: it has a name, and asks its targets in an order of its own."""
 
     async def coordinate(self, run: Execution) -> Any:
         """Return the result, or raise `PatternFailed`."""
@@ -153,7 +152,7 @@ class Execution(Asking):
     async def within_limit(self, timeout_s: float) -> Any:
         """Return the pattern's result; raise `PatternTimedOut` after *timeout_s* seconds."""
         if timeout_s <= 0:
-            # What is left of a limit further up may be nothing: nobody is asked any more.
+            # Nothing may be left of an outer limit: then no agent is asked any more.
             raise PatternTimedOut(self.name, timeout_s, self.outcomes)
         try:
             async with asyncio.timeout(timeout_s) as self.limit:
@@ -198,7 +197,7 @@ class Execution(Asking):
     def hold(self) -> None:
         """Keep the execution from counting as ended until `release`: there is something to undo.
 
-        It keeps those around it too: who waits for the outermost waits for all that is undone below.
+        It keeps the executions around it too: waiting for the outermost includes all that is undone below.
         """
         self._holds += 1
         if isinstance(self.scope.owner, Execution):

@@ -90,7 +90,7 @@ class OrchestrationPattern(ABC):
 
     @abstractmethod
     def targets(self) -> Iterable[Target]:
-        """Return all who may be asked, so that wrong names are found before anything runs."""
+        """Return all targets that may be asked, so that wrong names are found before anything runs."""
 
     @abstractmethod
     async def coordinate(self, run: Execution) -> Any:

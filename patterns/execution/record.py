@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Record:
     """The outcomes of one execution by the names of its work. Owned by its coordinator.
 
-    Work without a policy, whose events nobody reads, is most of all work: it is kept as a plain tuple
-    (`keep`), of which an outcome is made when somebody looks.
+    Most work has no policy and is not streamed: it is kept as a plain tuple (`keep`), of which an
+    outcome is made when `outcomes` is read.
     """
 
     __slots__ = ("_outcomes", "_path", "_results", "clock", "emit", "name", "scope", "system")
@@ -31,7 +31,7 @@ class Record:
         self.system = system
         self.clock = system.loop.time
         self.emit: Callable[[PatternEvent], None] | None = scope.emit
-        """Takes events while somebody reads them."""
+        """Takes events while the execution is streamed."""
         self._outcomes: dict[str, Outcome] | None = None
         self._results: list[tuple[str, Askable, float, float, int | None, Any]] = []
         self._path: tuple[str, ...] | None = None

@@ -12,7 +12,7 @@ from ..vocabulary.target import Target
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One piece of work: who is asked what, under which policy; *name* is unique in its execution.
+    """One piece of work: a target, its payload, its policy; *name* is unique in its execution.
 
     *context* is added to what the handlers find in `agent_context`.
     """

@@ -69,7 +69,7 @@ class Parser:
     def whole_reference(self) -> Reference:
         token = self._here
         if not (token.kind == "name" or token.text == "$"):
-            raise self._error("this is no reference", "Write $input.field or $step.field.")
+            raise self._error("this is not a reference", "Write $input.field or $step.field.")
         reference = self._reference()
         if self._here.kind != "end":
             raise self._error(
@@ -236,7 +236,7 @@ class Parser:
                 raise ExpressionError(
                     self._text,
                     token.position + 1 + match.start(),
-                    f"{match.group()!r} is no escape",
+                    f"{match.group()!r} is not an escape",
                     "Write \\\\ for a backslash.",
                 )
             return plain

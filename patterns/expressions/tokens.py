@@ -82,7 +82,7 @@ def _unreadable(text: str, position: int) -> ExpressionError:
         return ExpressionError(
             text,
             position,
-            "this is no number",
+            "this is not a number",
             "Write it as 12, -3, 0.5 or 1e6; put texts in quotes.",
         )
     return ExpressionError(

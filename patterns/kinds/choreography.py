@@ -50,7 +50,7 @@ class _Trigger:
 
 
 class ChoreographyOrchestration(OrchestrationPattern):
-    """Agents that react to events, without anybody in the middle who knows the whole.
+    """Agents that react to events, without a central agent that knows the whole.
 
     *event_handlers* maps events to the agents that react: one, or several that react at the same
     time. ``order.*`` reacts to every such event, ``stock.ok & order.paid`` once both have happened
@@ -58,9 +58,9 @@ class ChoreographyOrchestration(OrchestrationPattern):
     returns `Emit` (or several) to cause the next; a model returns ``{"emit": "event", "data": ...}``.
 
     `emit_event` returns a `Reaction` when everything has settled. A failing agent ends its own chain
-    only. Events that nobody handles run nothing and are reported. With *dead_letter*, a failed
+    only. Events without a handler run nothing and are reported. With *dead_letter*, a failed
     agent or an unhandled event causes that event. *event_types* (event -> a pydantic model or type)
-    are checked before anybody gets the data. A chain of more than *max_hops* events, or more than
+    are checked before an agent gets the data. A chain of more than *max_hops* events, or more than
     *max_reactions* turns in all, is an error.
     """
 
@@ -131,7 +131,7 @@ class ChoreographyOrchestration(OrchestrationPattern):
         start = spec.start_event
         if start is not None and not any(handler.key.match(start) for handler in handlers):
             problems.append(
-                f"nobody handles start_event={start!r}. {near(start, spec.event_handlers)}"
+                f"start_event={start!r} has no handler. {near(start, spec.event_handlers)}"
             )
         if problems:
             raise self._wrong(*problems)
@@ -145,7 +145,7 @@ class ChoreographyOrchestration(OrchestrationPattern):
         self._targets = tuple(target for ask in asks for target in ask.targets())
         if spec.agents:
             # Handlers by name stand for the agents of this choreography, also for ones given as
-            # objects, whose names nobody else need know.
+            # objects, whose names need not be registered.
             own = {target_name(ask.agent) for ask in spec.agents if not isinstance(ask.agent, str)}
             self._targets = tuple(t for t in self._targets if not (isinstance(t, str) and t in own))
 

@@ -25,7 +25,7 @@ class Delegate:
 
 @dataclass(frozen=True, slots=True)
 class Delegation:
-    """One child's turn: who, with which task, because of what."""
+    """One child's turn: its agent, its task, and the reason for it."""
 
     name: str
     ask: Ask

@@ -31,7 +31,7 @@ class ChainLimits:
 
 @dataclass(frozen=True, slots=True)
 class EventHandler:
-    """Who reacts to which events, and under which condition and policy."""
+    """An agent that reacts to events, with its condition and policy."""
 
     key: EventKey
     name: str
@@ -53,7 +53,7 @@ class Turn:
 class EventChain:
     """What follows from the first events of one reaction. Owned by the coordinator.
 
-    *check* sees every event before anybody gets it, and raises `DefinitionError`.
+    *check* sees every event before an agent gets it, and raises `DefinitionError`.
     """
 
     def __init__(

@@ -35,7 +35,7 @@ class DelegationRule(Definition):
 
     The condition is evaluated over the fields of the task, overlaid with the fields that the root
     and the parent returned; without one the rule always fires. A task that is text has no fields:
-    where nobody returned one that the parent's rules ask for, ``task.requires_report`` holds if the
+    where no agent returned a field that the parent's rules ask for, ``task.requires_report`` holds if the
     text speaks of a report. With ``pick`` the children are asked
     only if the parent's answer picks them: ``Delegate({"writer": "the introduction"})``, or a mapping
     with ``"delegate"``. A `Delegate` picks among the children of its rules without it too.
@@ -151,7 +151,7 @@ class HierarchicalOrchestration(OrchestrationPattern):
         }
         cycle = find_cycle(edges)
         if cycle is not None:
-            raise self._wrong(f"the rules delegate in a circle: {' -> '.join(cycle)}")
+            raise self._wrong(f"the rules delegate in a cycle: {' -> '.join(cycle)}")
         depth = 0
         reached = {root}
         level = [root]
@@ -161,7 +161,7 @@ class HierarchicalOrchestration(OrchestrationPattern):
             reached.update(level)
             depth += bool(level)
         problems = [
-            f"the parent {parent!r} is neither the root nor anybody's child. {near(parent, reached)}"
+            f"the parent {parent!r} is neither the root nor a child. {near(parent, reached)}"
             for parent in edges
             if parent not in reached
         ]
@@ -212,7 +212,7 @@ class HierarchicalOrchestration(OrchestrationPattern):
     def delegations(
         self, parent: str, run: Execution, answer: Any, fields: Mapping[str, Any], task: Any
     ) -> list[Delegation]:
-        """Return whom *parent*, having answered, delegates to."""
+        """Return the children that *parent*, having answered, delegates to."""
         chosen: dict[str, Delegation] = {}
         picked: list[Delegation] = []
         scope: dict[str, Any] | None = None
@@ -226,7 +226,7 @@ class HierarchicalOrchestration(OrchestrationPattern):
             ):
                 continue
             holding.append(rule)
-        # A parent that says whom it delegates to has picked, also where no rule asks it to.
+        # A parent that names children has picked, also where no rule asks it to.
         picks = isinstance(answer, Delegate) and not any(rule.pick for rule in holding)
         for rule in holding:
             if rule.pick or picks:

@@ -26,7 +26,7 @@ from .join import ALL, Join, JoinField, JoinProgress, joined
 
 
 class ParallelDefinition(PatternDefinition):
-    """A fan-out: its branches, how they are joined, who merges."""
+    """A fan-out: its branches, how they are joined, and the agent that merges."""
 
     branches: tuple[BranchField, ...] = Field(min_length=1)
     aggregator: AskField | None = None

@@ -89,7 +89,7 @@ class SequentialOrchestration(OrchestrationPattern):
     async def coordinate(self, run: Execution) -> Any:
         data: Any = run.input
         kept: dict[str, Any] = {}
-        # What is no mapping cannot have keys: the first step gets it whole, as if it were an output.
+        # Input that is not a mapping has no keys: the first step gets it whole, as if it were an output.
         previous: Any = _NOTHING if isinstance(run.input, Mapping) else data
         for index, step in enumerate(self._steps):
             if step.condition is not None and not run.holds(

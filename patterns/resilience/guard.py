@@ -1,6 +1,6 @@
-"""Guards: named actors that decide whether a call may go on, shared by all who use the name.
+"""Guards: named actors that decide whether a call may go on, shared by all users of the name.
 
-A guard lives in its system's registry under its kind and name, is started by the first who needs it,
+A guard lives in its system's registry under its kind and name, is started by the first call that needs it,
 and ends once it has been idle and remembers nothing, so that a service may use any number of names.
 """
 
@@ -37,13 +37,13 @@ SettingsT = TypeVar("SettingsT")
 
 @dataclass(frozen=True, slots=True)
 class Message(Generic[SettingsT]):
-    """What a guard is told: what is wanted, by whom, and the settings that the sender knows."""
+    """A message to a guard, with the settings that the sender knows."""
 
     settings: SettingsT
 
 
 class GuardActor(Actor, Generic[SettingsT]):
-    """Base of guards: settles who shares it, and ends when nobody needs it."""
+    """Base of guards: checks that its users agree on the settings, and ends when it is not needed."""
 
     kind: ClassVar[str] = "guard"
 
@@ -108,7 +108,7 @@ def find_guard(
 
 
 class GuardDefinition(PatternDefinition):
-    """What every guarded call says: whom it is about."""
+    """The definition of every guarded call: the agent behind the guard."""
 
     agent: AskField
 

@@ -20,7 +20,7 @@ from ..vocabulary.target import Target
 
 
 class HedgedRequestDefinition(PatternDefinition):
-    """A hedged request: who is asked, in order, and after which wait the next one is."""
+    """A hedged request: the agents, in order, and the wait before the next one is asked."""
 
     agents: tuple[AskField, ...] = Field(min_length=2)
     after_s: Seconds

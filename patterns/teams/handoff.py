@@ -53,7 +53,7 @@ EXAMPLE = (
 
 @dataclass(frozen=True, slots=True)
 class HandoffRecord:
-    """A handoff that happened: who handed on to which role, because of which trigger."""
+    """A handoff that happened: the member and its role, the next role, and the trigger."""
 
     from_agent: str
     from_role: str

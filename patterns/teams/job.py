@@ -49,7 +49,7 @@ class TeamJob(ABC):
         return self.name
 
     def targets(self) -> Iterable[Target]:
-        """Return all who may be asked."""
+        """Return all targets that may be asked."""
         return self.roster.targets()
 
     @abstractmethod
@@ -85,7 +85,7 @@ class TeamJob(ABC):
         policy: WorkPolicy | None = None,
         context: Mapping[str, Any] | None = None,
     ) -> tuple[str, Member, Outcome]:
-        """Have the least busy of *members* take a turn; return its name, who took it, how it ended.
+        """Have the least busy of *members* take a turn; return its name, the member, and the outcome.
 
         One that has been stopped for good is replaced by another of *members*; when none is left, the
         outcome is a failure with `TeamIncomplete`.
@@ -172,7 +172,7 @@ class TeamJob(ABC):
     async def follow(
         self, run: Execution, member: Member, handed: Handed, until: str | None = None
     ) -> tuple[Any, bool]:
-        """Follow handoffs from *member* on, until nobody hands on any more.
+        """Follow handoffs from *member* on, until a turn ends without one.
 
         Return the last output and False; or, once a handoff goes to the role *until*, what that role
         is to get, and True.

@@ -1,4 +1,4 @@
-"""Who belongs to a team: roles, members, their limits, and the assignment by capabilities."""
+"""Membership: roles, members, their limits, and the assignment by capabilities."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .roster import Member, Roster
 
 
 class Membership:
-    """The roles and members of one team. Owned by whoever puts the team together.
+    """The roles and members of one team. Owned by the code that puts the team together.
 
     Work that has started keeps the `Roster` it started with.
     """
@@ -86,9 +86,9 @@ class Membership:
             return
         if wanted.max_agents is not None and len(holders) >= wanted.max_agents:
             raise TeamFull(self._team, wanted.max_agents, name, role)
-        everybody = {member.name for member in self._members}
+        names = {member.name for member in self._members}
         limit = self._config.max_members
-        if limit is not None and name not in everybody and len(everybody) >= limit:
+        if limit is not None and name not in names and len(names) >= limit:
             raise TeamFull(self._team, limit, name)
         self._members.append(Member(name, role, target))
 

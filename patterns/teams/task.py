@@ -17,10 +17,10 @@ from .roster import Member, Roster
 
 
 class TaskJob(TeamJob):
-    """The leader sees the task first, then either hands off, or everybody else contributes.
+    """The leader sees the task first, then either hands off, or all others contribute.
 
     The leader gets the task as it is. If its answer fires a handoff, the work follows the handoffs,
-    and only those take part to whom it is handed. Otherwise every other member gets
+    and only the agents that it is handed to take part. Otherwise every other member gets
     ``{"task", "lead"}`` at the same time, *lead* being the leader's answer.
     """
 
@@ -56,7 +56,7 @@ class TaskJob(TeamJob):
             name, _, outcome = await self.turn(run, [member], payload)
             if isinstance(outcome, Completed):
                 done[member.name] = (member, outcome.value)
-            elif isinstance(outcome, Skipped) or _nobody_left(outcome):
+            elif isinstance(outcome, Skipped) or _all_lost(outcome):
                 self.missing[member.name] = outcome
             else:
                 failed.append((name, outcome))
@@ -69,7 +69,7 @@ class TaskJob(TeamJob):
         if failed:
             name, outcome = failed[0]
             raise work_failed(self.name, name, outcome, run.outcomes, "a contributor")
-        # In the order of the team, whoever was quicker; and handoffs one after another.
+        # In the order of the team, so that runs are deterministic; and handoffs one after another.
         following: list[tuple[Member, Handed]] = []
         for member, answer in [done[m.name] for m in others if m.name in done]:
             handed = self.fired(member.role, answer)
@@ -90,6 +90,6 @@ class TaskJob(TeamJob):
             pass
 
 
-def _nobody_left(outcome: Outcome) -> bool:
-    """Tell whether *outcome* says that all who could take the turn have been stopped for good."""
+def _all_lost(outcome: Outcome) -> bool:
+    """Tell whether all members that could take the turn have been stopped for good."""
     return isinstance(outcome.cause, TeamIncomplete) and outcome.cause.lost != ()

@@ -122,7 +122,7 @@ class AgentTeam:
         """Give *agents* roles by their capabilities, and return those that got none.
 
         As many as possible get a role, then as fittingly as possible; the order of *agents* makes no
-        difference. Who has a role keeps it, so that doing it twice changes nothing.
+        difference. An agent with a role keeps it, so that doing it twice changes nothing.
         """
         return list(self._membership.auto_assign(agents))
 
@@ -168,8 +168,8 @@ class AgentTeam:
 
         A step is ``{"role": ..., "action": ...}`` with, as needed, ``condition``, ``timeout``,
         ``retry``, ``on_error``. A member gets the input's fields, ``action``, ``role`` and the
-        ``previous`` output. Raises `DefinitionError`, `UnknownMember`, `TeamIncomplete` before anybody
-        works, and `PatternFailed`.
+        ``previous`` output. Raises `DefinitionError`, `UnknownMember`, `TeamIncomplete` before any
+        member works, and `PatternFailed`.
         """
         return await self.workflow_within(
             workflow, input_data, timeout, self._scope(context, resolver)
@@ -188,7 +188,7 @@ class AgentTeam:
     ) -> Discussion:
         """Have *participants* (roles or members; None: all) discuss *topic*, and return how it went.
 
-        At most *max_rounds* rounds; `TeamConfig` says who speaks when and how it is decided.
+        At most *max_rounds* rounds; `TeamConfig` says in which order they speak and how it is decided.
         """
         if not isinstance(max_rounds, int) or max_rounds < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TeamError(self.name, f"a discussion has at least one round, not {max_rounds!r}.")
@@ -200,7 +200,7 @@ class AgentTeam:
             if chosen is None or member.target is not roster.moderator(chosen)
         ]
         if not speakers:
-            raise TeamError(self.name, "a discussion needs somebody who takes part.")
+            raise TeamError(self.name, "a discussion needs at least one participant.")
         quorum = self.config.quorum
         if quorum is not None and quorum > len(speakers):
             raise TeamError(
@@ -335,10 +335,10 @@ class AgentTeam:
         *,
         channel: str | None = None,
     ) -> list[str]:
-        """Put one message into the inbox of *to*, a member or a role, and return who got it.
+        """Put one message into the inbox of *to*, a member or a role, and return the names that got it.
 
         Their `Agent.on_message` gets it (``type``, ``content``, ``sender``, ``channel``), in its own
-        time: nobody waits for that here.
+        time: this does not wait for it.
         """
         roster = self._membership.roster()
         said_by = None if sender is None else target_name(sender)
@@ -352,9 +352,9 @@ class AgentTeam:
         type: str = "message",
         channel: str | None = None,
     ) -> list[str]:
-        """Put *message* into every other member's inbox, never the sender's; return who got it.
+        """Put *message* into every other member's inbox, never the sender's; return their names.
 
-        *from_agent* is a member or a role (None: somebody outside the team). For a role of several
+        *from_agent* is a member or a role (None: from outside the team). For a role of several
         members it is the one whose handler is calling.
         """
         roster = self._membership.roster()

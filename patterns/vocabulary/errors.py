@@ -13,7 +13,7 @@ from .causes import UnretriableError, causes_of
 from .outcome import Completed, Failed, Outcome, Skipped, TimedOut, describe_outcome
 
 NO_OUTCOMES: Final = (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)
-"""What is never kept as an outcome: it ends who waits, or the whole program, as everywhere."""
+"""Never kept as outcomes: they end the waiting code, or the whole program, as everywhere."""
 
 
 class PatternFailed(AgenticError):

@@ -282,7 +282,7 @@ def test_a_handler_that_is_no_agent_of_the_choreography_is_refused() -> None:
         ChoreographyOrchestration("c", ["shipper"], {"paid": "shiper"})
     with pytest.raises(DefinitionError, match="at least 1 item"):
         ChoreographyOrchestration("c", ["shipper"], {})
-    with pytest.raises(DefinitionError, match="'a & ' is no event"):
+    with pytest.raises(DefinitionError, match="'a & ' is not an event"):
         ChoreographyOrchestration("c", event_handlers={"a & ": "shipper"})
 
 

@@ -249,7 +249,7 @@ def test_a_condition_that_cannot_be_told_fails_its_own_turn_of_a_choreography_on
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"start_event": "goo"}, "nobody handles start_event='goo'. Did you mean 'go'"),
+        ({"start_event": "goo"}, "start_event='goo' has no handler. Did you mean 'go'"),
         ({"event_types": {"go": "Order"}}, "'Order' is a text, and a type is needed"),
     ],
 )
