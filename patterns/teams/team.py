@@ -7,16 +7,14 @@ from typing import Any
 
 from agenticaiframework.actors import (
     Actor,
-    ActorDied,
     ActorRef,
     ActorSystem,
-    AddressBook,
     find_agent,
 )
 
 from ..definition.definition import define
 from ..definition.drawing import Drawing
-from ..execution.coordinator import run_to_end, stop_execution
+from ..execution.coordinator import run_to_end
 from ..execution.execution import Execution
 from ..execution.stream import EmitEvent, EventStream
 from ..vocabulary.target import Resolver, Scope, Target, target_name
@@ -33,12 +31,10 @@ from .message import Protocol, TeamMessage
 from .result import TeamResult
 from .role import AgentRole
 from .roster import Member, participants_of
+from .service import TeamService
 from .task import TaskJob
-from .team_actor import Begin, Busy, History, Said, TeamActor
+from .team_actor import Busy, History, Said
 from .workflow import TeamStep, WorkflowJob, read_workflow
-
-TRIES = 3
-"""How often the team's actor is asked, if it dies meanwhile, before it counts as unavailable."""
 
 
 class AgentTeam:
@@ -72,7 +68,7 @@ class AgentTeam:
         """Finds members that were given as names; an engine puts its own here."""
         self._membership = Membership(name, self.config)
         self._communication = Communication(name)
-        self._homes = AddressBook[TeamHome]()
+        self._service = TeamService(name)
         for role in roles:
             self.add_role(role)
 
@@ -275,7 +271,7 @@ class AgentTeam:
 
     async def _execute(self, job: TeamJob, data: Any, timeout: float | None, scope: Scope) -> Any:
         execution = Execution(job, data, scope, timeout, ActorSystem.current())
-        await run_to_end(execution, await self._begin(execution))
+        await run_to_end(execution, await self._service.begin(execution))
         if execution.error is not None:
             raise execution.error
         return execution.value
@@ -284,36 +280,9 @@ class AgentTeam:
         async def start(emit: EmitEvent) -> tuple[Execution, ActorRef[Any]]:
             streamed = Scope(scope.resolver, scope.context, emit, scope.path)
             execution = Execution(job, data, streamed, timeout, ActorSystem.current())
-            return execution, await self._begin(execution)
+            return execution, await self._service.begin(execution)
 
         return EventStream(start)
-
-    async def _begin(self, execution: Execution) -> ActorRef[Any]:
-        """Have the team's actor start the coordinator of *execution*, and return its ref."""
-        begin = Begin(execution)
-        try:
-            ref: ActorRef[Any] = await self._ask_actor(begin, execution.system)
-            return ref
-        except BaseException:
-            if begin.coordinator is not None:
-                await stop_execution(execution, begin.coordinator)
-            raise
-
-    async def _ask_actor(self, message: Any, system: ActorSystem) -> Any:
-        """Return the answer of the team's actor, also if it dies before it comes to the message.
-
-        What it is asked may be asked again: it has begun nothing if it has not answered.
-        """
-        home = self.address(system)
-        for attempt in range(1, TRIES + 1):
-            try:
-                return await home.request(message)
-            except ActorDied as error:
-                if attempt == TRIES or home.closed is not None:
-                    raise TeamError(
-                        self.name, f"cannot work: its actor is gone ({error.reason!r})."
-                    ) from error
-        raise AssertionError("the last try returns or raises")
 
     # -- communication -------------------------------------------------------------------------
 
@@ -367,7 +336,9 @@ class AgentTeam:
     async def history(self, channel: str | None = None) -> list[TeamMessage]:
         """Return the latest messages of *channel*, the oldest first; raises for an unknown one."""
         wanted = self._communication.channel(channel)
-        messages: list[TeamMessage] = await self._ask_actor(History(wanted), ActorSystem.current())
+        messages: list[TeamMessage] = await self._service.ask(
+            History(wanted), ActorSystem.current()
+        )
         return messages
 
     def _deliver(
@@ -390,7 +361,7 @@ class AgentTeam:
     async def busy(self) -> dict[str, int]:
         """Return how many turns each member is taking at this moment."""
         names = tuple(dict.fromkeys(member.name for member in self.members))
-        turns: dict[str, int] = await self._ask_actor(Busy(names), ActorSystem.current())
+        turns: dict[str, int] = await self._service.ask(Busy(names), ActorSystem.current())
         return turns
 
     async def stop(self, reason: Any = "normal", timeout: float | None = None) -> None:
@@ -398,43 +369,21 @@ class AgentTeam:
 
         Its supervisor then does what the restart type says; without one, the next work starts it anew.
         """
-        home = self.address()
-        ref = home.live
-        if ref is not None:
-            # A normal end does not travel along links, and the work under way is to end too.
-            home.system.end_actor(ref, reason if reason != "normal" else "shutdown")
-            await home.system.wait_ended(ref, timeout)
+        await self._service.stop(reason, timeout)
 
     def address(self, system: ActorSystem | None = None) -> TeamHome:
         """Return the team's address in *system* (the current one, if not given)."""
-        wanted = ActorSystem.current() if system is None else system
-        return self._homes.of(wanted, lambda it: TeamHome(self.name, it, self))
+        return self._service.address(ActorSystem.current() if system is None else system)
 
     async def start_under(
         self, parent: Actor, timeout: float | None = None
     ) -> ActorRef[Any] | None:
         """Start the team's actor as a child of *parent*; from now on only *parent* starts it."""
-        home = self.address(parent.system)
-        if home.owned and home.owner is not parent.actor_ref:
-            raise TeamError(self.name, "it already belongs to a supervisor. Remove it there first.")
-        home.owner = parent.actor_ref
-        home.reopen()
-        running = home.live
-        if running is not None:
-            parent.adopt(running)
-            return running
-        ref = await parent.start_link(
-            TeamActor, home, name=self.name, timeout=timeout, mailbox_to=home
-        )
-        if ref is not None:
-            home.bind(ref)
-        return ref
+        return await self._service.start_under(parent, timeout)
 
     def release(self, system: ActorSystem) -> None:
         """Belong to no supervisor any more: the next work starts the team on demand."""
-        home = self.address(system)
-        home.owner = None
-        home.reopen()
+        self._service.release(system)
 
     # -- as data -------------------------------------------------------------------------------
 
