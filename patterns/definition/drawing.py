@@ -33,11 +33,11 @@ class Drawing:
         self._count += 1
         node = f"n{self._count}"
         opening, closing = _BRACKETS[shape]
-        self._line(f'{node}{opening}"{_escape(label)}"{closing}')
+        self._line(f'{node}{opening}"{escape(label)}"{closing}')
         return node
 
     def target(self, target: Target, note: str = "") -> str:
-        """Draw who can be asked: patterns stand out from agents."""
+        """Draw a target; a pattern says its kind."""
         name = target_name(target)
         kind = getattr(target, "kind", "")
         label = f"{name}\n({kind})" if isinstance(kind, str) and kind else name
@@ -47,14 +47,14 @@ class Drawing:
         """Draw an arrow, dotted for what only happens when something fails."""
         arrow = "-.->" if dotted else "-->"
         self._line(
-            f'{source} {arrow}|"{_escape(label)}"| {to}' if label else f"{source} {arrow} {to}"
+            f'{source} {arrow}|"{escape(label)}"| {to}' if label else f"{source} {arrow} {to}"
         )
 
     @contextmanager
     def group(self, label: str) -> Generator[None]:
         """Draw what is drawn inside into a box."""
         self._count += 1
-        self._line(f'subgraph g{self._count}["{_escape(label)}"]')
+        self._line(f'subgraph g{self._count}["{escape(label)}"]')
         self._depth += 1
         try:
             yield
@@ -70,8 +70,11 @@ class Drawing:
         self._lines.append("    " * self._depth + text)
 
 
-_ESCAPES = {"#": "#35;", '"': "#quot;", "<": "#lt;", ">": "#gt;", "\n": "<br/>", "`": "#96;"}
+_MARKS = {
+    '"': "#quot;", "<": "#lt;", ">": "#gt;", "|": "#124;", "#": "#35;", "`": "#96;", "\n": "<br/>",
+}  # fmt: skip
 
 
-def _escape(label: str) -> str:
-    return "".join(_ESCAPES.get(c, c if c.isprintable() else " ") for c in label)
+def escape(text: str) -> str:
+    """Return *text* so that neither Mermaid nor HTML takes a part of it for its own."""
+    return "".join(_MARKS.get(c, c if c.isprintable() else " ") for c in text)

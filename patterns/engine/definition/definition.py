@@ -20,7 +20,9 @@ from pydantic import (
     model_validator,
 )
 
-from ...definition.definition import Definition, DefinitionError, Seconds, define, read_target
+from ...definition.definition import Definition, define
+from ...definition.errors import DefinitionError
+from ...definition.fields import Seconds, read_target
 from ...definition.policy import Default, Fallback, OnError, Retry, RetryField
 from ...execution.pattern import OrchestrationPattern
 from ...expressions.expression import compile_expression

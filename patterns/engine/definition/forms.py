@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from agenticaiframework.actors import MissingExtra
 
-from ...definition.definition import DefinitionError
+from ...definition.errors import DefinitionError
 from ...execution.pattern import OrchestrationPattern
 from ...vocabulary.target import target_name
 from .definition import EXAMPLE, WorkflowDefinition, define_workflow
