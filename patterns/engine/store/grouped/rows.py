@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from pydantic_core import to_json
 
 from ..contract import Lease
 from ..errors import ValueNotStorable, ValueTooLarge
-from ..records import NewRun, Record, RunUpdate
+from ..records import Durability, NewRun, Record, RunUpdate
 from .encoding import ValueLimits, encode_input, encode_records
 from .jobs import Op
 
@@ -34,7 +34,7 @@ def rows_of_run(
     labels = to_json(dict(run.labels)).decode() if run.labels else None
     extra = to_json(
         [
-            *(run_id, run.name, run.definition_hash, run.state, str(run.durability), run.parent),
+            *(run_id, run.name, run.definition_hash, run.state, _TEXT[run.durability], run.parent),
             *(labels, owner, blob),
         ]
     ).decode()
@@ -112,6 +112,9 @@ def _encode_update(update: RunUpdate) -> str:
         ]
     ).decode()
 
+
+_TEXT: Final = {durability: str(durability) for durability in Durability}
+"""Plain texts: an enum's member takes pydantic's encoder 5 us."""
 
 _encode_text = lru_cache(maxsize=128)(str.encode)
 """Many runs bring the same definition."""

@@ -20,6 +20,7 @@ from typing import Protocol
 
 from ..errors import StoreError, StoreUnavailable
 from .jobs import COLUMNS, Job, Write, fail
+from .outcome import call_on
 
 __all__ = ["GroupWriter", "InlineWriter", "ThreadWriter"]
 
@@ -135,16 +136,11 @@ class _Shared:
         except RuntimeError:
             pass  # It has been rung and not yet heard.
 
-    def report(self, function: Callable[..., None], *args: object) -> None:
-        try:
-            self.loop.call_soon_threadsafe(function, *args)
-        except RuntimeError:
-            pass  # The loop is closed: nobody is left who waits.
-
-    def report_batch(self, batch: list[Job]) -> None:
+    def report(self, batch: list[Job]) -> None:
+        """Hand jobs that are done back to the loop. In the thread."""
         deliver = self.deliver()
         if deliver is not None:
-            self.report(deliver, batch)
+            call_on(self.loop, deliver, batch)
 
 
 def _run(shared: _Shared, opened: Callable[[BaseException | None], None]) -> None:
@@ -152,9 +148,9 @@ def _run(shared: _Shared, opened: Callable[[BaseException | None], None]) -> Non
     try:
         shared.open()
     except BaseException as error:
-        shared.report(opened, error)
+        call_on(shared.loop, opened, error)
         return
-    shared.report(opened, None)
+    call_on(shared.loop, opened, None)
     del opened  # It refers to the store.
     commit_s = 0.0
     clock = shared.loop.time
@@ -169,7 +165,7 @@ def _run(shared: _Shared, opened: Callable[[BaseException | None], None]) -> Non
             # The quickest commit of late: what the disk takes, without waiting for the lock.
             took = clock() - begun
             commit_s = min(took, commit_s * 1.05) if commit_s else took
-            shared.report_batch(batch)
+            shared.report(batch)
             del batch
         if shared.stopping:
             break
@@ -177,7 +173,7 @@ def _run(shared: _Shared, opened: Callable[[BaseException | None], None]) -> Non
         shared.close()
     finally:
         if shared.stopped is not None:
-            shared.report(shared.stopped)
+            call_on(shared.loop, shared.stopped)
 
 
 class ThreadWriter:
