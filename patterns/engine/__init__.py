@@ -31,7 +31,9 @@ from .errors import (
     WorkflowLost,
     WorkflowTimedOut,
 )
-from .status import (
+from .host.tracing import Span
+from .state.events import EventKind, WorkflowEvent
+from .state.status import (
     CancelReport,
     RecoveryReport,
     StepState,
@@ -42,10 +44,8 @@ from .status import (
     WorkflowStatus,
     WorkflowSummary,
 )
+from .state.stream import WorkflowStream
 from .store import Durability, Retention
-from .tracing import Span
-from .workflow_events import EventKind, WorkflowEvent
-from .workflow_stream import WorkflowStream
 
 __all__ = [
     "CancelReport",

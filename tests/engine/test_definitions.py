@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from agenticaiframework.actors import Agent
 from agenticaiframework.patterns import SequentialOrchestration
-from agenticaiframework.patterns.definition import DefinitionError
+from agenticaiframework.patterns.definition.definition import DefinitionError
 from agenticaiframework.patterns.engine import (
     EngineConfig,
     WorkflowDefinition,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from agenticaiframework.actors import near
 
-from ...expressions import Reference
+from ...expressions.expression import Reference
 from .graph import LOCALS, Dependencies, Reading, readings
 from .shapes import Shape, fits
 

@@ -20,11 +20,11 @@ from pydantic import (
     model_validator,
 )
 
-from ...definition import Definition, DefinitionError, Seconds, define, read_target
-from ...expressions import compile_expression
-from ...pattern import OrchestrationPattern
-from ...policy import Default, Fallback, OnError, Retry, RetryField
-from ...target import Target, target_name
+from ...definition.definition import Definition, DefinitionError, Seconds, define, read_target
+from ...definition.policy import Default, Fallback, OnError, Retry, RetryField
+from ...execution.pattern import OrchestrationPattern
+from ...expressions.expression import compile_expression
+from ...vocabulary.target import Target, target_name
 from .shapes import Shape, read_shape
 
 if TYPE_CHECKING:

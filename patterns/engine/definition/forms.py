@@ -12,9 +12,9 @@ from pydantic import BaseModel
 
 from agenticaiframework.actors import MissingExtra
 
-from ...definition import DefinitionError
-from ...pattern import OrchestrationPattern
-from ...target import target_name
+from ...definition.definition import DefinitionError
+from ...execution.pattern import OrchestrationPattern
+from ...vocabulary.target import target_name
 from .definition import EXAMPLE, WorkflowDefinition, define_workflow
 from .shapes import Shape
 

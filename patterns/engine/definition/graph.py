@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from ...expressions import Reference, compile_expression
+from ...expressions.expression import Reference, compile_expression
 from .templates import Template, compile_template
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from ...target import target_name
+from ...vocabulary.target import target_name
 
 if TYPE_CHECKING:
     from .definition import StepDefinition, WorkflowDefinition

@@ -10,8 +10,8 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from ...expressions import MISSING, Expression, Reference, compile_expression, look_up
-from ...policy import Default, Fallback
+from ...definition.policy import Default, Fallback
+from ...expressions.expression import MISSING, Expression, Reference, compile_expression, look_up
 from ..errors import InputMismatch
 from .graph import Dependencies, descendants, readings
 from .templates import Build, MissingValue, Template, compile_template

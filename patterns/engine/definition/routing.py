@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from agenticaiframework.actors import near
 
-from ...definition import DefinitionError
-from ...expressions import Expression, ExpressionError, compile_expression
-from ...kinds import pattern_kinds
+from ...definition.definition import DefinitionError
+from ...definition.registry import pattern_kinds
+from ...expressions.expression import Expression, ExpressionError, compile_expression
 from ..errors import NoRouteMatches
 from .definition import define_workflow
 

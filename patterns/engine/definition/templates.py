@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias, cast
 
 from agenticaiframework.actors import near
 
-from ...expressions import MISSING, ExpressionError, Reference, look_up, parse_reference
+from ...expressions.expression import MISSING, ExpressionError, Reference, look_up, parse_reference
 from ..errors import EngineError
 
 SKIPPED: Final = ""
