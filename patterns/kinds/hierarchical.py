@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field
 
 from agenticaiframework.actors import near
 
+from ..definition.cycles import find_cycle
 from ..definition.definition import ConditionField, Definition, TargetField, Test
 from ..definition.definition import compile_condition as compiled
 from ..definition.drawing import Drawing
@@ -25,7 +26,7 @@ from ..vocabulary.outcome import Completed, Outcome, Skipped
 from ..vocabulary.report import PartialResults
 from ..vocabulary.target import Target, target_name
 from .aggregation import aggregate
-from .delegation import Delegate, Delegation, find_cycle, read_delegations, speaks_of
+from .delegation import Delegate, Delegation, read_delegations, speaks_of
 
 
 class DelegationRule(Definition):

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from agenticaiframework.actors import Agent
 from agenticaiframework.patterns import SequentialOrchestration
+from agenticaiframework.patterns.definition.cycles import find_cycle
 from agenticaiframework.patterns.definition.definition import DefinitionError
 from agenticaiframework.patterns.engine import (
     EngineConfig,
@@ -23,8 +24,8 @@ from agenticaiframework.patterns.engine import (
     load_workflow,
     workflow_schema,
 )
-from agenticaiframework.patterns.engine.definition.graph import Dependencies, find_cycle
-from agenticaiframework.patterns.engine.definition.plan_cache import PlanCache
+from agenticaiframework.patterns.engine.definition.cache import DefinitionCache
+from agenticaiframework.patterns.engine.definition.graph import Dependencies
 from agenticaiframework.patterns.engine.definition.shapes import plain, read_shape
 
 from .conftest import steps
@@ -259,7 +260,7 @@ def test_what_was_given_itself_is_written_by_its_name() -> None:
     ("name", "text", "said"),
     [
         ("a.yaml", "name: [", "line 1"),
-        ("a.json", '{"name": }', "is no JSON"),
+        ("a.json", '{"name": }', "is not JSON"),
         ("a.yaml", "just a text", "is a mapping"),
         ("missing.yaml", None, "cannot be read"),
         ("a.yaml", "name: x\nsteps:\n- id: a\n  agnt: b\n", "'agent'"),
@@ -372,7 +373,7 @@ def test_a_cycle_through_the_order_of_the_page_is_found() -> None:
 
 
 def test_plans_are_kept_by_content_and_the_cache_is_bounded() -> None:
-    cache = PlanCache()
+    cache = DefinitionCache()
     first = cache.get(steps("a"))
     assert cache.get(steps("a")) is first
     assert cache.get(steps("b")) is not first
@@ -383,14 +384,14 @@ def test_plans_are_kept_by_content_and_the_cache_is_bounded() -> None:
     assert cache.get(flow) is not plan
     for n in range(1000):
         cache.get(steps(f"s{n}"))
-    assert len(cache._plans) <= 256
+    assert len(cache) <= 256
 
 
 def test_agents_in_a_definition_count_by_identity() -> None:
     async def work(payload: Any) -> Any:
         return payload
 
-    cache = PlanCache()
+    cache = DefinitionCache()
     one, two = Agent("same", handler=work), Agent("same", handler=work)
     first = cache.get(steps({"id": "a", "agent": one}))
     assert cache.get(steps({"id": "a", "agent": one})) is first

@@ -8,16 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from ...definition.policy import Default, Fallback
 from ...expressions.expression import MISSING, Expression, Reference, compile_expression, look_up
 from ..errors import InputMismatch
 from .graph import Dependencies, descendants, readings
+from .model import StepDefinition, WorkflowFields
 from .templates import Build, MissingValue, Template, compile_template
-
-if TYPE_CHECKING:
-    from .definition import StepDefinition, WorkflowDefinition
 
 ASK: Final = 0
 WAIT: Final = 1
@@ -142,7 +140,7 @@ class Plan:
         "waits_for",
     )
 
-    def __init__(self, definition: WorkflowDefinition) -> None:
+    def __init__(self, definition: WorkflowFields) -> None:
         self.definition = definition
         self.name = definition.name
         self.labels = definition.labels

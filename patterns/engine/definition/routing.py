@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
 from agenticaiframework.actors import near
 
@@ -11,10 +11,8 @@ from ...definition.definition import DefinitionError
 from ...definition.registry import pattern_kinds
 from ...expressions.expression import Expression, ExpressionError, compile_expression
 from ..errors import NoRouteMatches
-from .definition import define_workflow
-
-if TYPE_CHECKING:
-    from .plan import Plan
+from .plan import Plan
+from .workflow import define_workflow
 
 DEFAULT: Final = "default"
 """The condition that always holds."""
