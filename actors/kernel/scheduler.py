@@ -31,7 +31,8 @@ from ..agents.agent_request import AgentRequest
 from ..errors import ForkedSystem
 from . import lifecycle
 from .carried import Carried
-from .phase import DOOMED, IDLE, PARKED, QUEUED, RUNNING
+from .phase import CALLBACK, DOOMED, IDLE, PARKED, QUEUED, RUNNING
+from .raised import Raised
 from .request import ActorFuture, Gathering, Promise, Request
 from .task import ActorTask, swap_task
 
@@ -51,6 +52,7 @@ KINDS: Final[dict[type, int]] = {
     pykka_messages.ProxyGetAttr: SPECIAL,
     pykka_messages.ProxySetAttr: SPECIAL,
     Carried: SPECIAL,
+    Raised: SPECIAL,
 }
 """What is not simply a user's message, by exact class: one dictionary look-up tells."""
 
@@ -93,6 +95,7 @@ class Observer(Protocol):
     def on_deliver(
         self, actor: Any, message: Any, request: Any, receive: Callable[[Any], Any]
     ) -> Callable[[Any], Any]: ...
+    def may_handle_now(self) -> bool: ...
     def on_signal(self, target: Any, sender: Any, reason: Any) -> None: ...
     def on_end(self, ref: Any, reason: Any) -> None: ...
 
@@ -249,6 +252,55 @@ class Scheduler:
             self.awake = True
             self.loop.call_soon(self.run)
 
+    def handle_now(self, cell: Any, message: Any) -> bool:
+        """Have the idle actor of *cell* handle *message* inside the turn of another (see `ActorRef.handle_now`)."""
+        observer = self.observer
+        if (
+            cell._state != IDLE
+            or cell._phase
+            or cell._mailbox
+            or get_ident() != self.thread
+            or (observer is not None and not observer.may_handle_now())
+        ):
+            return False
+        mailbox = cell._mailbox
+        if mailbox is None:
+            mailbox = cell._make_mailbox()
+        actor = cell._actor
+        cell._state = RUNNING
+        mailbox.append(message)
+        if not mailbox:
+            cell._state = IDLE
+            return True  # it was dropped, by the mailbox's policy or by a planted fault
+        message = cell._message = mailbox.popleft()
+        receive = cell._behavior or actor.on_receive
+        if type(message) in KINDS:
+            receive = actor._receive_special
+        if observer is not None:
+            receive = observer.on_deliver(actor, message, None, receive)
+        context = cell._context
+        if context is None:
+            context = cell._context = self.context.copy()
+        before, self.current = self.current, actor
+        task = swap_task(self.loop, None)
+        try:
+            context.run(receive, message)
+        except BaseException as error:
+            # A handler fails, and an actor ends, in a turn of its own.
+            mailbox.appendleft(Raised(message, error))
+        finally:
+            if task is not None:
+                swap_task(self.loop, task)
+            self.current = before
+        cell._handled += 1
+        if cell._state == RUNNING:
+            if cell._phase or cell._mailbox:
+                self.enqueue(cell)
+            else:
+                cell._state = IDLE
+                cell._message = None
+        return True
+
     def wake(self) -> None:
         """Have the queue drained by the loop."""
         self.awake = True
@@ -292,7 +344,11 @@ class Scheduler:
                         swap_task(loop, None)
                         entered = None
                     credits -= 1
-                    lifecycle.special_turn(self, cell._actor)
+                    if cell._phase == CALLBACK:
+                        self.current = None  # it is no actor that runs now
+                        cell.call()
+                    else:
+                        lifecycle.special_turn(self, cell._actor)
                     continue
                 actor = self.current = cell._actor
                 cell._state = RUNNING

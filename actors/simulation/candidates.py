@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..kernel.request import Callback
 from .tasks import SimTask
 
 if TYPE_CHECKING:
@@ -87,8 +88,13 @@ class ActorLanes:
         driver.awake = True
 
     def append(self, cell: Any, /) -> None:
-        """Make the turn of the actor whose ref is *cell* a candidate."""
-        self._loop.add_candidate(ActorTurn(cell._actor, self))
+        """Make the turn of the actor whose ref is *cell* a candidate, or a step of the task."""
+        if isinstance(cell, Callback):
+            request = cell.take()
+            if request is not None:
+                self._loop.call_soon(cell.fn, request, context=cell.context)
+        else:
+            self._loop.add_candidate(ActorTurn(cell._actor, self))
 
     def popleft(self) -> Any:
         """Return the ref of the actor whose turn it is."""
