@@ -16,10 +16,10 @@ _MARKS: Final = {
 }
 
 
-def label_text(text: str) -> str:
+def mermaid_text(text: str) -> str:
     """Return *text* so that neither Mermaid nor HTML takes a part of it for its own.
 
-    >>> label_text('say "yes" or <no>')
+    >>> mermaid_text('say "yes" or <no>')
     'say #quot;yes#quot; or #lt;no#gt;'
     """
     return "".join(_MARKS.get(c, c if c.isprintable() else " ") for c in text)

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Literal
 
-from agenticaiframework.supervision.mermaid import label_text
+from agenticaiframework.supervision import mermaid_text
 
 from ..vocabulary.target import Target, target_name
 
@@ -35,7 +35,7 @@ class Drawing:
         self._count += 1
         node = f"n{self._count}"
         opening, closing = _BRACKETS[shape]
-        self._line(f'{node}{opening}"{label_text(label)}"{closing}')
+        self._line(f'{node}{opening}"{mermaid_text(label)}"{closing}')
         return node
 
     def target(self, target: Target, note: str = "") -> str:
@@ -49,14 +49,14 @@ class Drawing:
         """Draw an arrow, dotted for what only happens when something fails."""
         arrow = "-.->" if dotted else "-->"
         self._line(
-            f'{source} {arrow}|"{label_text(label)}"| {to}' if label else f"{source} {arrow} {to}"
+            f'{source} {arrow}|"{mermaid_text(label)}"| {to}' if label else f"{source} {arrow} {to}"
         )
 
     @contextmanager
     def group(self, label: str) -> Generator[None]:
         """Draw what is drawn inside into a box."""
         self._count += 1
-        self._line(f'subgraph g{self._count}["{label_text(label)}"]')
+        self._line(f'subgraph g{self._count}["{mermaid_text(label)}"]')
         self._depth += 1
         try:
             yield

@@ -103,7 +103,7 @@ def problems_of(data: Any) -> str:
         (steps({"id": "a", "agent": "x", "team": "y"}), ["agent and team", "two steps"]),
         (steps({"id": "a", "agent": "x", "agents": ["y"]}), ["belong to a pattern"]),
         (steps({"id": "a", "workflow": [{"role": "r"}]}), ["needs the team"]),
-        (steps({"id": "a", "team": "t", "workflow": ["r"]}), ["'r' is no step of a team"]),
+        (steps({"id": "a", "team": "t", "workflow": ["r"]}), ["'r' is not a step of a team"]),
         (steps("a", "a"), ["two steps are called 'a'"]),
         (steps({"id": "a", "agent": "x", "timeout_seconds": 0}), ["timeout_seconds", "greater"]),
         (steps({"id": "a", "agent": "x", "retry": "often"}), ["retry", "attempts"]),
@@ -119,18 +119,18 @@ def problems_of(data: Any) -> str:
         (steps({"id": "a", "agent": "x", "condition": "$b.x = 1"}), ["Write '=='", "^"]),
         (steps({"id": "a", "agent": "x", "condition": 3}), ["an expression is a text"]),
         (steps({"id": "a", "agent": "x", "input": "$b."}), ["'.'", "$$"]),
-        (steps({"id": "a", "agent": "x", "input": "$clasify.x"}), ["'clasify'", "no step"]),
+        (steps({"id": "a", "agent": "x", "input": "$clasify.x"}), ["'clasify'", "not a step"]),
         (
             steps("classify", {"id": "b", "agent": "x", "input": {"d": ["$clasify.x"]}}),
             ["step 'b': input", "'classify'"],
         ),
         (steps("a", {"id": "b", "agent": "x", "condition": "$a == spam"}), ["in quotes: 'spam'"]),
-        (steps({"id": "a", "agent": "x", "condition": "priority > 1"}), ["'priority'", "no step"]),
+        (steps({"id": "a", "agent": "x", "condition": "priority > 1"}), ["'priority'", "not a step"]),
         (steps({"id": "a", "agent": "x", "input": "$item"}), ["for_each"]),
         (steps({"id": "a", "agent": "x", "condition": "$output.x"}), ["there in until"]),
         (steps({"id": "a", "agent": "x", "input": "$a.x"}), ["its own output"]),
         (steps({"id": "a", "agent": "x", "input": "$b"}, "b"), ["comes after it", "depends_on"]),
-        (steps({"id": "a", "agent": "x", "depends_on": ["b"]}), ["'b', which is no step"]),
+        (steps({"id": "a", "agent": "x", "depends_on": ["b"]}), ["'b', which is not a step"]),
         (steps({"id": "a", "agent": "x", "depends_on": "a"}), ["names the step itself"]),
         (
             steps(
@@ -188,7 +188,7 @@ def test_all_problems_are_told_at_once() -> None:
 
 
 def test_the_model_itself_checks_as_well() -> None:
-    with pytest.raises(DefinitionError, match="which is no step"):
+    with pytest.raises(DefinitionError, match="which is not a step"):
         WorkflowDefinition(**steps({"id": "a", "agent": "x", "depends_on": ["b"]}))
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with a workflow's definition as a whole, found before anything runs."""
+"""The checks of a workflow's definition as a whole, made before anything runs."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _unknown_roots(
                 hint = near(root, ["input", *known, *allowed])
                 if reading.template is None:
                     hint += f" A text is written in quotes: '{root}'."
-            problems.append(f"{where} refers to {root!r}, which is no step. {hint}")
+            problems.append(f"{where} refers to {root!r}, which is not a step. {hint}")
     return problems
 
 
@@ -114,7 +114,7 @@ def _check_depends_on(definition: WorkflowFields, known: list[str]) -> list[str]
             elif name not in known:
                 others = [other for other in known if other != step.id]
                 problems.append(
-                    f"step {step.id!r}: depends_on names {name!r}, which is no step. "
+                    f"step {step.id!r}: depends_on names {name!r}, which is not a step. "
                     f"{near(name, others)}"
                 )
     return problems

@@ -1,4 +1,4 @@
-"""What waits for what: the graph that a workflow's steps form."""
+"""The graph that a workflow's steps form: which step waits for which."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class Dependencies:
         return names if names[0] == names[-1] else [*names, names[0]]
 
     def reduced(self) -> dict[str, tuple[str, ...]]:
-        """Return for each step what it waits for, in page order, without what follows anyway.
+        """Return the direct dependencies of each step, in definition order, without those that others imply.
 
         There must be no cycle.
         """

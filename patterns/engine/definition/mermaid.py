@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from agenticaiframework.supervision.mermaid import label_text
+from agenticaiframework.supervision import mermaid_text
 
 from ...vocabulary.target import target_name
 from .model import StepDefinition
@@ -89,4 +89,4 @@ def _what(step: StepDefinition) -> str:
 
 
 def _label(text: str) -> str:
-    return label_text(text[:120])
+    return mermaid_text(text[:120])

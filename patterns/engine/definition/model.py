@@ -1,4 +1,4 @@
-"""Steps and the fields of workflows, without what is made of them: frozen models, checked field by field."""
+"""Steps, and the fields of workflows: frozen models, checked field by field."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class StepDefinition(Definition):
     input_model: ShapeField | None = None
     output_model: ShapeField | None = None
     output_key: str | None = None
-    """An output that is no mapping becomes ``{output_key: output}``."""
+    """An output that is not a mapping becomes ``{output_key: output}``."""
 
     condition: ExpressionText | None = None
     depends_on: tuple[str, ...] | None = None
@@ -161,7 +161,7 @@ class StepDefinition(Definition):
             for action in actions:
                 if not (isinstance(action, Mapping) and "role" in action):
                     raise ValueError(
-                        f"{action!r} is no step of a team. "
+                        f"{action!r} is not a step of a team. "
                         'Write [{"role": "researcher", "action": "gather_data"}, ...]'
                     )
             return tuple(dict(cast("Mapping[str, Any]", action)) for action in actions)
@@ -185,7 +185,7 @@ class StepDefinition(Definition):
 
     @property
     def target(self) -> Target | None:
-        """What is asked, where the step asks somebody."""
+        """The agent, team or pattern that the step asks, if it asks one."""
         return self.agent or self.team or self.pattern or None
 
     @model_validator(mode="after")

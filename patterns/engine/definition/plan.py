@@ -99,13 +99,13 @@ class StepPlan:
 
     @property
     def default(self) -> Default | None:
-        """What stands in for the output of a failed step, if that is declared."""
+        """The output of a failed step, if one is declared."""
         declared = self.definition.on_error
         return declared if isinstance(declared, Default) else None
 
     @property
     def fallback(self) -> Fallback | None:
-        """Who is asked when the step has failed for good, if that is declared."""
+        """The agent that is asked when the step has failed for good, if one is declared."""
         declared = self.definition.on_error
         return declared if isinstance(declared, Fallback) else None
 
@@ -119,7 +119,7 @@ def _expression(text: str | None) -> Expression | None:
 
 
 class Plan:
-    """A workflow, compiled: steps by index, who waits for whom, and what is checked at the start."""
+    """A workflow, compiled: steps by index, their dependencies, and the checks of the input."""
 
     __slots__ = (
         "_hash",
@@ -167,7 +167,7 @@ class Plan:
             compile_template(definition.output).build if definition.has_output else None
         )
         self.compensates = any(step.compensate is not None for step in definition.steps)
-        # A conditional step may never run, so only what is read in any case is demanded.
+        # A conditional step may never run, so its references demand nothing of the input.
         self.needed: tuple[Reference, ...] = tuple(
             dict.fromkeys(
                 reference
@@ -182,7 +182,7 @@ class Plan:
             )
         )
         self.bound: tuple[Any, int, tuple[Any, ...]] | None = None
-        """Who is asked in each step, as last looked up by whom at which state of its names."""
+        """The cached targets of the steps: the engine that bound them, the version of its directory, the targets."""
         self._text: str | None = None
         self._hash: str | None = None
 
@@ -203,7 +203,7 @@ class Plan:
         return self._hash
 
     def check_input(self, given: Any) -> None:
-        """Raise `InputMismatch` when the input lacks what the steps read in any case."""
+        """Raise `InputMismatch` when the input lacks a value that every run reads."""
         shape = self.definition.input_model
         if shape is not None:
             problem = shape.problem(given)

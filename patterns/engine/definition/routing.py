@@ -91,7 +91,7 @@ class Routing:
         if isinstance(pattern, str) and over_agents and pattern not in pattern_kinds():
             kinds = pattern_kinds()
             raise DefinitionError(
-                "", [f"{pattern!r} is no kind of pattern over agents. {near(pattern, kinds)}"]
+                "", [f"{pattern!r} is not a kind of pattern over agents. {near(pattern, kinds)}"]
             )
         definition = {
             "name": name,

@@ -1,4 +1,4 @@
-"""How an answer reaches those who wait for it."""
+"""The ways of an answer to the code that waits for it, on its loop."""
 
 from __future__ import annotations
 

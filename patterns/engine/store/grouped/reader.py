@@ -46,7 +46,7 @@ class ReaderThread:
         self._queue.put((function, done))
 
     async def stop(self) -> None:
-        """Finish what is queued, then wait until the thread has ended."""
+        """Finish the queue, then wait until the thread has ended."""
         thread = self._thread
         if self._finalizer.detach() is None or thread is None:
             return

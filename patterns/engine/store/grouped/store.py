@@ -132,13 +132,13 @@ class GroupedStore:
         self._changing = asyncio.Lock()
 
     def _leave(self, writer: GroupWriter, reader: ReaderThread | None) -> None:
-        """Let those end who are done with the backend; the next opening waits for them."""
+        """Let both threads end; the next opening waits until they have closed the backend."""
         threads = (writer.abandon(), None if reader is None else reader.abandon())
         self._leaving += tuple(thread for thread in threads if thread is not None)
 
     async def close(self) -> None:
-        """Write what is queued, then let go of threads, files and connections."""
-        # In a task of its own: a caller who is cancelled must not leave it half closed.
+        """Write the queue, then let go of threads, files and connections."""
+        # In a task of its own: a cancelled caller must not leave it half closed.
         await asyncio.shield(asyncio.ensure_future(self._shut()))
 
     async def _shut(self) -> None:
@@ -147,9 +147,9 @@ class GroupedStore:
             if writer is None:
                 return
             for number in self._last_run:
-                # Whether it works or not, nobody will write for these owners any more.
+                # Whether it works or not, nothing more is written for these owners.
                 writer.put(Call(partial(self._backend.retire, number), _ignore))
-            # From here on, whoever comes is refused; who came before is still served.
+            # From here on new calls are rejected; queued ones are drained.
             self._writer = self._reader = None
             self._last_run.clear()
             try:
@@ -281,7 +281,7 @@ class GroupedStore:
             done(job.error)
 
     def _deliver(self, batch: list[Job]) -> None:
-        """Report finished jobs to those who wait. On the loop."""
+        """Report finished jobs to their callers. On the loop."""
         self._batches += 1
         self._appends += len(batch)
         if len(batch) > self._largest_batch:
@@ -324,7 +324,7 @@ class GroupedStore:
     # Claims
 
     async def claim(self, owner: Owner, run_id: str) -> Lease:
-        """Take a run that nobody alive holds."""
+        """Take a run that no living engine holds."""
         return _lease(await self._call(lambda: self._backend.claim(owner.number, run_id)))
 
     async def claim_abandoned(self, owner: Owner, limit: int = 1000) -> list[Lease]:

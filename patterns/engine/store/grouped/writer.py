@@ -1,4 +1,4 @@
-"""The one writer of a store: what is queued while a commit runs goes into the next one.
+"""The one writer of a store: jobs queued while a commit runs go into the next one.
 
 Threads hand over the interpreter lock slowly (up to 5 ms while the other side computes), so the
 writer asks for it as rarely as it can: once to pack a batch, once to report it; the transaction
@@ -50,7 +50,7 @@ class GroupWriter(Protocol):
         ...
 
     async def stop(self) -> None:
-        """Commit what is queued, close the backend, end."""
+        """Commit the queue, close the backend, end."""
         ...
 
     def abandon(self) -> threading.Thread | None:
@@ -129,7 +129,7 @@ class _Shared:
         self.stopped: Callable[[], None] | None = None
 
     def stop(self) -> None:
-        """End the thread once it has committed what is queued. From any thread, any number."""
+        """End the thread once it has committed the queue. From any thread, any number of times."""
         self.stopping = True
         try:
             self.bell.release()
@@ -278,7 +278,7 @@ class InlineWriter:
             self._deliver(batch)
 
     async def stop(self) -> None:
-        """Commit what is queued and close the backend."""
+        """Commit the queue and close the backend."""
         self.abandon()
 
     def abandon(self) -> threading.Thread | None:
