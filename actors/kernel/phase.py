@@ -36,5 +36,3 @@ SUSPENDED: Final = 64
 """It handles nothing until resumed (tests)."""
 ZOMBIE: Final = 128
 """No actor any more: the rest of a handler that did not obey its cancellation."""
-CALLBACK: Final = 256
-"""No actor: what asyncio code has called when its request is done (see `request`)."""

@@ -27,7 +27,6 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 import pykka
 
 from ..errors import CallingSelf, RequestTimeout, WouldBlock
-from .phase import CALLBACK, QUEUED
 from .task import ActorTask
 
 if TYPE_CHECKING:
@@ -337,13 +336,10 @@ Coroutine.register(Request)  # type: ignore[type-abstract,unused-ignore]  # pyri
 class Callback:
     """A function that a loop calls when a request is done; more than one hang together.
 
-    In the loop of the receiver's system it takes its turn in the ready queue, as an actor does that
-    waits for an answer: a trip round the event loop costs more than the rest of an ask.
+    In the loop of the receiver's system the scheduler calls it, once no actor is ready.
     """
 
-    __slots__ = ("_before", "_request", "_state", "context", "fn", "loop")
-
-    _phase = CALLBACK
+    __slots__ = ("_before", "_request", "context", "fn", "loop")
 
     def __init__(
         self,
@@ -355,7 +351,6 @@ class Callback:
         self.loop = loop
         self.fn = fn
         self.context = context
-        self._state = QUEUED
         self._request: Request | None = request
         self._before: Any = None
         """What waited for the request already."""
@@ -377,8 +372,8 @@ class Callback:
         if self.loop is not home.loop:
             call_on(self.loop, self.call)
         elif get_ident() == home.thread:
-            home.enqueue(self)
-        elif not home.post(home.enqueue, self):
+            home.call_back(self)
+        elif not home.post(home.call_back, self):
             call_on(self.loop, self.call)
 
     def take(self) -> Request | None:

@@ -31,9 +31,9 @@ from ..agents.agent_request import AgentRequest
 from ..errors import ForkedSystem
 from . import lifecycle
 from .carried import Carried
-from .phase import CALLBACK, DOOMED, IDLE, PARKED, QUEUED, RUNNING
+from .phase import DOOMED, IDLE, PARKED, QUEUED, RUNNING
 from .raised import Raised
-from .request import ActorFuture, Gathering, Promise, Request
+from .request import ActorFuture, Callback, Gathering, Promise, Request
 from .task import ActorTask, swap_task
 
 if TYPE_CHECKING:
@@ -130,6 +130,7 @@ class Scheduler:
         "_signalled",
         "awake",
         "batch",
+        "callbacks",
         "closed",
         "context",
         "current",
@@ -159,6 +160,8 @@ class Scheduler:
         self.loop = loop
         self.thread = self.home_thread = get_ident()
         self.ready: ReadyQueue = deque() if ready is None else ready
+        self.callbacks: deque[Callback] = getattr(ready, "callbacks", deque[Callback]())
+        """What asyncio code has called when its requests are done: after the actors' turns."""
         self.batch: int = getattr(ready, "batch", BATCH)
         self.context = context
         """Every actor's handlers start from a copy of this context."""
@@ -252,6 +255,12 @@ class Scheduler:
             self.awake = True
             self.loop.call_soon(self.run)
 
+    def call_back(self, callback: Callback) -> None:
+        """Have *callback* called on the loop's thread, once no actor is ready."""
+        self.callbacks.append(callback)
+        if not self.awake:
+            self.wake()
+
     def handle_now(self, cell: Any, message: Any) -> bool:
         """Have the idle actor of *cell* handle *message* inside the turn of another (see `ActorRef.handle_now`)."""
         observer = self.observer
@@ -327,8 +336,9 @@ class Scheduler:
         message: Any
         result: Any
         drivers = self.drivers
+        callbacks = self.callbacks
         try:
-            while ready:
+            while ready or callbacks:
                 if credits <= 0:
                     now = clock()
                     # A clock that stands still is a simulated one: the loop must get its turn there
@@ -336,6 +346,17 @@ class Scheduler:
                     if now > deadline or now == began:
                         break
                     credits = CHECK_EVERY
+                if not ready:
+                    # Tasks that wait for answers go on here, and not by the loop: a trip round it
+                    # costs more than the rest of an ask. After the actors, so that what an answer
+                    # or a crash has led to among them has happened when its asker sees it.
+                    if entered is not None:
+                        swap_task(loop, None)
+                        entered = None
+                    self.current = None
+                    credits -= 1
+                    callbacks.popleft().call()
+                    continue
                 cell = next_ready()
                 if cell._state != QUEUED:
                     continue
@@ -344,11 +365,7 @@ class Scheduler:
                         swap_task(loop, None)
                         entered = None
                     credits -= 1
-                    if cell._phase == CALLBACK:
-                        self.current = None  # it is no actor that runs now
-                        cell.call()
-                    else:
-                        lifecycle.special_turn(self, cell._actor)
+                    lifecycle.special_turn(self, cell._actor)
                     continue
                 actor = self.current = cell._actor
                 cell._state = RUNNING
@@ -489,7 +506,7 @@ class Scheduler:
             request = message = result = yielded = None
             if driver is not None:
                 drivers.append(driver)
-            if ready:
+            if ready or callbacks:
                 loop.call_soon(self.run)
             else:
                 self.awake = False

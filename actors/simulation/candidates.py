@@ -71,13 +71,14 @@ class ActorLanes:
     among each other, and not actors only among actors.
     """
 
-    __slots__ = ("_driver", "_granted", "_loop")
+    __slots__ = ("_driver", "_granted", "_loop", "callbacks")
 
     #: Messages a turn: one, so that any other runner may come between two messages.
     batch = 1
 
     def __init__(self, loop: SimLoop) -> None:
         self._loop = loop
+        self.callbacks = TaskLane(loop)
         self._driver: _Driver | None = None
         self._granted: Any = None
 
@@ -88,13 +89,8 @@ class ActorLanes:
         driver.awake = True
 
     def append(self, cell: Any, /) -> None:
-        """Make the turn of the actor whose ref is *cell* a candidate, or a step of the task."""
-        if isinstance(cell, Callback):
-            request = cell.take()
-            if request is not None:
-                self._loop.call_soon(cell.fn, request, context=cell.context)
-        else:
-            self._loop.add_candidate(ActorTurn(cell._actor, self))
+        """Make the turn of the actor whose ref is *cell* a candidate."""
+        self._loop.add_candidate(ActorTurn(cell._actor, self))
 
     def popleft(self) -> Any:
         """Return the ref of the actor whose turn it is."""
@@ -116,6 +112,24 @@ class ActorLanes:
         self._granted = actor._ref
         driver.run()
         driver.awake = True
+
+
+class TaskLane:
+    """Takes what a system's scheduler would call for tasks, and makes it steps that the loop chooses."""
+
+    __slots__ = ("_loop",)
+
+    def __init__(self, loop: SimLoop) -> None:
+        self._loop = loop
+
+    def append(self, callback: Callback, /) -> None:
+        """Make the next step of the task behind *callback* a candidate."""
+        request = callback.take()
+        if request is not None:
+            self._loop.call_soon(callback.fn, request, context=callback.context)
+
+    def __len__(self) -> int:
+        return 0
 
 
 class ActorTurn:
