@@ -125,7 +125,10 @@ def problems_of(data: Any) -> str:
             ["step 'b': input", "'classify'"],
         ),
         (steps("a", {"id": "b", "agent": "x", "condition": "$a == spam"}), ["in quotes: 'spam'"]),
-        (steps({"id": "a", "agent": "x", "condition": "priority > 1"}), ["'priority'", "not a step"]),
+        (
+            steps({"id": "a", "agent": "x", "condition": "priority > 1"}),
+            ["'priority'", "not a step"],
+        ),
         (steps({"id": "a", "agent": "x", "input": "$item"}), ["for_each"]),
         (steps({"id": "a", "agent": "x", "condition": "$output.x"}), ["there in until"]),
         (steps({"id": "a", "agent": "x", "input": "$a.x"}), ["its own output"]),
