@@ -12,6 +12,7 @@ from .definition import (
     define_workflow,
     draw_mermaid,
     load_workflow,
+    parse_text,
     workflow_schema,
 )
 from .engine import OrchestrationEngine
@@ -89,5 +90,6 @@ __all__ = [
     "define_workflow",
     "draw_mermaid",
     "load_workflow",
+    "parse_text",
     "workflow_schema",
 ]

@@ -8,6 +8,7 @@ changes, and its engine owns it.
 from __future__ import annotations
 
 from .config import EngineConfig
+from .forms import parse_text
 from .loading import load_workflow, workflow_schema
 from .model import Compensation, StepDefinition, WaitFor
 from .templates import MissingValue
@@ -23,5 +24,6 @@ __all__ = [
     "define_workflow",
     "draw_mermaid",
     "load_workflow",
+    "parse_text",
     "workflow_schema",
 ]

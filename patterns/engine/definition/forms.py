@@ -75,7 +75,7 @@ def dump_yaml(definition: BaseModel) -> str:
     return text
 
 
-def parse(text: str, name: str = "The text") -> Any:
+def parse_text(text: str, name: str = "The text") -> Any:
     """Return the data that JSON or YAML *text* holds; raises `DefinitionError` with its place."""
     if name.endswith(".json") or text.lstrip().startswith("{"):
         try:
