@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import os
 import re
 import sys
 from collections.abc import AsyncGenerator, Mapping
@@ -52,6 +53,8 @@ def pydantic_ai_runner(model: object) -> ModelRunner:
 async def _answer(
     request: ModelRequest, model: object, name: ModelName | None
 ) -> str | Mapping[str, Any]:
+    # pydantic-ai greets on a terminal at a process's first run, in the middle of what is shown there.
+    os.environ.setdefault("PYDANTIC_AI_NO_BANNER", "1")
     try:
         if "pydantic_ai" not in sys.modules:
             # A second's work: in a thread, the loop gets its turns meanwhile.

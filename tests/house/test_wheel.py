@@ -5,11 +5,14 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from importlib import metadata
 from pathlib import Path
 
 import pytest
+
+from agenticaiframework.actors.errors import DISTRIBUTION
 
 ROOT = Path(__file__).parents[2]
 LAYERS = {"api": "", "actors": "actors/", "supervision": "supervision/", "patterns": "patterns/"}
@@ -65,7 +68,7 @@ def test_the_wheel_has_every_module_of_every_layer(wheel: list[str]) -> None:
 
 def installed() -> metadata.Distribution:
     """The installed distribution, not the egg-info that a build leaves in a checkout."""
-    for found in metadata.distributions(name="agenticaiframework"):
+    for found in metadata.distributions(name=DISTRIBUTION):
         if any(file.parts[0].endswith(".dist-info") for file in found.files or []):
             return found
     pytest.skip("agenticaiframework is imported from a folder, without an installation")
@@ -76,6 +79,12 @@ def test_the_installed_distribution_owns_one_name() -> None:
     if any(name.startswith("__editable__") for name in top):
         pytest.skip("an editable installation only points to the checkout")
     assert {name for name in top if not name.endswith(".dist-info")} == {"agenticaiframework"}
+
+
+@in_a_checkout
+def test_the_distribution_has_the_name_that_the_hints_name() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert project["name"] == DISTRIBUTION
 
 
 def test_the_distribution_needs_three_packages() -> None:

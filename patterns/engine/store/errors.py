@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agenticaiframework.actors import AgenticError
+from agenticaiframework.actors import AgenticError, install_command
 
 __all__ = [
     "FencedOut",
@@ -106,8 +106,8 @@ class StoreMissingExtra(StoreError, ImportError):
     def __init__(self, url: str, package: str, extra: str) -> None:
         url = without_password(url)
         super().__init__(
-            f"the store {url!r} needs {package}, which is not installed: "
-            f"pip install 'agenticaiframework[{extra}]'"
+            f"the store {url!r} needs {package}, which is not installed (extra {extra!r}): "
+            f"{install_command(extra)}"
         )
         self.url = url
         self.extra = extra
