@@ -164,7 +164,7 @@ def _read(process: subprocess.Popen[str], output: deque[str]) -> None:
 
 def _shortened(line: str) -> str:
     """Return what matters in a line of pip's: not who asked for a package, nor a long list."""
-    text = line.strip().partition(" (from ")[0]
+    text = line.strip().partition(" (from ")[0].removesuffix(": started")
     if text.startswith("Installing collected packages:"):
         return f"Installing {text.count(',') + 1} packages"
     return text
