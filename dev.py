@@ -136,7 +136,7 @@ def run_quietly(progress: Progress, *command: str | Path, check: bool = True) ->
     reader.start()
     try:
         while reader.is_alive():
-            progress.show(_shortened(output[-1]) if output else "starting")
+            progress.show(shortened(output[-1]) if output else "starting")
             reader.join(0.2)
         code = process.wait()
     except KeyboardInterrupt:
@@ -162,7 +162,7 @@ def _read(process: subprocess.Popen[str], output: deque[str]) -> None:
             output.append(line)
 
 
-def _shortened(line: str) -> str:
+def shortened(line: str) -> str:
     """Return what matters in a line of pip's: not who asked for a package, nor a long list."""
     text = line.strip().partition(" (from ")[0].removesuffix(": started")
     if text.startswith("Installing collected packages:"):
@@ -269,6 +269,15 @@ def version_of(package: str) -> str:
 
 def main(arguments: list[str]) -> int:
     """Do what the first argument names and return the exit code."""
+    try:
+        return perform(arguments)
+    except KeyboardInterrupt:
+        tell("Interrupted.")
+        return EXIT_INTERRUPTED
+
+
+def perform(arguments: list[str]) -> int:
+    """Set up what the task needs, and run it."""
     task, rest = (arguments[0] if arguments else ""), arguments[1:]
     if task == "run":
         setup("run", RUN_EXTRAS, [], model=True)
@@ -307,8 +316,4 @@ LINT = (
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
-        tell("Interrupted.")
-        sys.exit(EXIT_INTERRUPTED)
+    sys.exit(main(sys.argv[1:]))
