@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -88,8 +89,19 @@ def test_the_distribution_has_the_name_that_the_hints_name() -> None:
 
 
 def test_the_distribution_needs_three_packages() -> None:
-    core = {r.split(">")[0] for r in installed().requires or [] if "extra ==" not in r}
-    assert core == {"pykka", "pydantic", "loguru"}
+    core = [named(r) for r in installed().requires or [] if "extra ==" not in r]
+    assert sorted(core) == ["loguru", "pydantic", "pykka"]
+
+
+@in_a_checkout
+def test_the_project_names_three_packages() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert sorted(map(named, project["dependencies"])) == ["loguru", "pydantic", "pykka"]
+
+
+def named(requirement: str) -> str:
+    """Return the package that a requirement is for."""
+    return re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
 
 
 def test_pytest_finds_the_plugin_of_the_testing_kit_by_itself() -> None:
