@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-
-import agenticaiframework
 
 NAME = "agenticaiframework"
 ROOT = Path(__file__).parents[2]
@@ -73,13 +71,19 @@ def layer_of(module: str) -> str:
 
 
 def package_root() -> Path:
+    import agenticaiframework
+
     return Path(next(iter(agenticaiframework.__path__)))
 
 
 @cache
 def library() -> Library:
-    """Return every module of the library by its name."""
-    root = package_root()
+    """Return every module of the installed library by its name."""
+    return read_library(package_root())
+
+
+def read_library(root: Path) -> Library:
+    """Return every module under *root*, the folder of the package, by its name."""
     # Links are followed: an installation for development may consist of them.
     folders = os.walk(root, followlinks=True)
     found: dict[str, Module] = {}
@@ -130,6 +134,34 @@ def arrows(modules: Library) -> dict[str, dict[str, int]]:
                     if goal != module.name:
                         goals.setdefault(goal, said.line)
                     break
+    return found
+
+
+def circles(graph: Mapping[str, Iterable[str]]) -> list[list[str]]:
+    """Return the groups of modules that reach each other (Tarjan's strongly connected ones)."""
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[list[str]] = []
+
+    def visit(module: str) -> None:
+        index[module] = low[module] = len(index)
+        stack.append(module)
+        for goal in graph[module]:
+            if goal not in index:
+                visit(goal)
+                low[module] = min(low[module], low[goal])
+            elif goal in stack:
+                low[module] = min(low[module], index[goal])
+        if low[module] == index[module]:
+            group = stack[stack.index(module) :]
+            del stack[stack.index(module) :]
+            if len(group) > 1:
+                found.append(sorted(group))
+
+    for module in sorted(graph):
+        if module not in index:
+            visit(module)
     return found
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from library_files import ROOT, library, planted, short
-from test_rooms import PUBLISHED
+from rooms import PUBLISHED
 
 # Pages for those who work on the library: naming something there documents it for nobody else.
 OTHERS = {"design.md", "benchmarks.md", "results.md"}

@@ -3,85 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from library_files import (
-    NAME,
-    Library,
-    arrows,
-    imports,
-    layer_of,
-    library,
-    planted,
-    short,
-)
-
-# Deepest first: a room knows those before it. A room is a package, or the files named together.
-# The package that holds the rooms re-exports from all of them, and stands above.
-ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
-    "actors": (
-        ("reasons", "errors", "messages"),
-        ("kernel",),
-        ("actor", "ref", "inbox", "registry", "dead_letters", "events"),
-        ("dispatch",),
-        ("system",),
-        ("agents",),
-        ("simulation",),
-    ),
-    "patterns": (
-        ("vocabulary",),
-        ("expressions",),
-        ("definition",),
-        ("execution",),
-        ("kinds",),
-        ("resilience",),
-        ("teams",),
-        ("engine",),
-    ),
-    "patterns.engine": (
-        ("errors",),
-        ("store",),
-        ("definition",),
-        ("state",),
-        ("runner",),
-        ("host",),
-        ("engine",),
-    ),
-    "patterns.engine.store": (
-        ("errors", "records", "contract"),
-        ("memory", "simulated"),
-        ("grouped",),
-        ("sqlite",),
-        ("postgres",),
-        ("urls",),
-    ),
-    "": (
-        ("models",),
-        ("orchestration",),
-        ("testing",),
-        ("cli",),
-        ("__main__",),
-    ),
-}
-
-# What another layer may import of one: these packages, and what they export.
-PUBLISHED = (
-    NAME,
-    "agenticaiframework.actors",
-    "agenticaiframework.actors.simulation",
-    "agenticaiframework.supervision",
-    "agenticaiframework.patterns",
-    "agenticaiframework.patterns.teams",
-    "agenticaiframework.patterns.resilience",
-    "agenticaiframework.patterns.engine",
-    "agenticaiframework.patterns.engine.store",
-)
-
-
-def room_of(module: str, holder: str) -> str | None:
-    """Return the first part of a module's name within *holder*; None for the holder, and outside."""
-    prefix = f"{NAME}.{holder}." if holder else f"{NAME}."
-    if not module.startswith(prefix) or (not holder and layer_of(module) != NAME):
-        return None
-    return module.removeprefix(prefix).partition(".")[0]
+from library_files import NAME, Library, arrows, imports, layer_of, library, planted, short
+from rooms import PUBLISHED, ROOMS, room_of
 
 
 def upward(modules: Library) -> list[str]:
