@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from library_files import Library, Module, library, planted, short
@@ -55,15 +55,20 @@ def used(module: Module) -> Iterator[tuple[int, str]]:
                         yield node.lineno, alias.name
 
 
-def trespasses(modules: Library) -> list[str]:
+def package(module: Module) -> str:
+    return module.package
+
+
+def trespasses(modules: Library, room: Callable[[Module], str] = package) -> list[str]:
+    """Return the uses of private names outside the *room* of the module that defines them."""
     names: dict[str, set[str]] = {}
     for module in modules.values():
-        names.setdefault(module.package, set()).update(defined(module))
+        names.setdefault(room(module), set()).update(defined(module))
     return [
         f"{short(module.name)}:{line} uses {name}"
         for module in modules.values()
         for line, name in used(module)
-        if name not in names[module.package]
+        if name not in names[room(module)]
     ]
 
 
