@@ -1,4 +1,8 @@
-"""Model providers: what answers an agent that was made with ``model=``."""
+"""Model providers: what answers an agent that was made with ``model=``.
+
+Knows of the layers below only `agenticaiframework.actors`, and pydantic-ai once a model is asked.
+The state of a local model's child process is owned by its `LocalServer`; a hosted one has none.
+"""
 
 from .local import close_local_models
 from .names import UnknownModel

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from agenticaiframework.actors.agents.models import ModelRunner, set_model_runner_factory
+from agenticaiframework.actors import ModelRunner, set_model_runner_factory
 
 from .names import read_model_name
 
 
 def model_runner(model: object) -> ModelRunner:
-    """Return the runner for *model*; raises `UnknownModel` for a name that nobody claims."""
+    """Return the runner for *model*; raises `UnknownModel` for a name that no provider claims."""
     if isinstance(model, str) and read_model_name(model).provider == "scripted":
         from .scripted import run_scripted
 

@@ -14,8 +14,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from agenticaiframework.actors import MissingExtra
-from agenticaiframework.actors.agents.models import ModelRequest, ModelRunner
+from agenticaiframework.actors import MissingExtra, ModelRequest, ModelRunner
 
 from .names import ModelName, UnknownModel, read_model_name
 from .prompts import only_text_field, render_prompt
@@ -53,7 +52,7 @@ def pydantic_ai_runner(model: object) -> ModelRunner:
 async def _answer(
     request: ModelRequest, model: object, name: ModelName | None
 ) -> str | Mapping[str, Any]:
-    # pydantic-ai greets on a terminal at a process's first run, in the middle of what is shown there.
+    # On a terminal, pydantic-ai prints a banner at its first run, into whatever is shown there.
     os.environ.setdefault("PYDANTIC_AI_NO_BANNER", "1")
     try:
         if "pydantic_ai" not in sys.modules:
@@ -105,7 +104,7 @@ async def _opened(
     """Give the model object for one request, and close its connections afterwards.
 
     One request, one client: a client kept for later belongs to the event loop that made it, and
-    nobody would be there to close it when that loop ends.
+    nothing would close it when that loop ends.
     """
     from pydantic_ai.models import Model, infer_model
 
