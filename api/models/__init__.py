@@ -6,7 +6,7 @@ The state of a local model's child process is owned by its `LocalServer`; a host
 
 from .local import close_local_models
 from .names import UnknownModel
-from .providers import install, model_runner
+from .providers import model_runner
 from .readiness import ModelNotReady, check_model
 from .weights import LocalModelUnavailable, check_local_model
 
@@ -17,6 +17,5 @@ __all__ = [
     "check_local_model",
     "check_model",
     "close_local_models",
-    "install",
     "model_runner",
 ]
