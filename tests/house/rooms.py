@@ -16,6 +16,12 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("agents",),
         ("simulation",),
     ),
+    "supervision": (
+        ("vocabulary",),
+        ("policy",),
+        ("machine",),
+        ("supervisors",),
+    ),
     "patterns": (
         ("vocabulary",),
         ("expressions",),
@@ -37,8 +43,8 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "patterns.engine.store": (
         ("errors", "records", "contract"),
-        ("memory", "simulated"),
         ("grouped",),
+        ("memory", "simulated"),
         ("sqlite",),
         ("postgres",),
         ("urls",),
