@@ -35,6 +35,15 @@ PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 
 QUERY = "Analyze the impact of AI on healthcare in 2024"
 RUN_EXTRAS = ("cli", "llm")
+# The command, which an interrupt ends quietly also while it is still being imported.
+COMMAND = """
+import sys
+try:
+    from agenticaiframework.cli import main
+except KeyboardInterrupt:
+    sys.exit(130)
+sys.exit(main())
+"""
 TEST_EXTRAS = (*RUN_EXTRAS, "otel", "postgres", "testing")
 
 
@@ -286,7 +295,7 @@ def perform(arguments: list[str]) -> int:
             if any(a.split("=")[0] in ("--input", "-i", "--help") for a in rest)
             else ["--input", f"query={QUERY}"]
         )
-        return become(BIN / "agenticaiframework", "run", "examples/research.yaml", *inputs, *rest)
+        return become(PYTHON, "-c", COMMAND, "run", "examples/research.yaml", *inputs, *rest)
     if task == "test":
         setup("test", TEST_EXTRAS, group("test"), model=True)
         return become(PYTHON, "-m", "pytest", *rest)
