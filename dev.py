@@ -295,7 +295,7 @@ def perform(arguments: list[str]) -> int:
             if any(a.split("=")[0] in ("--input", "-i", "--help") for a in rest)
             else ["--input", f"query={QUERY}"]
         )
-        return become(PYTHON, "-c", COMMAND, "run", "examples/research.yaml", *inputs, *rest)
+        return become(PYTHON, "-P", "-c", COMMAND, "run", "examples/research.yaml", *inputs, *rest)
     if task == "test":
         setup("test", TEST_EXTRAS, group("test"), model=True)
         return become(PYTHON, "-m", "pytest", *rest)
