@@ -10,7 +10,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
     "actors": (
         ("reasons", "errors", "messages"),
         ("kernel",),
-        ("actor", "ref", "inbox", "registry", "dead_letters", "events"),
+        ("actor", "function_actor", "ref", "inbox", "registry", "dead_letters", "events"),
         ("dispatch",),
         ("system",),
         ("agents",),
@@ -49,8 +49,10 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("postgres",),
         ("urls",),
     ),
+    # The package itself connects agents to the models, and has what the rooms above it import.
     "": (
         ("models",),
+        ("__init__",),
         ("orchestration",),
         ("testing",),
         ("cli",),
@@ -74,6 +76,8 @@ PUBLISHED = (
 
 def room_of(module: str, holder: str) -> str | None:
     """Return the first part of a module's name within *holder*; None for the holder, and outside."""
+    if not holder and module == NAME:
+        return "__init__"
     prefix = f"{NAME}.{holder}." if holder else f"{NAME}."
     if not module.startswith(prefix) or (not holder and layer_of(module) != NAME):
         return None

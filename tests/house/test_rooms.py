@@ -22,7 +22,7 @@ def upward(modules: Library) -> list[str]:
                 continue
             for goal, line in goals.items():
                 there = room_of(goal, holder)
-                if goal == (f"{NAME}.{holder}" if holder else NAME):
+                if holder and goal == f"{NAME}.{holder}":
                     said.append(f"{short(module)}:{line} imports the package that it stands in")
                 elif there is not None and level.get(there, -1) > level[here]:
                     said.append(f"{short(module)}:{line} imports {short(goal)}, a room above it")
