@@ -4,9 +4,8 @@ from .candidates import ActorLanes
 from .choosers import Chooser, RandomChooser
 from .diagram import sequence_diagram
 from .errors import (
-    LoopIsRunning,
-    MachineStopped,
-    NotAScenario,
+    BadSimulation,
+    InjectedCrash,
     RealIORefused,
     SimulationError,
     SimulationLivelock,
@@ -16,7 +15,6 @@ from .errors import (
 from .explore import Exploration, explore
 from .failure import Failure
 from .faults import (
-    BadFault,
     BlockLoop,
     ClockSkew,
     Crash,
@@ -39,11 +37,10 @@ from .faults import (
     SwallowCancel,
     TornWrite,
 )
-from .injector import InjectedCrash
 from .loop import SimLoop
-from .options import BadSimulationOption, check_count, check_seed
+from .options import check_count, check_seed
 from .pct import PctChooser, chance_of_finding
-from .plan import FaultPlan, Landed, NotFaults
+from .plan import FaultPlan, Landed
 from .planner import ACTOR_FAULTS, STORE_FAULTS, Faults, Profile
 from .report import Report
 from .run import run_sim
@@ -61,8 +58,7 @@ __all__ = [
     "STORE_FAULTS",
     "ActorLanes",
     "Attempt",
-    "BadFault",
-    "BadSimulationOption",
+    "BadSimulation",
     "BlockLoop",
     "Check",
     "Chooser",
@@ -86,12 +82,8 @@ __all__ = [
     "Kill",
     "Landed",
     "LateAnswer",
-    "LoopIsRunning",
     "LoseNode",
-    "MachineStopped",
     "Mode",
-    "NotAScenario",
-    "NotFaults",
     "Partition",
     "PctChooser",
     "PowerCut",

@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from .tasks import SimTask
-
-if TYPE_CHECKING:
-    from .loop import SimLoop
 
 
 class Candidate(Protocol):
@@ -54,6 +51,12 @@ class CallbackLane:
         return "callbacks"
 
 
+class _Loop(Protocol):
+    """The part of a simulated loop that is needed here."""
+
+    def add_candidate(self, candidate: Candidate, /) -> None: ...
+
+
 class _Driver(Protocol):
     """The part of a system's scheduler that is needed here."""
 
@@ -75,7 +78,7 @@ class ActorLanes:
     #: Messages a turn: one, so that any other runner may come between two messages.
     batch = 1
 
-    def __init__(self, loop: SimLoop) -> None:
+    def __init__(self, loop: _Loop) -> None:
         self._loop = loop
         self._driver: _Driver | None = None
         self._granted: Any = None

@@ -78,7 +78,7 @@ class SearchResult:
 
 
 def fault_source(given: Any) -> _Source:
-    """Return *given*, which may go wrong in a search, as the search wants it. Raises `NotFaults`."""
+    """Return *given*, which may go wrong in a search, as the search wants it. Raises `BadSimulation`."""
     if given is None or given is False:
         return None
     if given is True:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from agenticaiframework.actors.simulation import (
+    BadSimulation,
     Check,
     Failure,
     FaultSource,
@@ -34,16 +35,6 @@ class SimulationFailed(AssertionError):
         super().__init__(f"{failure}{where}")
         self.failure = failure
         self.saved = saved
-
-
-class NotASimulation(TypeError):
-    """`@simulate` was put on something else than an async function."""
-
-    def __init__(self, function: object) -> None:
-        name = getattr(function, "__name__", repr(function))
-        super().__init__(
-            f"@simulate needs an async function, and {name} is none. Write: async def {name}(sim): ..."
-        )
 
 
 @overload
@@ -111,7 +102,11 @@ def simulate(
 
     def decorate(function: Test) -> Callable[..., None]:
         if not inspect.iscoroutinefunction(function):
-            raise NotASimulation(function)
+            name = getattr(function, "__name__", repr(function))
+            raise BadSimulation(
+                f"@simulate needs an async function, and {name} is not one. "
+                f"Write: async def {name}(sim): ..."
+            )
         parameters = list(inspect.signature(function).parameters.values())
         place = _place_of_simulation(parameters)
 
