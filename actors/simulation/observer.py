@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from agenticaiframework.actors.kernel.mailbox import Mailbox
 from agenticaiframework.actors.kernel.request import ActorFuture, Request
 
 from .armed import Armed
@@ -13,7 +12,7 @@ from .describe import describe, kind_of
 from .explore import ExploringChooser
 from .faults import Noise
 from .injector import Injector
-from .mailboxes import Ledger, WatchedBoundedMailbox, WatchedMailbox
+from .mailboxes import Ledger, watched_mailbox
 from .state import RunState
 from .violations import Violation
 from .watched import Watched
@@ -100,12 +99,8 @@ class SimObserver:
             self._armed[label] = injector.armed_for(label)
         watched.armed = self._armed[label]
         injector.at_start(actor, label)
-        policy: Mailbox = actor.mailbox
-        if policy.capacity is None:
-            mailbox: Any = WatchedMailbox(actor, watched.ledger, self._sent)
-        else:
-            mailbox = WatchedBoundedMailbox(actor, policy, watched.ledger, self._sent)
-        mailbox.owner = watched
+        mailbox = watched_mailbox(actor, actor.mailbox)
+        mailbox.watch(watched.ledger, self._sent, watched)
         # What came before the launch, from another thread or from the constructor.
         for item in actor._mailbox or ():
             mailbox.append(item)

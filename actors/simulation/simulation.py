@@ -67,6 +67,7 @@ class Simulation(RunState):
         limit_s: float = 3600.0,
         max_steps: int = 1_000_000,
         logs: bool = False,
+        batched: bool = False,
         system_options: dict[str, Any] | None = None,
     ) -> None:
         check_limit(limit_s)
@@ -75,6 +76,7 @@ class Simulation(RunState):
         self._limit_s = limit_s
         self._max_steps = max_steps
         self._options = system_options or {}
+        self._batched = batched
         self._logs = contextlib.nullcontext() if logs else QuietLogs()
         explores = isinstance(chooser, ExploringChooser)
         self._recorder = RecordingChooser(chooser) if chooser is not None and not explores else None
@@ -177,7 +179,7 @@ class Simulation(RunState):
         # A collection runs finalizers at a moment that depends on all that ran before in this
         # process; without one the same seed does the same thing.
         gc.disable()
-        report = Report(self.seed, self.plan)
+        report = Report(self.seed, self.plan, batched=self._batched)
         try:
             with self._logs:
                 self._run_boots(scenario, report)
@@ -258,8 +260,12 @@ class Simulation(RunState):
         loop.close()
 
     def make_system(self) -> tuple[ActorSystem, ActorLanes | None]:
-        """Return the system of this boot, and what orders its actors, before it is entered."""
-        lanes = ActorLanes(self.loop) if self.loop.chooser is not None else None
+        """Return the system of this boot, and what orders its actors, before it is entered.
+
+        Without lanes the actors stand in the queue that they have in production.
+        """
+        ordered = self.loop.chooser is not None and not self._batched
+        lanes = ActorLanes(self.loop) if ordered else None
         seed = 0 if self.seed is None else self.seed
         return ActorSystem("sim", seed=seed, ready_queue=lanes, **self._options), lanes
 
@@ -357,7 +363,8 @@ def simulate_once(
     *schedule* of an earlier run or a *chooser* gives that; None of them: the plain order of
     asyncio. *plan* says what goes wrong. *checks* add invariants to those that are always on.
     *options* are those of `Simulation`: detailed, limit_s, max_steps, logs (let the library log as
-    usual), system_options.
+    usual), system_options, and batched: actors take turns as in production, first come, first
+    served, up to 16 messages a turn, while the order of tasks, timers and blocking work is chosen.
     """
     if schedule is not None:
         chooser = ReplayChooser(schedule)

@@ -76,7 +76,7 @@ def simulate(
 
     faults: True or `Faults(...)` for random ones, a `FaultPlan` or a list of faults for the same ones
         in every run, or a function of seed and `Profile`; None: only orders differ.
-    mode: how orders are chosen: ``random``, ``pct``, or ``mixed``.
+    mode: how orders are chosen: ``random``, ``pct``, or ``mixed``; see `Search`.
     exhaustive: try every essentially different order instead, at most *runs*; for small systems.
     seed: the first of the seeds; the same seed does the same thing on every machine.
     checks: functions of the simulation that yield violations.
@@ -175,7 +175,8 @@ def _save(result: SearchResult, test: Any) -> Path | None:
 
 def _replay(search: Search, failure: Failure) -> Report:
     __tracebackhide__ = True
-    report = search.run_one(failure.plan, failure.seed, schedule=failure.schedule, detailed=True)
+    options: dict[str, Any] = {**failure.options, "detailed": True}
+    report = search.run_one(failure.plan, failure.seed, schedule=failure.schedule, **options)
     if report.failed:
         told = failure.model_copy(update={"narrative": report.narrative(last=200)})
         raise SimulationFailed(told, None)
