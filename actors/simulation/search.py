@@ -11,7 +11,7 @@ from .choosers import Chooser, RandomChooser
 from .explore import explore
 from .failure import Failure
 from .faults import FaultModel
-from .options import check_choice, check_count, check_known, check_limit
+from .options import check_choice, check_count, check_known, check_limit, check_seed
 from .pct import PctChooser
 from .plan import FaultPlan, as_plan
 from .planner import Faults, Profile
@@ -119,6 +119,11 @@ class Search:
         if "limit_s" in self.options:
             check_limit(self.options["limit_s"])
 
+    def check(self, runs: int, seed: int) -> None:
+        """Raise `BadSimulation` unless *runs* runs can be made from *seed* on."""
+        check_count("runs", runs)
+        check_seed(seed)
+
     def run_one(
         self,
         plan: FaultPlan,
@@ -187,7 +192,7 @@ class Search:
 
     def run(self, runs: int = 100, *, seed: int = 0, shrink: bool = True) -> SearchResult:
         """Make up to *runs* runs, stop at the first that fails, and shrink it."""
-        check_count("runs", runs)
+        self.check(runs, seed)
         result = SearchResult()
         for how, report in self.reports(runs, seed=seed):
             result.count(report)

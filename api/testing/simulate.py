@@ -18,8 +18,6 @@ from agenticaiframework.actors.simulation import (
     Search,
     SearchResult,
     Simulation,
-    check_count,
-    check_seed,
 )
 
 from .settings import settings
@@ -90,15 +88,13 @@ def simulate(
     ...     await asyncio.sleep(60)
     ...     assert sim.time() == 60
     """
-
-    check_count("runs", runs)
-    check_seed(seed)
     more = {"limit_s": limit_s, **options}
 
     def searching(scenario: Any) -> Search:
         return Search(scenario, faults, mode, depth, tuple(checks), more)
 
-    searching(None)  # what it does not take is told here, and not in the first run
+    # What cannot be simulated is told here, and not in the first run.
+    searching(None).check(runs, seed)
 
     def decorate(function: Test) -> Callable[..., None]:
         if not inspect.iscoroutinefunction(function):
