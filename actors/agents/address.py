@@ -175,7 +175,7 @@ class Address:
             self.system._keeping.pop(self, None)
 
     def release(self, *, kept: bool = True) -> None:
-        """There is no incarnation for now; what was kept stays, or is lost with ``kept=False``."""
+        """No incarnation runs for now; what was kept stays, or is lost with ``kept=False``."""
         self.ref = None
         if not kept:
             self.drop("dropped")
@@ -198,7 +198,7 @@ class Address:
 
     @property
     def owned(self) -> bool:
-        """Whether somebody decides about the next incarnation, so that messages may wait for it."""
+        """Whether an owner decides about the next incarnation, so that messages may wait for it."""
         return True
 
     def start_on_demand(self) -> None:
@@ -230,7 +230,7 @@ class Address:
             self.system._keeping[self] = None
 
     def _ended(self) -> None:
-        """An incarnation is gone, and everybody who is to know has been told: start the next."""
+        """An incarnation is gone, and its links and monitors have been told: start the next."""
         if self._kept:
             self.start_on_demand()
 

@@ -47,7 +47,7 @@ class Agent:
 
     On the first message its actor is started in the current system, and again after a crash; a
     supervisor that was given the agent decides about that instead. Per system an agent is one actor,
-    whoever asks it, and handles one message at a time.
+    for all who ask it, and handles one message at a time.
 
     An exception out of the handler is a crash: the asker gets `AgentFailed` with the exception as its
     cause, the supervisor gets the exit. *on_start* and *on_stop* run in the actor at every start and
@@ -257,7 +257,7 @@ class AgentAddress(Address):
 
     def __init__(self, agent: Agent, system: ActorSystem) -> None:
         super().__init__(agent.name, system, capacity=agent._spec.mailbox.capacity)
-        # An agent that nobody holds any more must not leave its idle actor behind.
+        # An agent that is no longer referenced must not leave its idle actor behind.
         self._agent = _AgentLink(agent, _end_actor)
         self._agent.home = self
         self.owner: ActorRef[Any] | None = None

@@ -80,7 +80,7 @@ class AgentActor(Actor):
     def on_receive(self, message: Any) -> Any:
         request = self._ref._current
         if request is not None and request._state != PENDING:
-            # Withdrawn while it waited in the mailbox: nobody wants this work done any more.
+            # Withdrawn while it waited in the mailbox: its asker does not want this work done any more.
             self.system.dead_letter(message, self.actor_ref.label, "withdrawn")
             return None
         if message.__class__ is Work:

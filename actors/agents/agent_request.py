@@ -1,6 +1,6 @@
 """The request to an agent: a kernel request that speaks the agent's errors and owns its work.
 
-Who waits for the answer owns the work: when the waiting ends early, by a timeout or a cancellation,
+The asker owns the work: when the waiting ends early, by a timeout or a cancellation,
 the handler is cancelled too. That is the difference to a raw actor's request.
 """
 

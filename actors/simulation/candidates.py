@@ -1,4 +1,4 @@
-"""What a simulated loop chooses among, and who is behind each candidate.
+"""What a simulated loop chooses among, and the runner behind each candidate.
 
 A candidate is one step that could run now. The steps of one runner (a task, an actor) are never
 candidates at the same time, so a runner's own order is kept whatever is chosen; plain callbacks of
@@ -149,8 +149,8 @@ def owner_of(candidate: object) -> object:
 def key_of(owner: object) -> tuple[str, int]:
     """Return what tells a runner from the others, without keeping it alive.
 
-    Whoever chooses must not hold on to tasks and actors: what they refer to would live longer than
-    in a run where another chooses, and code that notices (a weak reference) would do other things.
+    A chooser must not hold on to tasks and actors: what they refer to would live longer than
+    in a run with another chooser, and code that notices (a weak reference) would do other things.
     The key of a single step (a timer, a callback) means it only until that step has run.
     """
     ref = getattr(owner, "actor_ref", None)

@@ -1,8 +1,8 @@
-"""Faults as data: what goes wrong, to whom, and when.
+"""Faults as data: what goes wrong, in which actor, and when.
 
 A fault names an actor by its label: the name that it was started with, or its class and number
 (`Worker#2` is the second `Worker` that the system started). `*` and `?` match as in file names, so
-`actor="*"` with `at_message=17` is the 17th message that anybody handles. Messages are counted over
+`actor="*"` with `at_message=17` is the 17th message handled in the run. Messages are counted over
 all incarnations of a label, from 1; times are virtual seconds from the start of the run.
 
 Every model is frozen and reads and writes JSON. What a fault does when its moment comes is in
@@ -35,14 +35,14 @@ class FaultModel(BaseModel):
 
     if not TYPE_CHECKING:
 
-        def __init__(self, *whom: Any, **data: Any) -> None:
+        def __init__(self, *first: Any, **data: Any) -> None:
             """Take the first field also by position: ``Crash("worker", at_message=2)``."""
-            if len(whom) > 1:
+            if len(first) > 1:
                 name = type(self).__name__
                 raise bad_fault(name, "only its first field goes by position", self.example)
-            if whom:
-                first = next(name for name in type(self).model_fields if name != "kind")
-                data = {first: whom[0], **data}
+            if first:
+                name = next(name for name in type(self).model_fields if name != "kind")
+                data = {name: first[0], **data}
             super().__init__(**data)
 
     def code(self) -> str:

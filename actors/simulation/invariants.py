@@ -66,7 +66,7 @@ def _nobody_is_left(observer: SimObserver) -> Iterator[tuple[str, str]]:
 
 
 def _callbacks_do_not_fail(loop: SimLoop) -> Iterator[tuple[str, str]]:
-    """No callback of the loop raises: such an error has no one to go to."""
+    """No callback of the loop raises: such an error would go nowhere."""
     for context in loop.unhandled:
         error = context.get("exception")
         if "handle" in context and not isinstance(error, InjectedCrash):

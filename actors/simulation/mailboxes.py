@@ -1,4 +1,4 @@
-"""Mailboxes that tell who sent what: how a simulated run sees every message without a hook.
+"""Mailboxes that report each message and its sender: how a simulated run sees every message without a hook.
 
 The kernel's `tell` appends to the actor's mailbox and does nothing else, and so it stays: in
 simulation the mailbox itself is another one. What the kernel puts in past the policy (exits, downs,

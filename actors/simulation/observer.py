@@ -258,7 +258,7 @@ def _place_of(ref: Any, parent: Any, address: Any) -> tuple[int, Any] | None:
 
 
 def _is_open(ask: Any) -> bool:
-    """Whether an ask has neither an answer nor an error, and somebody waits for it."""
+    """Whether an ask has neither an answer nor an error, and is still waited for."""
     return ask.asker_waiting if isinstance(ask, Request) else ask._result is None
 
 

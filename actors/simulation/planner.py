@@ -17,7 +17,7 @@ DELAYS_S = (0.001, 0.1, 1.0, 10.0, 60.0, 600.0)
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What a scenario does when nothing goes wrong: who handles how much, and how long it takes."""
+    """What a scenario does when nothing goes wrong: how many messages each actor handles, and how long it takes."""
 
     handled: dict[str, int]
     time_s: float

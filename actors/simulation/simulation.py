@@ -138,8 +138,8 @@ class Simulation(RunState):
     def note(self, text: str) -> None:
         """Put *text* into the trace."""
         current = self.system.scheduler.current
-        who = "scenario" if current is None else self.labels.of(current.actor_ref)
-        self.trace.add("note", who, "", text)
+        actor = "scenario" if current is None else self.labels.of(current.actor_ref)
+        self.trace.add("note", actor, "", text)
 
     def touch(self, resource: object) -> None:
         """Say that this step uses *resource*, a hashable name of something that actors share.
@@ -252,7 +252,7 @@ class Simulation(RunState):
         for task in cancel_leftovers(loop):
             if self._abandoned:
                 # It may be the child of a handler that swallowed its cancellation; the stop report
-                # has said so, and nobody can know what such a handler has begun.
+                # has said so, and what such a handler has begun cannot be known.
                 self.trace.add("note", "system", "", f"{task.get_name()} was left behind")
             else:
                 self.violation("no orphan task", f"{task.get_name()} was left behind")
