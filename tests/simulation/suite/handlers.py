@@ -9,8 +9,10 @@ from agenticaiframework.actors import (
     Actor,
     ActorDied,
     ActorRef,
+    Agent,
     MailboxFull,
     RequestTimeout,
+    agent_context,
     gather,
 )
 from agenticaiframework.actors.simulation import InjectedCrash, Simulation
@@ -113,6 +115,22 @@ class Answering(Actor):
 WAYS = ("plain", "sleep", "keep", "timeout", "group", "gather", "become", "unbecome")
 
 
+def agents_of(sim: Simulation) -> list[Agent]:
+    """Return agents whose handlers look at their context before and after they wait."""
+
+    def reading(name: str) -> Agent:
+        async def read(number: int) -> int:
+            for _ in range(3):
+                found = agent_context().get("number")
+                sim.expect(found == number, "a handler keeps its context", f"{found}, not {number}")
+                await asyncio.sleep(0.01)
+            return number
+
+        return Agent(name, handler=read)
+
+    return [reading(f"agent{n}") for n in range(3)]
+
+
 async def handlers(sim: Simulation) -> None:
     """Bursts of messages to a few actors: each is answered by what was in charge when it came."""
     rng = sim.random
@@ -128,6 +146,18 @@ async def handlers(sim: Simulation) -> None:
             asked.append((name, number, how, ref.request((number, how), timeout=500)))
             if rng.random() < 0.1:
                 await asyncio.sleep(rng.choice([0, 0.1]))
+    agents = agents_of(sim)
+    read = [
+        (number, rng.choice(agents).request(number, 500, context={"number": number}))
+        for number in range(rng.randint(0, 12))
+    ]
+    for number, request in read:
+        outcome = await sim.attempt(request)
+        sim.expect(
+            sim.landed or outcome.value == number,
+            "an agent's answer is that to the question",
+            f"asked {number}, got {outcome.value!r}, {outcome.error!r}",
+        )
     other: dict[str, bool] = {}
     for name, number, how, request in asked:
         outcome = await sim.attempt(request)
