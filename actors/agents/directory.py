@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import threading
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import AgenticError, near
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .agent import Agent
-
 _lock = threading.Lock()
-_agents: weakref.WeakValueDictionary[str, Agent] = weakref.WeakValueDictionary()
+_agents: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
 
 
 class UnknownAgent(AgenticError, LookupError):
@@ -30,13 +28,13 @@ class UnknownAgent(AgenticError, LookupError):
         self.name = name
 
 
-def enter(agent: Agent) -> None:
+def enter(agent: Any) -> None:
     """Enter *agent* under its name; the latest of a name wins. Safe from any thread."""
     with _lock:
         _agents[agent.name] = agent
 
 
-def find_agent(name: str, *, where: str | None = None) -> Agent:
+def find_agent(name: str, *, where: str | None = None) -> Any:
     """Return the agent of that name. Raises `UnknownAgent`, with the near names, if none lives."""
     with _lock:
         agent = _agents.get(name)

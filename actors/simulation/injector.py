@@ -8,6 +8,9 @@ from collections.abc import Awaitable, Callable
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from agenticaiframework.actors.kernel import lifecycle
+from agenticaiframework.actors.kernel.cell import dispatcher_of
+
 from . import faults as f
 from .plan import FaultPlan, Landed
 
@@ -137,7 +140,7 @@ class Injector:
         armed = [a for a in self._by_message if matches(a.fault.actor, label)]
         return armed or None
 
-    def at_start(self, actor: Any, label: str) -> None:
+    def at_start(self, cell: Any, label: str) -> None:
         """Let the actor fail in `on_start`, if it is its turn."""
         for armed in self._at_start:
             if matches(armed.fault.actor, label) and armed.due():
@@ -147,24 +150,23 @@ class Injector:
                     self.land(index, fault, label)
                     raise InjectedCrash(fault.error)
 
-                actor._has_on_start = True
-                actor.on_start = fail
+                lifecycle.fail_start(cell, fail)
                 return
 
     # -- at a message --------------------------------------------------------------------------
 
     def at_message(
-        self, watched: Watched, armed: list[Armed], actor: Any, request: Any, receive: Receive
+        self, watched: Watched, armed: list[Armed], cell: Any, request: Any, receive: Receive
     ) -> Receive:
-        """Return what handles the message that *actor* takes up now: *receive*, or worse."""
+        """Return what handles the message that *cell* takes up now: *receive*, or worse."""
         for one in armed:
             if not self.off and one.due():
                 fault = one.fault
                 self.land(one.index, fault, watched.label)
                 kind: Any = fault.__class__
-                blocks = actor.dispatcher != "event_loop" and kind in _SPOIL_BLOCKING
+                blocks = dispatcher_of(cell) != "event_loop" and kind in _SPOIL_BLOCKING
                 spoil = (_SPOIL_BLOCKING if blocks else _SPOIL)[kind]
-                receive = spoil(self._sim, fault, actor, receive)
+                receive = spoil(self._sim, fault, cell, receive)
         return receive
 
     # -- at a time -----------------------------------------------------------------------------
@@ -192,10 +194,7 @@ class Injector:
             self._strike(fault, watched.ref)
 
     def _strike(self, fault: Any, ref: Any) -> None:
-        from agenticaiframework.actors.kernel import lifecycle
-
-        actor = ref._actor
-        if actor is None:
+        if ref.ended:
             return
         if isinstance(fault, f.FillMailbox):
             for _ in range(fault.count):
@@ -206,9 +205,9 @@ class Injector:
         elif isinstance(fault, f.Kill):
             ref.kill()
         elif isinstance(fault, f.LoseNode):
-            lifecycle.doom(actor, "noconnection", kill=True)
+            lifecycle.doom(ref, "noconnection", kill=True)
         else:
-            lifecycle.doom(actor, InjectedCrash(fault.error))
+            lifecycle.doom(ref, InjectedCrash(fault.error))
 
     def _heal(self, index: int) -> None:
         self._partitions = [entry for entry in self._partitions if entry[0] != index]
@@ -226,7 +225,7 @@ class Injector:
 # -- what a fault makes of a handler ---------------------------------------------------------------
 
 
-def _crash(sim: Simulation, fault: f.Crash, actor: Any, receive: Receive) -> Receive:
+def _crash(sim: Simulation, fault: f.Crash, cell: Any, receive: Receive) -> Receive:
     def crash(message: Any) -> Any:
         if not fault.after:
             raise InjectedCrash(fault.error)
@@ -243,22 +242,22 @@ async def _then_crash(work: Awaitable[Any], error: str) -> None:
     raise InjectedCrash(error)
 
 
-def _kill(sim: Simulation, fault: f.Kill, actor: Any, receive: Receive) -> Receive:
+def _kill(sim: Simulation, fault: f.Kill, cell: Any, receive: Receive) -> Receive:
     async def be_killed(message: Any) -> None:
-        actor._ref.kill()
+        cell.kill()
         await sim.loop.create_future()
 
     return be_killed
 
 
-def _hang(sim: Simulation, fault: f.Hang, actor: Any, receive: Receive) -> Receive:
+def _hang(sim: Simulation, fault: f.Hang, cell: Any, receive: Receive) -> Receive:
     async def hang(message: Any) -> None:
         await sim.loop.create_future()
 
     return hang
 
 
-def _slow(sim: Simulation, fault: f.Slow, actor: Any, receive: Receive) -> Receive:
+def _slow(sim: Simulation, fault: f.Slow, cell: Any, receive: Receive) -> Receive:
     async def slow(message: Any) -> Any:
         await asyncio.sleep(fault.delay_s)
         result = receive(message)
@@ -267,7 +266,7 @@ def _slow(sim: Simulation, fault: f.Slow, actor: Any, receive: Receive) -> Recei
     return slow
 
 
-def _late(sim: Simulation, fault: f.LateAnswer, actor: Any, receive: Receive) -> Receive:
+def _late(sim: Simulation, fault: f.LateAnswer, cell: Any, receive: Receive) -> Receive:
     async def late(message: Any) -> Any:
         result = receive(message)
         if asyncio.iscoroutine(result):
@@ -278,7 +277,7 @@ def _late(sim: Simulation, fault: f.LateAnswer, actor: Any, receive: Receive) ->
     return late
 
 
-def _garbage(sim: Simulation, fault: f.Garbage, actor: Any, receive: Receive) -> Receive:
+def _garbage(sim: Simulation, fault: f.Garbage, cell: Any, receive: Receive) -> Receive:
     def garbage(message: Any) -> Any:
         result = receive(message)
         return _then_return(result, fault.value) if asyncio.iscoroutine(result) else fault.value
@@ -291,21 +290,21 @@ async def _then_return(work: Awaitable[Any], value: Any) -> Any:
     return value
 
 
-def _swallow(sim: Simulation, fault: f.SwallowCancel, actor: Any, receive: Receive) -> Receive:
+def _swallow(sim: Simulation, fault: f.SwallowCancel, cell: Any, receive: Receive) -> Receive:
     async def stubborn(message: Any) -> Any:
         until = sim.loop.time() + fault.delay_s
         while (left := until - sim.loop.time()) > 0:
             try:
                 await asyncio.sleep(left)
             except asyncio.CancelledError:
-                sim.trace.add("note", sim.labels.of(actor._ref), "", "swallows its cancellation")
+                sim.trace.add("note", sim.labels.of(cell), "", "swallows its cancellation")
         result = receive(message)
         return await result if asyncio.iscoroutine(result) else result
 
     return stubborn
 
 
-def _block(sim: Simulation, fault: f.BlockLoop, actor: Any, receive: Receive) -> Receive:
+def _block(sim: Simulation, fault: f.BlockLoop, cell: Any, receive: Receive) -> Receive:
     def block(message: Any) -> Any:
         sim.loop.block(fault.delay_s)
         return receive(message)
@@ -313,11 +312,11 @@ def _block(sim: Simulation, fault: f.BlockLoop, actor: Any, receive: Receive) ->
     return block
 
 
-def _fill(sim: Simulation, fault: f.FillMailbox, actor: Any, receive: Receive) -> Receive:
+def _fill(sim: Simulation, fault: f.FillMailbox, cell: Any, receive: Receive) -> Receive:
     def fill(message: Any) -> Any:
         for _ in range(fault.count):
             try:
-                actor._ref.tell(Noise())
+                cell.tell(Noise())
             except Exception:
                 break  # full, as intended
         return receive(message)
@@ -341,16 +340,16 @@ _SPOIL: dict[type, Callable[[Simulation, Any, Any, Receive], Receive]] = {
 # In a thread or a process nothing can be awaited, and nothing be cancelled: there a handler blocks.
 
 
-def _block_for_ever(sim: Simulation, fault: Any, actor: Any, receive: Receive) -> Receive:
+def _block_for_ever(sim: Simulation, fault: Any, cell: Any, receive: Receive) -> Receive:
     def block(message: Any) -> None:
         if isinstance(fault, f.Kill):
-            actor._ref.kill()
+            cell.kill()
         time.sleep(float("inf"))
 
     return block
 
 
-def _block_before(sim: Simulation, fault: Any, actor: Any, receive: Receive) -> Receive:
+def _block_before(sim: Simulation, fault: Any, cell: Any, receive: Receive) -> Receive:
     def block(message: Any) -> Any:
         time.sleep(fault.delay_s)
         return receive(message)
@@ -358,7 +357,7 @@ def _block_before(sim: Simulation, fault: Any, actor: Any, receive: Receive) -> 
     return block
 
 
-def _block_after(sim: Simulation, fault: Any, actor: Any, receive: Receive) -> Receive:
+def _block_after(sim: Simulation, fault: Any, cell: Any, receive: Receive) -> Receive:
     def block(message: Any) -> Any:
         result = receive(message)
         time.sleep(fault.delay_s)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from agenticaiframework.actors.kernel.lifecycle import is_system_message
+from agenticaiframework.actors.kernel.delivery import is_system_message
 
 from .describe import kind_of
 from .injector import InjectedCrash, Noise
@@ -43,7 +43,7 @@ def _messages_are_accounted_for(sim: Simulation) -> Iterator[tuple[str, str]]:
         id(item)
         for watched in observer.all()
         if watched.address is not None
-        for item in watched.address._kept
+        for item in watched.address.kept
     }
     for label, ledger in observer.left.items():
         for item, sender, _ in ledger.pending:

@@ -139,7 +139,7 @@ class Simulation:
     def note(self, text: str) -> None:
         """Put *text* into the trace."""
         current = self.system.scheduler.current
-        who = "scenario" if current is None else self.labels.of(current._ref)
+        who = "scenario" if current is None else self.labels.of(current)
         self.trace.add("note", who, "", text)
 
     def touch(self, resource: object) -> None:
@@ -327,7 +327,7 @@ class Simulation:
         if system is None:
             return
         for _ in range(2):  # a second kill ends those whose last hook does not end
-            for ref in [*system._ending, *system.actors()]:
+            for ref in [*system.scheduler.ending, *system.actors()]:
                 ref.kill()
             self.loop.settle_ready()
 
