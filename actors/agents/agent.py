@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import inspect
 import weakref
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..actor import Actor
+from ..dispatch.processes import check_portable
 from ..errors import DISPATCHERS, ActorDied, UnknownDispatcher
-from ..kernel.mailbox import FailingMailbox, Mailbox
-from ..kernel.phase import IDLE, QUEUED, STOPPING
-from ..kernel.request import FAILED, PENDING
+from ..kernel import lifecycle
+from ..kernel.cell import adopt_orphan, enter_bounded
+from ..kernel.delivery import refuse
+from ..kernel.mailbox import Mailbox
+from ..kernel.request import new_request
 from ..kernel.running import running_here
+from ..kernel.starting import spawn, start_link
 from ..reasons import NORMAL
 from ..system.system import ActorSystem
 from .address import Address
@@ -27,8 +29,6 @@ from .models import ModelRequest, run_model
 
 if TYPE_CHECKING:
     from ..ref import ActorRef
-
-enter = deque[Any].append
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -133,33 +133,12 @@ class Agent:
         if home is None:
             home = self.address(system)
         scheduler = system.scheduler
-        request = AgentRequest()
-        request.message = Work(payload, context)
-        request._target = home  # type: ignore[assignment]
-        request._home = scheduler
-        request._state = PENDING
-        request._waiter = None
-        request._result = None
+        request = new_request(Work(payload, context), home, scheduler, AgentRequest)
         request.agent = self
-        # What `put` would do, without its calls, where an incarnation lives on this very loop and has
-        # room: the path of nearly every request.
         ref = home.ref
-        mailbox = None if ref is None or ref._phase else ref._mailbox
-        if (
-            ref is None
-            or mailbox is None
-            or mailbox.__class__ is not FailingMailbox
-            or len(mailbox) >= mailbox.capacity
-            or get_ident() != scheduler.thread
-        ):
+        # Where an incarnation lives on this very loop and has room: the path of nearly every request.
+        if ref is None or not enter_bounded(ref, request):
             home.put(request)
-        else:
-            enter(mailbox, request)
-            if ref._state == IDLE:
-                ref._state = QUEUED
-                scheduler.ready.append(ref)
-                if not scheduler.awake:
-                    scheduler.wake()
         if timeout is not None:
             scheduler.post_or_call(request.start_timer, timeout)
         return request
@@ -202,7 +181,7 @@ class Agent:
         """
         home = self.address()
         ref = home.live
-        if ref is None or ref._actor is None:
+        if ref is None or ref.ended:
             return
         home.system.end_actor(ref, reason)
         await home.system.wait_ended(ref, timeout)
@@ -225,11 +204,11 @@ class Agent:
         home.owner = parent.actor_ref
         home.reopen()
         ref = home.live
-        if ref is not None and ref._actor is not None and ref._actor._parent is None:
-            parent.adopt(ref)
+        if ref is not None and adopt_orphan(ref, parent.actor_ref):
+            parent.link(ref)
             return ref
-        started = await parent.system._start_link(
-            parent,
+        started = await start_link(
+            parent.actor_ref,
             AgentActor,
             (self._spec,),
             {},
@@ -265,21 +244,21 @@ class AgentAddress(Address):
     @property
     def owned(self) -> bool:
         """Whether a supervisor decides about the next incarnation."""
-        return self.owner is not None and self.owner._actor is not None
+        return self.owner is not None and not self.owner.ended
 
     def start_on_demand(self) -> None:
         """Start an incarnation for the messages that wait, unless that is a supervisor's business."""
         agent = self._agent()
         if self.owned or agent is None or not self.system.running:
             return
-        before: Any = None if self.ref is None else self.ref._actor
-        if before is not None:
-            # It lives, or is still ending: its end starts the next (`_ended`), and has to come.
-            if before._phase & STOPPING and before._own_ext().grace is None:
-                self.system._grace(before)
+        before = self.ref
+        if before is not None and not before.ended:
+            # It lives, or is still ending: its end starts the next, and has to come.
+            lifecycle.hurry(before)
             return
         self.owner = None
-        ref = self.system._spawn(
+        ref = spawn(
+            self.system.open_home(),
             AgentActor,
             (agent._spec,),
             {},
@@ -292,11 +271,9 @@ class AgentAddress(Address):
     def put(self, request: AgentRequest) -> None:
         """Take *request* into the live incarnation's mailbox, or keep it. Safe from any thread."""
         if self._fenced(request.message):
-            request._state = FAILED
-            request._result = ActorDied(running_here() or self, "abandoned")
+            refuse(request, ActorDied(running_here() or self, "abandoned"))
         elif not self.system.scheduler.post_or_call(self._arrive, request):
-            request._state = FAILED
-            request._result = AgentStopped(self.name, "the system has stopped")
+            refuse(request, AgentStopped(self.name, "the system has stopped"))
 
 
 class _AgentLink(weakref.ref[Agent]):
@@ -318,16 +295,13 @@ def _end_actor(link: Any) -> None:
     if home is None or not home.system.running:
         return
     ref = home.ref
-    if ref is not None and ref._actor is not None:
+    if ref is not None and not ref.ended:
         home.system.scheduler.post(_end_unless_owned, home, ref)
 
 
 def _end_unless_owned(home: AgentAddress, ref: ActorRef[Any]) -> None:
-    from ..kernel import lifecycle
-
-    actor = ref._actor
-    if actor is not None and not home.owned and not actor._phase & STOPPING:
-        lifecycle.doom(actor, NORMAL, soft=True)
+    if ref.is_alive() and not home.owned:
+        lifecycle.doom(ref, NORMAL, soft=True)
 
 
 _directory: Directory[Agent] = Directory()
@@ -371,8 +345,6 @@ def _check_dispatcher(name: str, handler: Any, dispatcher: Any) -> None:
                 f"agent {name!r} has a model, which is waited for and not computed, so it needs no "
                 "process of its own; leave dispatcher= out"
             )
-        from ..dispatch.processes import check_portable
-
         check_portable(f"The handler of agent {name!r}", handler)
 
 

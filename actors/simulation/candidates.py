@@ -91,7 +91,7 @@ class ActorLanes:
 
     def append(self, cell: Any, /) -> None:
         """Make the turn of the actor whose ref is *cell* a candidate."""
-        self._loop.add_candidate(ActorTurn(cell._actor, self))
+        self._loop.add_candidate(ActorTurn(cell, self))
 
     def popleft(self) -> Any:
         """Return the ref of the actor whose turn it is."""
@@ -105,12 +105,12 @@ class ActorLanes:
     def __len__(self) -> int:
         return self._granted is not None
 
-    def grant(self, actor: Any) -> None:
-        """Let *actor* have its turn now."""
+    def grant(self, cell: Any) -> None:
+        """Let the actor whose ref is *cell* have its turn now."""
         driver = self._driver
         if driver is None:
             raise RuntimeError("ActorLanes.attach(scheduler) comes before the first actor")
-        self._granted = actor._ref
+        self._granted = cell
         driver.run()
         driver.awake = True
 
@@ -118,26 +118,26 @@ class ActorLanes:
 class ActorTurn:
     """The next turn of one actor."""
 
-    __slots__ = ("actor", "lanes")
+    __slots__ = ("cell", "lanes")
 
     _cancelled = False
 
-    def __init__(self, actor: Any, lanes: ActorLanes) -> None:
-        self.actor = actor
+    def __init__(self, cell: Any, lanes: ActorLanes) -> None:
+        self.cell = cell
         self.lanes = lanes
 
     def _run(self) -> None:
-        self.lanes.grant(self.actor)
+        self.lanes.grant(self.cell)
 
     def __repr__(self) -> str:
-        return f"turn of {label_of(self.actor)}"
+        return f"turn of {label_of(self.cell)}"
 
 
 def owner_of(candidate: object) -> object:
-    """Return the runner behind *candidate*: an actor, a task, or for the rest the step itself."""
+    """Return the runner behind *candidate*: an actor's ref, a task, or for the rest the step itself."""
     if isinstance(candidate, ActorTurn):
-        actor: object = candidate.actor
-        return actor
+        cell: object = candidate.cell
+        return cell
     if isinstance(candidate, asyncio.Handle):
         callback: Any = getattr(candidate, "_callback", None)
         task: asyncio.Task[Any] | None = getattr(callback, "__self__", None)
@@ -153,9 +153,9 @@ def key_of(owner: object) -> tuple[str, int]:
     in a run with another chooser, and code that notices (a weak reference) would do other things.
     The key of a single step (a timer, a callback) means it only until that step has run.
     """
-    ref = getattr(owner, "actor_ref", None)
-    if ref is not None:
-        return "actor", getattr(ref, "pid", id(ref))
+    pid = getattr(owner, "pid", None)
+    if pid is not None:
+        return "actor", pid
     if isinstance(owner, SimTask):
         return "task", owner.serial
     return "step", id(owner)
@@ -163,9 +163,9 @@ def key_of(owner: object) -> tuple[str, int]:
 
 def label_of(owner: object) -> str:
     """Return a short text for a runner, the same in every run."""
-    ref = getattr(owner, "actor_ref", None)
-    if ref is not None:
-        return str(getattr(ref, "label", ref))
+    label = getattr(owner, "label", None)
+    if label is not None:
+        return str(label)
     if isinstance(owner, asyncio.Task):
         return owner.get_name()
     if isinstance(owner, asyncio.TimerHandle):

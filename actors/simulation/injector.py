@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from agenticaiframework.actors.kernel import lifecycle
+
 from . import faults as f
 from .armed import Armed, matches
 from .errors import InjectedCrash
@@ -104,7 +106,7 @@ class Injector:
         armed = [a for a in self._by_message if matches(a.fault.actor, label)]
         return armed or None
 
-    def at_start(self, actor: Any, label: str) -> None:
+    def at_start(self, cell: Any, label: str) -> None:
         """Let the actor fail in `on_start`, if it is its turn."""
         for armed in self._at_start:
             if matches(armed.fault.actor, label) and armed.due():
@@ -114,20 +116,19 @@ class Injector:
                     self.land(index, fault, label)
                     raise InjectedCrash(fault.error)
 
-                actor._has_on_start = True
-                actor.on_start = fail
+                lifecycle.fail_start(cell, fail)
                 return
 
     # -- at a message --------------------------------------------------------------------------
 
     def at_message(
-        self, watched: Watched, armed: list[Armed], actor: Any, request: Any, receive: Receive
+        self, watched: Watched, armed: list[Armed], cell: Any, request: Any, receive: Receive
     ) -> Receive:
-        """Return what handles the message that *actor* takes up now: *receive*, or worse."""
+        """Return what handles the message that *cell* takes up now: *receive*, or worse."""
         for one in armed:
             if not self.off and one.due():
                 self.land(one.index, one.fault, watched.label)
-                receive = spoiled(self._run, one.fault, actor, receive)
+                receive = spoiled(self._run, one.fault, cell, receive)
         return receive
 
     # -- at a time -----------------------------------------------------------------------------
@@ -155,10 +156,7 @@ class Injector:
             self._strike(fault, watched.ref)
 
     def _strike(self, fault: Any, ref: Any) -> None:
-        from agenticaiframework.actors.kernel import lifecycle
-
-        actor = ref._actor
-        if actor is None:
+        if ref.ended:
             return
         if isinstance(fault, f.FillMailbox):
             for _ in range(fault.count):
@@ -169,9 +167,9 @@ class Injector:
         elif isinstance(fault, f.Kill):
             ref.kill()
         elif isinstance(fault, f.LoseNode):
-            lifecycle.doom(actor, "noconnection", kill=True)
+            lifecycle.doom(ref, "noconnection", kill=True)
         else:
-            lifecycle.doom(actor, InjectedCrash(fault.error))
+            lifecycle.doom(ref, InjectedCrash(fault.error))
 
     def _heal(self, index: int) -> None:
         self._partitions = [entry for entry in self._partitions if entry[0] != index]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agenticaiframework.actors.kernel.lifecycle import is_system_message
+from agenticaiframework.actors.kernel.delivery import is_system_message
 
 from .describe import kind_of
 from .errors import InjectedCrash
@@ -42,7 +42,7 @@ def _messages_are_accounted_for(observer: SimObserver) -> Iterator[tuple[str, st
         id(item)
         for watched in observer.all()
         if watched.address is not None
-        for item in watched.address._kept
+        for item in watched.address.kept
     }
     for label, ledger in observer.left.items():
         for item, sender, _ in ledger.pending:

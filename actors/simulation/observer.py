@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from agenticaiframework.actors.kernel.request import ActorFuture, Request
+from agenticaiframework.actors.kernel.cell import (
+    lasting_address,
+    mailbox_policy_of,
+    replace_mailbox,
+)
+from agenticaiframework.actors.kernel.future import ActorFuture
+from agenticaiframework.actors.kernel.request import Request
 
 from .armed import Armed
 from .describe import describe, kind_of
@@ -84,9 +90,7 @@ class SimObserver:
         number = self._numbers[label] = self._numbers.get(label, 0) + 1
         watched = self._watched[ref.pid] = Watched(label, ref, number)
         run.trace.add("spawn", label, above, f"incarnation {number}" if number > 1 else "")
-        actor = ref._actor
-        if actor._ext is not None:
-            watched.address = actor._ext.mailbox_to
+        watched.address = lasting_address(ref)
         watched.place = place = _place_of(ref, parent, watched.address)
         if place is not None:
             alive = self._live_by_place[place] = self._live_by_place.get(place, 0) + 1
@@ -98,20 +102,18 @@ class SimObserver:
         if label not in self._armed:
             self._armed[label] = injector.armed_for(label)
         watched.armed = self._armed[label]
-        injector.at_start(actor, label)
-        mailbox = watched_mailbox(actor, actor.mailbox)
+        injector.at_start(ref, label)
+        mailbox = watched_mailbox(ref, mailbox_policy_of(ref))
         mailbox.watch(watched.ledger, self._sent, watched)
-        # What came before the launch, from another thread or from the constructor.
-        for item in actor._mailbox or ():
-            mailbox.append(item)
-        actor._mailbox = mailbox
+        # With what came before the launch, from another thread or from the constructor.
+        replace_mailbox(ref, mailbox)
 
     def _sent(self, mailbox: Any, item: Any) -> None:
         watched: Watched = mailbox.owner
         current = self._scheduler.current
-        sender = "" if current is None else self._watched[current._ref.pid].label
+        sender = "" if current is None else self._watched[current.pid].label
         explorer = self._explorer
-        step = -1 if explorer is None else explorer.sent(watched.ref._actor)
+        step = -1 if explorer is None else explorer.sent(watched.ref)
         if self.left and watched.label in self.left:
             self.left[watched.label].forget(item)  # it comes again, to the next incarnation
         watched.ledger.pending.append((item, sender, step))
@@ -122,10 +124,10 @@ class SimObserver:
                 self._asks_limit = max(1024, 2 * len(self._asks))
 
     def on_deliver(
-        self, actor: Any, message: Any, request: Any, receive: Callable[[Any], Any]
+        self, cell: Any, message: Any, request: Any, receive: Callable[[Any], Any]
     ) -> Callable[[Any], Any]:
         run = self._run
-        watched = self._watched[actor._ref.pid]
+        watched = self._watched[cell.pid]
         label = watched.label
         item = message if request is None else request
         entry = watched.ledger.handled(item)
@@ -145,7 +147,7 @@ class SimObserver:
             what = kind_of(message)
         self._add_event((run.loop.time(), "handle", label, sender, what))
         if self._may_disturb:
-            receive = self._disturb(watched, actor, request, sender, receive)
+            receive = self._disturb(watched, cell, request, sender, receive)
         if run.detailed and request is not None:
             receive = self._see_reply(label, sender, receive)
         return receive
@@ -153,7 +155,7 @@ class SimObserver:
     def _disturb(
         self,
         watched: Watched,
-        actor: Any,
+        cell: Any,
         request: Any,
         sender: str,
         receive: Callable[[Any], Any],
@@ -162,7 +164,7 @@ class SimObserver:
         if injector.partitioned and injector.separated(watched.label, sender or "outside"):
             return self._lose(watched, request)
         if watched.armed is not None:
-            return injector.at_message(watched, watched.armed, actor, request, receive)
+            return injector.at_message(watched, watched.armed, cell, request, receive)
         return receive
 
     def on_end(self, ref: Any, reason: Any) -> None:
@@ -197,8 +199,8 @@ class SimObserver:
             self._count(watched)
 
     def on_signal(self, target: Any, sender: Any, reason: Any) -> None:
-        if self._explorer is not None and target._actor is not None:
-            self._explorer.signalled(target._actor)
+        if self._explorer is not None and not target.ended:
+            self._explorer.signalled(target)
 
     # -- the rest --------------------------------------------------------------------------------
 
@@ -259,7 +261,7 @@ def _place_of(ref: Any, parent: Any, address: Any) -> tuple[int, Any] | None:
 
 def _is_open(ask: Any) -> bool:
     """Whether an ask has neither an answer nor an error, and is still waited for."""
-    return ask.asker_waiting if isinstance(ask, Request) else ask._result is None
+    return ask.asker_waiting if isinstance(ask, Request) else not ask.answered
 
 
 def _ignore(message: Any) -> None:

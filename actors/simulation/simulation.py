@@ -138,7 +138,7 @@ class Simulation(RunState):
     def note(self, text: str) -> None:
         """Put *text* into the trace."""
         current = self.system.scheduler.current
-        actor = "scenario" if current is None else self.labels.of(current.actor_ref)
+        actor = "scenario" if current is None else self.labels.of(current)
         self.trace.add("note", actor, "", text)
 
     def touch(self, resource: object) -> None:
@@ -330,7 +330,7 @@ class Simulation(RunState):
         if system is None:
             return
         for _ in range(2):  # a second kill ends those whose last hook does not end
-            for ref in [*system._ending, *system.actors()]:
+            for ref in [*system.scheduler.ending, *system.actors()]:
                 ref.kill()
             self.loop.settle_ready()
 
