@@ -11,7 +11,7 @@ from ..actor import Actor
 from ..dispatch.processes import check_portable
 from ..errors import DISPATCHERS, ActorDied, UnknownDispatcher
 from ..kernel import lifecycle
-from ..kernel.cell import adopt_orphan, enter_bounded
+from ..kernel.cell import adopt_orphan, request_bounded
 from ..kernel.delivery import refuse
 from ..kernel.mailbox import Mailbox
 from ..kernel.request import new_request
@@ -132,15 +132,18 @@ class Agent:
         home = self._homes.get(id(system))
         if home is None:
             home = self.address(system)
-        scheduler = system.scheduler
-        request = new_request(Work(payload, context), home, scheduler, AgentRequest)
-        request.agent = self
         ref = home.ref
+        work = Work(payload, context)
         # Where an incarnation lives on this very loop and has room: the path of nearly every request.
-        if ref is None or not enter_bounded(ref, request):
+        request = None if ref is None else request_bounded(ref, work, home, AgentRequest)
+        if request is not None:
+            request.agent = self
+        else:
+            request = new_request(work, home, system.scheduler, AgentRequest)
+            request.agent = self
             home.put(request)
         if timeout is not None:
-            scheduler.post_or_call(request.start_timer, timeout)
+            system.scheduler.post_or_call(request.start_timer, timeout)
         return request
 
     def tell(self, payload: Any, *, context: Mapping[str, Any] | None = None) -> None:
