@@ -28,7 +28,7 @@ from .phase import IDLE, PARKED, QUEUED, STOPPING
 from .request import PENDING, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from contextvars import Context
 
     from .base import ActorBase
@@ -416,6 +416,12 @@ def mailbox_policy_of(cell: Cell) -> Mailbox:
     return policy
 
 
+def leftover_of(cell: Cell) -> Sequence[Any]:
+    """Return what waited for *cell* when it stopped taking messages: for its `on_stop` to look at."""
+    ext = cell._ext
+    return () if ext is None or ext.leftover is None else tuple(ext.leftover)
+
+
 def mark_listed(cell: Cell) -> None:
     """Have the host told when *cell* takes no more messages, because it stands in a list of it."""
     cell._own_ext().listed = True
@@ -441,6 +447,7 @@ __all__ = [
     "home_of",
     "is_empty",
     "lasting_address",
+    "leftover_of",
     "mailbox_policy_of",
     "mark_listed",
     "parent_of",
