@@ -247,6 +247,19 @@ class Cell:
             request.start_timer(timeout)
         return request
 
+    def handle_now(self, message: Any) -> bool:
+        """Have the actor handle *message* at once, inside the caller's turn; tell whether it did.
+
+        For a plain `on_receive` that never waits, and on the thread of the system's loop: it saves
+        the way through the ready queue. False if the actor is not idle (busy, starting, ending,
+        suspended, dead, or with messages before this one), and on other threads; `tell` it then.
+        What the handler raises ends the actor as usual, in a turn of its own, and never comes here.
+        """
+        actor = self._actor
+        if actor is None or actor._is_async or self._sched is NOT_STARTED:
+            return False
+        return self._sched.handle_now(self, message)
+
     def _reply_ready(self, _request: Any, /) -> None:
         """The request that the parked handler awaits is answered."""
         if self._state == PARKED:
