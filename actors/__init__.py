@@ -2,10 +2,12 @@
 
 from .actor import Actor
 from .agents.address import Address
-from .agents.agent import Agent
+from .agents.address_book import AddressBook
+from .agents.agent import Agent, agent_names, find_agent
 from .agents.agent_actor import AgentActor, InboxMessage
-from .agents.agent_request import AgentRequest, agent_context, enter_agent_context
-from .agents.directory import UnknownAgent, agent_names, find_agent
+from .agents.agent_context import agent_context, enter_agent_context
+from .agents.agent_request import AgentRequest
+from .agents.directory import UnknownAgent
 from .agents.errors import AgentDefinitionError, AgentError, AgentFailed, AgentStopped, AgentTimeout
 from .agents.models import (
     ModelAnswer,
@@ -93,6 +95,7 @@ __all__ = [
     "ActorRef",
     "ActorSystem",
     "Address",
+    "AddressBook",
     "Agent",
     "AgentActor",
     "AgentDefinitionError",

@@ -182,7 +182,7 @@ class Address:
             self.system.keeping.pop(self, None)
 
     def release(self, *, kept: bool = True) -> None:
-        """There is no incarnation for now; what was kept stays, or is lost with ``kept=False``."""
+        """No incarnation runs for now; what was kept stays, or is lost with ``kept=False``."""
         self.ref = None
         if not kept:
             self.drop("dropped")
@@ -205,11 +205,14 @@ class Address:
 
     @property
     def owned(self) -> bool:
-        """Whether somebody decides about the next incarnation, so that messages may wait for it."""
+        """Whether an owner decides about the next incarnation, so that messages may wait for it."""
         return True
 
     def start_on_demand(self) -> None:
         """Start an incarnation for the messages that wait; nothing where a supervisor does that."""
+
+    def forget(self) -> None:
+        """The system has ended, and its address book forgets this."""
 
     def take_back(self, items: Iterable[Any], never_started: Any = None) -> None:
         """Keep what an incarnation that crashed had not handled, before what came since.
@@ -234,7 +237,7 @@ class Address:
             self.system.keeping[self] = None
 
     def incarnation_ended(self) -> None:
-        """An incarnation is gone, and everybody who is to know has been told: start the next."""
+        """An incarnation is gone, and its links and monitors have been told: start the next."""
         if self._kept:
             self.start_on_demand()
 

@@ -19,10 +19,11 @@ from ..kernel.running import running_here
 from ..kernel.starting import spawn, start_link
 from ..reasons import NORMAL
 from ..system.system import ActorSystem
-from . import directory
 from .address import Address
+from .address_book import AddressBook
 from .agent_actor import AgentActor, AgentSpec
 from .agent_request import AgentRequest, Work
+from .directory import Directory
 from .errors import AgentDefinitionError, AgentStopped
 from .models import ModelRequest, run_model
 
@@ -46,7 +47,7 @@ class Agent:
 
     On the first message its actor is started in the current system, and again after a crash; a
     supervisor that was given the agent decides about that instead. Per system an agent is one actor,
-    whoever asks it, and handles one message at a time.
+    for all who ask it, and handles one message at a time.
 
     An exception out of the handler is a crash: the asker gets `AgentFailed` with the exception as its
     cause, the supervisor gets the exit. *on_start* and *on_stop* run in the actor at every start and
@@ -82,8 +83,8 @@ class Agent:
         if dispatcher is None:
             dispatcher = "event_loop" if _is_async(handler) else "thread"
         self._spec = AgentSpec(name, handler, dispatcher, mailbox, on_start, on_stop)
-        self._homes: dict[int, AgentAddress] = {}
-        directory.enter(self)
+        self._homes = AddressBook[AgentAddress]()
+        _directory.enter(self)
 
     def __repr__(self) -> str:
         return f"<Agent {self.name!r}>"
@@ -129,7 +130,7 @@ class Agent:
         if system is None:
             system = ActorSystem.current()
         home = self._homes.get(id(system))
-        if home is None or home.system is not system:
+        if home is None:
             home = self.address(system)
         scheduler = system.scheduler
         request = new_request(Work(payload, context), home, scheduler, AgentRequest)
@@ -164,23 +165,13 @@ class Agent:
         """Whether its actor runs in the current system."""
         system = ActorSystem.current_or_none()
         home = None if system is None else self._homes.get(id(system))
-        return home is not None and home.system is system and home.live is not None
+        return home is not None and home.live is not None
 
     def address(self, system: ActorSystem | None = None) -> AgentAddress:
         """Return the agent's address in *system* (the current one, if not given)."""
         if system is None:
             system = ActorSystem.current()
-        homes = self._homes
-        home = homes.get(id(system))
-        if home is None:
-            # Systems come and go while a module's agent stays: forget those that have ended. Other
-            # threads, with systems of their own, may be here too: each step is a single one of the
-            # dict's. No new system takes the key of one that is forgotten, because that home holds it.
-            for key, other in list(homes.items()):
-                if not other.system.running:
-                    homes.pop(key, None)
-            home = homes.setdefault(id(system), AgentAddress(self, system))
-        return home
+        return self._homes.of(system, lambda it: AgentAddress(self, it))
 
     async def stop(self, reason: Any = NORMAL, timeout: float | None = None) -> None:
         """End the agent's actor in the current system with *reason*, and wait until it has ended.
@@ -245,7 +236,7 @@ class AgentAddress(Address):
 
     def __init__(self, agent: Agent, system: ActorSystem) -> None:
         super().__init__(agent.name, system, capacity=agent._spec.mailbox.capacity)
-        # An agent that nobody holds any more must not leave its idle actor behind.
+        # An agent that is no longer referenced must not leave its idle actor behind.
         self._agent = _AgentLink(agent, _end_actor)
         self._agent.home = self
         self.owner: ActorRef[Any] | None = None
@@ -311,6 +302,19 @@ def _end_actor(link: Any) -> None:
 def _end_unless_owned(home: AgentAddress, ref: ActorRef[Any]) -> None:
     if ref.is_alive() and not home.owned:
         lifecycle.doom(ref, NORMAL, soft=True)
+
+
+_directory: Directory[Agent] = Directory()
+
+
+def find_agent(name: str, *, where: str | None = None) -> Agent:
+    """Return the agent of that name. Raises `UnknownAgent`, with the near names, if none lives."""
+    return _directory.find(name, where=where)
+
+
+def agent_names() -> list[str]:
+    """Return the names of the agents that exist, sorted."""
+    return _directory.names()
 
 
 def _check(name: Any, handler: Any, model: Any, capabilities: Any) -> None:

@@ -13,8 +13,9 @@ from ..actor import Actor
 from ..kernel.base import takes_an_argument
 from ..kernel.cell import current_request
 from ..kernel.mailbox import Mailbox
+from .agent_context import enter_agent_context
 from .agent_process import agent_work
-from .agent_request import Work, enter_agent_context
+from .agent_request import Work
 
 
 @dataclass(slots=True)
@@ -83,7 +84,7 @@ class AgentActor(Actor):
     def on_receive(self, message: Any) -> Any:
         request = current_request(self._ref)
         if request is not None and not request.asker_waiting:
-            # Withdrawn while it waited in the mailbox: nobody wants this work done any more.
+            # Withdrawn while it waited in the mailbox: its asker does not want this work done any more.
             self.system.dead_letter(message, self.actor_ref.label, "withdrawn")
             return None
         if message.__class__ is Work:

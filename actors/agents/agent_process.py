@@ -7,7 +7,7 @@ from contextvars import Context
 from typing import Any
 
 from ..dispatch.process_child import call_work, complete
-from .agent_request import enter_agent_context
+from .agent_context import enter_agent_context
 
 
 def agent_work(agent: str, handler: Any, payload: Any, context: Any) -> bytes:

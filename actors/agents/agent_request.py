@@ -1,6 +1,6 @@
 """The request to an agent: a kernel request that speaks the agent's errors and owns its work.
 
-Who waits for the answer owns the work: when the waiting ends early, by a timeout or a cancellation,
+The asker owns the work: when the waiting ends early, by a timeout or a cancellation,
 the handler is cancelled too. That is the difference to a raw actor's request.
 """
 
@@ -8,26 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import Any
 
 from ..errors import ActorDied, RequestTimeout, StartFailed
 from ..kernel.lifecycle import cancel_work
 from ..kernel.request import ABANDONED, PENDING, Request
+from .directory import Named
 from .errors import AgentError, AgentFailed, AgentStopped, AgentTimeout
-
-EMPTY_CONTEXT: Mapping[str, Any] = {}
-_context: ContextVar[Mapping[str, Any]] = ContextVar("agenticaiframework_agent_context")
-
-
-def agent_context() -> Mapping[str, Any]:
-    """Return what came with the message that the running handler handles (idempotency key, ...)."""
-    return _context.get(EMPTY_CONTEXT)
-
-
-def enter_agent_context(context: Mapping[str, Any] | None) -> None:
-    """Let `agent_context` return *context* for the rest of the handler that calls this."""
-    _context.set(EMPTY_CONTEXT if context is None else context)
 
 
 class Work:
@@ -43,18 +30,12 @@ class Work:
         return f"Work({self.payload!r})"
 
 
-class Asked(Protocol):
-    """Whose answer it is: an `Agent`."""
-
-    name: str
-
-
 class AgentRequest(Request):
     """An awaitable for an agent's answer. See `Agent.ask` for what it raises."""
 
     __slots__ = ("agent",)
 
-    agent: Asked
+    agent: Named
 
     def _exception(self) -> BaseException:
         error: BaseException = super()._exception()

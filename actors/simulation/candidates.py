@@ -1,4 +1,4 @@
-"""What a simulated loop chooses among, and who is behind each candidate.
+"""What a simulated loop chooses among, and the runner behind each candidate.
 
 A candidate is one step that could run now. The steps of one runner (a task, an actor) are never
 candidates at the same time, so a runner's own order is kept whatever is chosen; plain callbacks of
@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable
+from contextvars import Context
+from typing import Any, Protocol
 
 from ..kernel.request import Callback
 from .tasks import SimTask
-
-if TYPE_CHECKING:
-    from .loop import SimLoop
 
 
 class Candidate(Protocol):
@@ -55,6 +54,15 @@ class CallbackLane:
         return "callbacks"
 
 
+class _Loop(Protocol):
+    """The part of a simulated loop that is needed here."""
+
+    def add_candidate(self, candidate: Candidate, /) -> None: ...
+    def call_soon(
+        self, callback: Callable[..., object], /, *args: Any, context: Context | None = None
+    ) -> object: ...
+
+
 class _Driver(Protocol):
     """The part of a system's scheduler that is needed here."""
 
@@ -76,7 +84,7 @@ class ActorLanes:
     #: Messages a turn: one, so that any other runner may come between two messages.
     batch = 1
 
-    def __init__(self, loop: SimLoop) -> None:
+    def __init__(self, loop: _Loop) -> None:
         self._loop = loop
         self.callbacks = TaskLane(loop)
         self._driver: _Driver | None = None
@@ -119,7 +127,7 @@ class TaskLane:
 
     __slots__ = ("_loop",)
 
-    def __init__(self, loop: SimLoop) -> None:
+    def __init__(self, loop: _Loop) -> None:
         self._loop = loop
 
     def append(self, callback: Callback, /) -> None:
@@ -166,8 +174,8 @@ def owner_of(candidate: object) -> object:
 def key_of(owner: object) -> tuple[str, int]:
     """Return what tells a runner from the others, without keeping it alive.
 
-    Whoever chooses must not hold on to tasks and actors: what they refer to would live longer than
-    in a run where another chooses, and code that notices (a weak reference) would do other things.
+    A chooser must not hold on to tasks and actors: what they refer to would live longer than
+    in a run with another chooser, and code that notices (a weak reference) would do other things.
     The key of a single step (a timer, a callback) means it only until that step has run.
     """
     pid = getattr(owner, "pid", None)
