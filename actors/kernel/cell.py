@@ -28,7 +28,7 @@ from .phase import IDLE, PARKED, QUEUED, STOPPING
 from .request import PENDING, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from contextvars import Context
 
     from .base import ActorBase
@@ -249,6 +249,19 @@ class Cell:
             request.start_timer(timeout)
         return request
 
+    def handle_now(self, message: Any) -> bool:
+        """Have the actor handle *message* at once, inside the caller's turn; tell whether it did.
+
+        For a plain `on_receive` that never waits, and on the thread of the system's loop: it saves
+        the way through the ready queue. False if the actor is not idle (busy, starting, ending,
+        suspended, dead, or with messages before this one), and on other threads; `tell` it then.
+        What the handler raises ends the actor as usual, in a turn of its own, and never comes here.
+        """
+        actor = self._actor
+        if actor is None or actor._is_async or self._sched is NOT_STARTED:
+            return False
+        return self._sched.handle_now(self, message)
+
     def _reply_ready(self, _request: Any, /) -> None:
         """The request that the parked handler awaits is answered."""
         if self._state == PARKED:
@@ -430,6 +443,12 @@ def mailbox_policy_of(cell: Cell) -> Mailbox:
     return policy
 
 
+def leftover_of(cell: Cell) -> Sequence[Any]:
+    """Return what waited for *cell* when it stopped taking messages: for its `on_stop` to look at."""
+    ext = cell._ext
+    return () if ext is None or ext.leftover is None else tuple(ext.leftover)
+
+
 def mark_listed(cell: Cell) -> None:
     """Have the host told when *cell* takes no more messages, because it stands in a list of it."""
     cell._own_ext().listed = True
@@ -454,6 +473,7 @@ __all__ = [
     "home_of",
     "is_empty",
     "lasting_address",
+    "leftover_of",
     "mailbox_policy_of",
     "mark_listed",
     "parent_of",

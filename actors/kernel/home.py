@@ -47,6 +47,12 @@ class ReadyQueue(Protocol):
     def __len__(self) -> int: ...
 
 
+class Callback(Protocol):
+    """What asyncio code has called when a request of it is done (`request.Callback`)."""
+
+    def call(self) -> None: ...
+
+
 class Observer(Protocol):
     """What simulation hangs into a system; None in production, at the price of one test.
 
@@ -59,6 +65,7 @@ class Observer(Protocol):
     def on_deliver(
         self, cell: Any, message: Any, request: Any, receive: Callable[[Any], Any]
     ) -> Callable[[Any], Any]: ...
+    def may_handle_now(self) -> bool: ...
     def on_signal(self, target: Any, sender: Any, reason: Any) -> None: ...
     def on_end(self, cell: Any, reason: Any) -> None: ...
 
@@ -72,6 +79,7 @@ class Home:
         "_signalled",
         "awake",
         "batch",
+        "callbacks",
         "closed",
         "context",
         "current",
@@ -105,6 +113,8 @@ class Home:
         self.loop = loop
         self.thread = self.home_thread = get_ident()
         self.ready: ReadyQueue = deque() if ready is None else ready
+        self.callbacks: deque[Callback] = getattr(ready, "callbacks", deque[Callback]())
+        """What asyncio code has called when its requests are done: after the actors' turns."""
         self.batch: int = getattr(ready, "batch", BATCH)
         self.context = context
         """Every actor's handlers start from a copy of this context."""
@@ -233,8 +243,18 @@ class Home:
         self.awake = True
         self.loop.call_soon(self.run)
 
+    def call_back(self, callback: Callback) -> None:
+        """Have *callback* called on the loop's thread, once no actor is ready."""
+        self.callbacks.append(callback)
+        if not self.awake:
+            self.wake()
+
     def run(self) -> None:
         """Give ready actors their turns: `Scheduler.run`."""
+        raise NotImplementedError
+
+    def handle_now(self, cell: Any, message: Any) -> bool:
+        """Let an idle actor handle *message* inside another's turn: `Scheduler.handle_now`."""
         raise NotImplementedError
 
     def announce_end(self, cell: Any, reason: Any, ext: Any, /) -> None:
@@ -270,6 +290,7 @@ __all__ = [
     "NOT_STARTED",
     "NO_THREAD",
     "SLICE_S",
+    "Callback",
     "Home",
     "Observer",
     "ReadyQueue",

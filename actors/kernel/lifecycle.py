@@ -51,6 +51,7 @@ from .phase import (
     ZOMBIE,
 )
 from .pykka_seam import ActorStop, leave_registry, log_failure, log_stop, logger
+from .raised import Raised
 from .request import set_unless_done
 from .special import receive_special
 from .stepping import new_task, step
@@ -241,6 +242,9 @@ def receive(cell: Cell, message: Any) -> Any:
     """Handle a message that is not simply a user's."""
     if message.__class__ is ActorStop:
         return stop_after_messages(cell)
+    if message.__class__ is Raised:
+        cell._message = message.message
+        raise message.take()
     return receive_special(cell, message)
 
 

@@ -18,12 +18,14 @@ from __future__ import annotations
 import sys
 from functools import partial
 from sys import getrefcount
+from threading import get_ident
 from types import CoroutineType
 from typing import Any, Final, cast
 
 from . import exit_signals, lifecycle
 from .home import CHECK_EVERY, SLICE_S, Home
 from .phase import DOOMED, IDLE, PARKED, QUEUED, RUNNING
+from .raised import Raised
 from .request import ASKED, KINDS, OWN_AWAITABLES
 from .stepping import DONE, new_driver, park
 from .task import ActorTask, swap_task
@@ -61,8 +63,9 @@ class Scheduler(Home):
         message: Any
         result: Any
         drivers = self.drivers
+        callbacks = self.callbacks
         try:
-            while ready:
+            while ready or callbacks:
                 if credits <= 0:
                     now = clock()
                     # A clock that stands still is a simulated one: the loop must get its turn there
@@ -70,6 +73,17 @@ class Scheduler(Home):
                     if now > deadline or now == began:
                         break
                     credits = CHECK_EVERY
+                if not ready:
+                    # Tasks that wait for answers go on here, and not by the loop: a trip round it
+                    # costs more than the rest of an ask. After the actors, so that what an answer
+                    # or a crash has led to among them has happened when its asker sees it.
+                    if entered is not None:
+                        swap_task(loop, None)
+                        entered = None
+                    self.current = None
+                    credits -= 1
+                    callbacks.popleft().call()
+                    continue
                 cell = next_ready()
                 if cell._state != QUEUED:
                     continue
@@ -220,10 +234,54 @@ class Scheduler(Home):
             request = message = result = yielded = None
             if driver is not None:
                 drivers.append(driver)
-            if ready:
+            if ready or callbacks:
                 loop.call_soon(self.run)
             else:
                 self.awake = False
+
+    def handle_now(self, cell: Any, message: Any) -> bool:
+        """Let the idle actor of *cell* handle *message* inside another's turn (`Cell.handle_now`)."""
+        observer = self.observer
+        if (
+            cell._state != IDLE
+            or cell._phase
+            or cell._mailbox
+            or get_ident() != self.thread
+            or (observer is not None and not observer.may_handle_now())
+        ):
+            return False
+        mailbox = cell._mailbox
+        if mailbox is None:
+            mailbox = cell._make_mailbox()
+        cell._state = RUNNING
+        mailbox.append(message)
+        if not mailbox:
+            cell._state = IDLE
+            return True  # it was dropped, by the mailbox's policy or by a planted fault
+        message = cell._message = mailbox.popleft()
+        receive = cell._behavior or cell._actor.on_receive
+        if type(message) in KINDS:
+            receive = partial(lifecycle.receive, cell)
+        if observer is not None:
+            receive = observer.on_deliver(cell, message, None, receive)
+        context = cell._context
+        if context is None:
+            context = cell._context = self.context.copy()
+        before, self.current = self.current, cell
+        task = swap_task(self.loop, None)
+        try:
+            context.run(receive, message)
+        except BaseException as error:
+            # A handler fails, and an actor ends, in a turn of its own.
+            mailbox.appendleft(Raised(message, error))
+        finally:
+            if task is not None:
+                swap_task(self.loop, task)
+            self.current = before
+        cell._handled += 1
+        if cell._state == RUNNING:
+            lifecycle.settle(self, cell)
+        return True
 
 
 __all__ = ["Scheduler"]

@@ -8,9 +8,10 @@ from typing import Any
 from .carried import Carried, receive_carried
 from .cell import Cell
 from .pykka_seam import HANDLE, PROXY_MESSAGES, ActorStop
+from .raised import Raised
 from .request import KINDS, SPECIAL
 
-for _kind in (ActorStop, Carried, *PROXY_MESSAGES):
+for _kind in (ActorStop, Carried, Raised, *PROXY_MESSAGES):
     KINDS[_kind] = SPECIAL
 
 

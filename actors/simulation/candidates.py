@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
+from contextvars import Context
 from typing import Any, Protocol
 
+from ..kernel.request import Callback
 from .tasks import SimTask
 
 
@@ -55,6 +58,9 @@ class _Loop(Protocol):
     """The part of a simulated loop that is needed here."""
 
     def add_candidate(self, candidate: Candidate, /) -> None: ...
+    def call_soon(
+        self, callback: Callable[..., object], /, *args: Any, context: Context | None = None
+    ) -> object: ...
 
 
 class _Driver(Protocol):
@@ -73,13 +79,14 @@ class ActorLanes:
     among each other, and not actors only among actors.
     """
 
-    __slots__ = ("_driver", "_granted", "_loop")
+    __slots__ = ("_driver", "_granted", "_loop", "callbacks")
 
     #: Messages a turn: one, so that any other runner may come between two messages.
     batch = 1
 
     def __init__(self, loop: _Loop) -> None:
         self._loop = loop
+        self.callbacks = TaskLane(loop)
         self._driver: _Driver | None = None
         self._granted: Any = None
 
@@ -113,6 +120,24 @@ class ActorLanes:
         self._granted = cell
         driver.run()
         driver.awake = True
+
+
+class TaskLane:
+    """Takes what a system's scheduler would call for tasks, and makes it steps that the loop chooses."""
+
+    __slots__ = ("_loop",)
+
+    def __init__(self, loop: _Loop) -> None:
+        self._loop = loop
+
+    def append(self, callback: Callback, /) -> None:
+        """Make the next step of the task behind *callback* a candidate."""
+        request = callback.take()
+        if request is not None:
+            self._loop.call_soon(callback.fn, request, context=callback.context)
+
+    def __len__(self) -> int:
+        return 0
 
 
 class ActorTurn:

@@ -33,7 +33,7 @@ LINKS_AND_MONITORS = (
         "linking to the dead is silent", f"{KERNEL}link",
         """
         if not isinstance(ref, Cell):
-            _watch(ref).link(cell)
+            watch_plain(ref).link(cell)
         elif ref._actor is None:
             receive_exit(cell, ref, NOPROC, True)
         elif ref._sched is cell._sched:
@@ -76,7 +76,7 @@ LINKS_AND_MONITORS = (
         "monitoring the dead is silent", f"{KERNEL}monitor",
         """
         if not isinstance(ref, Cell):
-            _watch(ref).monitor(watch)
+            watch_plain(ref).monitor(watch)
         elif ref._actor is None:
             deliver_down(watch, NOPROC)
         elif ref._sched is cell._sched:
@@ -216,11 +216,11 @@ ENDS = (
     ),
     Mutation(
         "stopping a system waits for no last hook", f"{SYSTEM}unended",
-        "[*system._ending, *system.actors()]", "system.actors()",
+        "[*home.ending, *home.live]", "list(home.live)",
     ),
     Mutation(
-        "stopping a system leaves hanging hooks alone", f"{SYSTEM}shut_down",
-        "lifecycle.abandon_after_grace(ref._actor)", "None",
+        "stopping a system leaves hanging hooks alone", f"{SYSTEM}_kill_rest",
+        "abandon_after_grace(cell)", "None",
     ),
     Mutation(
         "the first doom is forgotten", f"{KERNEL}doom",
