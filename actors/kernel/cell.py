@@ -252,8 +252,8 @@ class Cell:
     def handle_now(self, message: Any) -> bool:
         """Have the actor handle *message* at once, inside the caller's turn; tell whether it did.
 
-        For a plain `on_receive` that never waits, and on the thread of the system's loop: it saves
-        the way through the ready queue. False if the actor is not idle (busy, starting, ending,
+        For a plain `on_receive`, and on the thread of the system's loop: it saves the way through the
+        ready queue. Should it return a coroutine, that runs in turns of its own. False if the actor is not idle (busy, starting, ending,
         suspended, dead, or with messages before this one), and on other threads; `tell` it then.
         What the handler raises ends the actor as usual, in a turn of its own, and never comes here.
         """
