@@ -18,6 +18,7 @@ from agenticaiframework.actors import (
     Request,
     describe_reason,
 )
+from agenticaiframework.actors.kernel.cell import leftover_of
 from agenticaiframework.actors.kernel.request import Promise, new_request
 
 from ...vocabulary.target import Askable, target_name
@@ -142,8 +143,7 @@ class EngineCore(Actor):
 
     def _turn_away(self) -> None:
         """Answer those whose messages came after the one that ended this actor."""
-        left = None if self._ext is None else self._ext.leftover
-        for message in left or ():
+        for message in leftover_of(self.actor_ref):
             error = EngineStopped(self.setup.name)
             if message.__class__ is Start:
                 self._refuse(message.run, message.accepted, error)
