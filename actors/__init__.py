@@ -52,6 +52,7 @@ from .errors import (
     SystemStopped,
     UnknownDispatcher,
     WouldBlock,
+    install_command,
     near,
 )
 from .events import BadSubscriber
@@ -162,6 +163,7 @@ __all__ = [
     "enter_agent_context",
     "find_agent",
     "gather",
+    "install_command",
     "is_normal",
     "near",
     "override_model_runner",

@@ -6,6 +6,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Literal
 
+from agenticaiframework.supervision import mermaid_text
+
 from ..vocabulary.target import Target, target_name
 
 Shape = Literal["agent", "choice", "event", "end", "join"]
@@ -33,7 +35,7 @@ class Drawing:
         self._count += 1
         node = f"n{self._count}"
         opening, closing = _BRACKETS[shape]
-        self._line(f'{node}{opening}"{escape(label)}"{closing}')
+        self._line(f'{node}{opening}"{mermaid_text(label)}"{closing}')
         return node
 
     def target(self, target: Target, note: str = "") -> str:
@@ -47,14 +49,14 @@ class Drawing:
         """Draw an arrow, dotted for what only happens when something fails."""
         arrow = "-.->" if dotted else "-->"
         self._line(
-            f'{source} {arrow}|"{escape(label)}"| {to}' if label else f"{source} {arrow} {to}"
+            f'{source} {arrow}|"{mermaid_text(label)}"| {to}' if label else f"{source} {arrow} {to}"
         )
 
     @contextmanager
     def group(self, label: str) -> Generator[None]:
         """Draw what is drawn inside into a box."""
         self._count += 1
-        self._line(f'subgraph g{self._count}["{escape(label)}"]')
+        self._line(f'subgraph g{self._count}["{mermaid_text(label)}"]')
         self._depth += 1
         try:
             yield
@@ -68,13 +70,3 @@ class Drawing:
 
     def _line(self, text: str) -> None:
         self._lines.append("    " * self._depth + text)
-
-
-_MARKS = {
-    '"': "#quot;", "<": "#lt;", ">": "#gt;", "|": "#124;", "#": "#35;", "`": "#96;", "\n": "<br/>",
-}  # fmt: skip
-
-
-def escape(text: str) -> str:
-    """Return *text* so that neither Mermaid nor HTML takes a part of it for its own."""
-    return "".join(_MARKS.get(c, c if c.isprintable() else " ") for c in text)

@@ -1,17 +1,15 @@
-"""What waits for what: the graph that a workflow's steps form."""
+"""The graph that a workflow's steps form: which step waits for which."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ...definition.cycles import find_cycle
 from ...expressions.expression import compile_expression
 from ...expressions.reference import Reference
+from .model import StepDefinition, WorkflowFields
 from .templates import Template, compile_template
-
-if TYPE_CHECKING:
-    from .definition import StepDefinition, WorkflowDefinition
 
 _NOTHING: Final[frozenset[str]] = frozenset()
 
@@ -81,9 +79,7 @@ class Dependencies:
     the barrier before. Sets of steps are bits of an integer.
     """
 
-    def __init__(
-        self, definition: WorkflowDefinition, read: Mapping[str, Iterable[Reading]]
-    ) -> None:
+    def __init__(self, definition: WorkflowFields, read: Mapping[str, Iterable[Reading]]) -> None:
         self.order = [step.id for step in definition.steps]
         self._count = len(self.order)
         self._position = {name: n for n, name in enumerate(self.order)}
@@ -119,7 +115,7 @@ class Dependencies:
         return names if names[0] == names[-1] else [*names, names[0]]
 
     def reduced(self) -> dict[str, tuple[str, ...]]:
-        """Return for each step what it waits for, in page order, without what follows anyway.
+        """Return the direct dependencies of each step, in definition order, without those that others imply.
 
         There must be no cycle.
         """

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from ...definition.drawing import escape
+from agenticaiframework.supervision import mermaid_text
+
 from ...vocabulary.target import target_name
-
-if TYPE_CHECKING:
-    from .definition import StepDefinition, WorkflowDefinition
+from .model import StepDefinition
+from .plan import Plan
 
 _SHAPES: Final[Mapping[str, tuple[str, str]]] = {
     "agent": ("[", "]"),
@@ -32,19 +32,14 @@ _COLOURS: Final[Mapping[str, str]] = {
 }
 
 
-def draw_mermaid(
-    definition: WorkflowDefinition,
-    direction: str = "TD",
-    states: Mapping[str, str] | None = None,
-) -> str:
-    """Return *definition* as a flowchart: a node a step, an arrow where one waits for another.
+def draw(plan: Plan, direction: str = "TD", states: Mapping[str, str] | None = None) -> str:
+    """Return *plan* as a flowchart: a node a step, an arrow where one waits for another.
 
     *states* (step id to state) colours the steps of a run. Raises ValueError for a direction that
     Mermaid does not have.
     """
     if direction not in _DIRECTIONS:
         raise ValueError(f"direction is one of {', '.join(_DIRECTIONS)}, not {direction!r}")
-    plan = definition.plan
     lines = [f"flowchart {direction}"]
     # Mermaid's own words ("end", "graph") break a chart as node ids, so nodes are numbered.
     lines += [f"    s{step.index}{_node(step.definition)}" for step in plan.steps]
@@ -94,4 +89,4 @@ def _what(step: StepDefinition) -> str:
 
 
 def _label(text: str) -> str:
-    return escape(text[:120])
+    return mermaid_text(text[:120])

@@ -14,7 +14,8 @@ from ...vocabulary.target import Askable, Target, target_name
 from ..errors import UnknownName
 
 if TYPE_CHECKING:
-    from ..definition.definition import StepDefinition, WorkflowDefinition
+    from ..definition.model import StepDefinition
+    from ..definition.workflow import WorkflowDefinition
 
 
 class Directory:
