@@ -506,7 +506,10 @@ class Scheduler:
             request = message = result = yielded = None
             if driver is not None:
                 drivers.append(driver)
-            if ready or callbacks:
+            # The slice is over, and actors that never rest must not shut tasks out.
+            while callbacks:
+                loop.call_soon(callbacks.popleft().call)
+            if ready:
                 loop.call_soon(self.run)
             else:
                 self.awake = False
