@@ -1,4 +1,4 @@
-"""Whether some things go round in a circle: steps that wait for each other, agents that delegate to each other."""
+"""Cycles among things that refer to each other: steps that wait, parents that delegate."""
 
 from __future__ import annotations
 
@@ -9,29 +9,30 @@ Node = TypeVar("Node")
 
 
 def find_cycle(edges: Mapping[Node, Iterable[Node]]) -> list[Node] | None:
-    """Return the nodes of a cycle, the first one again at the end, or None.
+    """Return the nodes of a cycle in *edges*, the first one again at the end, or None.
 
-    >>> find_cycle({"a": ["b"], "b": ["a"], "c": []})
+    >>> find_cycle({"a": ["b"], "b": ["c", "a"]})
     ['a', 'b', 'a']
     """
     done: set[Node] = set()
     for start in edges:
-        path: list[Node] = []
-        on_path: set[Node] = set()
-        stack: list[tuple[Node, bool]] = [(start, True)]
-        while stack:
-            node, entering = stack.pop()
-            if not entering:
-                path.pop()
-                on_path.discard(node)
-                done.add(node)
-                continue
-            if node in on_path:
-                return [*path[path.index(node) :], node]
-            if node in done:
-                continue
-            path.append(node)
-            on_path.add(node)
-            stack.append((node, False))
-            stack.extend((name, True) for name in edges.get(node, ()))
+        if start in done:
+            continue
+        # Depth first without recursion: edges may be data from outside, of any depth.
+        path: list[Node] = [start]
+        on_path = {start}
+        branches = [iter(edges.get(start, ()))]
+        while branches:
+            child = next(branches[-1], None)
+            if child is None:
+                branches.pop()
+                leaving = path.pop()
+                on_path.discard(leaving)
+                done.add(leaving)
+            elif child in on_path:
+                return [*path[path.index(child) :], child]
+            elif child not in done:
+                path.append(child)
+                on_path.add(child)
+                branches.append(iter(edges.get(child, ())))
     return None

@@ -39,7 +39,7 @@ class Drawing:
         return node
 
     def target(self, target: Target, note: str = "") -> str:
-        """Draw who can be asked: patterns stand out from agents."""
+        """Draw a target; a pattern says its kind."""
         name = target_name(target)
         kind = getattr(target, "kind", "")
         label = f"{name}\n({kind})" if isinstance(kind, str) and kind else name

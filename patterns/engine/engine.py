@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from agenticaiframework.actors import ActorDied, agent_context, near
 
-from ..definition.definition import DefinitionError, read_target
+from ..definition.errors import DefinitionError
+from ..definition.fields import read_target
 from ..vocabulary.target import Askable
 from .definition.config import EngineConfig
 from .definition.routing import Routing

@@ -1,4 +1,4 @@
-"""Delegating: what a parent returns to pick its children, and the check that rules have no circle."""
+"""Delegating: what a parent returns to pick its children."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Delegate:
 
 @dataclass(frozen=True, slots=True)
 class Delegation:
-    """One child's turn: who, with which task, because of what."""
+    """One child's turn: its agent, its task, and the reason for it."""
 
     name: str
     ask: Ask

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from agenticaiframework.actors import Agent
 from agenticaiframework.patterns import SequentialOrchestration
 from agenticaiframework.patterns.definition.cycles import find_cycle
-from agenticaiframework.patterns.definition.definition import DefinitionError
+from agenticaiframework.patterns.definition.errors import DefinitionError
 from agenticaiframework.patterns.engine import (
     EngineConfig,
     WorkflowDefinition,

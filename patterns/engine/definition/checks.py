@@ -8,7 +8,7 @@ from typing import Final
 
 from agenticaiframework.actors import near
 
-from ...expressions.expression import Reference
+from ...expressions.reference import Reference
 from .graph import LOCALS, Dependencies, Reading, readings
 from .model import StepDefinition, WorkflowFields
 from .shapes import Shape, fits

@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field, field_validator
 
-from ...definition.definition import Definition, Seconds
+from ...definition.definition import Definition
+from ...definition.fields import Seconds
 from ..store import Durability, Retention
 from ..store.urls import check_url
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 
-from ...definition.definition import read_target
+from ...definition.fields import read_target
 from ...execution.pattern import OrchestrationPattern
 from ...expressions.expression import compile_expression
 from ...vocabulary.target import Target, target_name

@@ -12,7 +12,8 @@ from pydantic import BaseModel
 
 from agenticaiframework.actors import MissingExtra
 
-from ...definition.definition import Definition, DefinitionError
+from ...definition.definition import Definition
+from ...definition.errors import DefinitionError
 from ...execution.pattern import OrchestrationPattern
 from ...vocabulary.target import target_name
 from .shapes import Shape

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from ...definition.cycles import find_cycle
-from ...expressions.expression import Reference, compile_expression
+from ...expressions.expression import compile_expression
+from ...expressions.reference import Reference
 from .model import StepDefinition, WorkflowFields
 from .templates import Template, compile_template
 

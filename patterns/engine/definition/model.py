@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Final, Literal, Self, cast
 
 from pydantic import Field, field_validator, model_validator
 
-from ...definition.definition import Definition, Seconds
+from ...definition.definition import Definition
+from ...definition.fields import Seconds
 from ...definition.policy import Fallback, OnError, RetryField
 from ...vocabulary.target import Target
 from .fields import ExpressionText, ShapeField, TargetName

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ...definition.policy import Default, Fallback
-from ...expressions.expression import MISSING, Expression, Reference, compile_expression, look_up
+from ...expressions.expression import Expression, compile_expression
+from ...expressions.reference import MISSING, Reference, look_up
 from ..errors import InputMismatch
 from .graph import Dependencies, descendants, readings
 from .model import StepDefinition, WorkflowFields

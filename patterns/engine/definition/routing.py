@@ -7,9 +7,10 @@ from typing import Any, Final, cast
 
 from agenticaiframework.actors import near
 
-from ...definition.definition import DefinitionError
-from ...definition.registry import pattern_kinds
-from ...expressions.expression import Expression, ExpressionError, compile_expression
+from ...definition.errors import DefinitionError
+from ...execution.pattern import pattern_kinds
+from ...expressions.errors import ExpressionError
+from ...expressions.expression import Expression, compile_expression
 from ..errors import NoRouteMatches
 from .plan import Plan
 from .workflow import define_workflow

@@ -12,7 +12,8 @@ from typing import Any, Final, Self, cast
 
 from pydantic import model_validator
 
-from ...definition.definition import DefinitionError, define
+from ...definition.definition import define
+from ...definition.errors import DefinitionError
 from .checks import find_problems
 from .forms import EXAMPLE
 from .mermaid import draw

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 from agenticaiframework.actors import Agent, UnknownAgent, agent_names, find_agent
 from agenticaiframework.supervision.targets import is_coroutine_function
 
-from ...definition.registry import pattern_from_dict, pattern_kinds
 from ...execution.function import FunctionTarget
+from ...execution.pattern import pattern_from_dict, pattern_kinds
 from ...vocabulary.target import Askable, Target, target_name
 from ..errors import UnknownName
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from agenticaiframework.actors import ActorDied, ActorSystem
 
-from ...definition.registry import pattern_kinds
+from ...execution.pattern import pattern_kinds
 from ...vocabulary.target import Askable
 from ..definition.cache import DefinitionCache
 from ..definition.config import DEFAULT_STORE, EngineConfig
