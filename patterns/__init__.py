@@ -1,6 +1,6 @@
 """Patterns: ways of coordinating agents, as coordinator actors, and teams."""
 
-from .definition.definition import Definition, DefinitionError
+from .definition.definition import Definition, DefinitionError, define
 from .definition.policy import Default, Fallback, Retry, UnretriableError, WorkPolicy
 from .definition.registry import pattern_from_dict, pattern_kind, pattern_kinds
 from .definition.step import Ask, Branch, Step
@@ -199,6 +199,7 @@ __all__ = [
     "WorkPolicy",
     "WrongEvent",
     "compile_expression",
+    "define",
     "describe_outcome",
     "outcome_to_dict",
     "pattern_from_dict",
