@@ -174,7 +174,8 @@ class Agent:
         """Return the agent's address in *system* (the current one, if not given)."""
         if system is None:
             system = ActorSystem.current()
-        return self._homes.of(system, lambda it: AgentAddress(self, it))
+        home = self._homes.get(id(system))
+        return self._homes.of(system, lambda it: AgentAddress(self, it)) if home is None else home
 
     async def stop(self, reason: Any = NORMAL, timeout: float | None = None) -> None:
         """End the agent's actor in the current system with *reason*, and wait until it has ended.
