@@ -35,7 +35,9 @@ def test_an_agent_that_crashed_and_is_then_supervised_has_one_incarnation_everyw
         address = agent.address()
         assert address.ref is not None
         in_tree = [node.incarnation for node in supervisor.tree().children]
-        assert [address.incarnation, address.ref.incarnation, child.incarnation, *in_tree] == [4] * 4
+        assert [address.incarnation, address.ref.incarnation, child.incarnation, *in_tree] == [
+            4
+        ] * 4
         try:
             await agent.ask("boom")
         except AgentFailed:
@@ -44,7 +46,9 @@ def test_an_agent_that_crashed_and_is_then_supervised_has_one_incarnation_everyw
         await asyncio.sleep(0)
         assert address.ref is not None
         in_tree = [node.incarnation for node in supervisor.tree().children]
-        assert [address.incarnation, address.ref.incarnation, child.incarnation, *in_tree] == [5] * 4
+        assert [address.incarnation, address.ref.incarnation, child.incarnation, *in_tree] == [
+            5
+        ] * 4
         await supervisor.stop()
 
     in_sim(main)
