@@ -1,11 +1,11 @@
 """The kernel: actors on pykka, with mailboxes, links, monitors, exit signals and dispatchers."""
 
 from .actor import Actor
+from .agent_context import agent_context, enter_agent_context
 from .agents.address import Address
 from .agents.address_book import AddressBook
 from .agents.agent import Agent, agent_names, find_agent
 from .agents.agent_actor import AgentActor, InboxMessage
-from .agents.agent_context import agent_context, enter_agent_context
 from .agents.agent_request import AgentRequest
 from .agents.directory import UnknownAgent
 from .agents.errors import AgentDefinitionError, AgentError, AgentFailed, AgentStopped, AgentTimeout

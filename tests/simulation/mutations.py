@@ -200,8 +200,8 @@ FAST_PATHS = (
         "home.ready.append(self)", "None",
     ),
     Mutation(
-        "an asked actor is made ready twice", f"{KERNEL}Cell.request",
-        "home.ready.append(self)", "(home.ready.append(self), home.ready.append(self))",
+        "an asked actor is made ready and not marked so", f"{KERNEL}Cell.request",
+        "self._state = QUEUED", "pass",
     ),
     Mutation(
         "the ready queue is not woken", f"{KERNEL}Home.wake",

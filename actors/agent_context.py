@@ -1,4 +1,7 @@
-"""What comes with a message to an agent, beside its payload: found by the handler in `agent_context`."""
+"""What comes with a message to an agent, beside its payload: found by the handler in `agent_context`.
+
+It stands this low because a handler may also run in a child process, which knows no agents.
+"""
 
 from __future__ import annotations
 
