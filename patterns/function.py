@@ -13,7 +13,7 @@ from agenticaiframework.actors import (
     AgenticError,
     enter_agent_context,
 )
-from agenticaiframework.supervision.targets import is_coroutine_function
+from agenticaiframework.supervision.supervisors.targets import is_coroutine_function
 
 from .errors import NO_OUTCOMES
 from .outcome import describe_error

@@ -1,36 +1,9 @@
 """Supervision: OTP's supervisor for actors and agents."""
 
-from .agent_supervisor import AgentSupervisor
-from .backoff import Backoff, BackoffType
-from .blueprint import SupervisorBlueprint
-from .child import Child
-from .child_spec import (
-    BRUTAL_KILL,
-    INFINITY,
-    Budget,
-    ChildSpec,
-    Started,
-    StartFunction,
-    check_child_spec,
-    check_child_specs,
-)
-from .dynamic_supervisor import DynamicSupervisor
-from .face_errors import (
-    BadOption,
-    ChildExited,
-    ChildStopped,
-    DuplicateChild,
-    SupervisorNotRunning,
-    SupervisorStartFailed,
-    UnknownChild,
-    WaitTimeout,
-)
-from .flags import SupervisorFlags, check_flags
-from .intensity import RestartWindow
-from .kinds import AutoShutdown, ChildType, RestartType, SupervisionStrategy
-from .partition_supervisor import PartitionSupervisor, partition_of
-from .reports import ReportKind, SupervisorReport
-from .requests import (
+from .machine.child import Child
+from .machine.dynamic_supervisor import DynamicSupervisor
+from .machine.reports import ReportKind, SupervisorReport
+from .machine.requests import (
     CountChildren,
     DeleteChild,
     GetChildSpec,
@@ -48,8 +21,7 @@ from .requests import (
     which_child,
     which_children,
 )
-from .restart_policy import InvalidRestartPolicy, RestartPolicy
-from .results import (
+from .machine.results import (
     AlreadyStarted,
     BadStartReturn,
     ChildInfo,
@@ -63,7 +35,41 @@ from .results import (
     StartError,
     SupervisionError,
 )
-from .spec_errors import (
+from .machine.supervisable import Supervisable
+from .machine.supervisor import Supervisor, UnknownRequest
+from .policy.backoff import Backoff, BackoffType
+from .policy.child_spec import (
+    BRUTAL_KILL,
+    INFINITY,
+    Budget,
+    ChildSpec,
+    Started,
+    StartFunction,
+    check_child_spec,
+    check_child_specs,
+)
+from .policy.flags import SupervisorFlags, check_flags
+from .policy.intensity import RestartWindow
+from .policy.restart_policy import InvalidRestartPolicy, RestartPolicy
+from .supervisors.agent_supervisor import AgentSupervisor
+from .supervisors.blueprint import SupervisorBlueprint
+from .supervisors.partition_supervisor import PartitionSupervisor, partition_of
+from .supervisors.supervised_child import ChildState, SupervisedChild
+from .supervisors.targets import NotSupervisable
+from .supervisors.task_supervisor import Task, TaskSupervisor, TaskTimeout
+from .supervisors.tree import SupervisionTree, tree_of, tree_of_ref
+from .vocabulary.errors import (
+    BadOption,
+    ChildExited,
+    ChildStopped,
+    DuplicateChild,
+    SupervisorNotRunning,
+    SupervisorStartFailed,
+    UnknownChild,
+    WaitTimeout,
+)
+from .vocabulary.kinds import AutoShutdown, ChildType, RestartType, SupervisionStrategy
+from .vocabulary.problems import (
     BadReturn,
     BadStartSpec,
     FlagError,
@@ -75,12 +81,6 @@ from .spec_errors import (
     StartSpec,
     SupervisorData,
 )
-from .supervisable import Supervisable
-from .supervised_child import ChildState, SupervisedChild
-from .supervisor import Supervisor, UnknownRequest
-from .targets import NotSupervisable
-from .task_supervisor import Task, TaskSupervisor, TaskTimeout
-from .tree import SupervisionTree, tree_of, tree_of_ref
 
 __all__ = [
     "BRUTAL_KILL",

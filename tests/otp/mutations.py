@@ -49,93 +49,93 @@ MUTATIONS = [
     # -- who comes back
     Mutation(
         "a permanent child comes back after a normal end",
-        "supervisor.py",
+        "machine/supervisor.py",
         "if restart is RestartType.PERMANENT or (",
         "if (restart is RestartType.PERMANENT and not is_normal(reason)) or (",
     ),
     Mutation(
         "a transient child comes back only after an abnormal end",
-        "supervisor.py",
+        "machine/supervisor.py",
         "restart is RestartType.TRANSIENT and not is_normal(reason)\n",
         "restart is RestartType.TRANSIENT\n",
     ),
     Mutation(
         "a transient child comes back after a crash",
-        "supervisor.py",
+        "machine/supervisor.py",
         "restart is RestartType.TRANSIENT and not is_normal(reason)\n",
         "False\n",
     ),
     Mutation(
         "a temporary child never comes back",
-        "supervisor.py",
+        "machine/supervisor.py",
         "if restart is RestartType.PERMANENT or (",
         "if restart is not RestartType.TRANSIENT or (",
     ),
     Mutation(
         "a temporary child that ended is forgotten",
-        "keyed_children.py",
+        "machine/keyed_children.py",
         "            self.by_id.pop(child.spec.id, None)\n",
         "            pass\n",
     ),
     Mutation(
         "a transient child that ended keeps its specification",
-        "keyed_children.py",
+        "machine/keyed_children.py",
         "        if child.spec.restart is RestartType.TEMPORARY:\n            self.by_id.pop",
         "        if child.spec.restart is not RestartType.PERMANENT:\n            self.by_id.pop",
     ),
     # -- strategies
     Mutation(
         "one_for_all restarts everyone",
-        "keyed_children.py",
+        "machine/keyed_children.py",
         "            return list(everyone)\n",
         "            return [child]\n",
     ),
     Mutation(
         "rest_for_one restarts those started later",
-        "keyed_children.py",
+        "machine/keyed_children.py",
         "            group.append(member)\n            if member is child:",
         "            if member is child:\n                group.append(member)",
     ),
     Mutation(
         "rest_for_one leaves those started earlier alone",
-        "keyed_children.py",
+        "machine/keyed_children.py",
         "            if member is child:\n                break\n",
         "",
     ),
     Mutation(
         "one_for_one restarts nobody else",
-        "keyed_children.py",
+        "machine/keyed_children.py",
         "        if supervisor.flags.strategy is SupervisionStrategy.ONE_FOR_ONE:\n            error",
         "        if False:\n            error",
     ),
     Mutation(
         "a group is stopped in the reverse of its start order",
-        "keyed_children.py",
+        "machine/keyed_children.py",
         "        await self._stop_group(group)\n        staying",
         "        await self._stop_group(group[::-1])\n        staying",
     ),
     Mutation(
         "a group is started in its order",
-        "keyed_children.py",
+        "machine/keyed_children.py",
         "for member in reversed(group) if member.spec.id in self.by_id]",
         "for member in group if member.spec.id in self.by_id]",
     ),
     Mutation(
         "a group restart drops its temporary members",
-        "keyed_children.py",
+        "machine/keyed_children.py",
         "for member in reversed(group) if member.spec.id in self.by_id]",
         "for member in reversed(group)]",
     ),
     Mutation(
         "a group restart revives members that were stopped by hand",
-        "keyed_children.py",
+        "machine/keyed_children.py",
         "        staying = [member for member in reversed(group) if member.spec.id in self.by_id]",
         "        staying = [m for m in reversed(group) if m.last_ref and m.spec.id in self.by_id\n"
         "                   and (m is child or m.last_reason != 'shutdown' or m.restarts)]",
     ),
     Mutation(
         "a dynamic child is restarted by itself",
-        "dynamic_children.py",
+        "machine/dynamic_children.py",
         "        child.stopped()\n        failed = await start_process(self._supervisor, child)",
         "        child.stopped()\n"
         "        await self._supervisor.stopper.stop_together(list(self.by_ref.values()))\n"
@@ -143,44 +143,44 @@ MUTATIONS = [
     ),
     Mutation(
         "a dynamic child is restarted with the arguments it was started with",
-        "dynamic_children.py",
+        "machine/dynamic_children.py",
         "return Child(self._template, tuple(given))",
         "return Child(self._template, (given[0], {}))",
     ),
     # -- the restart limit
     Mutation(
         "intensity restarts are allowed, and no more",
-        "intensity.py",
+        "policy/intensity.py",
         "if len(times) >= self.intensity:",
         "if len(times) > self.intensity:",
     ),
     Mutation(
         "all of intensity restarts are allowed",
-        "intensity.py",
+        "policy/intensity.py",
         "if len(times) >= self.intensity:",
         "if len(times) + 1 >= self.intensity:",
     ),
     Mutation(
         "a restart made exactly one period ago counts",
-        "intensity.py",
+        "policy/intensity.py",
         "while times and now - times[0] > self.period_s:",
         "while times and now - times[0] >= self.period_s:",
     ),
     Mutation(
         "older restarts do not count",
-        "intensity.py",
+        "policy/intensity.py",
         "while times and now - times[0] > self.period_s:",
         "while False:",
     ),
     Mutation(
         "a restart that fails counts again when it is tried again",
-        "supervisor.py",
+        "machine/supervisor.py",
         "        return None if child is None else self._try_again(child)",
         "        return None if child is None else self.children.restart(child)",
     ),
     Mutation(
         "siblings that died meanwhile are absorbed by a group restart, and not counted",
-        "stopping.py",
+        "machine/stopping.py",
         "        self._supervisor.process_ended(stopping.child, ref, reason)",
         "        self._supervisor.process_ended(stopping.child, ref, reason)\n"
         "        if not stopping.was_alive:\n"
@@ -188,13 +188,13 @@ MUTATIONS = [
     ),
     Mutation(
         "a supervisor past its limit ends with reason shutdown",
-        "supervisor.py",
+        "machine/supervisor.py",
         "        self.children.forget(child)\n        await self.end(SHUTDOWN)",
         "        self.children.forget(child)\n        await self.end('normal')",
     ),
     Mutation(
         "a supervisor past its limit stops its children",
-        "supervisor.py",
+        "machine/supervisor.py",
         "        self.children.forget(child)\n        await self.end(SHUTDOWN)",
         "        self.children.forget(child)\n        self.children.by_id = {}\n"
         "        await self.end(SHUTDOWN)",
@@ -202,67 +202,67 @@ MUTATIONS = [
     # -- starting
     Mutation(
         "children start in the order of their specifications",
-        "keyed_children.py",
+        "machine/keyed_children.py",
         "        failed = await self._start_group(children)",
         "        failed = await self._start_group(children[::-1])",
     ),
     Mutation(
         "a failed first start stops those that were started before it",
-        "supervisor.py",
+        "machine/supervisor.py",
         "        if failed is not None:\n            await children.stop_all()",
         "        if failed is not None:",
     ),
     Mutation(
         "a failed first start ends the supervisor",
-        "supervisor.py",
+        "machine/supervisor.py",
         "            raise ActorExit((SHUTDOWN, failed))",
         "            return",
     ),
     Mutation(
         "a failed restart is tried again",
-        "keyed_children.py",
+        "machine/keyed_children.py",
         "        self._supervisor.try_again(TryAgain(child.spec.id))",
         "        self._supervisor.report(ReportKind.GAVE_UP, child, None, '')",
     ),
     Mutation(
         "a failed restart lets the mailbox have its turn before the next try",
-        "keyed_children.py",
+        "machine/keyed_children.py",
         "        self._supervisor.try_again(TryAgain(child.spec.id))",
         "        self._supervisor.actor_ref._mailbox.appendleft(TryAgain(child.spec.id))",
     ),
     Mutation(
         "a retry is void if the child has been stopped meanwhile",
-        "child.py",
+        "machine/child.py",
         "        return self.restarting and self.timer is None",
         "        return self.ref is None and self.timer is None",
     ),
     Mutation(
         "a failed group restart is tried again from the one that failed",
-        "keyed_children.py",
+        "machine/keyed_children.py",
         "        if failed is not None:\n            self._try_again(*failed)",
         "        if failed is not None:\n            self._try_again(child, failed[1])",
     ),
     Mutation(
         "after a failed start in a group nothing later is started",
-        "keyed_children.py",
+        "machine/keyed_children.py",
         '"nothing after it is started"\n                )\n                return child, error',
         '"nothing after it is started"\n                )\n                continue',
     ),
     Mutation(
         "a temporary child that declines to start is forgotten",
-        "keyed_children.py",
+        "machine/keyed_children.py",
         "                del self.by_id[child.spec.id]\n        return None",
         "                pass\n        return None",
     ),
     Mutation(
         "another child that declines to start is kept, not running",
-        "keyed_children.py",
+        "machine/keyed_children.py",
         "        if child.ref is not None or spec.restart is not RestartType.TEMPORARY:\n",
         "        if child.ref is not None:\n",
     ),
     Mutation(
         "a failed start_child leaves nothing behind",
-        "keyed_children.py",
+        "machine/keyed_children.py",
         "        if error is not None:\n            if isinstance(error.reason, AlreadyStarted):",
         "        if error is not None:\n            self.by_id[spec.id] = child\n"
         "            if isinstance(error.reason, AlreadyStarted):",
@@ -270,197 +270,197 @@ MUTATIONS = [
     # -- stopping
     Mutation(
         "children stop in the reverse of their start order",
-        "keyed_children.py",
+        "machine/keyed_children.py",
         "        children = list(reversed(self.by_id.values()))\n",
         "        children = list(self.by_id.values())\n",
     ),
     Mutation(
         "brutal_kill kills at once",
-        "stopping.py",
+        "machine/stopping.py",
         "self._signal(ref, KILL if shutdown_ms == BRUTAL_KILL else SHUTDOWN)",
         "self._signal(ref, SHUTDOWN)",
     ),
     Mutation(
         "who is late is killed",
-        "stopping.py",
+        "machine/stopping.py",
         "            if stopping.deadline <= now:\n                self._signal(stopping.ref, KILL)",
         "            if stopping.deadline <= now:\n                self._signal(stopping.ref, SHUTDOWN)",
     ),
     Mutation(
         "a child gets the time that its specification says",
-        "stopping.py",
+        "machine/stopping.py",
         "        deadline = system.clock() + shutdown_ms / 1000",
         "        deadline = system.clock() + shutdown_ms / 100000",
     ),
     Mutation(
         "an unexpected reason of a stopped child is reported",
-        "stopping.py",
+        "machine/stopping.py",
         "    return spec.restart is not RestartType.PERMANENT and is_normal(reason)",
         "    return True",
     ),
     Mutation(
         "a stopped permanent child's normal end is unexpected",
-        "stopping.py",
+        "machine/stopping.py",
         "    return spec.restart is not RestartType.PERMANENT and is_normal(reason)",
         "    return is_normal(reason)",
     ),
     Mutation(
         "the reason of a child that had died unseen is the one in its exit signal",
-        "stopping.py",
+        "machine/stopping.py",
         "        return unread.pop(ref, NOPROC)",
         "        return NOPROC",
     ),
     Mutation(
         "a dead child that had unlinked itself has the reason noproc",
-        "stopping.py",
+        "machine/stopping.py",
         "        return unread.pop(ref, NOPROC)",
         "        return unread.pop(ref, ref.exit_reason)",
     ),
     Mutation(
         "dynamic children stop at the same time",
-        "dynamic_children.py",
+        "machine/dynamic_children.py",
         "        for child in await self._supervisor.stopper.stop_together(list(self.by_ref.values())):",
         "        await self._supervisor.stopper.stop_in_turn(list(self.by_ref.values()))\n"
         "        for child in ():",
     ),
     Mutation(
         "each unexpected reason of dynamic children is reported once",
-        "dynamic_children.py",
+        "machine/dynamic_children.py",
         "            unexpected.setdefault(_alike(child.last_reason), []).append(child)",
         "            unexpected.setdefault(id(child), []).append(child)",
     ),
     Mutation(
         "the parent's exit ends a supervisor with that reason",
-        "supervisor.py",
+        "machine/supervisor.py",
         "return self.end(message.reason) if ref is self.parent else None",
         "return self.end(SHUTDOWN) if ref is self.parent else None",
     ),
     Mutation(
         "the parent's exit waits its turn in the mailbox",
-        "supervisor.py",
+        "machine/supervisor.py",
         "    obey_parent = False\n",
         "    obey_parent = True\n",
     ),
     Mutation(
         "an exit from anybody else is ignored",
-        "supervisor.py",
+        "machine/supervisor.py",
         "        if ref is None:\n            return None",
         "        if ref is None:\n            return self.end(message.reason)",
     ),
     # -- significant children
     Mutation(
         "any_significant: the first significant end ends the supervisor",
-        "supervisor.py",
+        "machine/supervisor.py",
         "if automatic is AutoShutdown.ANY_SIGNIFICANT or not",
         "if not",
     ),
     Mutation(
         "all_significant: only the last significant end ends the supervisor",
-        "supervisor.py",
+        "machine/supervisor.py",
         "if automatic is AutoShutdown.ANY_SIGNIFICANT or not",
         "if True or not",
     ),
     Mutation(
         "only significant children count for auto_shutdown",
-        "supervisor.py",
+        "machine/supervisor.py",
         "if automatic is AutoShutdown.NEVER or not child.spec.significant:",
         "if automatic is AutoShutdown.NEVER:",
     ),
     Mutation(
         "a significant child between two incarnations is still there",
-        "keyed_children.py",
+        "machine/keyed_children.py",
         "child.spec.significant and (child.ref is not None or child.restarting)",
         "child.spec.significant and child.ref is not None",
     ),
     # -- requests
     Mutation(
         "start_child of a known id that has a process: already_started",
-        "keyed_children.py",
+        "machine/keyed_children.py",
         "            if present.ref is not None:\n                return Error(AlreadyStarted(present.ref))",
         "",
     ),
     Mutation(
         "a process that died unseen still counts as started",
-        "keyed_children.py",
+        "machine/keyed_children.py",
         "            if present.ref is not None:",
         "            if present.ref is not None and present.ref.is_alive():",
     ),
     Mutation(
         "terminate_child forgets a temporary child",
-        "keyed_children.py",
+        "machine/keyed_children.py",
         "        await self._supervisor.stopper.stop(child)\n        self.forget(child)",
         "        await self._supervisor.stopper.stop(child)",
     ),
     Mutation(
         "terminate_child ends a child's wait for its restart",
-        "child.py",
+        "machine/child.py",
         "        self.restarting = self.stopping = False",
         "        self.stopping = False",
     ),
     Mutation(
         "restart_child and delete_child refuse a child that is being restarted",
-        "keyed_children.py",
+        "machine/keyed_children.py",
         "        if child.restarting:\n            return ChildProblem.RESTARTING",
         "",
     ),
     Mutation(
         "delete_child refuses a running child",
-        "keyed_children.py",
+        "machine/keyed_children.py",
         "return None if child.ref is None else ChildProblem.RUNNING",
         "return None",
     ),
     Mutation(
         "which_children lists the one added last first",
-        "keyed_children.py",
+        "machine/keyed_children.py",
         "return [info(child) for child in reversed(self.by_id.values())]",
         "return [info(child) for child in self.by_id.values()]",
     ),
     Mutation(
         "count_children counts as active whose process lives",
-        "keyed_children.py",
+        "machine/keyed_children.py",
         "sum(child.ref is not None and child.ref.is_alive() for child in children)",
         "sum(child.ref is not None for child in children)",
     ),
     Mutation(
         "count_children of simple_one_for_one does not look whether a process lives",
-        "dynamic_children.py",
+        "machine/dynamic_children.py",
         "return Counts(specs, len(self.by_ref), supervisors",
         "return Counts(specs, sum(r.is_alive() for r in self.by_ref), supervisors",
     ),
     Mutation(
         "a dynamic child between two incarnations is no active one",
-        "dynamic_children.py",
+        "machine/dynamic_children.py",
         "return Counts(specs, len(self.by_ref), supervisors",
         "return Counts(specs, size, supervisors",
     ),
     Mutation(
         "terminating a dead process under simple_one_for_one is no error",
-        "dynamic_children.py",
+        "machine/dynamic_children.py",
         "        if self._template is not None and not ref.is_alive():\n            return Ok(None)",
         "",
     ),
     Mutation(
         "terminating somebody else's process under simple_one_for_one is an error",
-        "dynamic_children.py",
+        "machine/dynamic_children.py",
         "        if self._template is not None and not ref.is_alive():\n            return Ok(None)",
         "        if self._template is not None:\n            return Ok(None)",
     ),
     # -- specifications
     Mutation(
         "significant children need auto_shutdown",
-        "child_spec.py",
+        "policy/child_spec.py",
         "    if significant is True and auto_shutdown is AutoShutdown.NEVER:\n        return",
         "    if False:\n        return",
     ),
     Mutation(
         "a permanent child cannot be significant",
-        "child_spec.py",
+        "policy/child_spec.py",
         "    if significant is True and restart == RestartType.PERMANENT:\n        return",
         "    if False:\n        return",
     ),
     Mutation(
         "a wrong specification is refused before its id is looked for",
-        "keyed_children.py",
+        "machine/keyed_children.py",
         "        spec = check_child_spec(given, supervisor.flags.auto_shutdown)\n"
         "        if isinstance(spec, SpecError):\n            return Error(spec)\n"
         "        present = self.by_id.get(spec.id)",
@@ -470,19 +470,19 @@ MUTATIONS = [
     ),
     Mutation(
         "ids are unique",
-        "child_spec.py",
+        "policy/child_spec.py",
         "        if spec.id in ids:\n",
         "        if False:\n",
     ),
     Mutation(
         "simple_one_for_one has exactly one template",
-        "supervisor.py",
+        "machine/supervisor.py",
         "if simple and not (given.__class__ in (list, tuple) and len(given) == 1):",
         "if simple and not given:",
     ),
     Mutation(
         "a worker has 5 seconds to stop, a supervisor as long as it needs",
-        "child_spec.py",
+        "policy/child_spec.py",
         'put(self, "shutdown_ms", DEFAULT_SHUTDOWN_MS if is_worker else INFINITY)',
         'put(self, "shutdown_ms", DEFAULT_SHUTDOWN_MS)',
     ),
@@ -526,11 +526,13 @@ def caught_by(mutation: Mutation, folder: Path) -> str:
     supervision.mkdir(parents=True)
     (package / "__init__.py").touch()
     (package / "actors").symlink_to(folder_of("agenticaiframework.actors"))
-    for file in SUPERVISION.glob("*.py"):
+    for file in SUPERVISION.rglob("*.py"):
+        name = file.relative_to(SUPERVISION)
         source = file.read_text()
-        if file.name == mutation.file:
+        if name.as_posix() == mutation.file:
             source = mutated(mutation, source)
-        (supervision / file.name).write_text(source)
+        (supervision / name).parent.mkdir(exist_ok=True)
+        (supervision / name).write_text(source)
     # A mutant may restart for ever; then the time is what catches it.
     try:
         done = subprocess.run(

@@ -25,7 +25,7 @@ from agenticaiframework.supervision import (
     check_child_specs,
     check_flags,
 )
-from agenticaiframework.supervision.restart_policy import InvalidRestartPolicy
+from agenticaiframework.supervision.policy.restart_policy import InvalidRestartPolicy
 
 
 class Worker(Actor):

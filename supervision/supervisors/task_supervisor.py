@@ -12,15 +12,15 @@ from typing import Any, Generic, TypeVar, cast
 
 from agenticaiframework.actors import SHUTDOWN, Actor, ActorDied, ActorRef, Request
 
+from ..machine.dynamic_supervisor import DynamicSupervisor
+from ..machine.requests import StartChild
+from ..machine.results import Error, Ok, SupervisionError
+from ..machine.supervisor import Supervisor
+from ..policy.child_spec import ChildSpec, Shutdown
+from ..vocabulary.errors import BadOption, check_count, check_seconds
+from ..vocabulary.kinds import RestartType
 from .blueprint import SupervisorBlueprint
-from .child_spec import ChildSpec, Shutdown
-from .coroutine_actor import CoroutineActor, FunctionActor
-from .dynamic_supervisor import DynamicSupervisor
-from .face_errors import BadOption, check_count, check_seconds
-from .kinds import RestartType
-from .requests import StartChild
-from .results import Error, Ok, SupervisionError
-from .supervisor import Supervisor
+from .calls import CoroutineActor, FunctionActor
 from .targets import is_coroutine_function
 
 T = TypeVar("T")

@@ -10,11 +10,11 @@ from typing import Any
 
 from agenticaiframework.actors import ActorExit
 
+from ..policy.flags import SupervisorFlags
+from ..vocabulary.errors import check_count
+from ..vocabulary.kinds import SupervisionStrategy
+from ..vocabulary.problems import FlagError, FlagProblem, SupervisorData
 from .dynamic_children import DynamicChildren
-from .face_errors import check_count
-from .flags import SupervisorFlags
-from .kinds import SupervisionStrategy
-from .spec_errors import FlagError, FlagProblem, SupervisorData
 from .supervisor import Supervisor
 
 

@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from agenticaiframework.actors import Actor, ActorRef, ActorSystem, Address
 
-from .kinds import ChildType
+from ..vocabulary.kinds import ChildType
 
 
 @runtime_checkable

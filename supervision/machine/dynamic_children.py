@@ -13,9 +13,10 @@ import pykka
 
 from agenticaiframework.actors import ActorRef
 
+from ..policy.child_spec import ChildSpec, check_child_spec
+from ..vocabulary.kinds import ChildType, RestartType
+from ..vocabulary.problems import SpecError, SpecProblem
 from .child import Child
-from .child_spec import ChildSpec, check_child_spec
-from .kinds import ChildType, RestartType
 from .messages import TryAgain
 from .reports import ReportKind
 from .results import (
@@ -30,7 +31,6 @@ from .results import (
     Restarting,
     StartChildResult,
 )
-from .spec_errors import SpecError, SpecProblem
 from .starting import start_process
 
 if TYPE_CHECKING:

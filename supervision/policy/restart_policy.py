@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from agenticaiframework.actors import near
 
+from ..machine.results import SupervisionError
+from ..vocabulary.kinds import RestartType
 from .backoff import NO_BACKOFF, Backoff, BackoffType
-from .kinds import RestartType
-from .results import SupervisionError
 
 _GROWING_FROM_MS = 100
 

@@ -31,13 +31,21 @@ from agenticaiframework.actors import (
     is_normal,
 )
 
+from ..policy.child_spec import ChildSpec, check_child_specs
+from ..policy.flags import SupervisorFlags, check_flags
+from ..policy.intensity import RestartWindow, cause_token
+from ..vocabulary.kinds import AutoShutdown, ChildType, RestartType, SupervisionStrategy
+from ..vocabulary.problems import (
+    BadReturn,
+    BadStartSpec,
+    FlagError,
+    SpecError,
+    StartSpec,
+    SupervisorData,
+)
 from .child import Child
-from .child_spec import ChildSpec, check_child_specs
 from .dynamic_children import DynamicChildren
-from .flags import SupervisorFlags, check_flags
-from .intensity import RestartWindow, cause_token
 from .keyed_children import KeyedChildren
-from .kinds import AutoShutdown, ChildType, RestartType, SupervisionStrategy
 from .messages import BackoffOver, Ready, StopChild, StopSupervisor, TryAgain
 from .reports import REACHED_MAX_RESTART_INTENSITY, ReportKind, SupervisorReport, publish
 from .requests import (
@@ -62,7 +70,6 @@ from .results import (
     StartChildResult,
     SupervisionError,
 )
-from .spec_errors import BadReturn, BadStartSpec, FlagError, SpecError, StartSpec, SupervisorData
 from .stopping import Stopper
 from .supervisable import close_target
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from agenticaiframework.actors import ActorRef
 
 if TYPE_CHECKING:
+    from ..supervisors.supervised_child import SupervisedChild
     from .child import Child
-    from .supervised_child import SupervisedChild
 
 
 class TryAgain:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, cast
 
-from .kinds import AutoShutdown, SupervisionStrategy
-from .spec_errors import FlagError, FlagProblem, InvalidFlags
+from ..vocabulary.kinds import AutoShutdown, SupervisionStrategy
+from ..vocabulary.problems import FlagError, FlagProblem, InvalidFlags
 
 
 @dataclass(frozen=True, slots=True)

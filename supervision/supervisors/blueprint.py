@@ -20,13 +20,13 @@ from agenticaiframework.actors import (
     Address,
 )
 
-from .face_errors import BadOption, SupervisorNotRunning, SupervisorStartFailed
-from .flags import SupervisorFlags
-from .kinds import ChildType, SupervisionStrategy
-from .messages import Ready, StopChild, StopSupervisor
-from .results import FailedToStartChild
+from ..machine.messages import Ready, StopChild, StopSupervisor
+from ..machine.results import FailedToStartChild
+from ..machine.supervisor import Supervisor
+from ..policy.flags import SupervisorFlags
+from ..vocabulary.errors import BadOption, SupervisorNotRunning, SupervisorStartFailed
+from ..vocabulary.kinds import ChildType, SupervisionStrategy
 from .supervised_child import SupervisedChild
-from .supervisor import Supervisor
 from .tree import SupervisionTree, tree_of
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from agenticaiframework.actors import near
 
-from .results import SupervisionError
+from ..machine.results import SupervisionError
 
 
 class SpecProblem(StrEnum):

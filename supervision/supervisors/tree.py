@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from agenticaiframework.actors import ActorRef, ActorSystem, describe_reason
 
+from ..machine.child import Child
+from ..machine.dynamic_children import DynamicChildren
+from ..machine.supervisor import Supervisor, supervisor_of
 from .agent_supervisor_actor import AgentSupervisorActor
-from .child import Child
-from .dynamic_children import DynamicChildren
 from .supervised_child import ChildState, SupervisedChild
-from .supervisor import Supervisor, supervisor_of
 
 if TYPE_CHECKING:
     from .blueprint import SupervisorBlueprint

@@ -10,14 +10,14 @@ import pykka
 
 from agenticaiframework.actors import ActorRef
 
+from ..machine.results import StartError
+from ..vocabulary.kinds import AutoShutdown, ChildType, RestartType
+from ..vocabulary.problems import InvalidChildSpec, SpecError, SpecProblem
 from .backoff import NO_BACKOFF, Backoff
 from .flags import is_positive_number
-from .kinds import AutoShutdown, ChildType, RestartType
-from .results import StartError
-from .spec_errors import InvalidChildSpec, SpecError, SpecProblem
 
 if TYPE_CHECKING:
-    from .supervisor import Supervisor
+    from ..machine.supervisor import Supervisor
 
 INFINITY: Literal["infinity"] = "infinity"
 BRUTAL_KILL: Literal["brutal_kill"] = "brutal_kill"

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from agenticaiframework.actors import KILL, KILLED, NOPROC, SHUTDOWN, ActorRef, Exit, is_normal
 from agenticaiframework.actors.kernel.links import send_exit
 
+from ..policy.child_spec import BRUTAL_KILL, ChildSpec, Shutdown
+from ..vocabulary.kinds import RestartType
 from .child import Child
-from .child_spec import BRUTAL_KILL, ChildSpec, Shutdown
-from .kinds import RestartType
 from .reports import ReportKind
 
 if TYPE_CHECKING:

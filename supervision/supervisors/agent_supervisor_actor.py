@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from agenticaiframework.actors import KILLED, ActorDied, ActorRef, Down
 
-from .child import Child
-from .child_spec import ChildSpec
-from .coroutine_actor import CoroutineActor
-from .face_errors import ChildExited
-from .keyed_children import KeyedChildren
-from .kinds import RestartType, SupervisionStrategy
-from .messages import AddChild, Decision, RemoveChild, Verdict
-from .reports import REACHED_MAX_RESTART_INTENSITY, ReportKind
-from .requests import DeleteChild, TerminateChild
-from .results import DoneResult, StartCrashed
-from .starting import start_process
+from ..machine.child import Child
+from ..machine.keyed_children import KeyedChildren
+from ..machine.messages import AddChild, Decision, RemoveChild, Verdict
+from ..machine.reports import REACHED_MAX_RESTART_INTENSITY, ReportKind
+from ..machine.requests import DeleteChild, TerminateChild
+from ..machine.results import DoneResult, StartCrashed
+from ..machine.starting import start_process
+from ..machine.supervisor import DECLINED, Supervisor
+from ..policy.child_spec import ChildSpec
+from ..vocabulary.errors import ChildExited
+from ..vocabulary.kinds import RestartType, SupervisionStrategy
+from .calls import CoroutineActor
 from .supervised_child import ChildState, SupervisedChild
-from .supervisor import DECLINED, Supervisor
 
 if TYPE_CHECKING:
     from .agent_supervisor import AgentSupervisor

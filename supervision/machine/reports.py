@@ -14,7 +14,7 @@ from loguru import logger
 
 from agenticaiframework.actors import ActorRef, describe_reason
 
-from .kinds import ChildType
+from ..vocabulary.kinds import ChildType
 
 if TYPE_CHECKING:
     from agenticaiframework.actors import ActorSystem

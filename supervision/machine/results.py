@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
 
 from agenticaiframework.actors import ActorRef, AgenticError, describe_reason
 
-from .kinds import ChildType
+from ..vocabulary.kinds import ChildType
 
 if TYPE_CHECKING:
-    from .child_spec import ChildSpec
-    from .spec_errors import SpecError
+    from ..policy.child_spec import ChildSpec
+    from ..vocabulary.problems import SpecError
 
 T = TypeVar("T")
 E = TypeVar("E")

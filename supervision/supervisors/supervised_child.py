@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, Self
 
 from agenticaiframework.actors import ActorRef, Agent
 
-from .child_spec import ChildSpec
-from .face_errors import ChildStopped, SupervisorNotRunning
-from .kinds import RestartType
-from .results import FailedToStartChild
-from .supervisable import Supervisable, close_target
+from ..machine.results import FailedToStartChild
+from ..machine.supervisable import Supervisable, close_target
+from ..policy.child_spec import ChildSpec
+from ..vocabulary.errors import ChildStopped, SupervisorNotRunning
+from ..vocabulary.kinds import RestartType
 from .targets import PykkaTarget
 
 if TYPE_CHECKING:
+    from ..machine.child import Child
     from .agent_supervisor import AgentSupervisor
-    from .child import Child
 
 
 class ChildState(StrEnum):

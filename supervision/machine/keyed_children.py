@@ -13,9 +13,10 @@ import pykka
 
 from agenticaiframework.actors import ActorRef
 
+from ..policy.child_spec import ChildSpec, check_child_spec
+from ..vocabulary.kinds import ChildType, RestartType, SupervisionStrategy
+from ..vocabulary.problems import SpecError
 from .child import Child
-from .child_spec import ChildSpec, check_child_spec
-from .kinds import ChildType, RestartType, SupervisionStrategy
 from .messages import TryAgain
 from .reports import ReportKind
 from .results import (
@@ -33,7 +34,6 @@ from .results import (
     StartChildResult,
     StartError,
 )
-from .spec_errors import SpecError
 from .starting import start_process
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import pykka
 
 from agenticaiframework.actors import describe_reason, near
 
-from .flags import is_positive_number
-from .results import SupervisionError, exception_of
+from ..machine.results import SupervisionError, exception_of
+from ..policy.flags import is_positive_number
 
 
 class UnknownChild(SupervisionError, LookupError):

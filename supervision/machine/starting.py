@@ -10,8 +10,8 @@ import pykka
 
 from agenticaiframework.actors import Actor, ActorRef, StartFailed
 
+from ..policy.child_spec import START_TIMEOUT, Started
 from .child import Child
-from .child_spec import START_TIMEOUT, Started
 from .results import BadStartReturn, StartCrashed, StartError
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import Any
 
 from agenticaiframework.actors import Agent
 
+from ..vocabulary.errors import BadOption, check_count
 from .agent_supervisor import AgentSupervisor
-from .face_errors import BadOption, check_count
 from .supervised_child import SupervisedChild
 from .targets import is_coroutine_function
 

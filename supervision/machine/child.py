@@ -6,8 +6,8 @@ from typing import Any, Protocol
 
 from agenticaiframework.actors import ActorRef
 
-from .child_spec import ChildSpec
-from .intensity import RestartWindow
+from ..policy.child_spec import ChildSpec
+from ..policy.intensity import RestartWindow
 
 
 class Cancellable(Protocol):

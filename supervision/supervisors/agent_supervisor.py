@@ -8,10 +8,15 @@ from typing import Any, Literal, TypeVar
 
 from agenticaiframework.actors import ActorSystem, near
 
-from .agent_supervisor_actor import AgentSupervisorActor
-from .blueprint import SupervisorBlueprint, check_name
-from .child_spec import Budget, ChildSpec, Shutdown
-from .face_errors import (
+from ..machine.messages import AddChild, RemoveChild
+from ..machine.requests import RestartChild, TerminateChild
+from ..machine.results import Refused
+from ..machine.supervisable import child_type_of
+from ..machine.supervisor import Supervisor
+from ..policy.child_spec import Budget, ChildSpec, Shutdown
+from ..policy.flags import SupervisorFlags
+from ..policy.restart_policy import RestartPolicy
+from ..vocabulary.errors import (
     BadOption,
     DuplicateChild,
     SupervisorNotRunning,
@@ -20,15 +25,10 @@ from .face_errors import (
     check_handler,
     check_seconds,
 )
-from .flags import SupervisorFlags
-from .kinds import AutoShutdown, ChildType, RestartType, SupervisionStrategy
-from .messages import AddChild, RemoveChild
-from .requests import RestartChild, TerminateChild
-from .restart_policy import RestartPolicy
-from .results import Refused
-from .supervisable import child_type_of
+from ..vocabulary.kinds import AutoShutdown, ChildType, RestartType, SupervisionStrategy
+from .agent_supervisor_actor import AgentSupervisorActor
+from .blueprint import SupervisorBlueprint, check_name
 from .supervised_child import ChildState, SupervisedChild
-from .supervisor import Supervisor
 from .targets import target_of
 
 FailureHandler = Callable[[str, Exception, int], Awaitable[bool | None] | bool | None]

@@ -14,10 +14,10 @@ import pykka
 
 from agenticaiframework.actors import Actor, ActorDied, ActorRef, ActorSystem, Address
 
-from .coroutine_actor import CoroutineActor
-from .kinds import ChildType
-from .results import SupervisionError
-from .supervisable import Supervisable
+from ..machine.results import SupervisionError
+from ..machine.supervisable import Supervisable
+from ..vocabulary.kinds import ChildType
+from .calls import CoroutineActor
 
 
 class NotSupervisable(SupervisionError, TypeError):
