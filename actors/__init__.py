@@ -52,8 +52,9 @@ from .errors import (
     near,
 )
 from .events import BadSubscriber
+from .function_actor import CALL, FunctionActor, is_coroutine_function
 from .kernel.carried import with_context
-from .kernel.links import Monitor
+from .kernel.links import Monitor, send_exit
 from .kernel.mailbox import Mailbox
 from .kernel.request import ActorFuture, Request, gather
 from .kernel.timers import Timer
@@ -75,6 +76,7 @@ from .system.routers import NoRoutee, Router
 from .system.system import ActorSystem, StopReport
 
 __all__ = [
+    "CALL",
     "KILL",
     "KILLED",
     "NOCONNECTION",
@@ -110,6 +112,7 @@ __all__ = [
     "Down",
     "Exit",
     "ForkedSystem",
+    "FunctionActor",
     "HandlerCancelled",
     "Ignore",
     "InboxMessage",
@@ -156,6 +159,7 @@ __all__ = [
     "enter_agent_context",
     "find_agent",
     "gather",
+    "is_coroutine_function",
     "is_normal",
     "near",
     "override_model_runner",
@@ -163,6 +167,7 @@ __all__ = [
     "resolve_model_runner",
     "run_model",
     "run_until_signal",
+    "send_exit",
     "set_model_runner_factory",
     "with_context",
 ]

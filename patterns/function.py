@@ -12,8 +12,8 @@ from agenticaiframework.actors import (
     ActorSystem,
     AgenticError,
     enter_agent_context,
+    is_coroutine_function,
 )
-from agenticaiframework.supervision.supervisors.targets import is_coroutine_function
 
 from .errors import NO_OUTCOMES
 from .outcome import describe_error

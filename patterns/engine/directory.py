@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from agenticaiframework.actors import Agent, UnknownAgent, agent_names, find_agent
-from agenticaiframework.supervision.supervisors.targets import is_coroutine_function
+from agenticaiframework.actors import (
+    Agent,
+    UnknownAgent,
+    agent_names,
+    find_agent,
+    is_coroutine_function,
+)
 
 from ..function import FunctionTarget
 from ..kinds import pattern_from_dict, pattern_kinds

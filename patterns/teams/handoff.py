@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from pydantic import Field, field_validator
 
-from agenticaiframework.supervision.supervisors.targets import is_coroutine_function
+from agenticaiframework.actors import is_coroutine_function
 
 from ..definition import Definition
 from ..values import Handoff, read_handoff

@@ -7,7 +7,7 @@ for each. They are restarted one by one, and stopped all at once.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pykka
 
@@ -17,10 +17,11 @@ from ..policy.child_spec import ChildSpec, check_child_spec
 from ..vocabulary.kinds import ChildType, RestartType
 from ..vocabulary.problems import SpecError, SpecProblem
 from .child import Child
-from .messages import TryAgain
+from .owner import ChildOwner
 from .reports import ReportKind
 from .results import (
     ChildInfo,
+    ChildInfoResult,
     ChildProblem,
     ChildSpecResult,
     Counts,
@@ -33,9 +34,6 @@ from .results import (
 )
 from .starting import start_process
 
-if TYPE_CHECKING:
-    from .supervisor import Supervisor
-
 
 class DynamicChildren:
     """The children of one supervisor, by ref. Owned by that supervisor.
@@ -46,11 +44,11 @@ class DynamicChildren:
 
     def __init__(
         self,
-        supervisor: Supervisor,
+        owner: ChildOwner,
         template: ChildSpec | None,
         max_children: int | None = None,
     ) -> None:
-        self._supervisor = supervisor
+        self._owner = owner
         self._template = template
         self.max_children = max_children
         self.by_ref: dict[pykka.ActorRef[Any], Child] = {}
@@ -73,7 +71,7 @@ class DynamicChildren:
             return Error(child)
         if self.max_children is not None and len(self) >= self.max_children:
             return Error(ChildProblem.MAX_CHILDREN)
-        failed = await start_process(self._supervisor, child)
+        failed = await start_process(self._owner, child)
         if failed is not None:
             return Error(failed)
         if child.spec.restart is RestartType.TEMPORARY:
@@ -83,7 +81,7 @@ class DynamicChildren:
 
     def _child_for(self, given: Any) -> Child | SpecError:
         if self._template is None:
-            spec = check_child_spec(given, self._supervisor.flags.auto_shutdown)
+            spec = check_child_spec(given, self._owner.flags.auto_shutdown)
             return spec if isinstance(spec, SpecError) else Child(spec)
         if given.__class__ not in (tuple, list):
             return SpecError(SpecProblem.NOT_ARGUMENTS, given)
@@ -95,13 +93,13 @@ class DynamicChildren:
             return Error(self._no_id)
         child = self.by_ref.get(ref)
         if child is not None:
-            await self._supervisor.stopper.stop(child)
-            self._supervisor.child_closed(child)
+            await self._owner.stop_in_turn((child,))
+            self._owner.child_closed(child)
             return Ok(None)
         child = self._restarting.pop(ref, None)
         if child is not None:
             child.stopped()
-            self._supervisor.child_closed(child)
+            self._owner.child_closed(child)
             return Ok(None)
         # A dead process may have been our child a moment ago; then its end is what was asked for.
         if self._template is not None and not ref.is_alive():
@@ -138,7 +136,7 @@ class DynamicChildren:
             _info(child) for child in self._restarting.values()
         ]
 
-    def which_child(self, id: Any) -> Ok[ChildInfo] | Error[ChildProblem]:
+    def which_child(self, id: Any) -> ChildInfoResult:
         child = self.by_ref.get(id) or self._restarting.get(id)
         return Error(ChildProblem.NOT_FOUND) if child is None else Ok(_info(child))
 
@@ -153,43 +151,32 @@ class DynamicChildren:
             specs = 1
         return Counts(specs, len(self.by_ref), supervisors, size - supervisors)
 
-    # -- failures ------------------------------------------------------------------------------
+    # -- the index -----------------------------------------------------------------------------
+
+    def holds(self, child: Child) -> bool:
+        return True
 
     def forget(self, child: Child) -> None:
         """Note that *child* stays down; a dynamic child is then gone."""
         child.stopped()
 
-    def any_significant(self) -> bool:
-        """Tell whether any child is still there, since one template speaks for all."""
-        return len(self) > 0
-
-    def waiting(self, message: TryAgain) -> Child | None:
-        """Return the child whose restart is to be tried again, unless that is obsolete."""
-        child = message.child
-        return child if child is not None and child.is_to_be_tried else None
-
-    async def hold(self, child: Child) -> None:
-        """Note that *child* is between two incarnations, and waits for its backoff."""
-        self._set_restarting(child)
-
-    async def restart(self, child: Child) -> None:
-        """Start *child* again. The restart has been counted and allowed."""
-        if child.restarting and child.last_ref is not None:
-            del self._restarting[child.last_ref]
-        child.stopped()
-        failed = await start_process(self._supervisor, child)
-        if failed is not None:
-            self._set_restarting(child)
-            child.last_reason = failed.reason
-            self._supervisor.report(
-                ReportKind.START_ERROR, child, failed.reason, "it is tried again"
-            )
-            self._supervisor.try_again(TryAgain(None, child))
-
-    def _set_restarting(self, child: Child) -> None:
+    def await_start(self, child: Child) -> None:
         child.restarting = True
         assert child.last_ref is not None
         self._restarting[child.last_ref] = child
+
+    def start_begins(self, child: Child) -> None:
+        if child.restarting and child.last_ref is not None:
+            del self._restarting[child.last_ref]
+        child.stopped()
+
+    def group_of(self, child: Child) -> list[Child]:
+        """Return *child*: each is restarted by itself."""
+        return [child]
+
+    def any_significant(self) -> bool:
+        """Tell whether any child is still there, since one template speaks for all."""
+        return len(self) > 0
 
     # -- stopping ------------------------------------------------------------------------------
 
@@ -199,10 +186,10 @@ class DynamicChildren:
             child.stopped()
         self._restarting.clear()
         unexpected: dict[Hashable, list[Child]] = {}
-        for child in await self._supervisor.stopper.stop_together(list(self.by_ref.values())):
+        for child in await self._owner.stop_together(list(self.by_ref.values())):
             unexpected.setdefault(_alike(child.last_reason), []).append(child)
         for children in unexpected.values():
-            self._supervisor.report(
+            self._owner.report(
                 ReportKind.SHUTDOWN_ERROR,
                 children[0],
                 children[0].last_reason,

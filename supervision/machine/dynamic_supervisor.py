@@ -11,9 +11,10 @@ from typing import Any
 from agenticaiframework.actors import ActorExit
 
 from ..policy.flags import SupervisorFlags
-from ..vocabulary.errors import check_count
+from ..vocabulary.checks import check_count
 from ..vocabulary.kinds import SupervisionStrategy
-from ..vocabulary.problems import FlagError, FlagProblem, SupervisorData
+from ..vocabulary.problems import FlagError, FlagProblem
+from ..vocabulary.reasons import SupervisorData
 from .dynamic_children import DynamicChildren
 from .supervisor import Supervisor
 

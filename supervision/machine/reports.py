@@ -1,4 +1,4 @@
-"""What a supervisor tells the world: one event on the system's stream and one log record each.
+"""What a supervisor reports: one event on the system's stream and one log record each.
 
 A report says who failed, why, how often, and what happens next. The records go through loguru with
 their data as extra fields, so that a service can filter and ship them as it likes.
@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from loguru import logger
 
-from agenticaiframework.actors import ActorRef, describe_reason
+from agenticaiframework.actors import ActorRef, ActorSystem, describe_reason
 
 from ..vocabulary.kinds import ChildType
-
-if TYPE_CHECKING:
-    from agenticaiframework.actors import ActorSystem
 
 
 class ReportKind(StrEnum):
@@ -48,8 +45,6 @@ _LEVEL = {
     ReportKind.STOPPED_BY_HANDLER: "WARNING",
     ReportKind.HANDLER_FAILED: "ERROR",
 }
-
-REACHED_MAX_RESTART_INTENSITY = "reached_max_restart_intensity"
 
 
 @dataclass(slots=True)

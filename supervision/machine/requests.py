@@ -15,11 +15,10 @@ from agenticaiframework.actors import ActorDied, ActorRef, ActorSystem
 
 from .results import (
     ChildInfo,
+    ChildInfoResult,
     ChildSpecResult,
     Counts,
     DoneResult,
-    Error,
-    Ok,
     RestartChildResult,
     StartChildResult,
 )
@@ -127,9 +126,9 @@ async def which_children(supervisor: SupervisorName) -> list[ChildInfo]:
     return cast("list[ChildInfo]", await _ask(supervisor, WhichChildren()))
 
 
-async def which_child(supervisor: SupervisorName, id: Any) -> Ok[ChildInfo] | Error[Any]:
+async def which_child(supervisor: SupervisorName, id: Any) -> ChildInfoResult:
     """Return one child's line of `which_children`."""
-    return cast("Ok[ChildInfo] | Error[Any]", await _ask(supervisor, WhichChild(id)))
+    return cast("ChildInfoResult", await _ask(supervisor, WhichChild(id)))
 
 
 async def count_children(supervisor: SupervisorName) -> Counts:

@@ -10,22 +10,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
-from agenticaiframework.actors import ActorRef, AgenticError, describe_reason
+from agenticaiframework.actors import ActorRef, describe_reason
 
+from ..policy.child_spec import ChildSpec
+from ..vocabulary.errors import Refused
 from ..vocabulary.kinds import ChildType
-
-if TYPE_CHECKING:
-    from ..policy.child_spec import ChildSpec
-    from ..vocabulary.problems import SpecError
+from ..vocabulary.problems import SpecError
+from ..vocabulary.reasons import exception_of
 
 T = TypeVar("T")
 E = TypeVar("E")
-
-
-class SupervisionError(AgenticError):
-    """Base class of the errors of this layer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,22 +53,6 @@ class Error(Generic[E]):
     def unwrap(self) -> Any:
         """Raise `Refused` with the error."""
         raise Refused(self.error)
-
-
-class Refused(SupervisionError):
-    """A supervisor refused a request whose result was unwrapped; *error* is the typed refusal.
-
-    *request* says in words what was asked. If an exception is what stood against it, that is the
-    ``__cause__``.
-    """
-
-    def __init__(self, error: Any, request: str | None = None) -> None:
-        asked = "The supervisor refused" if request is None else f"{request} was refused"
-        super().__init__(f"{asked}: {error}")
-        self.error = error
-        cause = exception_of(getattr(error, "reason", None))
-        if cause is not None:
-            self.__cause__ = cause
 
 
 class ChildProblem(StrEnum):
@@ -107,38 +87,6 @@ class StartError:
         return f"{whose} did not start: {describe_reason(exception_of(self.reason) or self.reason)}"
 
 
-@dataclass(frozen=True, slots=True)
-class FailedToStartChild:
-    """Why a supervisor's own start failed: child *id* did not start, with *reason*."""
-
-    id: Any
-    reason: Any
-
-
-@dataclass(frozen=True, slots=True)
-class StartCrashed:
-    """A start function raised *error* instead of answering."""
-
-    error: BaseException
-
-    def __str__(self) -> str:
-        return describe_reason(self.error)
-
-
-def exception_of(reason: Any) -> BaseException | None:
-    """Return the exception that *reason* is or stands for, if it is one."""
-    if isinstance(reason, StartCrashed):
-        return reason.error
-    return reason if isinstance(reason, BaseException) else None
-
-
-@dataclass(frozen=True, slots=True)
-class BadStartReturn:
-    """A start function returned *value*, which is not one of the things that it may return."""
-
-    value: Any
-
-
 Restarting: TypeAlias = Literal["restarting"]
 
 
@@ -167,8 +115,9 @@ class Counts:
 
 
 StartChildResult: TypeAlias = (
-    "Ok[ActorRef[Any] | None] | Error[SpecError | ChildProblem | AlreadyStarted | StartError]"
+    Ok[ActorRef[Any] | None] | Error[SpecError | ChildProblem | AlreadyStarted | StartError]
 )
-RestartChildResult: TypeAlias = "Ok[ActorRef[Any] | None] | Error[ChildProblem | StartError]"
-DoneResult: TypeAlias = "Ok[None] | Error[ChildProblem]"
-ChildSpecResult: TypeAlias = "Ok[ChildSpec] | Error[ChildProblem]"
+RestartChildResult: TypeAlias = Ok[ActorRef[Any] | None] | Error[ChildProblem | StartError]
+DoneResult: TypeAlias = Ok[None] | Error[ChildProblem]
+ChildSpecResult: TypeAlias = Ok[ChildSpec] | Error[ChildProblem]
+ChildInfoResult: TypeAlias = Ok[ChildInfo] | Error[ChildProblem]

@@ -4,21 +4,42 @@ from __future__ import annotations
 
 import inspect
 from asyncio import timeout as time_limit
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias, cast
 
 import pykka
 
 from agenticaiframework.actors import Actor, ActorRef, StartFailed
 
-from ..policy.child_spec import START_TIMEOUT, Started
+from ..vocabulary.reasons import START_TIMEOUT, BadStartReturn, StartCrashed
 from .child import Child
-from .results import BadStartReturn, StartCrashed, StartError
-
-if TYPE_CHECKING:
-    from .supervisor import Supervisor
+from .owner import ChildOwner
+from .results import StartError
 
 
-async def start_process(supervisor: Supervisor, child: Child) -> StartError | None:
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What a start function may return instead of the bare ref: the ref, and something beside it.
+
+    *info* is passed on by `start_child` and means nothing to the owner.
+    """
+
+    ref: ActorRef[Any]
+    info: Any = None
+
+
+StartReturn: TypeAlias = ActorRef[Any] | Started | StartError | None
+StartFunction: TypeAlias = Callable[..., StartReturn | Awaitable[StartReturn]]
+"""Starts a child of the `Supervisor` that it is given, and links it: mostly by
+``await supervisor.start_link(SomeActor, ...)``.
+
+It returns the ref or `Started`, None if the child declines to start, or `StartError`; it may also
+raise `StartFailed`, as `start_link` does. Anything else that it raises or returns is a failed start.
+"""
+
+
+async def start_process(owner: ChildOwner, child: Child) -> StartError | None:
     """Run the start of *child*: set `child.ref` and `child.info`, or return why it failed.
 
     A success with `child.ref` None means that the child declined to start.
@@ -28,40 +49,40 @@ async def start_process(supervisor: Supervisor, child: Child) -> StartError | No
     try:
         actor_class = child.actor_class
         if actor_class is None:
-            started = await _call(supervisor, child)
+            started = await _call(owner, child)
         elif issubclass(actor_class, Actor):
-            started = await supervisor.start_link(
+            started = await owner.start_link(
                 actor_class, *child.args, timeout=child.spec.start_timeout_s
             )
         else:
             # A plain pykka actor runs in its own way; that it ended, we learn by the link.
             plain: Any = actor_class.start(*child.args)
-            supervisor.link(plain)
+            owner.link(plain)
             started = plain
     except StartFailed as error:
         return StartError(error.reason)
     except Exception as error:
         return StartError(StartCrashed(error))
     if started is None:
-        supervisor.child_declined(child)
+        owner.child_declined(child)
         return None
     if started.__class__ is Started:
         child.info = started.info
         started = started.ref
     elif not _is_ref(started):
         return started if isinstance(started, StartError) else StartError(BadStartReturn(started))
-    supervisor.process_started(child, cast("ActorRef[Any]", started))
+    owner.process_started(child, cast("ActorRef[Any]", started))
     return None
 
 
-async def _call(supervisor: Supervisor, child: Child) -> Any:
+async def _call(owner: ChildOwner, child: Child) -> Any:
     """Call the start function, within the time that the specification gives it."""
     start = child.spec.start
     limit_s = child.spec.start_timeout_s
     if hasattr(start, "start_under"):
-        await _orphan_ended(supervisor, start.address(supervisor.system).ref)
-        return await start.start_under(supervisor, limit_s)
-    started: Any = start(supervisor, *child.args)
+        await _orphan_ended(owner, start.address(owner.system).ref)
+        return await start.start_under(owner, limit_s)
+    started: Any = start(owner, *child.args)
     if inspect.isawaitable(started):
         scope = time_limit(limit_s)
         try:
@@ -74,7 +95,7 @@ async def _call(supervisor: Supervisor, child: Child) -> Any:
     ref: Any = started.ref if isinstance(started, Started) else started
     if _is_ref(ref):
         # One that its start function has forgotten to link would die unnoticed.
-        supervisor.link(ref)
+        owner.link(ref)
     return started
 
 
@@ -82,14 +103,14 @@ def _is_ref(value: object) -> bool:
     return isinstance(value, pykka.ActorRef)
 
 
-async def _orphan_ended(supervisor: Supervisor, ref: ActorRef[Any] | None) -> None:
-    """Wait until the child of a supervisor that was killed has ended, as its link makes it.
+async def _orphan_ended(owner: ChildOwner, ref: ActorRef[Any] | None) -> None:
+    """Wait until *ref*, left over by a supervisor that was killed, has ended, as its link makes it.
 
-    The next incarnation must not begin before: what has a name is one actor at a time.
+    The next incarnation must not begin before: a named child is one actor at a time.
     """
     if ref is None or ref.exit_reason is not None:
         return
-    system = supervisor.system
+    system = owner.system
     parent = system.info(ref).parent
     if parent is None or parent.is_alive():
         return

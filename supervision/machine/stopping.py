@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import math
 from asyncio import TimerHandle
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from agenticaiframework.actors import KILL, KILLED, NOPROC, SHUTDOWN, ActorRef, Exit, is_normal
-from agenticaiframework.actors.kernel.links import send_exit
+from agenticaiframework.actors import (
+    KILL,
+    KILLED,
+    NOPROC,
+    SHUTDOWN,
+    ActorRef,
+    Exit,
+    is_normal,
+    send_exit,
+)
 
 from ..policy.child_spec import BRUTAL_KILL, ChildSpec, Shutdown
 from ..vocabulary.kinds import RestartType
 from .child import Child
+from .owner import ChildOwner
 from .reports import ReportKind
-
-if TYPE_CHECKING:
-    from .supervisor import Supervisor
 
 
 def is_expected(reason: Any, spec: ChildSpec) -> bool:
@@ -48,23 +54,17 @@ class _Stopping:
 class Stopper:
     """Stops the children of one supervisor, which owns it."""
 
-    def __init__(self, supervisor: Supervisor) -> None:
-        self._supervisor = supervisor
+    def __init__(self, owner: ChildOwner) -> None:
+        self._owner = owner
         self._told: Sequence[_Stopping] = ()
-        """Who has been told to end and may be late."""
+        """The children that have been told to end and may be late."""
         self._timer: TimerHandle | None = None
         """Fires at the earliest deadline or before; one for all, since few are ever late."""
         self._unread: dict[Any, Any] = {}
         """Exit reasons taken from the mailbox ahead of time; see `_unread_reason`."""
 
-    async def stop(self, child: Child) -> None:
-        """Stop the process of *child*, if it has one, as its specification says."""
-        await self.stop_in_turn((child,))
-
-    async def stop_in_turn(
-        self, children: Sequence[Child], then: Callable[[Child], None] = Child.stopped
-    ) -> None:
-        """Stop *children* one after the other; call *then* with each when it is down.
+    async def stop_in_turn(self, children: Sequence[Child]) -> None:
+        """Stop *children* one after the other; forget each when it is down.
 
         An unexpected reason is reported.
         """
@@ -78,11 +78,10 @@ class Stopper:
                     self._told = (stopping,)
                     await self._wait(stopping)
                     if not is_expected(child.last_reason, child.spec):
-                        self._supervisor.report(
+                        self._owner.report(
                             ReportKind.SHUTDOWN_ERROR, child, child.last_reason, "it is stopped"
                         )
-                child.stopped()
-                then(child)
+                self._owner.children.forget(child)
         finally:
             self._finish()
 
@@ -113,7 +112,7 @@ class Stopper:
         """Return when a child that is told to end now is late, and see that this is noticed."""
         if not isinstance(shutdown_ms, int):
             return math.inf
-        system = self._supervisor.system
+        system = self._owner.system
         deadline = system.clock() + shutdown_ms / 1000
         if self._timer is None or self._timer.when() > deadline:
             self._set_timer(deadline)
@@ -122,12 +121,12 @@ class Stopper:
     def _set_timer(self, deadline: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        system = self._supervisor.system
+        system = self._owner.system
         self._timer = system.call_later(max(deadline - system.clock(), 0.0), self._kill_the_late)
 
     def _kill_the_late(self) -> None:
         self._timer = None
-        now = self._supervisor.system.clock()
+        now = self._owner.system.clock()
         earliest = math.inf
         for stopping in self._told:
             if stopping.child.ref is None:
@@ -148,16 +147,16 @@ class Stopper:
 
     def _signal(self, ref: ActorRef[Any], reason: Any) -> None:
         # Not `ref.exit`, which plain pykka actors do not have.
-        send_exit(ref, self._supervisor.actor_ref, reason, False)
+        send_exit(ref, self._owner.actor_ref, reason, False)
 
     async def _wait(self, stopping: _Stopping) -> None:
         ref = stopping.ref
         reason = getattr(ref, "exit_reason", None) if stopping.was_alive else None
         if reason is None:
-            reason = await self._supervisor.wait_down(ref)
+            reason = await self._owner.wait_down(ref)
         if reason == NOPROC:
             reason = self._reason_of_dead(stopping)
-        self._supervisor.process_ended(stopping.child, ref, reason)
+        self._owner.process_ended(stopping.child, ref, reason)
 
     def _reason_of_dead(self, stopping: _Stopping) -> Any:
         """Return why a child ended that was dead when we came to wait for it."""
@@ -175,13 +174,13 @@ class Stopper:
         unlinked itself. The mailbox is gone through once for all children that are being stopped:
         after a common failure there may be thousands of them, and of signals.
         """
-        supervisor = self._supervisor
-        if supervisor.exit_reason is not None:
+        owner = self._owner
+        if owner.exit_reason is not None:
             # In `on_stop`: the mailbox is closed.
             return getattr(ref, "exit_reason", NOPROC)
         unread = self._unread
         if ref not in unread:
-            child_of = supervisor.children.by_ref.get
+            child_of = owner.children.by_ref.get
 
             def is_theirs(message: Any) -> bool:
                 if message.__class__ is not Exit:
@@ -190,6 +189,6 @@ class Stopper:
                 child = child_of(ref)
                 return child is not None and child.stopping
 
-            for message in supervisor.flush(is_theirs):
+            for message in owner.flush(is_theirs):
                 unread.setdefault(message.ref, message.reason)
         return unread.pop(ref, NOPROC)

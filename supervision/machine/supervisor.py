@@ -1,19 +1,20 @@
 """The supervisor: an actor that starts, stops, watches and restarts its children as OTP's does.
 
-What is here is common to all strategies: the start, the mailbox, the restart limit, stopping
-children, and the reports. `KeyedChildren` holds the children that have ids (``one_for_one``,
-``one_for_all``, ``rest_for_one``), `DynamicChildren` those that are told apart by their refs
-(``simple_one_for_one``, `DynamicSupervisor`).
+What is here is common to all strategies: the start, the mailbox, the restart with its limit, stopping
+children, and the reports. `KeyedChildren` indexes the children that have ids (``one_for_one``,
+``one_for_all``, ``rest_for_one``) and knows which of them restart together, `DynamicChildren` those
+that are told apart by their refs (``simple_one_for_one``, `DynamicSupervisor`).
 
 A supervisor handles one thing at a time. While it starts or stops a child, requests and exit signals
 wait in its mailbox in order; a restart that failed is tried again by a message to itself, so that
-what waits gets its turn in between. Source: OTP's supervisor, whose observable behaviour this is.
+the waiting messages get their turn in between. Source: OTP's supervisor, whose observable behaviour
+this is.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias, cast
 from weakref import WeakValueDictionary
 
@@ -22,7 +23,6 @@ from loguru import logger
 from agenticaiframework.actors import (
     KILLED,
     SHUTDOWN,
-    Actor,
     ActorExit,
     ActorRef,
     ActorSystem,
@@ -34,12 +34,21 @@ from agenticaiframework.actors import (
 from ..policy.child_spec import ChildSpec, check_child_specs
 from ..policy.flags import SupervisorFlags, check_flags
 from ..policy.intensity import RestartWindow, cause_token
-from ..vocabulary.kinds import AutoShutdown, ChildType, RestartType, SupervisionStrategy
-from ..vocabulary.problems import (
+from ..vocabulary.errors import UnknownRequest
+from ..vocabulary.kinds import (
+    AutoShutdown,
+    ChildState,
+    ChildType,
+    RestartType,
+    SupervisionStrategy,
+)
+from ..vocabulary.problems import FlagError, SpecError
+from ..vocabulary.reasons import (
+    DECLINED,
+    REACHED_MAX_RESTART_INTENSITY,
     BadReturn,
     BadStartSpec,
-    FlagError,
-    SpecError,
+    FailedToStartChild,
     StartSpec,
     SupervisorData,
 )
@@ -47,7 +56,8 @@ from .child import Child
 from .dynamic_children import DynamicChildren
 from .keyed_children import KeyedChildren
 from .messages import BackoffOver, Ready, StopChild, StopSupervisor, TryAgain
-from .reports import REACHED_MAX_RESTART_INTENSITY, ReportKind, SupervisorReport, publish
+from .owner import ChildOwner, Children
+from .reports import ReportKind, SupervisorReport, publish
 from .requests import (
     CountChildren,
     DeleteChild,
@@ -60,16 +70,15 @@ from .requests import (
 )
 from .results import (
     ChildInfo,
-    ChildProblem,
+    ChildInfoResult,
     ChildSpecResult,
     Counts,
     DoneResult,
-    Error,
-    Ok,
     RestartChildResult,
     StartChildResult,
-    SupervisionError,
+    StartError,
 )
+from .starting import start_process
 from .stopping import Stopper
 from .supervisable import close_target
 
@@ -79,21 +88,7 @@ Plan: TypeAlias = tuple[
 """What `Supervisor.init` returns: the flags, and the children in start order."""
 
 
-DECLINED = "ignore"
-"""Why a child does not run that raised `Ignore` when it was started."""
-
-
-class UnknownRequest(SupervisionError):
-    """A supervisor was asked something that is no request of its protocol."""
-
-    def __init__(self, supervisor: Any, message: Any) -> None:
-        super().__init__(
-            f"{supervisor} does not know the request {message!r}. "
-            "Use start_child, terminate_child, which_children and their like."
-        )
-
-
-class Supervisor(Actor):
+class Supervisor(ChildOwner):
     """An actor that keeps its children running.
 
     Give flags and children when starting it, or override `init`:
@@ -115,18 +110,18 @@ class Supervisor(Actor):
 
     With ``intensity`` 3 and ``period_s`` 10, the fourth failure within ten seconds makes the
     supervisor stop its children, last one first, and end with reason ``shutdown``.
+
+    It is the one writer of its children's records, its restart window and its index of children.
     """
 
     # The parent's exit signal waits its turn in the mailbox, as in OTP; see `_on_exit`.
     obey_parent = False
-    # A request that it does not know harms nobody but who sent it.
+    # An unknown request harms nobody but its sender.
     crash_on_ask_error = False
     children_crash_on_ask_error = True
     child_type = ChildType.SUPERVISOR
     consults: bool = False
     """Whether `consult` has a say in each restart."""
-    stops_together = False
-    """Whether children that have ids are stopped all at the same time."""
 
     _requests: ClassVar[Mapping[type, str]] = {
         Exit: "_on_exit",
@@ -165,8 +160,8 @@ class Supervisor(Actor):
         self._given: Plan = (SupervisorFlags() if flags is None else flags, children)
         self.flags = SupervisorFlags()
         self.window = RestartWindow(self.flags.intensity, self.flags.period_s)
-        self.children: KeyedChildren | DynamicChildren = KeyedChildren(self)
-        self.stopper = Stopper(self)
+        self.children: Children = KeyedChildren(self)
+        self._stopper = Stopper(self)
         self._last: list[Child] = []
         """The children when their supervisor began to stop them; some are forgotten on the way."""
 
@@ -175,6 +170,10 @@ class Supervisor(Actor):
     def init(self) -> Any:
         """Return flags and children (a `Plan`); None declines to start. May be ``async``."""
         return self._given
+
+    def new_record(self, spec: ChildSpec) -> Child:
+        """Return the record of one of the children that `init` gave."""
+        return Child(spec)
 
     async def consult(self, child: Child) -> bool:
         """Tell whether the failed *child* may go on to the restart limit at once.
@@ -195,22 +194,6 @@ class Supervisor(Actor):
         self._last.append(child)
         self.children.forget(child)
         await self.end(SHUTDOWN)
-
-    def child_started(self, child: Child) -> None:
-        """Called when *child* has a new incarnation, `child.ref`."""
-
-    def child_declined(self, child: Child) -> None:
-        """Called when *child* did not want to start: it stays down until somebody starts it."""
-        if child.actor_class is None:
-            close_target(child.spec.start, self.system, DECLINED)
-
-    def child_ended(self, child: Child) -> None:
-        """Called when *child* has lost its process, `child.last_ref`, to `child.last_reason`."""
-
-    def child_closed(self, child: Child) -> None:
-        """Called when *child* stays down until somebody starts it, or us, again."""
-        if child.actor_class is None:
-            close_target(child.spec.start, self.system, child.last_reason)
 
     @property
     def strategy_name(self) -> str:
@@ -247,12 +230,14 @@ class Supervisor(Actor):
         if simple:
             self.children = DynamicChildren(self, specs[0])
             return
-        children = self.children = KeyedChildren(self)
-        failed = await children.start_all(specs)
+        records = [self.new_record(spec) for spec in specs]
+        children = self.children = KeyedChildren(self, records)
+        failed = await self._start_group(records, "nothing after it is started")
         if failed is not None:
             await children.stop_all()
             self.start_failed(specs)
-            raise ActorExit((SHUTDOWN, failed))
+            child, error = failed
+            raise ActorExit((SHUTDOWN, FailedToStartChild(child.spec.id, error.reason)))
 
     def on_receive(self, message: Any) -> Any:
         handler = self._handlers.get(message.__class__)
@@ -270,7 +255,7 @@ class Supervisor(Actor):
         )
 
     def start_failed(self, specs: Sequence[ChildSpec]) -> None:
-        """Called when one of *specs* did not start: so nobody may wait for any of them."""
+        """Called when one of *specs* did not start: their addresses close and pending requests fail."""
         for spec in specs:
             close_target(spec.start, self.system, SHUTDOWN)
 
@@ -282,7 +267,7 @@ class Supervisor(Actor):
         """
         self._last += self.children
         await self.children.stop_all()
-        # What we sent ourselves concerns nobody any more, and is no dead letter.
+        # Our messages to ourselves are void now; they are not dead letters.
         self.flush(lambda message: isinstance(message, TryAgain | BackoffOver))
         raise ActorExit(reason)
 
@@ -325,7 +310,7 @@ class Supervisor(Actor):
     def _on_which_children(self, _request: WhichChildren) -> list[ChildInfo]:
         return self.children.which_children()
 
-    def _on_which_child(self, request: WhichChild) -> Ok[ChildInfo] | Error[ChildProblem]:
+    def _on_which_child(self, request: WhichChild) -> ChildInfoResult:
         return self.children.which_child(request.id)
 
     def _on_count_children(self, _request: CountChildren) -> Counts:
@@ -337,14 +322,13 @@ class Supervisor(Actor):
     async def _on_stop_child(self, request: StopChild) -> None:
         child = self.children.by_ref.get(request.ref)
         if child is not None:
-            await self.stopper.stop(child)
-            self.children.forget(child)
+            await self.stop_in_turn((child,))
             self.child_closed(child)
 
     def _on_stop_supervisor(self, request: StopSupervisor) -> Coroutine[Any, Any, None]:
         return self.end(request.reason)
 
-    # -- failures ------------------------------------------------------------------------------
+    # -- failures and restarts -------------------------------------------------------------------
 
     def _on_exit(self, message: Exit) -> Coroutine[Any, Any, None] | None:
         ref = message.ref
@@ -379,14 +363,6 @@ class Supervisor(Actor):
         if automatic is AutoShutdown.ANY_SIGNIFICANT or not self.children.any_significant():
             await self.end(SHUTDOWN)
 
-    def _on_try_again(self, message: TryAgain) -> Coroutine[Any, Any, None] | None:
-        child = self.children.waiting(message)
-        return None if child is None else self._try_again(child)
-
-    async def _try_again(self, child: Child) -> None:
-        if not self.consults or await self.consult(child):
-            await self.restart(child)
-
     async def restart(self, child: Child) -> None:
         """Restart *child* if the limit allows it, after its backoff if it has one."""
         now = self.system.clock()
@@ -400,10 +376,64 @@ class Supervisor(Actor):
         backoff = child.spec.backoff
         if backoff.initial_delay_s > 0:
             chance = self.system.random.random() if backoff.jitter else 0.0
-            await self.children.hold(child)
+            # Those that are restarted with it are stopped now, not when the time is over: they must
+            # not run on without the one that they depend on.
+            await self._stop_group(child)
+            self.children.await_start(child)
             child.timer = self.send_after(backoff.delay_s(earlier, chance), BackoffOver(child))
         else:
-            await self.children.restart(child)
+            await self._restart_now(child)
+
+    async def _restart_now(self, child: Child) -> None:
+        """Stop those that the strategy restarts with *child*, then start all of them in order."""
+        self.children.start_begins(child)
+        await self.start_again(await self._stop_group(child))
+
+    async def _stop_group(self, child: Child) -> list[Child]:
+        """Stop those that are restarted with *child*, last one first; return who is to be started."""
+        children = self.children
+        group = children.group_of(child)
+        if len(group) == 1:
+            return group
+        await self.stop_in_turn(group[::-1])
+        # Temporary children are dropped on the way, and are not started again.
+        for member in reversed(group):
+            if not children.holds(member):
+                self.child_closed(member)
+        return [member for member in group if children.holds(member)]
+
+    async def start_again(self, group: Iterable[Child]) -> None:
+        """Start all of *group* in order; one that does not start is tried again, and the rest later."""
+        failed = await self._start_group(group, "it is tried again")
+        if failed is not None:
+            child, error = failed
+            child.last_reason = error.reason
+            child.down = None
+            self.children.await_start(child)
+            # After whatever waits in the mailbox now.
+            self.actor_ref.tell(TryAgain(child))
+
+    async def _start_group(
+        self, group: Iterable[Child], then: str
+    ) -> tuple[Child, StartError] | None:
+        """Start all of *group* in order, up to the first that fails; return that one."""
+        for child in group:
+            error = await start_process(self, child)
+            if error is not None:
+                self.report(ReportKind.START_ERROR, child, error.reason, then)
+                return child, error
+            if child.ref is None and child.spec.restart is RestartType.TEMPORARY:
+                self.children.forget(child)
+        return None
+
+    def _on_try_again(self, message: TryAgain) -> Coroutine[Any, Any, None] | None:
+        child = message.child
+        # It may have been stopped, or started by hand, while this message was under way.
+        return self._try_again(child) if child.is_to_be_tried else None
+
+    async def _try_again(self, child: Child) -> None:
+        if not self.consults or await self.consult(child):
+            await self.restart(child)
 
     def _on_backoff_over(self, message: BackoffOver) -> Coroutine[Any, Any, None] | None:
         child = message.child
@@ -411,32 +441,53 @@ class Supervisor(Actor):
         if not child.restarting or child.timer is None:
             return None
         child.timer = None
-        return self.children.restart(child)
-
-    def try_again(self, message: TryAgain) -> None:
-        """Have the restart tried again, after whatever waits in the mailbox now."""
-        self.actor_ref.tell(message)
+        return self._restart_now(child)
 
     # -- processes -----------------------------------------------------------------------------
 
     def process_started(self, child: Child, ref: ActorRef[Any]) -> None:
         """Note that *child* has a process."""
         child.ref = ref
+        child.down = None
         child.started_at = self.system.clock()
         self.children.by_ref[ref] = child
-        self.child_started(child)
+        if child.handle is not None:
+            child.handle.moved()
 
     def process_ended(self, child: Child, ref: ActorRef[Any], reason: Any) -> None:
         """Note that the process of *child* has ended."""
         self.children.by_ref.pop(ref, None)
-        if child.row:
+        if child.row and child.started_at is not None:
             window = child.window or self.window
             if self.system.clock() - child.started_at > window.period_s:
                 child.row = 0
         child.last_ref = ref
         child.ref = None
         child.last_reason = reason
-        self.child_ended(child)
+        if child.handle is not None:
+            child.handle.ended()
+
+    def child_declined(self, child: Child) -> None:
+        """Note that *child* declined to start: it stays down until somebody starts it."""
+        child.down = None
+        child.last_reason = DECLINED
+        self.child_closed(child)
+
+    def child_closed(self, child: Child) -> None:
+        """Note that *child* stays down until somebody starts it, or us, again: its mail fails."""
+        if child.handle is not None:
+            child.handle.over()
+            return
+        if child.down is None:
+            child.down = ChildState.STOPPED
+        if child.actor_class is None:
+            close_target(child.spec.start, self.system, child.last_reason)
+
+    async def stop_in_turn(self, children: Sequence[Child]) -> None:
+        await self._stopper.stop_in_turn(children)
+
+    async def stop_together(self, children: Sequence[Child]) -> list[Child]:
+        return await self._stopper.stop_together(children)
 
     # -- reports -------------------------------------------------------------------------------
 
@@ -476,7 +527,7 @@ def _supervisors(system: ActorSystem) -> WeakValueDictionary[Any, Supervisor]:
 
 
 def supervisor_of(ref: Any) -> Supervisor | None:
-    """Return the live supervisor behind *ref*, for a look at it; None if it is no supervisor."""
+    """Return the live supervisor behind *ref*, for a look at it; None if it is not a supervisor."""
     system: ActorSystem | None = getattr(ref, "system", None)
     if system is None or not ref.is_alive():
         return None

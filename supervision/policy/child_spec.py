@@ -2,51 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast
 
 import pykka
 
-from agenticaiframework.actors import ActorRef
-
-from ..machine.results import StartError
+from ..vocabulary.checks import is_positive_number
+from ..vocabulary.errors import BadOption
 from ..vocabulary.kinds import AutoShutdown, ChildType, RestartType
-from ..vocabulary.problems import InvalidChildSpec, SpecError, SpecProblem
+from ..vocabulary.problems import SpecError, SpecProblem
 from .backoff import NO_BACKOFF, Backoff
-from .flags import is_positive_number
-
-if TYPE_CHECKING:
-    from ..machine.supervisor import Supervisor
 
 INFINITY: Literal["infinity"] = "infinity"
 BRUTAL_KILL: Literal["brutal_kill"] = "brutal_kill"
 DEFAULT_SHUTDOWN_MS = 5000
-START_TIMEOUT = "timeout"
-"""The reason of a start that took longer than it may (source: gen_server's start option)."""
 
 Shutdown: TypeAlias = int | Literal["infinity", "brutal_kill"]
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """What a start function may return instead of the bare ref: the ref, and something beside it.
-
-    *info* is passed on by `start_child` and means nothing to the supervisor.
-    """
-
-    ref: ActorRef[Any]
-    info: Any = None
-
-
-StartReturn: TypeAlias = ActorRef[Any] | Started | StartError | None
-StartFunction: TypeAlias = Callable[["Supervisor"], StartReturn | Awaitable[StartReturn]]
-"""Starts a child of the supervisor that it is given, and links it: mostly by
-``await supervisor.start_link(SomeActor, ...)``.
-
-It returns the ref or `Started`, None if the child declines to start, or `StartError`; it may also
-raise `StartFailed`, as `start_link` does. Anything else that it raises or returns is a failed start.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +33,7 @@ class Budget:
 class ChildSpec:
     """How to start, stop and restart one child.
 
-    *start* is an Actor class, a tuple ``(class, *args)``, a `StartFunction`, or anything that is
+    *start* is an Actor class, a tuple ``(class, *args)``, a start function, or anything that is
     `Supervisable` (an agent, a team, an `AgentSupervisor`). *shutdown_ms* is how
     long the child may take to end after the supervisor's ``shutdown`` signal before it is killed;
     ``"brutal_kill"`` kills at once, ``"infinity"`` waits. Left out, it is 5000 for a worker and
@@ -72,7 +44,7 @@ class ChildSpec:
     Example: ``ChildSpec("db", (Database, "app.db"), restart="transient", shutdown_ms=2000)`` is
     restarted after a crash, stays down after a normal end, and has two seconds to say goodbye.
 
-    Raises `InvalidChildSpec`.
+    Raises `BadOption`.
     """
 
     id: Any
@@ -91,7 +63,11 @@ class ChildSpec:
             given = {name: getattr(self, name) for name in _NAMES}
             problem = _problem(given, auto_shutdown=None)
             if problem is not None:
-                raise InvalidChildSpec(problem, self.id)
+                example = (
+                    "ChildSpec(id='worker', start=MyActor, restart='transient', shutdown_ms=2000)"
+                )
+                where = f"The specification of child {self.id!r}"
+                raise BadOption(where, str(problem), example, problem)
         put = object.__setattr__
         if self.restart.__class__ is not RestartType:
             put(self, "restart", RestartType(self.restart))

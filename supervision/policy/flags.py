@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, cast
 
+from ..vocabulary.checks import is_positive_number
+from ..vocabulary.errors import BadOption
 from ..vocabulary.kinds import AutoShutdown, SupervisionStrategy
-from ..vocabulary.problems import FlagError, FlagProblem, InvalidFlags
+from ..vocabulary.problems import FlagError, FlagProblem
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class SupervisorFlags:
     fourth finds four within ten seconds (a restart made exactly 10 s ago still counts), so the
     supervisor gives up; had it come at 10.1 s, the first would no longer count.
 
-    Raises `InvalidFlags` for a value that OTP's supervisor would refuse.
+    Raises `BadOption` for a value that OTP's supervisor would refuse.
     """
 
     strategy: SupervisionStrategy = SupervisionStrategy.ONE_FOR_ONE
@@ -33,7 +34,8 @@ class SupervisorFlags:
     def __post_init__(self) -> None:
         problem = _problem(self.strategy, self.intensity, self.period_s, self.auto_shutdown)
         if problem is not None:
-            raise InvalidFlags(problem, _words(problem))
+            example = "SupervisorFlags(strategy='one_for_all', intensity=5, period_s=60)"
+            raise BadOption("The supervisor flags", str(problem), example, problem)
         object.__setattr__(self, "strategy", SupervisionStrategy(self.strategy))
         object.__setattr__(self, "auto_shutdown", AutoShutdown(self.auto_shutdown))
 
@@ -56,7 +58,7 @@ def check_flags(flags: object) -> SupervisorFlags | FlagError:
     if problem is None:
         unknown = [key for key in given if key not in _NAMES]
         if unknown:
-            problem = FlagError(FlagProblem.UNKNOWN_KEY, unknown[0])
+            problem = FlagError(FlagProblem.UNKNOWN_KEY, unknown[0], _NAMES)
     if problem is not None:
         return problem
     return SupervisorFlags(strategy, intensity, period_s, auto_shutdown)
@@ -67,31 +69,11 @@ def _problem(
 ) -> FlagError | None:
     """Return the first mistake, in OTP's order."""
     if strategy not in tuple(SupervisionStrategy):
-        return FlagError(FlagProblem.INVALID_STRATEGY, strategy)
+        return FlagError(FlagProblem.INVALID_STRATEGY, strategy, tuple(SupervisionStrategy))
     if not isinstance(intensity, int) or isinstance(intensity, bool) or intensity < 0:
         return FlagError(FlagProblem.INVALID_INTENSITY, intensity)
     if not is_positive_number(period_s):
         return FlagError(FlagProblem.INVALID_PERIOD, period_s)
     if auto_shutdown not in tuple(AutoShutdown):
-        return FlagError(FlagProblem.INVALID_AUTO_SHUTDOWN, auto_shutdown)
+        return FlagError(FlagProblem.INVALID_AUTO_SHUTDOWN, auto_shutdown, tuple(AutoShutdown))
     return None
-
-
-def is_positive_number(value: object) -> bool:
-    """Tell whether *value* is a finite number above zero (True and False are none)."""
-    return (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and math.isfinite(value)
-        and value > 0
-    )
-
-
-def _words(problem: FlagError) -> tuple[str, ...]:
-    match problem.problem:
-        case FlagProblem.INVALID_STRATEGY:
-            return tuple(SupervisionStrategy)
-        case FlagProblem.INVALID_AUTO_SHUTDOWN:
-            return tuple(AutoShutdown)
-        case _:
-            return ()

@@ -1,4 +1,4 @@
-"""The restart policy of the page's supervisors: restart type, budget and backoff in one model."""
+"""The restart policy of the public supervisors: restart type, budget and backoff in one model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from agenticaiframework.actors import near
 
-from ..machine.results import SupervisionError
+from ..vocabulary.errors import BadOption
 from ..vocabulary.kinds import RestartType
 from .backoff import NO_BACKOFF, Backoff, BackoffType
 
@@ -30,7 +30,7 @@ class RestartPolicy(BaseModel):
     initial_delay_ms=100, max_delay_ms=1000)`` waits 100, 200, 400, 800 and 1000 ms before the five
     restarts, and gives up at the sixth failure within the minute.
 
-    Raises `InvalidRestartPolicy`, which names the field and its near names.
+    Raises `BadOption`, which names the field and its near names.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,7 +47,7 @@ class RestartPolicy(BaseModel):
         try:
             super().__init__(**data)
         except ValidationError as error:
-            raise InvalidRestartPolicy(error) from None
+            raise _error(error) from None
 
     @model_validator(mode="before")
     @classmethod
@@ -73,21 +73,15 @@ class RestartPolicy(BaseModel):
         )
 
 
-class InvalidRestartPolicy(SupervisionError, ValueError):
-    """A restart policy has an unknown field or a value out of range; *problems* lists all."""
-
-    def __init__(self, error: ValidationError) -> None:
-        problems: list[str] = []
-        for found in error.errors():
-            field = ".".join(str(part) for part in found["loc"])
-            if found["type"] == "extra_forbidden":
-                hint = near(field, RestartPolicy.model_fields)
-                problems.append(f"{field!r} is no field of it. {hint}")
-            else:
-                problems.append(f"{field}={found['input']!r}: {found['msg']}")
-        super().__init__(
-            "RestartPolicy: "
-            + "; ".join(problems)
-            + " For example: RestartPolicy(type='transient', max_restarts=5, within_seconds=60)"
-        )
-        self.problems = tuple(problems)
+def _error(error: ValidationError) -> BadOption:
+    """Return what is wrong with a restart policy: all unknown fields and values out of range."""
+    problems: list[str] = []
+    for found in error.errors():
+        field = ".".join(str(part) for part in found["loc"])
+        if found["type"] == "extra_forbidden":
+            hint = near(field, RestartPolicy.model_fields)
+            problems.append(f"{field!r} is not a field of it. {hint}")
+        else:
+            problems.append(f"{field}={found['input']!r}: {found['msg']}")
+    example = "RestartPolicy(type='transient', max_restarts=5, within_seconds=60)"
+    return BadOption("RestartPolicy", "; ".join(problems), example)

@@ -1,34 +1,36 @@
-"""The page's supervisor: named children, restart policies, failure handlers, on OTP's machinery."""
+"""The supervisor for agents: named children, restart policies, failure handlers, on OTP's machinery."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Literal, TypeVar
 
 from agenticaiframework.actors import ActorSystem, near
 
-from ..machine.messages import AddChild, RemoveChild
 from ..machine.requests import RestartChild, TerminateChild
-from ..machine.results import Refused
-from ..machine.supervisable import child_type_of
+from ..machine.supervisable import Supervisable, child_type_of
 from ..machine.supervisor import Supervisor
 from ..policy.child_spec import Budget, ChildSpec, Shutdown
 from ..policy.flags import SupervisorFlags
 from ..policy.restart_policy import RestartPolicy
+from ..vocabulary.checks import check_handler, check_mailbox, check_name, check_seconds
 from ..vocabulary.errors import (
     BadOption,
     DuplicateChild,
+    Refused,
     SupervisorNotRunning,
     UnknownChild,
-    WaitTimeout,
-    check_handler,
-    check_seconds,
 )
-from ..vocabulary.kinds import AutoShutdown, ChildType, RestartType, SupervisionStrategy
-from .agent_supervisor_actor import AgentSupervisorActor
-from .blueprint import SupervisorBlueprint, check_name
-from .supervised_child import ChildState, SupervisedChild
+from ..vocabulary.kinds import (
+    AutoShutdown,
+    ChildState,
+    ChildType,
+    RestartType,
+    SupervisionStrategy,
+)
+from .agent_supervisor_actor import AddChild, AgentSupervisorActor, RemoveChild
+from .blueprint import SupervisorBlueprint
+from .supervised_child import SupervisedChild
 from .targets import target_of
 
 FailureHandler = Callable[[str, Exception, int], Awaitable[bool | None] | bool | None]
@@ -64,7 +66,8 @@ class AgentSupervisor(SupervisorBlueprint):
     Without such a handler it does as OTP's: it stops its children and ends, and its own supervisor,
     if it has one, sees that as a failure and restarts the whole subtree.
 
-    Raises `BadOption` for options that make no sense.
+    It owns its children's names; how they are, the records of its actor say. Raises `BadOption` for
+    options that make no sense.
     """
 
     def __init__(
@@ -86,7 +89,7 @@ class AgentSupervisor(SupervisorBlueprint):
                 f"restart_policy is {policy!r}",
                 "AgentSupervisor('pool', restart_policy=RestartPolicy(max_restarts=3))",
             )
-        _check_mailbox(f"AgentSupervisor {name!r}", mailbox)
+        check_mailbox(f"AgentSupervisor {name!r}", mailbox)
         check_seconds(f"AgentSupervisor {name!r}", "start_timeout_s", start_timeout_s)
         check_seconds(f"AgentSupervisor {name!r}", "handler_timeout_s", handler_timeout_s)
         self.restart_policy = policy
@@ -105,10 +108,9 @@ class AgentSupervisor(SupervisorBlueprint):
         self.max_restarts_handler: MaxRestartsHandler | None = None
         self._actor: AgentSupervisorActor | None = None
         self._held: dict[int, str] = {}
-        """Which child an agent, a team, a supervisor is, by its identity: it can be only one."""
+        """The child that an agent, a team, a supervisor is, by its identity: it can be only one."""
         self._ended: dict[str, None] = {}
         """Temporary children that have ended, oldest first: only there to be looked at."""
-        self._waiters: list[tuple[str, ChildState, asyncio.Future[ChildState]]] = []
 
     def __repr__(self) -> str:
         state = "running" if self.is_running else "not running"
@@ -134,12 +136,28 @@ class AgentSupervisor(SupervisorBlueprint):
         pykka actor class, or a coroutine function (or ``(function, *args)``). *restart_policy* gives
         it a budget and a backoff of its own; *restart* overrides only the restart type.
 
-        Returns the child; ``await`` it to wait until it runs. Raises `DuplicateChild`,
-        `NotSupervisable`, `InvalidChildSpec`.
+        Returns the child; ``await`` it to wait until it runs. Raises `DuplicateChild`, `BadOption`.
         """
+        self._make_room(name, child)
+        check_mailbox(f"The child {name!r}", mailbox)
+        target = target_of(name, child)
+        spec = self._spec_of(
+            name, target, restart_policy, restart, shutdown_ms, start_timeout_s, significant
+        )
+        added = SupervisedChild(self, target, spec, (mailbox or self.mailbox) == "keep")
+        self.children[name] = added
+        if target is child:
+            self._held[id(target)] = name
+        ref = self.ref
+        if ref is not None:
+            added.new_record()
+            ref.tell(AddChild(added))
+        return added
+
+    def _make_room(self, name: str, child: Any) -> None:
+        """Check that *child* may be added under *name*; forget one of that name that has ended."""
         check_name(name, f"A child of {self.name!r}", "add_child('worker', agent)")
-        present = self.children.get(name)
-        if present is not None:
+        if name in self.children:
             if name not in self._ended:
                 raise DuplicateChild(self.name, name)
             self.forget(name)
@@ -152,41 +170,39 @@ class AgentSupervisor(SupervisorBlueprint):
                 f"adding {child.name!r} would make it its own descendant",
                 "root.add_supervisor('io', io_supervisor)",
             )
-        _check_mailbox(f"The child {name!r}", mailbox)
+
+    def _spec_of(
+        self,
+        name: str,
+        target: Supervisable,
+        own: RestartPolicy | None,
+        restart: RestartType | str | None,
+        shutdown_ms: Shutdown | None,
+        start_timeout_s: float | None,
+        significant: bool,
+    ) -> ChildSpec:
         if significant and self.flags.auto_shutdown is AutoShutdown.NEVER:
             raise BadOption(
                 f"The child {name!r}",
                 "significant=True needs a supervisor with auto_shutdown",
                 f"AgentSupervisor({self.name!r}, auto_shutdown='any_significant')",
             )
-        target = target_of(name, child)
-        policy = restart_policy or self.restart_policy
-        own = restart_policy
+        policy = own or self.restart_policy
         child_type = child_type_of(target)
-        limit_s = start_timeout_s
-        if limit_s is None and child_type is ChildType.WORKER:
+        if start_timeout_s is None and child_type is ChildType.WORKER:
             # A supervisor's start takes what its children's take, and these have limits.
-            limit_s = self.start_timeout_s
-        spec = ChildSpec(
+            start_timeout_s = self.start_timeout_s
+        return ChildSpec(
             id=name,
             start=target,
             restart=policy.type if restart is None else restart,  # type: ignore[arg-type]
             shutdown_ms=shutdown_ms,
             type=child_type,
             significant=significant,
-            start_timeout_s=limit_s,
+            start_timeout_s=start_timeout_s,
             budget=None if own is None else Budget(own.max_restarts, own.within_seconds),
             backoff=policy.backoff,
         )
-        added = SupervisedChild(self, target, spec, (mailbox or self.mailbox) == "keep")
-        self.children[name] = added
-        if target is child:
-            self._held[id(target)] = name
-        ref = self.ref
-        if ref is not None:
-            added.moved(ChildState.STARTING)
-            ref.tell(AddChild(added))
-        return added
 
     def add_supervisor(
         self, name: str, supervisor: SupervisorBlueprint, **options: Any
@@ -195,7 +211,7 @@ class AgentSupervisor(SupervisorBlueprint):
         if not isinstance(supervisor, SupervisorBlueprint):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise BadOption(
                 f"Supervisor {self.name!r}",
-                f"add_supervisor({name!r}, ...) was given {supervisor!r}, which is no supervisor",
+                f"add_supervisor({name!r}, ...) was given {supervisor!r}, which is not a supervisor",
                 f"add_child({name!r}, agent), or add_supervisor({name!r}, AgentSupervisor('io'))",
             )
         return self.add_child(name, supervisor, **options)
@@ -210,10 +226,7 @@ class AgentSupervisor(SupervisorBlueprint):
         try:
             await self.request(RemoveChild(child))
         except SupervisorNotRunning:
-            if child.state is not ChildState.NEW:
-                child.closed(ChildState.REMOVED, "removed", orderly=True)
-            else:
-                child.moved(ChildState.REMOVED)
+            child.removed()
 
     async def stop_child(self, name: str) -> None:
         """Stop the child and keep it, down, for `restart_child`. Raises `UnknownChild`."""
@@ -290,7 +303,7 @@ class AgentSupervisor(SupervisorBlueprint):
         self.max_restarts_handler = handler
         return handler
 
-    # -- sight ---------------------------------------------------------------------------------
+    # -- looking -------------------------------------------------------------------------------
 
     async def wait_until(
         self, name: str, state: ChildState | str = ChildState.RUNNING, timeout: float | None = 30.0
@@ -311,27 +324,7 @@ class AgentSupervisor(SupervisorBlueprint):
                 f"the state {state!r} is unknown. {near(str(state), ChildState)}".removesuffix("."),
                 "await supervisor.wait_until('worker', 'running')",
             )
-        wanted = ChildState(state)
-        owner = child.supervisor
-        system = ActorSystem.current()
-        deadline = None if timeout is None else system.clock() + timeout
-        while child.state is not wanted or (wanted is ChildState.RUNNING and not child.is_alive):
-            if wanted is ChildState.RUNNING and child.state.is_down:
-                raise child.down_error()
-            future: asyncio.Future[ChildState] = asyncio.get_running_loop().create_future()
-            entry = (child.name, wanted, future)
-            owner._waiters.append(entry)
-            try:
-                left = None if deadline is None else max(deadline - system.clock(), 0.0)
-                if (await asyncio.wait_for(future, left)).is_passing:
-                    break
-            except TimeoutError:
-                raise WaitTimeout(
-                    owner.name, child.name, wanted, child.state, timeout or 0.0
-                ) from None
-            finally:
-                if entry in owner._waiters:
-                    owner._waiters.remove(entry)
+        await child.wait_until(ChildState(state), timeout)
         return child
 
     def __iter__(self) -> Iterator[SupervisedChild]:
@@ -363,14 +356,14 @@ class AgentSupervisor(SupervisorBlueprint):
             child.closed(ChildState.STOPPED, reason, orderly=orderly, last_exit=own)
 
     def temporary_ended(self, child: SupervisedChild) -> None:
-        """Note that a child is over for ever; only the last few such are kept for a look."""
+        """Note that a child has ended for good; only the last few such are kept, to be looked at."""
         if self.children.get(child.name) is child:
             self._ended[child.name] = None
             if len(self._ended) > MAX_ENDED_TEMPORARY:
                 self.forget(next(iter(self._ended)))
 
     def forget(self, name: str) -> None:
-        """Forget the child *name*; one that has ended for ever is forgotten by the actor too."""
+        """Forget the child *name*; one that has ended for good is forgotten by the actor too."""
         child = self.children.pop(name, None)
         if child is not None and self._held.get(id(child.target)) == name:
             del self._held[id(child.target)]
@@ -378,17 +371,3 @@ class AgentSupervisor(SupervisorBlueprint):
             del self._ended[name]
             if self._actor is not None:
                 self._actor.named.pop(name, None)
-
-    def child_moved(self, child: SupervisedChild) -> None:
-        """Wake those who wait for a state of *child*."""
-        for name, wanted, future in self._waiters:
-            reached = child.state is wanted or child.state.is_down
-            if reached and name == child.name and not future.done():
-                future.set_result(child.state)
-
-
-def _check_mailbox(where: str, mailbox: str | None) -> None:
-    if mailbox not in (None, "keep", "drop"):
-        raise BadOption(
-            where, f"mailbox={mailbox!r} is neither 'keep' nor 'drop'", "mailbox='keep'"
-        )

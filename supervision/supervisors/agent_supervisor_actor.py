@@ -6,27 +6,70 @@ import inspect
 from asyncio import CancelledError
 from asyncio import timeout as time_limit
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Protocol, cast
 
-from agenticaiframework.actors import KILLED, ActorDied, ActorRef, Down
+from agenticaiframework.actors import KILLED, ActorDied, ActorRef, Down, FunctionActor
 
-from ..machine.child import Child
+from ..machine.child import Child, Decision
 from ..machine.keyed_children import KeyedChildren
-from ..machine.messages import AddChild, Decision, RemoveChild, Verdict
-from ..machine.reports import REACHED_MAX_RESTART_INTENSITY, ReportKind
+from ..machine.messages import Verdict
+from ..machine.reports import ReportKind
 from ..machine.requests import DeleteChild, TerminateChild
-from ..machine.results import DoneResult, StartCrashed
+from ..machine.results import DoneResult
 from ..machine.starting import start_process
-from ..machine.supervisor import DECLINED, Supervisor
+from ..machine.supervisor import Supervisor
 from ..policy.child_spec import ChildSpec
+from ..policy.flags import SupervisorFlags
 from ..vocabulary.errors import ChildExited
-from ..vocabulary.kinds import RestartType, SupervisionStrategy
-from .calls import CoroutineActor
-from .supervised_child import ChildState, SupervisedChild
+from ..vocabulary.kinds import ChildState, RestartType, SupervisionStrategy
+from ..vocabulary.reasons import REACHED_MAX_RESTART_INTENSITY, StartCrashed
+from .supervised_child import SupervisedChild
 
-if TYPE_CHECKING:
-    from .agent_supervisor import AgentSupervisor
+
+class NamedPlan(Protocol):
+    """What the actor asks of the `AgentSupervisor` whose incarnation it is."""
+
+    name: str
+    flags: SupervisorFlags
+    children: dict[str, SupervisedChild]
+    handler_timeout_s: float
+    told_to_stop: bool
+
+    @property
+    def failure_handler(self) -> Callable[..., Any] | None: ...
+    @property
+    def max_restarts_handler(self) -> Callable[..., Any] | None: ...
+
+    def begin(self, actor: AgentSupervisorActor) -> list[SupervisedChild]:
+        """Let *actor* be the incarnation that runs; return the children that it has to start."""
+        ...
+
+    def temporary_ended(self, child: SupervisedChild) -> None:
+        """Note that a temporary child has ended for good."""
+        ...
+
+    def forget(self, name: str) -> None:
+        """Forget the child *name*."""
+        ...
+
+    def ended_for_good(self, reason: Any, *, orderly: bool = False) -> None:
+        """Note that no further incarnation comes unless it is started again."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AddChild:
+    """Start a child that has been added while its supervisor runs."""
+
+    child: SupervisedChild
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveChild:
+    """Stop and forget a named child."""
+
+    child: SupervisedChild
 
 
 class AgentSupervisorActor(Supervisor):
@@ -40,10 +83,11 @@ class AgentSupervisorActor(Supervisor):
         Down: "_on_handler_down",
     }
 
-    def __init__(self, blueprint: AgentSupervisor) -> None:
+    def __init__(self, blueprint: NamedPlan) -> None:
         super().__init__()
         self.blueprint = blueprint
         self.named: dict[Any, SupervisedChild] = {}
+        """The children that this incarnation has taken over; their records say how they are."""
         self._thinking: dict[ActorRef[Any], Decision] = {}
         """What failure handlers are deciding, by the actor that runs the handler."""
 
@@ -53,7 +97,7 @@ class AgentSupervisorActor(Supervisor):
         for child in children:
             self.named[child.name] = child
             child.held_by(self.actor_ref, before=self.parent)
-            child.moved(ChildState.STARTING)
+            child.new_record()
         flags = blueprint.flags
         if flags.strategy is SupervisionStrategy.SIMPLE_ONE_FOR_ONE:
             # Named children that come and go, each on its own: only their end is a common one.
@@ -61,53 +105,28 @@ class AgentSupervisorActor(Supervisor):
             flags = replace(flags, strategy=SupervisionStrategy.ONE_FOR_ONE)
         return flags, [child.spec for child in children]
 
+    def new_record(self, spec: ChildSpec) -> Child:
+        record = self.named[spec.id].record
+        assert record is not None
+        return record
+
     @property
     def strategy_name(self) -> str:
-        return self.blueprint.strategy.value
+        return self.blueprint.flags.strategy.value
 
-    # -- what the children do ------------------------------------------------------------------
-
-    def child_started(self, child: Child) -> None:
-        named = self.named.get(child.spec.id)
-        if named is not None and child.ref is not None:
-            named.started(child, child.ref)
-
-    def child_declined(self, child: Child) -> None:
-        named = self.named.get(child.spec.id)
-        if named is None:
-            super().child_declined(child)
-            return
-        named.closed(ChildState.STOPPED, DECLINED)
-        if child.spec.restart is RestartType.TEMPORARY:
-            self.blueprint.temporary_ended(named)
-
-    def child_ended(self, child: Child) -> None:
-        named = self.named.get(child.spec.id)
-        if named is not None:
-            named.ended(child.last_reason)
-
-    def child_closed(self, child: Child) -> None:
-        named = self.named.get(child.spec.id)
-        if named is None:
-            # One that was started by a bare request, past the blueprint.
-            super().child_closed(child)
-            return
-        if not named.state.is_down:
-            named.closed(ChildState.STOPPED, child.last_reason)
-        if child.spec.restart is RestartType.TEMPORARY:
-            self.blueprint.temporary_ended(named)
+    # -- its own start and end -----------------------------------------------------------------
 
     async def on_start(self) -> None:  # type: ignore[override]
         try:
             await super().on_start()
         except BaseException as error:
-            # Whoever called `start` may have gone, and there is no other hook for a start that failed.
+            # The caller of `start` may have gone, and there is no other hook for a failed start.
             killed = KILLED if isinstance(error, CancelledError) else error
             self._over(getattr(error, "reason", killed))
             raise
 
     def start_failed(self, specs: Sequence[ChildSpec]) -> None:
-        """Nothing beside what `on_start` does: who starts us again may keep what waits."""
+        """Nothing beside what `on_start` does: a parent that starts us again may keep what waits."""
 
     def over(self) -> None:
         self._over(self.exit_reason)
@@ -115,8 +134,8 @@ class AgentSupervisorActor(Supervisor):
     def _over(self, reason: Any) -> None:
         for child in list(self.named.values()):
             if self.blueprint.children.get(child.name) is not child:
-                # Its removal has been asked for, and whoever did so may not wait for it any more.
-                child.closed(ChildState.REMOVED, "removed", orderly=True)
+                # Its removal was requested, and that request is not going to be handled any more.
+                child.removed()
                 del self.named[child.name]
         parent = self.parent
         if (
@@ -124,10 +143,10 @@ class AgentSupervisorActor(Supervisor):
             or not parent.is_alive()
             or not issubclass(parent.actor_class, Supervisor)
         ):
-            # Nobody starts another incarnation of us, so nobody waits for one of our children.
+            # No further incarnation of us comes, and so none of our children.
             self.blueprint.ended_for_good(reason, orderly=self.blueprint.told_to_stop)
             return
-        # Our parent decides whether there will be another of us, and so of them.
+        # Our parent decides whether there will be another incarnation of us, and so of them.
         for child in self.named.values():
             child.held_by(parent, before=self.actor_ref)
 
@@ -145,27 +164,21 @@ class AgentSupervisorActor(Supervisor):
         decision = Decision(child)
         child.timer = decision
         child.restarting = True
-        self._moved(child, ChildState.DECIDING)
+        _moved(child)
         error = _as_exception(name, child.last_reason)
         # An actor of its own, because the handler may take its time, and may ask us to add and remove
         # children; not linked, because the handler may also stop us.
         runner = self.spawn(
-            CoroutineActor,
+            FunctionActor,
             self._let_decide,
-            decision,
-            handler,
-            (name, error, child.restarts),
+            (decision, handler, (name, error, child.restarts)),
+            at_once=True,
             name=f"{self.blueprint.name}: on_failure({name})",
             link=False,
             monitor=True,
         )
         self._thinking[runner] = decision
         return False
-
-    def _moved(self, child: Child, state: ChildState) -> None:
-        named = self.named.get(child.spec.id)
-        if named is not None:
-            named.moved(state)
 
     async def _let_decide(
         self, decision: Decision, handler: Callable[..., Any], args: tuple[Any, ...]
@@ -197,7 +210,7 @@ class AgentSupervisorActor(Supervisor):
             return
         child.timer = None
         if verdict.allowed:
-            self._moved(child, ChildState.RESTARTING)
+            _moved(child)
             await self.restart(child)
         else:
             self.report(
@@ -222,14 +235,14 @@ class AgentSupervisorActor(Supervisor):
             return
         self.report(ReportKind.GAVE_UP, child, REACHED_MAX_RESTART_INTENSITY, "it stays down")
         self.children.forget(child)
-        named = self.named.get(child.spec.id)
+        named = _named(child)
         if named is not None:
             named.closed(ChildState.GAVE_UP, child.last_reason)
         self.spawn(
-            CoroutineActor,
+            FunctionActor,
             self._tell_handler,
-            child,
-            handler,
+            (child, handler),
+            at_once=True,
             name=f"{self.blueprint.name}: on_max_restarts({child.spec.id})",
             link=False,
         )
@@ -254,10 +267,9 @@ class AgentSupervisorActor(Supervisor):
                 if strategy is SupervisionStrategy.ONE_FOR_ALL:
                     return
                 break
-            named = self.named.get(child.spec.id)
-            if child.ref is None and named is not None and named.state.is_passing:
+            if child.ref is None and child.handle is not None and child.state.is_passing:
                 left.append(child)
-        await self._keyed.start_again(left)
+        await self.start_again(left)
 
     async def _tell_handler(self, child: Child, handler: Callable[..., Any]) -> None:
         _answer, error = await self._call_handler(handler, (child.spec.id,))
@@ -272,11 +284,12 @@ class AgentSupervisorActor(Supervisor):
 
     async def _on_add_child(self, request: AddChild) -> None:
         named = request.child
-        if named.name in self.named or named.state is ChildState.REMOVED:
+        child = named.record
+        if child is None or named.name in self.named or child.state is ChildState.REMOVED:
             return  # `init` has taken it already, or it was removed before its turn came
         self.named[named.name] = named
         named.held_by(self.actor_ref)
-        child = self._keyed.add(named.spec)
+        self._keyed.add(child)
         error = await start_process(self, child)
         if error is not None:
             self.report(ReportKind.START_ERROR, child, error.reason, "it stays down")
@@ -290,7 +303,7 @@ class AgentSupervisorActor(Supervisor):
             named = self.named.pop(request.id, None)
             if named is not None:
                 self.blueprint.forget(named.name)
-                named.closed(ChildState.REMOVED, "removed", orderly=True)
+                named.removed()
         return result
 
     async def _on_terminate_child(self, request: TerminateChild) -> DoneResult:
@@ -303,10 +316,10 @@ class AgentSupervisorActor(Supervisor):
         if self.named.get(named.name) is named:
             child = self._keyed.by_id.get(named.name)
             if child is not None:
-                await self.stopper.stop(child)
+                await self.stop_in_turn((child,))
                 self._keyed.by_id.pop(named.name, None)
             del self.named[named.name]
-        named.closed(ChildState.REMOVED, "removed", orderly=True)
+        named.removed()
         await self._bring_back()
 
 
@@ -315,3 +328,13 @@ def _as_exception(name: str, reason: Any) -> Exception:
     if isinstance(reason, StartCrashed):
         reason = reason.error
     return reason if isinstance(reason, Exception) else ChildExited(name, reason)
+
+
+def _named(child: Child) -> SupervisedChild | None:
+    """Return the handle of *child*; None for one that was started by a bare request."""
+    return child.handle if isinstance(child.handle, SupervisedChild) else None
+
+
+def _moved(child: Child) -> None:
+    if child.handle is not None:
+        child.handle.moved()

@@ -1,4 +1,4 @@
-"""What the page's supervisors have in common: an object that is made anywhere and started later.
+"""What the public supervisors have in common: an object that is made anywhere and started later.
 
 A blueprint holds no actor of its own until `start`. It can be started by itself, several times over
 its life, or as a child of another supervisor, which then decides when it runs.
@@ -21,11 +21,12 @@ from agenticaiframework.actors import (
 )
 
 from ..machine.messages import Ready, StopChild, StopSupervisor
-from ..machine.results import FailedToStartChild
 from ..machine.supervisor import Supervisor
 from ..policy.flags import SupervisorFlags
+from ..vocabulary.checks import check_name
 from ..vocabulary.errors import BadOption, SupervisorNotRunning, SupervisorStartFailed
 from ..vocabulary.kinds import ChildType, SupervisionStrategy
+from ..vocabulary.reasons import FailedToStartChild
 from .supervised_child import SupervisedChild
 from .tree import SupervisionTree, tree_of
 
@@ -34,7 +35,7 @@ class SupervisorBlueprint:
     """A supervisor that can be started, stopped, nested, and started again.
 
     Constructing needs no event loop; everything else is called on the loop of the system. It runs
-    in one system at a time.
+    in one system at a time. It owns its name, and which actor is its latest incarnation.
     """
 
     child_type = ChildType.SUPERVISOR
@@ -49,7 +50,7 @@ class SupervisorBlueprint:
         self._ref: ActorRef[Any] | None = None
         self._parent: ActorRef[Any] | None = None
         self.told_to_stop = False
-        """Whether the latest incarnation ends, or ended, because somebody asked it to."""
+        """Whether the latest incarnation ends, or ended, because it was asked to."""
 
     # -- for subclasses ------------------------------------------------------------------------
 
@@ -58,7 +59,7 @@ class SupervisorBlueprint:
         raise TypeError(f"{type(self).__name__} does not say which actor does its work")
 
     def ended_for_good(self, reason: Any, *, orderly: bool = False) -> None:
-        """Called when no further incarnation comes, unless somebody starts it again.
+        """Called when no further incarnation comes unless it is started again.
 
         *orderly*: because it was told to stop, or removed, and not because it failed.
         """
@@ -90,7 +91,7 @@ class SupervisorBlueprint:
 
     @property
     def strategy(self) -> SupervisionStrategy:
-        """Who is restarted when one child fails."""
+        """Which children are restarted when one of them fails."""
         return self.flags.strategy
 
     def __iter__(self) -> Iterator[SupervisedChild]:
@@ -223,9 +224,3 @@ class SupervisorBlueprint:
         self._parent = None
         self.address(system).close("removed")
         self.ended_for_good("removed", orderly=True)
-
-
-def check_name(name: Any, where: str, example: str) -> None:
-    """Raise `BadOption` unless *name* is a string with something in it."""
-    if not isinstance(name, str) or not name.strip():
-        raise BadOption(where, f"the name must be a non-empty string, not {name!r}", example)

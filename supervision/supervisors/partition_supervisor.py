@@ -10,12 +10,12 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-from agenticaiframework.actors import Agent
+from agenticaiframework.actors import Agent, is_coroutine_function
 
-from ..vocabulary.errors import BadOption, check_count
+from ..vocabulary.checks import check_count
+from ..vocabulary.errors import BadOption
 from .agent_supervisor import AgentSupervisor
 from .supervised_child import SupervisedChild
-from .targets import is_coroutine_function
 
 
 def partition_of(key: Any, partitions: int) -> int:

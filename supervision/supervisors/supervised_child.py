@@ -1,68 +1,51 @@
-"""A named child of an `AgentSupervisor`: what its owner sees of it, over all its incarnations."""
+"""A named child of an `AgentSupervisor`, as its users hold it, over all its incarnations."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Generator
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Protocol, Self
 
-from agenticaiframework.actors import ActorRef, Agent
+from agenticaiframework.actors import ActorRef, ActorSystem, Address, Agent
 
-from ..machine.results import FailedToStartChild
+from ..machine.child import Child
 from ..machine.supervisable import Supervisable, close_target
 from ..policy.child_spec import ChildSpec
-from ..vocabulary.errors import ChildStopped, SupervisorNotRunning
-from ..vocabulary.kinds import RestartType
+from ..vocabulary.errors import ChildStopped, SupervisorNotRunning, WaitTimeout
+from ..vocabulary.kinds import ChildState, RestartType
+from ..vocabulary.reasons import FailedToStartChild
 from .targets import PykkaTarget
 
-if TYPE_CHECKING:
-    from ..machine.child import Child
-    from .agent_supervisor import AgentSupervisor
 
+class NamingSupervisor(Protocol):
+    """What a named child asks of its supervisor."""
 
-class ChildState(StrEnum):
-    """Where a child of an `AgentSupervisor` stands."""
-
-    NEW = "new"
-    """Its supervisor does not run."""
-    STARTING = "starting"
-    RUNNING = "running"
-    RESTARTING = "restarting"
-    """Between two incarnations: its backoff, or a start that is tried again."""
-    DECIDING = "deciding"
-    """It failed, and the failure handler thinks about it."""
-    STOPPED = "stopped"
-    """It ended, and its restart type or the failure handler says that it stays down."""
-    GAVE_UP = "gave up"
-    """It failed too often."""
-    FAILED = "failed"
-    """It did not start when it was added."""
-    REMOVED = "removed"
+    name: str
 
     @property
-    def is_down(self) -> bool:
-        """Whether it stays as it is unless somebody acts."""
-        return self in _DOWN
+    def is_running(self) -> bool: ...
 
     @property
-    def is_passing(self) -> bool:
-        """Whether it goes on to another state by itself."""
-        return self in _PASSING
+    def known_system(self) -> ActorSystem:
+        """The system that it runs in, or ran in last; the current one if it never ran."""
+        ...
 
-
-_PASSING = frozenset({ChildState.STARTING, ChildState.RESTARTING, ChildState.DECIDING})
-_DOWN = frozenset({ChildState.STOPPED, ChildState.GAVE_UP, ChildState.FAILED, ChildState.REMOVED})
+    def temporary_ended(self, child: SupervisedChild) -> None:
+        """Note that a temporary child has ended for good."""
+        ...
 
 
 class SupervisedChild:
     """A child by its name: valid across restarts, before the start and after the end.
 
-    ``await child`` waits until it runs. Owned by the loop's thread of the supervisor's system.
+    ``await child`` waits until it runs. Its state is that of the record that its supervisor keeps,
+    its incarnations are counted by its address; what it owns itself is the list of those who wait
+    for a state. Used on the loop's thread of the supervisor's system.
     """
 
     def __init__(
         self,
-        supervisor: AgentSupervisor,
+        supervisor: NamingSupervisor,
         target: Supervisable,
         spec: ChildSpec,
         keeps_mailbox: bool,
@@ -71,14 +54,9 @@ class SupervisedChild:
         self.target = target
         self.spec = spec
         self.keeps_mailbox = keeps_mailbox
-        self.state = ChildState.NEW
-        self.ref: ActorRef[Any] | None = None
-        """The latest incarnation, which may have ended."""
-        self.incarnation = 0
-        self.last_exit: Any = None
-        """Why the latest incarnation that ended did; None before the first end."""
         self.record: Child | None = None
-        """What the running supervisor remembers of it."""
+        """What its supervisor remembers of it; None before the first start."""
+        self._waiters: list[tuple[ChildState, asyncio.Future[ChildState]]] = []
 
     def __repr__(self) -> str:
         return f"<child {self.name!r} of {self.supervisor.name!r}: {self.state}>"
@@ -89,6 +67,27 @@ class SupervisedChild:
         return str(self.spec.id)
 
     @property
+    def state(self) -> ChildState:
+        """Its state, as its supervisor's record says."""
+        return ChildState.NEW if self.record is None else self.record.state
+
+    @property
+    def ref(self) -> ActorRef[Any] | None:
+        """The latest incarnation, which may have ended."""
+        record = self.record
+        return None if record is None else record.ref or record.last_ref
+
+    @property
+    def incarnation(self) -> int:
+        """How many incarnations it has had in this system, those before its supervision included."""
+        return self.home.incarnation
+
+    @property
+    def last_exit(self) -> Any:
+        """Why the latest incarnation that ended did; None before the first end."""
+        return None if self.record is None else self.record.last_reason
+
+    @property
     def restarts(self) -> int:
         """How often it has been restarted since its supervisor started."""
         return 0 if self.record is None else self.record.restarts
@@ -96,10 +95,18 @@ class SupervisedChild:
     @property
     def is_alive(self) -> bool:
         """Whether an incarnation runs."""
-        return self.state is ChildState.RUNNING and self.ref is not None and self.ref.is_alive()
+        record = self.record
+        if record is None or record.state is not ChildState.RUNNING or record.ref is None:
+            return False
+        return record.ref.is_alive()
+
+    @property
+    def home(self) -> Address:
+        """Its address in the system of its supervisor."""
+        return self.target.address(self.supervisor.known_system)
 
     def __await__(self) -> Generator[Any, None, Self]:
-        yield from self.supervisor.wait_until(self.name, ChildState.RUNNING).__await__()
+        yield from self.wait_until(ChildState.RUNNING).__await__()
         return self
 
     async def ask(self, payload: Any = None, timeout: float | None = None) -> Any:
@@ -125,12 +132,13 @@ class SupervisedChild:
         if isinstance(target, Agent | PykkaTarget):
             target.tell(payload)
         else:
-            target.address(self.supervisor.known_system).tell(payload)
+            self.home.tell(payload)
 
     def _check(self) -> None:
-        if self.state is ChildState.NEW:
+        state = self.state
+        if state is ChildState.NEW:
             raise SupervisorNotRunning(self.supervisor.name)
-        if self.state.is_down:
+        if state.is_down:
             raise self.down_error()
 
     def down_error(self) -> ChildStopped:
@@ -148,35 +156,74 @@ class SupervisedChild:
             )
         return ChildStopped(supervisor.name, name, self.state, self.last_exit, way_back)
 
+    async def wait_until(self, wanted: ChildState, timeout: float | None = 30.0) -> None:
+        """Wait until it is in the state *wanted*; see `AgentSupervisor.wait_until`."""
+        system = ActorSystem.current()
+        deadline = None if timeout is None else system.clock() + timeout
+        while self.state is not wanted or (wanted is ChildState.RUNNING and not self.is_alive):
+            if wanted is ChildState.RUNNING and self.state.is_down:
+                raise self.down_error()
+            future: asyncio.Future[ChildState] = asyncio.get_running_loop().create_future()
+            waiter = (wanted, future)
+            self._waiters.append(waiter)
+            try:
+                left = None if deadline is None else max(deadline - system.clock(), 0.0)
+                if (await asyncio.wait_for(future, left)).is_passing:
+                    return  # It was reached, and may be over by now.
+            except TimeoutError:
+                waited_for = (
+                    f"The child {self.name!r} of supervisor {self.supervisor.name!r} "
+                    f"was not {wanted}"
+                )
+                raise WaitTimeout(waited_for, timeout or 0.0, self.state) from None
+            finally:
+                self._waiters.remove(waiter)
+
     # -- for its supervisor --------------------------------------------------------------------
 
     def held_by(self, owner: ActorRef[Any], before: ActorRef[Any] | None = None) -> None:
         """Let *owner* decide about the next incarnation, unless another than *before* does.
 
-        An agent starts by itself on a message that finds it unsupervised. So that it does not in the
-        moments in which its supervisor is about to start it, or is itself being restarted, somebody
-        must own it at all times.
+        An agent starts by itself on a message that finds it unsupervised. So that it does not while
+        its supervisor is about to start it, or is itself being restarted, it has an owner at all
+        times.
         """
-        address: Any = self.target.address(self.supervisor.known_system)
+        address: Any = self.home
         if not hasattr(address, "owner"):
             return
         current = address.owner
         if current is None or current is before or not current.is_alive():
             address.owner = owner
 
-    def started(self, record: Child, ref: ActorRef[Any]) -> None:
-        """Note a new incarnation."""
-        self.record = record
-        self.ref = ref
-        self.incarnation += 1
-        self.moved(ChildState.RUNNING)
+    def new_record(self) -> Child:
+        """Return a fresh record, for the incarnation of the supervisor that begins."""
+        record = self.record
+        fresh = Child(self.spec, handle=self) if record is None else record.renewed()
+        self.record = fresh
+        self.moved()
+        return fresh
 
-    def ended(self, reason: Any) -> None:
+    def moved(self) -> None:
+        """Wake those who wait for the state that it is in now, or whose wait is over because of it."""
+        if not self._waiters:
+            return
+        state = self.state
+        for wanted, future in self._waiters:
+            if (state is wanted or state.is_down) and not future.done():
+                future.set_result(state)
+
+    def ended(self) -> None:
         """Note the end of an incarnation, after which another may come."""
-        self.last_exit = reason
         if not self.keeps_mailbox:
-            self.target.address(self.supervisor.known_system).drop(reason)
-        self.moved(ChildState.RESTARTING)
+            self.home.drop(self.last_exit)
+        self.moved()
+
+    def over(self) -> None:
+        """Note that its supervisor starts no further incarnation by itself."""
+        if not self.state.is_down:
+            self.closed(ChildState.STOPPED, self.last_exit)
+        if self.spec.restart is RestartType.TEMPORARY:
+            self.supervisor.temporary_ended(self)
 
     def own_end(self, reason: Any) -> Any:
         """Return why it ended itself, or did not start, if its supervisor ended with *reason*."""
@@ -191,25 +238,33 @@ class SupervisedChild:
     def closed(
         self, state: ChildState, reason: Any, *, orderly: bool = False, last_exit: Any = None
     ) -> None:
-        """Note that it stays down: what waits for it fails.
+        """Note that it stays down in *state*: messages that wait for it fail.
 
-        After an *orderly* end it belongs to nobody: an agent then starts on demand again, as one
-        that was never supervised. *last_exit* is why it ended itself, where that is not *reason*.
+        After an *orderly* end it belongs to no supervisor: an agent then starts on demand again, as
+        one that was never supervised. *last_exit* is why it ended itself, where that is not *reason*.
         """
-        self.last_exit = reason if last_exit is None else last_exit
+        record = self.record
+        if record is None:
+            record = self.record = Child(self.spec, handle=self)
+        record.down = state
+        record.last_reason = reason if last_exit is None else last_exit
         system = self.supervisor.known_system
-        address = self.target.address(system)
         if orderly:
-            address.drop(reason)
+            self.home.drop(reason)
             ended_for_good = getattr(self.target, "ended_for_good", None)
             if ended_for_good is not None:
                 ended_for_good(reason, orderly=True)
             self.target.release(system)
         else:
             close_target(self.target, system, reason)
-        self.moved(state)
+        self.moved()
 
-    def moved(self, state: ChildState) -> None:
-        """Note its state, and wake who waits for it."""
-        self.state = state
-        self.supervisor.child_moved(self)
+    def removed(self) -> None:
+        """Note that it was removed: it belongs to no supervisor any more."""
+        if self.state is ChildState.NEW:
+            # Its supervisor has never had it, so there is nothing to be given back.
+            self.record = Child(self.spec, handle=self)
+            self.record.down = ChildState.REMOVED
+            self.moved()
+        else:
+            self.closed(ChildState.REMOVED, "removed", orderly=True)

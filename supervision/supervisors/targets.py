@@ -6,31 +6,24 @@ Agents, teams and supervisors are `Supervisable` themselves.
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import pykka
 
-from agenticaiframework.actors import Actor, ActorDied, ActorRef, ActorSystem, Address
+from agenticaiframework.actors import (
+    Actor,
+    ActorDied,
+    ActorRef,
+    ActorSystem,
+    Address,
+    FunctionActor,
+    is_coroutine_function,
+)
 
-from ..machine.results import SupervisionError
 from ..machine.supervisable import Supervisable
+from ..vocabulary.errors import BadOption
 from ..vocabulary.kinds import ChildType
-from .calls import CoroutineActor
-
-
-class NotSupervisable(SupervisionError, TypeError):
-    """Something was given as a child that cannot be started."""
-
-    def __init__(self, name: str, child: Any) -> None:
-        super().__init__(
-            f"The child {name!r} cannot be supervised: {child!r} is none of an Agent, a team, a "
-            "supervisor, an Actor class or (class, *args), a pykka actor class, a coroutine function. "
-            "For example: add_child('worker', Agent('worker', handler=work))"
-        )
-        self.name = name
-        self.child = child
 
 
 class ActorTarget:
@@ -66,11 +59,23 @@ class ActorTarget:
         self.address(system).close("removed")
 
 
+class PykkaAddress(Address):
+    """The address of a plain pykka actor: it counts the incarnations, and keeps no messages."""
+
+    __slots__ = ()
+
+    def bind(self, ref: Any) -> None:
+        """Let *ref* be the live incarnation."""
+        self.ref = ref
+        self.incarnation += 1
+        self.reopen()
+
+
 class PykkaTarget:
     """A plain pykka actor class as a child. Its threads are pykka's own.
 
     A supervisor cannot wait for its start nor kill it: it is asked to stop, and counts as dead from
-    then on. There is no address that could keep messages between two incarnations.
+    then on. Nothing is kept for it between two incarnations.
     """
 
     child_type = ChildType.WORKER
@@ -82,13 +87,19 @@ class PykkaTarget:
         self._actor_class = actor_class
         self._args = args
         self._ref: pykka.ActorRef[Any] | None = None
+        self._address: Address | None = None
 
     def address(self, system: ActorSystem | None = None) -> Address:
-        return Address(self.name, ActorSystem.current() if system is None else system)
+        found = self._address
+        wanted = ActorSystem.current() if system is None else system
+        if found is None or found.system is not wanted:
+            found = self._address = PykkaAddress(self.name, wanted)
+        return found
 
     async def start_under(self, parent: Actor, timeout: float | None = None) -> Any:
         ref = self._ref = self._actor_class.start(*self._args)
         parent.link(ref)
+        self.address(parent.system).bind(cast("ActorRef[Any]", ref))
         return ref
 
     def release(self, system: ActorSystem) -> None:
@@ -114,11 +125,11 @@ class CoroutineTarget(ActorTarget):
     def __init__(
         self, name: str, fn: Callable[..., Awaitable[Any]], args: tuple[Any, ...] = ()
     ) -> None:
-        super().__init__(name, CoroutineActor, (fn, *args))
+        super().__init__(name, FunctionActor, (fn, args, True))
 
 
 def target_of(name: str, child: Any) -> Supervisable:
-    """Return *child* as something that a supervisor can start. Raises `NotSupervisable`."""
+    """Return *child* as something that a supervisor can start. Raises `BadOption`."""
     first: Any = child
     args: tuple[Any, ...] = ()
     if child.__class__ is tuple and child:
@@ -133,13 +144,9 @@ def target_of(name: str, child: Any) -> Supervisable:
     elif is_coroutine_function(first):
         fn: Any = first
         return CoroutineTarget(name, fn, args)
-    raise NotSupervisable(name, child)
-
-
-def is_coroutine_function(fn: object) -> bool:
-    """Tell whether calling *fn* gives a coroutine, also for partials and callable objects."""
-    inner: Any = fn
-    while hasattr(inner, "func") and not inspect.isfunction(inner):
-        inner = inner.func
-    call = getattr(inner.__class__, "__call__", None)  # noqa: B004 - the method itself is meant
-    return inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(call)
+    raise BadOption(
+        f"The child {name!r}",
+        f"it cannot be supervised: {child!r} is not an Agent, a team, a supervisor, an Actor class or "
+        "(class, *args), a pykka actor class, or a coroutine function",
+        "add_child('worker', Agent('worker', handler=work))",
+    )

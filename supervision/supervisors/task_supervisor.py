@@ -7,148 +7,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable
-from typing import Any, Generic, TypeVar, cast
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from typing import Any, cast
 
-from agenticaiframework.actors import SHUTDOWN, Actor, ActorDied, ActorRef, Request
+from agenticaiframework.actors import CALL, ActorRef, FunctionActor
 
 from ..machine.dynamic_supervisor import DynamicSupervisor
 from ..machine.requests import StartChild
-from ..machine.results import Error, Ok, SupervisionError
+from ..machine.results import Error, Ok
 from ..machine.supervisor import Supervisor
 from ..policy.child_spec import ChildSpec, Shutdown
-from ..vocabulary.errors import BadOption, check_count, check_seconds
+from ..vocabulary.checks import check_count, check_seconds
+from ..vocabulary.errors import BadOption
 from ..vocabulary.kinds import RestartType
 from .blueprint import SupervisorBlueprint
-from .calls import CoroutineActor, FunctionActor
-from .targets import is_coroutine_function
-
-T = TypeVar("T")
-
-TIMEOUT = "timeout"
-
-
-class _Run:
-    """The one message that a task gets."""
-
-
-_RUN = _Run()
-
-
-class _Caller:
-    """Whoever waits for a task to be started, as the task knows it."""
-
-    __slots__ = ("left", "task")
-
-    def __init__(self) -> None:
-        self.task: ActorRef[Any] | None = None
-        self.left = False
-
-    def leave(self) -> None:
-        """Note that nobody takes the task, which would wait for its message for ever."""
-        self.left = True
-        if self.task is not None:
-            self.task.exit(SHUTDOWN)
-
-    def meet(self, task: Actor) -> None:
-        """Note the task, which ends at once if nobody takes it any more."""
-        self.task = task.actor_ref
-        if self.left:
-            task.stop()
-
-
-class TaskActor(Actor):
-    """Runs an ``async`` function once."""
-
-    crash_on_ask_error = True
-
-    def __init__(self, fn: Callable[..., Any], args: tuple[Any, ...], caller: _Caller) -> None:
-        super().__init__()
-        self._fn = fn
-        self._args = args
-        caller.meet(self)
-
-    async def on_receive(self, message: Any) -> Any:
-        result = await self._fn(*self._args)
-        self.stop()
-        return result
-
-
-class ThreadTaskActor(Actor):
-    """Runs a plain function once, in the system's thread pool, because it may block."""
-
-    dispatcher = "thread"
-    crash_on_ask_error = True
-
-    def __init__(self, fn: Callable[..., Any], args: tuple[Any, ...], caller: _Caller) -> None:
-        super().__init__()
-        self._fn = fn
-        self._args = args
-        caller.meet(self)
-
-    def on_receive(self, message: Any) -> Any:
-        result = self._fn(*self._args)
-        self.stop()
-        return result
-
-
-class TaskTimeout(SupervisionError, TimeoutError):
-    """A task did not finish in time. It goes on, unless it is cancelled."""
-
-    def __init__(self, ref: ActorRef[Any], timeout_s: float) -> None:
-        super().__init__(f"Task {ref.label} did not finish within {timeout_s:g} s")
-        self.timeout_s = timeout_s
-
-
-class Task(Generic[T]):
-    """A running task. ``await`` it for its result; it lives on if the awaiting code is cancelled.
-
-    Awaiting raises what the function raised, or `ActorDied` if the task was ended from outside. It
-    may be awaited several times.
-    """
-
-    def __init__(self, ref: ActorRef[Any], request: Request) -> None:
-        self.ref = ref
-        self._future: asyncio.Future[T] = asyncio.ensure_future(_outcome(request))
-        # Whoever never asks for the result does not want to hear of an error that was not seen.
-        self._future.add_done_callback(lambda done: done.cancelled() or done.exception())
-
-    def __repr__(self) -> str:
-        return f"<Task {self.ref.label} ({'done' if self.done else 'running'})>"
-
-    @property
-    def done(self) -> bool:
-        """Whether the outcome is known."""
-        return self._future.done()
-
-    def __await__(self) -> Generator[Any, None, T]:
-        return asyncio.shield(self._future).__await__()
-
-    async def result(self, timeout: float | None = None) -> T:
-        """Return the result; raises `TaskTimeout` after *timeout* seconds, and the task goes on."""
-        await asyncio.wait({self._future}, timeout=timeout)
-        if not self._future.done():
-            raise TaskTimeout(self.ref, timeout or 0.0)
-        return self._future.result()
-
-    async def outcome(self, timeout: float | None = None) -> Ok[T] | Error[Any]:
-        """Return ``Ok(result)``, or ``Error(exit reason)``: ``"timeout"`` if time is over."""
-        try:
-            return Ok(await self.result(timeout))
-        except TaskTimeout:
-            return Error(TIMEOUT)
-        except ActorDied as died:
-            return Error(died.reason if died.ref is self.ref else died)
-        except Exception as error:
-            return Error(error)
-
-    def cancel(self, reason: Any = SHUTDOWN) -> None:
-        """End the task with *reason*; awaiting it then raises `ActorDied`."""
-        self.ref.exit(reason)
-
-
-async def _outcome(request: Request) -> Any:
-    return await request
+from .task import Caller, Task, TaskActor
 
 
 class TaskSupervisor(SupervisorBlueprint):
@@ -188,14 +61,13 @@ class TaskSupervisor(SupervisorBlueprint):
         Raises `Refused` when *max_children* tasks run, and `SupervisorNotRunning`.
         """
         self._check_function(fn)
-        kind = TaskActor if is_coroutine_function(fn) else ThreadTaskActor
-        caller = _Caller()
+        caller = Caller()
         try:
-            ref = await self._start(fn, (kind, fn, args, caller), RestartType.TEMPORARY)
+            ref = await self._start(fn, (TaskActor, fn, args, caller), RestartType.TEMPORARY)
         except BaseException:
             caller.leave()
             raise
-        return Task(ref, ref.request(_RUN))
+        return Task(ref, ref.request(CALL))
 
     async def start_child(
         self, fn: Callable[..., Any], *args: Any, restart: RestartType = RestartType.TEMPORARY
@@ -205,8 +77,7 @@ class TaskSupervisor(SupervisorBlueprint):
         Raises as `async_nolink` does.
         """
         self._check_function(fn)
-        kind = CoroutineActor if is_coroutine_function(fn) else FunctionActor
-        return await self._start(fn, (kind, fn, *args), restart)
+        return await self._start(fn, (FunctionActor, fn, args, True), restart)
 
     async def _start(
         self, fn: Callable[..., Any], start: tuple[Any, ...], restart: RestartType
@@ -220,7 +91,7 @@ class TaskSupervisor(SupervisorBlueprint):
         if not callable(fn):
             raise BadOption(
                 f"TaskSupervisor {self.name!r}",
-                f"the task {fn!r} is no function",
+                f"the task {fn!r} is not a function",
                 "await jobs.async_nolink(fetch, url)",
             )
 

@@ -5,18 +5,31 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Protocol
 
 from agenticaiframework.actors import ActorRef, ActorSystem, describe_reason
 
 from ..machine.child import Child
 from ..machine.dynamic_children import DynamicChildren
 from ..machine.supervisor import Supervisor, supervisor_of
-from .agent_supervisor_actor import AgentSupervisorActor
-from .supervised_child import ChildState, SupervisedChild
+from ..policy.flags import SupervisorFlags
+from ..vocabulary.kinds import ChildState, SupervisionStrategy
+from .supervised_child import SupervisedChild
 
-if TYPE_CHECKING:
-    from .blueprint import SupervisorBlueprint
+
+class NamedSupervisor(Protocol):
+    """What the tree reads of a supervisor, whether it runs or not."""
+
+    name: str
+    flags: SupervisorFlags
+
+    @property
+    def ref(self) -> ActorRef[Any] | None: ...
+    @property
+    def last_reason(self) -> Any: ...
+    @property
+    def strategy(self) -> SupervisionStrategy: ...
+    def __iter__(self) -> Iterator[SupervisedChild]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +149,13 @@ def _escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace('"', "#quot;").replace("<", "&lt;")
 
 
-def tree_of(supervisor: SupervisorBlueprint) -> SupervisionTree:
+def tree_of(supervisor: NamedSupervisor) -> SupervisionTree:
     """Return the tree below *supervisor*, whether it runs or not."""
     return _blueprint_node(supervisor.name, supervisor, None, None)
 
 
 def _blueprint_node(
-    name: str, supervisor: SupervisorBlueprint, named: SupervisedChild | None, record: Child | None
+    name: str, supervisor: NamedSupervisor, named: SupervisedChild | None, record: Child | None
 ) -> SupervisionTree:
     ref = supervisor.ref
     actor = None if ref is None else supervisor_of(ref)
@@ -168,28 +181,35 @@ def _blueprint_node(
 
 def _named_node(child: SupervisedChild) -> SupervisionTree:
     """Return a child whose supervisor does not run."""
-    nested = getattr(child.target, "tree", None)
+    nested = _nested(child)
     if nested is not None:
-        return _blueprint_node(child.name, cast("SupervisorBlueprint", child.target), child, None)
+        return _blueprint_node(child.name, nested, child, None)
     return _worker_node(child.name, child.ref, child, child.record)
 
 
+def _nested(child: SupervisedChild) -> NamedSupervisor | None:
+    target: Any = child.target
+    return target if hasattr(target, "tree") else None
+
+
 def tree_of_ref(name: str, ref: ActorRef[Any]) -> SupervisionTree | None:
-    """Return the tree below the running supervisor *ref*; None if it is no running supervisor."""
+    """Return the tree below the running supervisor *ref*; None if it is not a running supervisor."""
     actor = supervisor_of(ref)
     return None if actor is None else _supervisor_node(name, ref, actor, None, None)
 
 
-def _child_node(child: Child, named: SupervisedChild | None, dynamic: bool) -> SupervisionTree:
+def _child_node(child: Child, dynamic: bool) -> SupervisionTree:
     ref: Any = child.ref
+    named = child.handle if isinstance(child.handle, SupervisedChild) else None
     # Dynamic children have no ids of their own.
     name = str(getattr(ref or child.last_ref, "label", "?") if dynamic else child.spec.id)
     if ref is not None:
         actor = supervisor_of(ref)
         if actor is not None:
             return _supervisor_node(name, ref, actor, named, child)
-    if named is not None and hasattr(named.target, "tree"):
-        return _blueprint_node(name, cast("SupervisorBlueprint", named.target), named, child)
+    nested = None if named is None else _nested(named)
+    if nested is not None:
+        return _blueprint_node(name, nested, named, child)
     return _worker_node(name, ref, named, child)
 
 
@@ -201,7 +221,6 @@ def _supervisor_node(
     record: Child | None,
 ) -> SupervisionTree:
     info = _info(ref)
-    by_name = actor.named if isinstance(actor, AgentSupervisorActor) else {}
     reason = record.last_reason if record is not None else None
     dynamic = isinstance(actor.children, DynamicChildren)
     return SupervisionTree(
@@ -219,9 +238,7 @@ def _supervisor_node(
         in_window=actor.window.look(actor.system.clock()),
         limit=actor.window.intensity,
         period_s=actor.window.period_s,
-        children=tuple(
-            _child_node(child, by_name.get(child.spec.id), dynamic) for child in actor.children
-        ),
+        children=tuple(_child_node(child, dynamic) for child in actor.children),
     )
 
 
@@ -230,17 +247,8 @@ def _worker_node(
 ) -> SupervisionTree:
     info = _info(ref)
     reason = None if record is None else record.last_reason
-    state = ChildState.STOPPED
-    waiting = 0
-    if named is not None:
-        state = named.state
-        reason = named.last_exit
-        if named.state is not ChildState.NEW:
-            waiting = named.target.address(named.supervisor.known_system).waiting
-    elif record is not None and record.restarting:
-        state = ChildState.RESTARTING
-    elif ref is not None:
-        state = ChildState.RUNNING
+    state = ChildState.NEW if record is None else record.state
+    waiting = 0 if named is None or record is None else named.home.waiting
     window = None if record is None else record.window
     # One that is down has no ref, and a plain pykka actor no system; its supervisor has one.
     system: ActorSystem | None = getattr(ref, "system", None)

@@ -1,17 +1,35 @@
-"""The errors of the page's supervisors: unknown and duplicate names, children and supervisors down."""
+"""The exceptions of supervision."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable
 from typing import Any
 
 import pykka
 
-from agenticaiframework.actors import describe_reason, near
+from agenticaiframework.actors import AgenticError, describe_reason, near
 
-from ..machine.results import SupervisionError, exception_of
-from ..policy.flags import is_positive_number
+from .problems import FlagError, SpecError
+from .reasons import exception_of
+
+
+class SupervisionError(AgenticError):
+    """Base class of the errors of this layer."""
+
+
+class BadOption(SupervisionError, ValueError):
+    """An argument of a supervisor, a specification or a policy makes no sense.
+
+    *problem* says in words which and why; for flags and specifications, *error* is the same finding
+    as a value (`FlagError`, `SpecError`), as a supervisor would answer it.
+    """
+
+    def __init__(
+        self, where: str, problem: str, example: str, error: FlagError | SpecError | None = None
+    ) -> None:
+        super().__init__(f"{where}: {problem.rstrip('.?')}. For example: {example}")
+        self.problem = problem
+        self.error = error
 
 
 class UnknownChild(SupervisionError, LookupError):
@@ -102,60 +120,39 @@ class ChildExited(SupervisionError):
         self.reason = reason
 
 
-def _in_words(state: str) -> str:
-    return state if state == "gave up" else f"is {state}"
+class Refused(SupervisionError):
+    """A supervisor refused a request whose result was unwrapped; *error* is the typed refusal.
+
+    *request* says in words what was asked. If an exception is what stood against it, that is the
+    ``__cause__``.
+    """
+
+    def __init__(self, error: Any, request: str | None = None) -> None:
+        asked = "The supervisor refused" if request is None else f"{request} was refused"
+        super().__init__(f"{asked}: {error}")
+        self.error = error
+        cause = exception_of(getattr(error, "reason", None))
+        if cause is not None:
+            self.__cause__ = cause
+
+
+class UnknownRequest(SupervisionError):
+    """A supervisor was sent a request that is not part of its protocol."""
+
+    def __init__(self, supervisor: Any, message: Any) -> None:
+        super().__init__(
+            f"{supervisor} does not know the request {message!r}. "
+            "Use start_child, terminate_child, which_children and their like."
+        )
 
 
 class WaitTimeout(SupervisionError, TimeoutError):
-    """A child did not get into a state within the time given."""
+    """A child did not get into a state, or a task did not finish, within *waited_s* seconds."""
 
-    def __init__(
-        self, supervisor: str, name: str, wanted: str, state: str, waited_s: float
-    ) -> None:
-        super().__init__(
-            f"The child {name!r} of supervisor {supervisor!r} was not {wanted} within "
-            f"{waited_s:g} s; it {_in_words(state)}."
-        )
-        self.supervisor = supervisor
-        self.name = name
-        self.wanted = wanted
-        self.state = state
+    def __init__(self, waited_for: str, waited_s: float, now: str) -> None:
+        super().__init__(f"{waited_for} within {waited_s:g} s; it {_in_words(now)}.")
+        self.waited_s = waited_s
 
 
-class BadOption(SupervisionError, ValueError):
-    """An option of a supervisor or a child makes no sense; *problem* says which and why."""
-
-    def __init__(self, where: str, problem: str, example: str) -> None:
-        super().__init__(f"{where}: {problem}. For example: {example}")
-        self.problem = problem
-
-
-def check_seconds(where: str, field: str, value: Any) -> None:
-    """Raise `BadOption` unless *value* is None (no limit) or a positive number of seconds."""
-    if value is not None and not is_positive_number(value):
-        raise BadOption(where, f"{field}={value!r} is no positive number of seconds", f"{field}=30")
-
-
-def check_count(where: str, field: str, value: Any, least: int, example: str) -> None:
-    """Raise `BadOption` unless *value* is a whole number of at least *least*."""
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise BadOption(where, f"{field}={value!r} is no whole number", example)
-    if value < least:
-        below = "is negative" if least == 0 else f"is below {least}"
-        raise BadOption(where, f"{field}={value!r} {below}", example)
-
-
-def check_handler(where: str, handler: Any, example: str, arguments: int) -> None:
-    """Raise `BadOption` unless *handler* can be called with that many arguments."""
-    if not callable(handler):
-        raise BadOption(where, f"the handler {handler!r} is no function", example)
-    try:
-        signature = inspect.signature(handler)
-    except (TypeError, ValueError):
-        return  # Some that are written in C do not tell.
-    try:
-        signature.bind(*range(arguments))
-    except TypeError as error:
-        raise BadOption(
-            where, f"the handler does not take its {arguments} argument(s): {error}", example
-        ) from None
+def _in_words(state: str) -> str:
+    return state if state == "gave up" else f"is {state}"

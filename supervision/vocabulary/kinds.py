@@ -56,3 +56,37 @@ class ChildType(StrEnum):
 
     WORKER = "worker"
     SUPERVISOR = "supervisor"
+
+
+class ChildState(StrEnum):
+    """The state of a child."""
+
+    NEW = "new"
+    """Its supervisor has never run."""
+    STARTING = "starting"
+    RUNNING = "running"
+    RESTARTING = "restarting"
+    """Between two incarnations: its backoff, a start that is tried again, or the end of another's."""
+    DECIDING = "deciding"
+    """It failed, and the failure handler has not answered yet."""
+    STOPPED = "stopped"
+    """It ended, and its restart type, the failure handler or a request keeps it down."""
+    GAVE_UP = "gave up"
+    """It failed too often."""
+    FAILED = "failed"
+    """It did not start when it was added."""
+    REMOVED = "removed"
+
+    @property
+    def is_down(self) -> bool:
+        """Whether it stays as it is until a request, or its supervisor's start, changes that."""
+        return self in _DOWN
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether it goes on to another state by itself."""
+        return self in _PASSING
+
+
+_PASSING = frozenset({ChildState.STARTING, ChildState.RESTARTING, ChildState.DECIDING})
+_DOWN = frozenset({ChildState.STOPPED, ChildState.GAVE_UP, ChildState.FAILED, ChildState.REMOVED})

@@ -1,20 +1,17 @@
-"""What can be wrong with supervisor flags and child specifications, as values and as exceptions.
+"""What can be wrong with supervisor flags and child specifications, as values.
 
 A supervisor answers a bad specification with a value (`SpecError` inside `Error`); the constructors
-`ChildSpec(...)` and `SupervisorFlags(...)` raise the same finding as an exception, so that a mistake
+`ChildSpec(...)` and `SupervisorFlags(...)` raise the same finding as a `BadOption`, so that a mistake
 in Python code shows at the line that makes it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from agenticaiframework.actors import near
-
-from ..machine.results import SupervisionError
 
 
 class SpecProblem(StrEnum):
@@ -42,7 +39,9 @@ class SpecProblem(StrEnum):
 
 
 _EXPLAINED: dict[SpecProblem, str] = {
-    SpecProblem.NOT_A_SPEC: "{value!r} is no child specification; give a ChildSpec or a mapping",
+    SpecProblem.NOT_A_SPEC: (
+        "{value!r} is not a child specification; give a ChildSpec or a mapping"
+    ),
     SpecProblem.MISSING_ID: "the specification has no 'id'",
     SpecProblem.MISSING_START: "the specification has no 'start'",
     SpecProblem.INVALID_START: (
@@ -63,12 +62,14 @@ _EXPLAINED: dict[SpecProblem, str] = {
         "shutdown_ms={value!r} is neither a number of milliseconds nor 'infinity' nor 'brutal_kill'"
     ),
     SpecProblem.INVALID_MODULES: "modules={value!r} is neither a sequence of names nor 'dynamic'",
-    SpecProblem.INVALID_START_TIMEOUT: "start_timeout_s={value!r} is no positive number of seconds",
-    SpecProblem.UNKNOWN_KEY: "the key {value!r} means nothing",
-    SpecProblem.NOT_ARGUMENTS: (
-        "{value!r} is no sequence of arguments; simple_one_for_one appends them to its template's"
+    SpecProblem.INVALID_START_TIMEOUT: (
+        "start_timeout_s={value!r} is not a positive number of seconds"
     ),
-    SpecProblem.DUPLICATE: "the id {value!r} is there twice",
+    SpecProblem.UNKNOWN_KEY: "the key {value!r} is unknown",
+    SpecProblem.NOT_ARGUMENTS: (
+        "{value!r} is not a sequence of arguments; simple_one_for_one appends them to its template's"
+    ),
+    SpecProblem.DUPLICATE: "the id {value!r} is used twice",
 }
 
 
@@ -85,20 +86,6 @@ class SpecError:
         if self.known:
             text += f". {near(str(self.value), self.known)}"
         return text
-
-
-class InvalidChildSpec(SupervisionError, ValueError):
-    """A child specification was made that no supervisor would take; *error* says what is wrong."""
-
-    def __init__(self, error: SpecError, child: Any = None) -> None:
-        of = "" if child is None else f" of child {child!r}"
-        text = str(error).rstrip(".?")
-        super().__init__(
-            f"The specification{of}: {text}. For example: "
-            "ChildSpec(id='worker', start=MyActor, restart='transient', shutdown_ms=2000)"
-        )
-        self.error = error
-        self.child = child
 
 
 class FlagProblem(StrEnum):
@@ -118,58 +105,19 @@ class FlagError:
 
     problem: FlagProblem
     value: Any = None
+    known: tuple[str, ...] = field(default=(), compare=False)
 
     def __str__(self) -> str:
         match self.problem:
             case FlagProblem.NOT_FLAGS:
-                return f"{self.value!r} are no flags; give SupervisorFlags or a mapping"
+                return f"{self.value!r} are not flags; give SupervisorFlags or a mapping"
             case FlagProblem.UNKNOWN_KEY:
-                return f"the flag {self.value!r} means nothing"
+                text = f"the flag {self.value!r} is unknown"
             case FlagProblem.INVALID_INTENSITY:
-                return f"intensity={self.value!r} is no whole number from 0 upwards"
+                return f"intensity={self.value!r} is not a whole number of at least 0"
             case FlagProblem.INVALID_PERIOD:
-                return f"period_s={self.value!r} is no positive number of seconds"
+                return f"period_s={self.value!r} is not a positive number of seconds"
             case _:
                 name = self.problem.value.removeprefix("invalid_")
-                return f"{name}={self.value!r} is unknown"
-
-
-class InvalidFlags(SupervisionError, ValueError):
-    """Supervisor flags were made that no supervisor would take; *error* says what is wrong."""
-
-    def __init__(self, error: FlagError, known: Iterable[str] = ()) -> None:
-        names = tuple(known)
-        hint = f" {near(str(error.value), names)}" if names else ""
-        super().__init__(
-            f"The supervisor flags: {error}.{hint} For example: "
-            "SupervisorFlags(strategy='one_for_all', intensity=5, period_s=60)"
-        )
-        self.error = error
-
-
-@dataclass(frozen=True, slots=True)
-class SupervisorData:
-    """Why a supervisor did not start: its flags are wrong."""
-
-    error: FlagError
-
-
-@dataclass(frozen=True, slots=True)
-class StartSpec:
-    """Why a supervisor did not start: one of its child specifications is wrong."""
-
-    error: SpecError
-
-
-@dataclass(frozen=True, slots=True)
-class BadStartSpec:
-    """Why a ``simple_one_for_one`` supervisor did not start: it needs exactly one template."""
-
-    specs: Any
-
-
-@dataclass(frozen=True, slots=True)
-class BadReturn:
-    """Why a supervisor did not start: its `init` returned nonsense."""
-
-    value: Any
+                text = f"{name}={self.value!r} is unknown"
+        return f"{text}. {near(str(self.value), self.known)}" if self.known else text
