@@ -80,7 +80,7 @@ class SupervisedChild:
     @property
     def incarnation(self) -> int:
         """How many incarnations it has had in this system, those before its supervision included."""
-        return self.home.incarnation
+        return 0 if self.record is None else self.home.incarnation
 
     @property
     def last_exit(self) -> Any:

@@ -65,10 +65,8 @@ class PykkaAddress(Address):
     __slots__ = ()
 
     def bind(self, ref: Any) -> None:
-        """Let *ref* be the live incarnation."""
-        self.ref = ref
+        """Count *ref*, which is asked and told by itself."""
         self.incarnation += 1
-        self.reopen()
 
 
 class PykkaTarget:

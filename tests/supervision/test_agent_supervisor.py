@@ -87,7 +87,7 @@ def test_it_is_made_without_an_event_loop_and_wrong_options_show_at_once() -> No
         (lambda: supervisor.add_child("b", agent(), mailbox="lose"), BadOption, "keep"),  # type: ignore[arg-type]
         (lambda: supervisor.add_child("b", agent(), restart="never"), BadOption, "never"),
         (lambda: supervisor.add_child("b", agent(), significant=True), BadOption, "auto_shutdown"),
-        (lambda: supervisor.add_supervisor("b", agent()), BadOption, "no supervisor"),  # type: ignore[arg-type]
+        (lambda: supervisor.add_supervisor("b", agent()), BadOption, "not a supervisor"),  # type: ignore[arg-type]
         (lambda: supervisor.add_supervisor("me", supervisor), BadOption, "descendant"),
         (lambda: supervisor.child("aa"), UnknownChild, "Did you mean 'a'"),
     ):
