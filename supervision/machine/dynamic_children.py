@@ -153,9 +153,6 @@ class DynamicChildren:
 
     # -- the index -----------------------------------------------------------------------------
 
-    def holds(self, child: Child) -> bool:
-        return True
-
     def forget(self, child: Child) -> None:
         """Note that *child* stays down; a dynamic child is then gone."""
         child.stopped()
@@ -169,10 +166,6 @@ class DynamicChildren:
         if child.restarting and child.last_ref is not None:
             del self._restarting[child.last_ref]
         child.stopped()
-
-    def group_of(self, child: Child) -> list[Child]:
-        """Return *child*: each is restarted by itself."""
-        return [child]
 
     def any_significant(self) -> bool:
         """Tell whether any child is still there, since one template speaks for all."""

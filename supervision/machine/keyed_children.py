@@ -57,6 +57,7 @@ class KeyedChildren:
         self.by_id[child.spec.id] = child
 
     def holds(self, child: Child) -> bool:
+        """Tell whether *child* still belongs to the supervisor."""
         return self.by_id.get(child.spec.id) is child
 
     def forget(self, child: Child) -> None:
@@ -73,10 +74,7 @@ class KeyedChildren:
 
     def group_of(self, child: Child) -> list[Child]:
         """Return those that the strategy restarts with *child*, and it, in start order."""
-        strategy = self._owner.flags.strategy
-        if strategy is SupervisionStrategy.ONE_FOR_ONE:
-            return [child]
-        if strategy is SupervisionStrategy.ONE_FOR_ALL:
+        if self._owner.flags.strategy is SupervisionStrategy.ONE_FOR_ALL:
             return list(self.by_id.values())
         group: list[Child] = []
         for member in reversed(self.by_id.values()):

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from loguru import logger
-
-from agenticaiframework.actors import ActorRef, ActorSystem, describe_reason
+from agenticaiframework.actors import ActorRef, describe_reason
 
 from ..vocabulary.kinds import ChildType
 
@@ -36,7 +34,7 @@ class ReportKind(StrEnum):
     """A failure handler failed itself, or took too long."""
 
 
-_LEVEL = {
+LEVELS = {
     ReportKind.CHILD_TERMINATED: "WARNING",
     ReportKind.START_ERROR: "ERROR",
     ReportKind.SHUTDOWN_ERROR: "WARNING",
@@ -45,6 +43,7 @@ _LEVEL = {
     ReportKind.STOPPED_BY_HANDLER: "WARNING",
     ReportKind.HANDLER_FAILED: "ERROR",
 }
+"""The level of each kind's log record."""
 
 
 @dataclass(slots=True)
@@ -77,17 +76,3 @@ class SupervisorReport:
             f"{self.supervisor.label}: {what}: {self.child!r}{many}: {describe_reason(self.reason)} "
             f"({times}); {self.next}"
         )
-
-
-def publish(system: ActorSystem, report: SupervisorReport) -> None:
-    """Put *report* on the system's event stream and into the log."""
-    system.publish(report)
-    logger.log(
-        _LEVEL[report.kind],
-        "{report}",
-        report=report,
-        supervisor=report.supervisor.label,
-        child=report.child,
-        reason=report.reason,
-        restarts=report.restarts,
-    )

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, TypeAlias, cast
+from typing import Any, ClassVar, Protocol, TypeAlias, cast
 from weakref import WeakValueDictionary
 
 from loguru import logger
@@ -57,7 +57,7 @@ from .dynamic_children import DynamicChildren
 from .keyed_children import KeyedChildren
 from .messages import BackoffOver, Ready, StopChild, StopSupervisor, TryAgain
 from .owner import ChildOwner, Children
-from .reports import ReportKind, SupervisorReport, publish
+from .reports import LEVELS, ReportKind, SupervisorReport
 from .requests import (
     CountChildren,
     DeleteChild,
@@ -86,6 +86,15 @@ Plan: TypeAlias = tuple[
     SupervisorFlags | Mapping[str, Any], Sequence[ChildSpec | Mapping[str, Any]]
 ]
 """What `Supervisor.init` returns: the flags, and the children in start order."""
+
+_EACH_ALONE = (SupervisionStrategy.ONE_FOR_ONE, SupervisionStrategy.SIMPLE_ONE_FOR_ONE)
+"""The strategies that restart each child by itself."""
+
+
+class Advised(Protocol):
+    """What a failure handler is registered with."""
+
+    failure_handler: Callable[..., Any] | None
 
 
 class Supervisor(ChildOwner):
@@ -120,8 +129,8 @@ class Supervisor(ChildOwner):
     crash_on_ask_error = False
     children_crash_on_ask_error = True
     child_type = ChildType.SUPERVISOR
-    consults: bool = False
-    """Whether `consult` has a say in each restart."""
+    advised: Advised | None = None
+    """What may have a failure handler, which `consult` asks before each restart."""
 
     _requests: ClassVar[Mapping[type, str]] = {
         Exit: "_on_exit",
@@ -178,8 +187,8 @@ class Supervisor(ChildOwner):
     async def consult(self, child: Child) -> bool:
         """Tell whether the failed *child* may go on to the restart limit at once.
 
-        Called if `consults`. False leaves the child to this method, which sees to it that `restart`
-        or `stay_down` is called later.
+        Called if there is a failure handler. False leaves the child to this method, which sees to it
+        that `restart` or `stay_down` is called later.
         """
         return True
 
@@ -346,8 +355,7 @@ class Supervisor(ChildOwner):
             restart is RestartType.TRANSIENT and not is_normal(reason)
         ):
             self.report(ReportKind.CHILD_TERMINATED, child, reason, "it is to be restarted")
-            if not self.consults or await self.consult(child):
-                await self.restart(child)
+            await self._try_restart(child)
             return
         if restart is RestartType.TEMPORARY and not is_normal(reason):
             self.report(ReportKind.CHILD_TERMINATED, child, reason, "it is not restarted")
@@ -365,9 +373,9 @@ class Supervisor(ChildOwner):
 
     async def restart(self, child: Child) -> None:
         """Restart *child* if the limit allows it, after its backoff if it has one."""
-        now = self.system.clock()
+        system = self.system
         window = child.window or self.window
-        if not window.admit(now, child, cause_token(child.last_reason)):
+        if not window.admit(system.clock(), child, cause_token(child.last_reason)):
             await self.limit_reached(child)
             return
         earlier = child.row
@@ -375,7 +383,7 @@ class Supervisor(ChildOwner):
         child.restarts += 1
         backoff = child.spec.backoff
         if backoff.initial_delay_s > 0:
-            chance = self.system.random.random() if backoff.jitter else 0.0
+            chance = system.random.random() if backoff.jitter else 0.0
             # Those that are restarted with it are stopped now, not when the time is over: they must
             # not run on without the one that they depend on.
             await self._stop_group(child)
@@ -386,15 +394,16 @@ class Supervisor(ChildOwner):
 
     async def _restart_now(self, child: Child) -> None:
         """Stop those that the strategy restarts with *child*, then start all of them in order."""
-        self.children.start_begins(child)
+        if child.restarting:
+            self.children.start_begins(child)
         await self.start_again(await self._stop_group(child))
 
     async def _stop_group(self, child: Child) -> list[Child]:
         """Stop those that are restarted with *child*, last one first; return who is to be started."""
-        children = self.children
+        if self.flags.strategy in _EACH_ALONE:
+            return [child]
+        children = cast("KeyedChildren", self.children)
         group = children.group_of(child)
-        if len(group) == 1:
-            return group
         await self.stop_in_turn(group[::-1])
         # Temporary children are dropped on the way, and are not started again.
         for member in reversed(group):
@@ -429,10 +438,11 @@ class Supervisor(ChildOwner):
     def _on_try_again(self, message: TryAgain) -> Coroutine[Any, Any, None] | None:
         child = message.child
         # It may have been stopped, or started by hand, while this message was under way.
-        return self._try_again(child) if child.is_to_be_tried else None
+        return self._try_restart(child) if child.is_to_be_tried else None
 
-    async def _try_again(self, child: Child) -> None:
-        if not self.consults or await self.consult(child):
+    async def _try_restart(self, child: Child) -> None:
+        advised = self.advised
+        if advised is None or advised.failure_handler is None or await self.consult(child):
             await self.restart(child)
 
     def _on_backoff_over(self, message: BackoffOver) -> Coroutine[Any, Any, None] | None:
@@ -497,22 +507,31 @@ class Supervisor(ChildOwner):
         """Publish and log what happened to *child*, and what is done about it."""
         window = child.window or self.window
         spec = child.spec
-        publish(
-            self.system,
-            SupervisorReport(
-                kind,
-                self.actor_ref,
-                spec.id,
-                spec.type,
-                child.ref or child.last_ref,
-                reason,
-                child.restarts,
-                window.count(self.system.clock()),
-                window.intensity,
-                window.period_s,
-                next,
-                children,
-            ),
+        ref = self.actor_ref
+        system = self.system
+        report = SupervisorReport(
+            kind,
+            ref,
+            spec.id,
+            spec.type,
+            child.ref or child.last_ref,
+            reason,
+            child.restarts,
+            window.count(system.clock()),
+            window.intensity,
+            window.period_s,
+            next,
+            children,
+        )
+        system.publish(report)
+        logger.log(
+            LEVELS[kind],
+            "{report}",
+            report=report,
+            supervisor=ref.label,
+            child=spec.id,
+            reason=reason,
+            restarts=child.restarts,
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, TypeVar
 
 from agenticaiframework.actors import ActorSystem, near
@@ -33,8 +33,6 @@ from .blueprint import SupervisorBlueprint
 from .supervised_child import SupervisedChild
 from .targets import target_of
 
-FailureHandler = Callable[[str, Exception, int], Awaitable[bool | None] | bool | None]
-MaxRestartsHandler = Callable[[str], Awaitable[Any] | Any]
 F = TypeVar("F", bound=Callable[..., Any])
 
 Mailbox = Literal["keep", "drop"]
@@ -104,8 +102,8 @@ class AgentSupervisor(SupervisorBlueprint):
         self.handler_timeout_s = handler_timeout_s
         self.children: dict[str, SupervisedChild] = {}
         """The children by name, in the order in which they are started."""
-        self.failure_handler: FailureHandler | None = None
-        self.max_restarts_handler: MaxRestartsHandler | None = None
+        self.failure_handler: Callable[..., Any] | None = None
+        self.max_restarts_handler: Callable[..., Any] | None = None
         self._actor: AgentSupervisorActor | None = None
         self._held: dict[int, str] = {}
         """The child that an agent, a team, a supervisor is, by its identity: it can be only one."""

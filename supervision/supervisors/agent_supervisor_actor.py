@@ -36,10 +36,8 @@ class NamedPlan(Protocol):
     handler_timeout_s: float
     told_to_stop: bool
 
-    @property
-    def failure_handler(self) -> Callable[..., Any] | None: ...
-    @property
-    def max_restarts_handler(self) -> Callable[..., Any] | None: ...
+    failure_handler: Callable[..., Any] | None
+    max_restarts_handler: Callable[..., Any] | None
 
     def begin(self, actor: AgentSupervisorActor) -> list[SupervisedChild]:
         """Let *actor* be the incarnation that runs; return the children that it has to start."""
@@ -85,7 +83,7 @@ class AgentSupervisorActor(Supervisor):
 
     def __init__(self, blueprint: NamedPlan) -> None:
         super().__init__()
-        self.blueprint = blueprint
+        self.blueprint = self.advised = blueprint
         self.named: dict[Any, SupervisedChild] = {}
         """The children that this incarnation has taken over; their records say how they are."""
         self._thinking: dict[ActorRef[Any], Decision] = {}
@@ -151,10 +149,6 @@ class AgentSupervisorActor(Supervisor):
             child.held_by(parent, before=self.actor_ref)
 
     # -- failure handlers ----------------------------------------------------------------------
-
-    @property
-    def consults(self) -> bool:  # type: ignore[override]
-        return self.blueprint.failure_handler is not None
 
     async def consult(self, child: Child) -> bool:
         handler = self.blueprint.failure_handler

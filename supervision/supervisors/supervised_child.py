@@ -135,10 +135,10 @@ class SupervisedChild:
             self.home.tell(payload)
 
     def _check(self) -> None:
-        state = self.state
-        if state is ChildState.NEW:
+        record = self.record
+        if record is None:
             raise SupervisorNotRunning(self.supervisor.name)
-        if state.is_down:
+        if record.down is not None:
             raise self.down_error()
 
     def down_error(self) -> ChildStopped:
