@@ -87,7 +87,7 @@ MUTATIONS = [
     Mutation(
         "one_for_all restarts everyone",
         "machine/keyed_children.py",
-        "            return list(everyone)\n",
+        "            return list(self.by_id.values())\n",
         "            return [child]\n",
     ),
     Mutation(
@@ -104,42 +104,39 @@ MUTATIONS = [
     ),
     Mutation(
         "one_for_one restarts nobody else",
-        "machine/keyed_children.py",
-        "        if supervisor.flags.strategy is SupervisionStrategy.ONE_FOR_ONE:\n            error",
-        "        if False:\n            error",
+        "machine/supervisor.py",
+        "        if self.flags.strategy in _EACH_ALONE:\n            return [child]\n",
+        "        if isinstance(self.children, DynamicChildren):\n            return [child]\n",
     ),
     Mutation(
         "a group is stopped in the reverse of its start order",
-        "machine/keyed_children.py",
-        "        await self._stop_group(group)\n        staying",
-        "        await self._stop_group(group[::-1])\n        staying",
+        "machine/supervisor.py",
+        "        await self.stop_in_turn(group[::-1])\n",
+        "        await self.stop_in_turn(group)\n",
     ),
     Mutation(
         "a group is started in its order",
-        "machine/keyed_children.py",
-        "for member in reversed(group) if member.spec.id in self.by_id]",
-        "for member in group if member.spec.id in self.by_id]",
+        "machine/supervisor.py",
+        "        return [member for member in group if children.holds(member)]",
+        "        return [member for member in group[::-1] if children.holds(member)]",
     ),
     Mutation(
         "a group restart drops its temporary members",
-        "machine/keyed_children.py",
-        "for member in reversed(group) if member.spec.id in self.by_id]",
-        "for member in reversed(group)]",
+        "machine/supervisor.py",
+        "        return [member for member in group if children.holds(member)]",
+        "        return group",
     ),
     Mutation(
         "a group restart revives members that were stopped by hand",
-        "machine/keyed_children.py",
-        "        staying = [member for member in reversed(group) if member.spec.id in self.by_id]",
-        "        staying = [m for m in reversed(group) if m.last_ref and m.spec.id in self.by_id\n"
-        "                   and (m is child or m.last_reason != 'shutdown' or m.restarts)]",
+        "machine/supervisor.py",
+        "        return [member for member in group if children.holds(member)]",
+        "        return [m for m in group if children.holds(m) and m.last_ref\n                and (m is child or m.last_reason != 'shutdown' or m.restarts)]",
     ),
     Mutation(
         "a dynamic child is restarted by itself",
-        "machine/dynamic_children.py",
-        "        child.stopped()\n        failed = await start_process(self._supervisor, child)",
-        "        child.stopped()\n"
-        "        await self._supervisor.stopper.stop_together(list(self.by_ref.values()))\n"
-        "        failed = await start_process(self._supervisor, child)",
+        "machine/supervisor.py",
+        "        if self.flags.strategy in _EACH_ALONE:\n            return [child]\n",
+        "        if self.flags.strategy in _EACH_ALONE:\n            if isinstance(self.children, DynamicChildren):\n                await self.stop_together(list(self.children.by_ref.values()))\n            return [child]\n",
     ),
     Mutation(
         "a dynamic child is restarted with the arguments it was started with",
@@ -175,16 +172,14 @@ MUTATIONS = [
     Mutation(
         "a restart that fails counts again when it is tried again",
         "machine/supervisor.py",
-        "        return None if child is None else self._try_again(child)",
-        "        return None if child is None else self.children.restart(child)",
+        "        return self._try_restart(child) if child.is_to_be_tried else None",
+        "        return self._restart_now(child) if child.is_to_be_tried else None",
     ),
     Mutation(
         "siblings that died meanwhile are absorbed by a group restart, and not counted",
         "machine/stopping.py",
-        "        self._supervisor.process_ended(stopping.child, ref, reason)",
-        "        self._supervisor.process_ended(stopping.child, ref, reason)\n"
-        "        if not stopping.was_alive:\n"
-        "            self._supervisor.window.admit(self._supervisor.system.clock())",
+        "        self._owner.process_ended(stopping.child, ref, reason)",
+        "        self._owner.process_ended(stopping.child, ref, reason)\n        if not stopping.was_alive:\n            self._owner.window.admit(self._owner.system.clock())",
     ),
     Mutation(
         "a supervisor past its limit ends with reason shutdown",
@@ -202,9 +197,9 @@ MUTATIONS = [
     # -- starting
     Mutation(
         "children start in the order of their specifications",
-        "machine/keyed_children.py",
-        "        failed = await self._start_group(children)",
-        "        failed = await self._start_group(children[::-1])",
+        "machine/supervisor.py",
+        "        failed = await self._start_group(records, ",
+        "        failed = await self._start_group(records[::-1], ",
     ),
     Mutation(
         "a failed first start stops those that were started before it",
@@ -215,20 +210,20 @@ MUTATIONS = [
     Mutation(
         "a failed first start ends the supervisor",
         "machine/supervisor.py",
-        "            raise ActorExit((SHUTDOWN, failed))",
+        "            raise ActorExit((SHUTDOWN, FailedToStartChild(child.spec.id, error.reason)))",
         "            return",
     ),
     Mutation(
         "a failed restart is tried again",
-        "machine/keyed_children.py",
-        "        self._supervisor.try_again(TryAgain(child.spec.id))",
-        "        self._supervisor.report(ReportKind.GAVE_UP, child, None, '')",
+        "machine/supervisor.py",
+        "            self.actor_ref.tell(TryAgain(child))",
+        "            pass",
     ),
     Mutation(
         "a failed restart lets the mailbox have its turn before the next try",
-        "machine/keyed_children.py",
-        "        self._supervisor.try_again(TryAgain(child.spec.id))",
-        "        self._supervisor.actor_ref._mailbox.appendleft(TryAgain(child.spec.id))",
+        "machine/supervisor.py",
+        "            self.actor_ref.tell(TryAgain(child))",
+        "            self.actor_ref._mailbox.appendleft(TryAgain(child))",
     ),
     Mutation(
         "a retry is void if the child has been stopped meanwhile",
@@ -238,20 +233,20 @@ MUTATIONS = [
     ),
     Mutation(
         "a failed group restart is tried again from the one that failed",
-        "machine/keyed_children.py",
-        "        if failed is not None:\n            self._try_again(*failed)",
-        "        if failed is not None:\n            self._try_again(child, failed[1])",
+        "machine/supervisor.py",
+        "        await self.start_again(await self._stop_group(child))",
+        "        failed = await self._start_group(await self._stop_group(child), '')\n        if failed is not None:\n            child.last_reason = failed[1].reason\n            self.children.await_start(child)\n            self.actor_ref.tell(TryAgain(child))",
     ),
     Mutation(
         "after a failed start in a group nothing later is started",
-        "machine/keyed_children.py",
-        '"nothing after it is started"\n                )\n                return child, error',
-        '"nothing after it is started"\n                )\n                continue',
+        "machine/supervisor.py",
+        "                self.report(ReportKind.START_ERROR, child, error.reason, then)\n                return child, error",
+        "                self.report(ReportKind.START_ERROR, child, error.reason, then)\n                continue",
     ),
     Mutation(
         "a temporary child that declines to start is forgotten",
-        "machine/keyed_children.py",
-        "                del self.by_id[child.spec.id]\n        return None",
+        "machine/supervisor.py",
+        "                self.children.forget(child)\n        return None",
         "                pass\n        return None",
     ),
     Mutation(
@@ -319,9 +314,8 @@ MUTATIONS = [
     Mutation(
         "dynamic children stop at the same time",
         "machine/dynamic_children.py",
-        "        for child in await self._supervisor.stopper.stop_together(list(self.by_ref.values())):",
-        "        await self._supervisor.stopper.stop_in_turn(list(self.by_ref.values()))\n"
-        "        for child in ():",
+        "        for child in await self._owner.stop_together(list(self.by_ref.values())):",
+        "        await self._owner.stop_in_turn(list(self.by_ref.values()))\n        for child in ():",
     ),
     Mutation(
         "each unexpected reason of dynamic children is reported once",
@@ -388,8 +382,8 @@ MUTATIONS = [
     Mutation(
         "terminate_child forgets a temporary child",
         "machine/keyed_children.py",
-        "        await self._supervisor.stopper.stop(child)\n        self.forget(child)",
-        "        await self._supervisor.stopper.stop(child)",
+        "        await self._owner.stop_in_turn((child,))\n        self._owner.child_closed(child)",
+        "        await self._owner.stop_in_turn((child,))\n        self.by_id[id] = child\n        self._owner.child_closed(child)",
     ),
     Mutation(
         "terminate_child ends a child's wait for its restart",
@@ -461,11 +455,11 @@ MUTATIONS = [
     Mutation(
         "a wrong specification is refused before its id is looked for",
         "machine/keyed_children.py",
-        "        spec = check_child_spec(given, supervisor.flags.auto_shutdown)\n"
+        "        spec = check_child_spec(given, owner.flags.auto_shutdown)\n"
         "        if isinstance(spec, SpecError):\n            return Error(spec)\n"
         "        present = self.by_id.get(spec.id)",
         "        present = self.by_id.get(given.get('id') if given else None)\n"
-        "        spec = check_child_spec(given, supervisor.flags.auto_shutdown)\n"
+        "        spec = check_child_spec(given, owner.flags.auto_shutdown)\n"
         "        if present is None and isinstance(spec, SpecError):\n            return Error(spec)",
     ),
     Mutation(

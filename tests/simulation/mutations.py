@@ -301,9 +301,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "one_for_all restarts only one", KEYED,
-        "        if self._supervisor.flags.strategy is SupervisionStrategy.ONE_FOR_ALL:\n"
-        "            return list(everyone)\n",
-        "        if self._supervisor.flags.strategy is SupervisionStrategy.ONE_FOR_ALL:\n"
+        "            return list(self.by_id.values())\n",
         "            return [child]\n",
     ),
     Mutation(
@@ -312,9 +310,9 @@ MUTATIONS: tuple[Mutation, ...] = (
         "            pass\n",
     ),
     Mutation(
-        "a group is restarted in reverse", KEYED,
-        "        staying = [member for member in reversed(group) if",
-        "        staying = [member for member in group if",
+        "a group is restarted in reverse", SUPERVISOR,
+        "        return [member for member in group if children.holds(member)]\n",
+        "        return [member for member in group[::-1] if children.holds(member)]\n",
     ),
     Mutation(
         "children stop in start order", KEYED,
@@ -322,14 +320,14 @@ MUTATIONS: tuple[Mutation, ...] = (
         "        children = list(self.by_id.values())\n",
     ),
     Mutation(
-        "the last child is never stopped", KEYED,
-        "        await self._supervisor.stopper.stop_in_turn(group, self.forget)\n",
-        "        await self._supervisor.stopper.stop_in_turn(group[:-1] or group, self.forget)\n",
+        "the last child is never stopped", SUPERVISOR,
+        "        await self._stopper.stop_in_turn(children)\n",
+        "        await self._stopper.stop_in_turn(children[:-1] or children)\n",
     ),
     Mutation(
-        "a failed restart is not tried again", KEYED,
-        "        self._supervisor.try_again(TryAgain(child.spec.id))\n",
-        "        pass\n",
+        "a failed restart is not tried again", SUPERVISOR,
+        "            self.actor_ref.tell(TryAgain(child))\n",
+        "            pass\n",
     ),
     Mutation(
         "who is stuck is never killed", STOPPING,
