@@ -130,3 +130,62 @@ def test_a_hanging_agent_is_replaced_and_its_supervisor_knows(in_sim: Run) -> No
         assert supervisor.child("a").restarts == 1
 
     in_sim(main)
+
+
+def test_what_was_told_to_a_child_that_stays_down_becomes_dead_letters(in_sim: Run) -> None:
+    class Careful(Actor):
+        def on_receive(self, message: Any) -> Any:
+            raise ValueError(message)
+
+    async def main(system: ActorSystem) -> None:
+        supervisor = AgentSupervisor("raw", restart_policy=RestartPolicy(initial_delay_ms=5000))
+        supervisor.add_child("a", Careful)
+        async with supervisor:
+            supervisor.tell("a", "boom")
+            await supervisor.wait_until("a", "restarting")
+            supervisor.tell("a", "kept")
+            supervisor.tell("a", "kept too")
+            await asyncio.sleep(1)
+            (crashed,) = system.dead_letters
+            assert crashed.message == "boom"
+            assert supervisor.child("a").home.waiting == 2
+            await supervisor.stop_child("a")
+            lost = [letter for letter in system.dead_letters if letter is not crashed]
+            assert [(letter.message, letter.recipient) for letter in lost] == [
+                ("kept", "a"),
+                ("kept too", "a"),
+            ]
+            assert all(isinstance(letter.reason, ValueError) for letter in lost)
+            assert supervisor.child("a").home.waiting == 0
+
+    in_sim(main)
+
+
+def test_with_mailbox_drop_only_what_was_told_before_the_crash_is_lost(in_sim: Run) -> None:
+    seen: list[Any] = []
+
+    class Careful(Actor):
+        def on_receive(self, message: Any) -> Any:
+            if message == "boom":
+                raise ValueError(message)
+            seen.append(message)
+
+    async def main(system: ActorSystem) -> None:
+        policy = RestartPolicy(initial_delay_ms=5000)
+        supervisor = AgentSupervisor("raw", restart_policy=policy, mailbox="drop")
+        supervisor.add_child("dropped", Careful)
+        supervisor.add_child("kept", Careful, mailbox="keep")
+        async with supervisor:
+            for name in ("dropped", "kept"):
+                supervisor.tell(name, "boom")
+                supervisor.tell(name, f"behind {name}")
+            await asyncio.sleep(1)
+            for name in ("dropped", "kept"):
+                supervisor.tell(name, f"between {name}")
+            await asyncio.sleep(10)
+            assert sorted(seen) == ["behind kept", "between dropped", "between kept"]
+            lost = [letter.message for letter in system.dead_letters]
+            assert lost.count("behind dropped") == 1
+            assert "behind kept" not in lost
+
+    in_sim(main)
