@@ -1,54 +1,29 @@
 """Patterns: ways of coordinating agents, as coordinator actors, and teams."""
 
-from .choreography import ChoreographyOrchestration
-from .chunks import send_chunk
-from .debate import DebateOrchestration, Verdict, VoteOrchestration
-from .definition import Definition, DefinitionError
-from .delegation import Delegate
-from .errors import (
-    CallingSelf,
-    CoordinatorLost,
-    LimitReached,
-    MissingInput,
-    NestedTooDeep,
-    PatternFailed,
-    PatternTimedOut,
-    UnexpectedAnswer,
-)
-from .event_chain import WrongEvent
-from .events import (
-    AgentRestarted,
-    Chunk,
-    Ended,
-    Finished,
-    HandedOff,
-    PatternEvent,
-    Retried,
-    Started,
-)
-from .execution import Execution, Work
-from .expressions import ExpressionError, compile_expression
-from .hierarchical import DelegationRule, HierarchicalOrchestration
-from .join import Join, quorum
-from .kinds import pattern_from_dict, pattern_kind, pattern_kinds
-from .loop import LoopOrchestration
-from .map_reduce import MapReduceOrchestration
-from .outcome import (
-    Cancelled,
-    Completed,
-    Failed,
-    Outcome,
-    Skipped,
-    TimedOut,
-    describe_outcome,
-    outcome_to_dict,
-)
-from .parallel import ParallelOrchestration
-from .pattern import OrchestrationPattern, PatternDefinition
-from .policy import Default, Fallback, Retry, UnretriableError, WorkPolicy
-from .reaction import Happening, Reaction
-from .reflection import ReflectionOrchestration
-from .report import PartialList, PartialResults, Report
+from .definition.definition import Definition, DefinitionError
+from .definition.policy import Default, Fallback, Retry, UnretriableError, WorkPolicy
+from .definition.registry import pattern_from_dict, pattern_kind, pattern_kinds
+from .definition.step import Ask, Branch, Step
+from .execution.execution import Execution, Work
+from .execution.pattern import OrchestrationPattern, PatternDefinition
+from .execution.stream import EventStream, StreamNotFinished
+from .expressions.expression import ExpressionError, compile_expression
+from .kinds.choreography import ChoreographyOrchestration
+from .kinds.debate import DebateOrchestration, Verdict, VoteOrchestration
+from .kinds.delegation import Delegate
+from .kinds.event_chain import WrongEvent
+from .kinds.hierarchical import DelegationRule, HierarchicalOrchestration
+from .kinds.join import Join, quorum
+from .kinds.loop import LoopOrchestration
+from .kinds.map_reduce import MapReduceOrchestration
+from .kinds.parallel import ParallelOrchestration
+from .kinds.reaction import Happening, Reaction
+from .kinds.reflection import ReflectionOrchestration
+from .kinds.router import NoRoute, Route, RouterOrchestration
+from .kinds.saga import CompensationFailed, SagaOrchestration, SagaStep
+from .kinds.scatter_gather import ScatterGatherOrchestration
+from .kinds.sequential import SequentialOrchestration
+from .kinds.voting import Tally
 from .resilience import (
     Bulkhead,
     BulkheadFull,
@@ -60,13 +35,6 @@ from .resilience import (
     RateLimited,
     RateLimiter,
 )
-from .router import NoRoute, Route, RouterOrchestration
-from .saga import CompensationFailed, SagaOrchestration, SagaStep
-from .scatter_gather import ScatterGatherOrchestration
-from .sequential import SequentialOrchestration
-from .step import Ask, Branch, Step
-from .stream import EventStream, StreamNotFinished
-from .target import Askable, Nestable, Resolver, Scope, Target, target_name
 from .teams import (
     AgentHandoff,
     AgentRole,
@@ -91,8 +59,40 @@ from .teams import (
     UnknownTrigger,
     shared_notes,
 )
-from .values import Emit, Handoff
-from .voting import Tally
+from .vocabulary.chunks import send_chunk
+from .vocabulary.errors import (
+    CallingSelf,
+    CoordinatorLost,
+    LimitReached,
+    MissingInput,
+    NestedTooDeep,
+    PatternFailed,
+    PatternTimedOut,
+    UnexpectedAnswer,
+)
+from .vocabulary.events import (
+    AgentRestarted,
+    Chunk,
+    Ended,
+    Finished,
+    HandedOff,
+    PatternEvent,
+    Retried,
+    Started,
+)
+from .vocabulary.outcome import (
+    Cancelled,
+    Completed,
+    Failed,
+    Outcome,
+    Skipped,
+    TimedOut,
+    describe_outcome,
+    outcome_to_dict,
+)
+from .vocabulary.report import PartialList, PartialResults, Report
+from .vocabulary.target import Askable, Nestable, Resolver, Scope, Target, target_name
+from .vocabulary.values import Emit, Handoff
 
 __all__ = [
     "AgentHandoff",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from .config import EngineConfig
-from .definition import (
+from .definition.config import EngineConfig
+from .definition.definition import (
     Compensation,
     StepDefinition,
     WaitFor,
     WorkflowDefinition,
     define_workflow,
 )
+from .definition.forms import load_workflow, workflow_schema
+from .definition.mermaid import draw_mermaid
+from .definition.templates import MissingValue
 from .engine import OrchestrationEngine
 from .errors import (
     DefinitionChanged,
@@ -28,9 +31,9 @@ from .errors import (
     WorkflowLost,
     WorkflowTimedOut,
 )
-from .forms import load_workflow, workflow_schema
-from .mermaid import draw_mermaid
-from .status import (
+from .host.tracing import Span
+from .state.events import EventKind, WorkflowEvent
+from .state.status import (
     CancelReport,
     RecoveryReport,
     StepState,
@@ -41,11 +44,8 @@ from .status import (
     WorkflowStatus,
     WorkflowSummary,
 )
+from .state.stream import WorkflowStream
 from .store import Durability, Retention
-from .templates import MissingValue
-from .tracing import Span
-from .workflow_events import EventKind, WorkflowEvent
-from .workflow_stream import WorkflowStream
 
 __all__ = [
     "CancelReport",

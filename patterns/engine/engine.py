@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from agenticaiframework.actors import ActorDied, agent_context, near
 
-from ..definition import DefinitionError, read_target
-from ..target import Askable
-from .config import EngineConfig
-from .coordinator_messages import Cancellation
-from .core import EngineCore
-from .core_messages import CancelRun, Retire, SignalRun, Start
-from .definition import WorkflowDefinition, define_workflow
+from ..definition.definition import DefinitionError, read_target
+from ..vocabulary.target import Askable
+from .definition.config import EngineConfig
+from .definition.definition import WorkflowDefinition, define_workflow
+from .definition.routing import Routing
 from .errors import (
     NotStored,
     UnknownWorkflow,
@@ -23,27 +21,23 @@ from .errors import (
     WorkflowLost,
     WorkflowTimedOut,
 )
-from .launching import CANCEL_GRACE_S, attend, follow, launch, make_run
-from .listing import list_runs, read_states
-from .nested import NestedWorkflow
-from .routing import Routing
-from .run import Run, ending_of
-from .setup import Setup
-from .status import (
-    CancelReport,
-    RecoveryReport,
-    WorkflowPage,
-    WorkflowState,
-    WorkflowStatus,
-)
+from .host.core import EngineCore
+from .host.launching import CANCEL_GRACE_S, attend, follow, launch, make_run
+from .host.messages import CancelRun, Retire, SignalRun, Start
+from .host.nested import NestedWorkflow
+from .host.setup import Setup
+from .host.tracing import Span
+from .runner.messages import Cancellation
+from .state.events import EventKind, WorkflowEvent
+from .state.listing import list_runs, read_states
+from .state.run import Run, ending_of
+from .state.status import CancelReport, RecoveryReport, WorkflowPage, WorkflowState, WorkflowStatus
+from .state.stream import WorkflowStream
 from .store import RunFilter, RunHeld, Signal, StoreError, UnknownRun
-from .tracing import Span
-from .workflow_events import EventKind, WorkflowEvent
-from .workflow_stream import WorkflowStream
 
 if TYPE_CHECKING:
-    from .keeper import Keeper
-    from .plan import Plan
+    from .definition.plan import Plan
+    from .host.keeper import Keeper
 
 Workflow = WorkflowDefinition | Mapping[str, Any] | str
 """What may be given as a workflow: a definition, one as a mapping, or a registered one's name."""
@@ -253,7 +247,7 @@ class OrchestrationEngine:
             self._setup, core, plan, input_data, run_id=workflow_id, persist=persist, labels=labels
         )
         if core.tracer is not None:
-            from .otel import current_context
+            from .host.otel import current_context
 
             run.outside = current_context()
         return run

@@ -19,14 +19,14 @@ from agenticaiframework.actors import (
     ReceiveTimeout,
 )
 
-from ..drawing import Drawing
-from ..errors import work_failed
-from ..execution import Execution
-from ..outcome import Completed, Skipped
-from ..pattern import OrchestrationPattern, PatternDefinition
-from ..policy import UnretriableError
-from ..step import Ask, AskField
-from ..target import Askable, Scope, Target, ask_in_scope
+from ..definition.drawing import Drawing
+from ..definition.policy import UnretriableError
+from ..definition.step import Ask, AskField
+from ..execution.execution import Execution
+from ..execution.pattern import OrchestrationPattern, PatternDefinition
+from ..vocabulary.errors import work_failed
+from ..vocabulary.outcome import Completed, Skipped
+from ..vocabulary.target import Askable, Scope, Target, ask_in_scope
 
 IDLE_S = 60.0
 """How long a guard stays after its last message; it is then made anew by the next."""

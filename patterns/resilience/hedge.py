@@ -8,15 +8,15 @@ from typing import Any, ClassVar, cast
 
 from pydantic import Field
 
-from ..definition import Seconds
-from ..drawing import Drawing
-from ..errors import PatternFailed
-from ..execution import Execution
-from ..outcome import Completed
-from ..pattern import OrchestrationPattern, PatternDefinition
-from ..step import Ask, AskField, unique_names
-from ..target import Target
-from ..task_bag import TaskBag
+from ..definition.definition import Seconds
+from ..definition.drawing import Drawing
+from ..definition.step import Ask, AskField, unique_names
+from ..execution.execution import Execution
+from ..execution.pattern import OrchestrationPattern, PatternDefinition
+from ..execution.task_bag import TaskBag
+from ..vocabulary.errors import PatternFailed
+from ..vocabulary.outcome import Completed
+from ..vocabulary.target import Target
 
 
 class HedgedRequestDefinition(PatternDefinition):

@@ -8,8 +8,8 @@ from typing import Any
 from agenticaiframework.actors import ActorDied, ActorSystem, Agent, agent_context, near
 from agenticaiframework.actors.kernel.running import running_here
 
-from ..definition import DefinitionError
-from ..target import Resolver
+from ..definition.definition import DefinitionError
+from ..vocabulary.target import Resolver
 from .errors import TeamError
 from .message import DEFAULT_CHANNEL, Protocol, TeamMessage, as_message, check_message
 from .roster import Member, Roster

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from ..definition import TargetField
-from ..policy import WorkPolicy
+from ..definition.definition import TargetField
+from ..definition.policy import WorkPolicy
 
 SpeakerPolicy = Literal["round_robin", "random", "simultaneous", "moderator"]
 

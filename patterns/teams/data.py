@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from ..definition import Definition, TargetField, define
-from ..drawing import Drawing
-from ..dump import dump_definition
-from ..target import Resolver, target_name
+from ..definition.definition import Definition, TargetField, define
+from ..definition.drawing import Drawing
+from ..definition.dump import dump_definition
+from ..vocabulary.target import Resolver, target_name
 from .config import TeamConfig
 from .handoff import AgentHandoff
 from .role import AgentRole

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast
 
-from ..errors import PatternFailed, work_failed
-from ..execution import Execution
-from ..outcome import Completed, Outcome, Skipped
-from ..target import Target
-from ..task_bag import TaskBag
-from ..voting import Tally, position_of, tally
+from ..execution.execution import Execution
+from ..execution.task_bag import TaskBag
+from ..kinds.voting import Tally, position_of, tally
+from ..vocabulary.errors import PatternFailed, work_failed
+from ..vocabulary.outcome import Completed, Outcome, Skipped
+from ..vocabulary.target import Target
 from .errors import UnknownMember
 from .handoff import without_handoff
 from .job import TeamJob

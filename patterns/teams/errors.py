@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from agenticaiframework.actors import AgenticError, near
 
-from ..policy import UnretriableError
+from ..definition.policy import UnretriableError
 
 
 class TeamError(AgenticError):

@@ -10,8 +10,8 @@ from pydantic import Field, field_validator
 
 from agenticaiframework.actors import is_coroutine_function
 
-from ..definition import Definition
-from ..values import Handoff, read_handoff
+from ..definition.definition import Definition
+from ..vocabulary.values import Handoff, read_handoff
 from .errors import SeveralHandoffs, UnknownTrigger
 
 

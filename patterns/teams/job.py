@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from agenticaiframework.actors import AgentStopped
 
-from ..errors import LimitReached, NotCompleted, PatternFailed, work_failed
-from ..execution import Execution
-from ..outcome import Completed, Failed, Outcome, Skipped, describe_error
-from ..policy import NO_POLICY, WorkPolicy
-from ..target import Target
+from ..definition.policy import NO_POLICY, WorkPolicy
+from ..execution.execution import Execution
+from ..vocabulary.errors import LimitReached, NotCompleted, PatternFailed, work_failed
+from ..vocabulary.outcome import Completed, Failed, Outcome, Skipped, describe_error
+from ..vocabulary.target import Target
 from .communication import MEMBER
 from .errors import MemberLost
 from .handoff import Handed, HandoffRecord, contribution, fired, without_handoff

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, cast
 
-from ..actor_target import ActorTarget
-from ..definition import DefinitionError, define, read_target
-from ..target import Target, target_name
+from ..definition.actor_target import ActorTarget
+from ..definition.definition import DefinitionError, define, read_target
+from ..vocabulary.target import Target, target_name
 from .config import TeamConfig
 from .errors import RoleFull, TeamError, TeamFull, UnknownMember, UnknownRole
 from .handoff import EXAMPLE, AgentHandoff, HandoffRules

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..outcome import Outcome
+from ..vocabulary.outcome import Outcome
 from .handoff import HandoffRecord
 
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field, field_validator
 
-from ..definition import Definition
+from ..definition.definition import Definition
 
 
 class AgentRole(Definition):

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from ..policy import Fallback
-from ..target import Target, target_name
+from ..definition.policy import Fallback
+from ..vocabulary.target import Target, target_name
 from .config import TeamConfig
 from .errors import TeamIncomplete, UnknownMember, UnknownRole
 from .handoff import AgentHandoff

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..errors import NotCompleted, work_failed
-from ..execution import Execution
-from ..outcome import Completed, Skipped
-from ..task_bag import TaskBag
+from ..execution.execution import Execution
+from ..execution.task_bag import TaskBag
+from ..vocabulary.errors import NotCompleted, work_failed
+from ..vocabulary.outcome import Completed, Skipped
 from .errors import MemberLost
 from .handoff import Handed, contribution, without_handoff
 from .job import TeamJob

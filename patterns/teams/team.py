@@ -13,12 +13,12 @@ from agenticaiframework.actors import (
     find_agent,
 )
 
-from ..coordinator import run_to_end, stop_execution
-from ..definition import define
-from ..drawing import Drawing
-from ..execution import Execution
-from ..stream import EmitEvent, EventStream
-from ..target import Resolver, Scope, Target, target_name
+from ..definition.definition import define
+from ..definition.drawing import Drawing
+from ..execution.coordinator import run_to_end, stop_execution
+from ..execution.execution import Execution
+from ..execution.stream import EmitEvent, EventStream
+from ..vocabulary.target import Resolver, Scope, Target, target_name
 from .communication import Communication, speaker
 from .config import TeamConfig
 from .data import draw_team, team_from_dict, team_to_dict

@@ -8,8 +8,8 @@ from typing import Any
 
 from agenticaiframework.actors import SHUTDOWN, Actor, ActorRef, Exit
 
-from ..coordinator import StreamedCoordinator
-from ..execution import Execution
+from ..execution.coordinator import StreamedCoordinator
+from ..execution.execution import Execution
 from .message import HISTORY, TeamMessage
 from .notes import NotesActor, SharedNotes
 from .seats import Seats

@@ -7,12 +7,12 @@ from typing import Any, cast
 
 from pydantic import Field
 
-from ..definition import ConditionField, Definition, compile_condition, define
-from ..errors import NotCompleted
-from ..execution import Execution
-from ..policy import Fallback, WorkPolicy
-from ..step import input_scope
-from ..target import Target
+from ..definition.definition import ConditionField, Definition, compile_condition, define
+from ..definition.policy import Fallback, WorkPolicy
+from ..definition.step import input_scope
+from ..execution.execution import Execution
+from ..vocabulary.errors import NotCompleted
+from ..vocabulary.target import Target
 from .handoff import contribution
 from .job import TeamJob
 from .result import TeamResult

@@ -15,8 +15,7 @@ from agenticaiframework.patterns import (
     PatternFailed,
     SequentialOrchestration,
 )
-from agenticaiframework.patterns.chunks import send_chunk
-from agenticaiframework.patterns.definition import DefinitionError
+from agenticaiframework.patterns.definition.definition import DefinitionError
 from agenticaiframework.patterns.engine import (
     EventKind,
     NoRouteMatches,
@@ -26,6 +25,7 @@ from agenticaiframework.patterns.engine import (
     WorkflowFailed,
     WorkflowTimedOut,
 )
+from agenticaiframework.patterns.vocabulary.chunks import send_chunk
 from agenticaiframework.supervision import AgentSupervisor, RestartPolicy
 
 from .conftest import Cast, busy_coordinator, engine, steps

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from agenticaiframework.actors import Agent
 from agenticaiframework.patterns import SequentialOrchestration
-from agenticaiframework.patterns.definition import DefinitionError
+from agenticaiframework.patterns.definition.definition import DefinitionError
 from agenticaiframework.patterns.engine import (
     EngineConfig,
     WorkflowDefinition,
@@ -23,9 +23,9 @@ from agenticaiframework.patterns.engine import (
     load_workflow,
     workflow_schema,
 )
-from agenticaiframework.patterns.engine.graph import Dependencies, find_cycle
-from agenticaiframework.patterns.engine.plan_cache import PlanCache
-from agenticaiframework.patterns.engine.shapes import plain, read_shape
+from agenticaiframework.patterns.engine.definition.graph import Dependencies, find_cycle
+from agenticaiframework.patterns.engine.definition.plan_cache import PlanCache
+from agenticaiframework.patterns.engine.definition.shapes import plain, read_shape
 
 from .conftest import steps
 

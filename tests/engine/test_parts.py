@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agenticaiframework.patterns.engine.admission import FairQueue
-from agenticaiframework.patterns.engine.looping import is_done, next_input
-from agenticaiframework.patterns.engine.tracing import Tracer
+from agenticaiframework.patterns.engine.host.admission import FairQueue
+from agenticaiframework.patterns.engine.host.tracing import Tracer
+from agenticaiframework.patterns.engine.runner.looping import is_done, next_input
 
 
 def test_names_take_turns_and_what_was_parked_comes_first() -> None:

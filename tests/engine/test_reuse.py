@@ -11,9 +11,9 @@ import pytest
 from agenticaiframework import Agent
 from agenticaiframework.actors import ActorSystem
 from agenticaiframework.orchestration import WorkflowFailed
-from agenticaiframework.patterns.engine.coordinator import MAX_IDLE, Coordinator
-from agenticaiframework.patterns.engine.run import Run
-from agenticaiframework.patterns.engine.work import Unit, WorkContext
+from agenticaiframework.patterns.engine.runner.coordinator import MAX_IDLE, Coordinator
+from agenticaiframework.patterns.engine.runner.work import Unit, WorkContext
+from agenticaiframework.patterns.engine.state.run import Run
 
 from .conftest import Cast, engine, steps
 

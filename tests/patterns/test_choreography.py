@@ -17,7 +17,7 @@ from agenticaiframework.patterns import (
     PatternFailed,
     WrongEvent,
 )
-from agenticaiframework.patterns.event_matching import read_event_key
+from agenticaiframework.patterns.kinds.event_matching import read_event_key
 
 from .conftest import left_over
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agenticaiframework.patterns.expressions import (
+from agenticaiframework.patterns.expressions.expression import (
     MAX_DEPTH,
     MAX_LENGTH,
     MISSING,

@@ -19,7 +19,7 @@ from agenticaiframework.patterns import (
     RouterOrchestration,
     SequentialOrchestration,
 )
-from agenticaiframework.patterns.policy import causes_of
+from agenticaiframework.patterns.definition.policy import causes_of
 from agenticaiframework.patterns.teams import AgentRole, AgentTeam
 
 from .conftest import left_over

@@ -13,8 +13,8 @@ from pydantic import Field, PlainValidator, WithJsonSchema, field_validator, mod
 
 from agenticaiframework.actors import near
 from agenticaiframework.models.names import read_model_name
-from agenticaiframework.patterns.definition import Definition
-from agenticaiframework.patterns.engine.definition import WorkflowDefinition
+from agenticaiframework.patterns.definition.definition import Definition
+from agenticaiframework.patterns.engine.definition.definition import WorkflowDefinition
 from agenticaiframework.supervision import RestartPolicy, SupervisionStrategy
 
 from .output import read_output

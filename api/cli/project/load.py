@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from agenticaiframework.patterns.definition import DefinitionError, define
+from agenticaiframework.patterns.definition.definition import DefinitionError, define
 from agenticaiframework.patterns.engine import WorkflowDefinition, define_workflow
-from agenticaiframework.patterns.engine.forms import parse
+from agenticaiframework.patterns.engine.definition.forms import parse
 
 from .definition import EXAMPLE, ProjectDefinition
 

@@ -1,0 +1,259 @@
+"""What each event changes in a run: the one place that says so, for live runs and for journals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from .events import EventKind
+from .status import StepState, WorkflowState
+from .step_run import COMPLETED, PENDING, RUNNING, Item, StepRun
+
+if TYPE_CHECKING:
+    from ..definition.plan import StepPlan
+    from .run import Run
+
+
+def _item(found: StepRun, data: Mapping[str, Any]) -> Item | None:
+    index = data.get("item")
+    if index is None:
+        return None
+    if found.items is None:
+        found.items = {}
+    return found.items.setdefault(index, Item())
+
+
+def _started(
+    run: Run, plan: StepPlan, found: StepRun, attempt: int, data: Mapping[str, Any], at: float
+) -> None:
+    found.state = RUNNING
+    if found.started_at is None:
+        found.started_at = at
+    item = _item(found, data)
+    if item is None:
+        found.attempts = attempt
+        found.due_at = None
+        found.via = data.get("via", "agent")
+    else:
+        item.attempts = attempt
+        item.running = True
+        item.due_at = None
+        item.via = data.get("via", "agent")
+        found.attempts = max(found.attempts, attempt)
+
+
+def _completed(
+    run: Run, plan: StepPlan, found: StepRun, attempt: int, data: Mapping[str, Any], at: float
+) -> None:
+    if found.started_at is None:
+        found.started_at = at
+    found.error = data.get("error")
+    count = data.get("items")
+    if count is None:
+        output = data.get("output")
+    else:
+        items = found.items or {}
+        output = [items[index].output for index in range(count)]
+    run.settle(plan, COMPLETED, output, at)
+
+
+def _iterated(
+    run: Run, plan: StepPlan, found: StepRun, attempt: int, data: Mapping[str, Any], at: float
+) -> None:
+    found.state = RUNNING
+    found.iteration = data["iteration"] + 1
+    found.previous = data.get("output")
+    found.tries = 0
+    found.via = "agent"
+
+
+def _item_completed(
+    run: Run, plan: StepPlan, found: StepRun, attempt: int, data: Mapping[str, Any], at: float
+) -> None:
+    item = _item(found, data)
+    if item is not None:
+        item.done = True
+        item.running = False
+        item.output = data.get("output")
+
+
+def _retrying(
+    run: Run, plan: StepPlan, found: StepRun, attempt: int, data: Mapping[str, Any], at: float
+) -> None:
+    found.error = run.last_error = data.get("error")
+    due_at = at + data.get("delay_s", 0.0)
+    via = data.get("via", "agent")
+    item = _item(found, data)
+    if item is None:
+        found.state = StepState.RETRYING
+        found.tries += 1
+        found.due_at = due_at
+        found.via = via
+    else:
+        item.tries += 1
+        item.running = False
+        item.due_at = due_at
+        item.via = via
+
+
+def _failed(
+    run: Run, plan: StepPlan, found: StepRun, attempt: int, data: Mapping[str, Any], at: float
+) -> None:
+    found.state = StepState.FAILED
+    found.ended_at = at
+    found.due_at = None
+    found.error = run.last_error = data.get("error")
+    item = _item(found, data)
+    if item is not None:
+        item.running = False
+    if plan.id not in run.failed_steps:
+        run.failed_steps = (*run.failed_steps, plan.id)
+
+
+def _skipped(
+    run: Run, plan: StepPlan, found: StepRun, attempt: int, data: Mapping[str, Any], at: float
+) -> None:
+    found.error = data.get("error")
+    run.settle(plan, StepState.SKIPPED, None, at)
+
+
+def _waiting(
+    run: Run, plan: StepPlan, found: StepRun, attempt: int, data: Mapping[str, Any], at: float
+) -> None:
+    found.state = StepState.WAITING
+    found.started_at = at
+    timeout_s = data.get("timeout_s")
+    found.due_at = None if timeout_s is None else at + timeout_s
+
+
+def _sleeping(
+    run: Run, plan: StepPlan, found: StepRun, attempt: int, data: Mapping[str, Any], at: float
+) -> None:
+    found.state = StepState.SLEEPING
+    found.started_at = at
+    found.due_at = at + data["delay_s"]
+
+
+def _cancelled(
+    run: Run, plan: StepPlan, found: StepRun, attempt: int, data: Mapping[str, Any], at: float
+) -> None:
+    found.state = StepState.CANCELLED
+    found.ended_at = at
+    found.due_at = None
+
+
+def _undoing(
+    run: Run, plan: StepPlan, found: StepRun, attempt: int, data: Mapping[str, Any], at: float
+) -> None:
+    found.attempts = max(found.attempts, attempt)
+
+
+def _undone(
+    run: Run, plan: StepPlan, found: StepRun, attempt: int, data: Mapping[str, Any], at: float
+) -> None:
+    found.state = StepState.COMPENSATED
+    run.compensated = (*run.compensated, plan.id)
+
+
+def _undo_failed(
+    run: Run, plan: StepPlan, found: StepRun, attempt: int, data: Mapping[str, Any], at: float
+) -> None:
+    found.error = run.last_error = data.get("error")
+    run.undo_failed = (*run.undo_failed, plan.id)
+
+
+def _run_started(run: Run, step: str, data: Mapping[str, Any], at: float) -> None:
+    run.state = WorkflowState.RUNNING
+    if run.started_at is None:
+        run.started_at = at
+
+
+def _run_resumed(run: Run, step: str, data: Mapping[str, Any], at: float) -> None:
+    """Make everything that failed, was stopped or was undone run again."""
+    run.state = WorkflowState.RUNNING
+    run.over = False
+    run.finished_at = None
+    run.resumed_at = at
+    run.failed_steps = ()
+    run.last_error = run.reason = run.error = run.failure = run.cancel = None
+    run.compensated = run.undo_failed = ()
+    again = {StepState.FAILED, StepState.CANCELLED, StepState.COMPENSATED}
+    for plan, found in zip(run.plan.steps, run.steps, strict=True):
+        if found is None or found.state not in again:
+            continue
+        if found.state is StepState.COMPENSATED:
+            run.scope.pop(plan.id, None)
+        found.state = PENDING
+        found.ended_at = found.due_at = None
+        found.tries = 0
+        found.via = "agent"
+        for item in (found.items or {}).values():
+            item.running = False
+            item.tries = 0
+            item.due_at = None
+            item.via = "agent"
+    run.recount()
+
+
+def _run_rewound(run: Run, step: str, data: Mapping[str, Any], at: float) -> None:
+    run.rewind(set(data["steps"]))
+    _run_resumed(run, step, data, at)
+
+
+def _run_cancelling(run: Run, step: str, data: Mapping[str, Any], at: float) -> None:
+    run.state = WorkflowState.CANCELLING
+    run.reason = data.get("reason")
+
+
+def _run_compensating(run: Run, step: str, data: Mapping[str, Any], at: float) -> None:
+    run.state = WorkflowState.COMPENSATING
+    run.last_error = data.get("error", run.last_error)
+
+
+def _run_completed(run: Run, step: str, data: Mapping[str, Any], at: float) -> None:
+    run.state = WorkflowState.COMPLETED
+    run.finished_at = at
+
+
+def _run_failed(run: Run, step: str, data: Mapping[str, Any], at: float) -> None:
+    run.state = WorkflowState.FAILED
+    run.finished_at = at
+    run.last_error = data.get("error", run.last_error)
+
+
+def _run_cancelled(run: Run, step: str, data: Mapping[str, Any], at: float) -> None:
+    run.state = WorkflowState.CANCELLED
+    run.finished_at = at
+    run.reason = data.get("reason", run.reason)
+
+
+def _nothing(run: Run, step: str, data: Mapping[str, Any], at: float) -> None:
+    """The plan was changed before this was applied."""
+
+
+STEP_CHANGES: Final[Mapping[str, Callable[..., None]]] = {
+    EventKind.STEP_STARTED: _started,
+    EventKind.STEP_COMPLETED: _completed,
+    EventKind.STEP_ITERATED: _iterated,
+    EventKind.ITEM_COMPLETED: _item_completed,
+    EventKind.STEP_RETRYING: _retrying,
+    EventKind.STEP_FAILED: _failed,
+    EventKind.STEP_SKIPPED: _skipped,
+    EventKind.STEP_WAITING: _waiting,
+    EventKind.STEP_SLEEPING: _sleeping,
+    EventKind.STEP_CANCELLED: _cancelled,
+    EventKind.COMPENSATION_STARTED: _undoing,
+    EventKind.COMPENSATION_COMPLETED: _undone,
+    EventKind.COMPENSATION_FAILED: _undo_failed,
+}
+RUN_CHANGES: Final[Mapping[str, Callable[..., None]]] = {
+    EventKind.WORKFLOW_STARTED: _run_started,
+    EventKind.WORKFLOW_RESUMED: _run_resumed,
+    EventKind.WORKFLOW_REWOUND: _run_rewound,
+    EventKind.WORKFLOW_CANCELLING: _run_cancelling,
+    EventKind.WORKFLOW_COMPENSATING: _run_compensating,
+    EventKind.WORKFLOW_COMPLETED: _run_completed,
+    EventKind.WORKFLOW_FAILED: _run_failed,
+    EventKind.WORKFLOW_CANCELLED: _run_cancelled,
+    EventKind.DEFINITION_CHANGED: _nothing,
+}
