@@ -12,15 +12,18 @@ from agenticaiframework.actors import (
     ActorSystem,
     Agent,
     AgentFailed,
+    Ignore,
 )
 from agenticaiframework.supervision import (
     AgentSupervisor,
     ChildState,
     ChildStopped,
     Refused,
+    RestartType,
     SupervisionStrategy,
     UnknownChild,
     WaitTimeout,
+    which_children,
 )
 
 from .pools import agent, fail, pool
@@ -214,5 +217,41 @@ def test_who_is_cancelled_on_the_way_in_leaves_no_supervisor_behind(
             # It ran already, for somebody else.
             await asyncio.wait({entering})
             assert await supervisor.ask("a", 1) == 1
+
+    in_sim(main)
+
+
+def test_a_temporary_child_added_to_a_running_supervisor_belongs_to_it(in_sim: Run) -> None:
+    async def main(system: ActorSystem) -> None:
+        supervisor = await pool("a").start()
+        assert supervisor.ref is not None
+        child = await supervisor.add_child("b", agent("b"), restart=RestartType.TEMPORARY)
+        assert [info.id for info in await which_children(supervisor.ref)] == ["b", "a"]
+        assert supervisor.tree().find("b") is not None
+        ref = child.ref
+        await supervisor.stop()
+        assert ref is not None
+        assert ref.exit_reason == "shutdown"
+
+    in_sim(main)
+
+
+def test_a_temporary_child_that_declines_when_it_is_added_is_forgotten(in_sim: Run) -> None:
+    def declines() -> None:
+        raise Ignore
+
+    async def main(system: ActorSystem) -> None:
+        supervisor = await pool("a").start()
+        assert supervisor.ref is not None
+        kept = supervisor.add_child("kept", agent("kept", on_start=declines))
+        gone = supervisor.add_child("gone", agent("gone", on_start=declines), restart="temporary")
+        for child in (kept, gone):
+            await supervisor.wait_until(child.name, ChildState.STOPPED)
+            assert child.last_exit == "ignore"
+        lines = [(info.id, info.child) for info in await which_children(supervisor.ref)]
+        assert lines == [("kept", None), ("a", supervisor.child("a").ref)]
+        # Its name is free again.
+        assert await (await supervisor.add_child("gone", agent("new"))).ask(1) == 1
+        await supervisor.stop()
 
     in_sim(main)
