@@ -29,7 +29,7 @@ class ChildHandle(Protocol):
         ...
 
     def over(self) -> None:
-        """No process follows until somebody starts the child, or its supervisor, again."""
+        """No process follows until the child, or its supervisor, is started again."""
         ...
 
 

@@ -89,7 +89,7 @@ class ChildOwner(Actor):
         raise NotImplementedError
 
     def child_closed(self, child: Child) -> None:
-        """Note that *child* stays down until somebody starts it again."""
+        """Note that *child* stays down until it is started again."""
         raise NotImplementedError
 
     async def stop_in_turn(self, children: Sequence[Child]) -> None:

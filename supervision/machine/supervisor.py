@@ -125,7 +125,7 @@ class Supervisor(ChildOwner):
 
     # The parent's exit signal waits its turn in the mailbox, as in OTP; see `_on_exit`.
     obey_parent = False
-    # An unknown request harms nobody but its sender.
+    # An unknown request has no effect but on its sender.
     crash_on_ask_error = False
     children_crash_on_ask_error = True
     child_type = ChildType.SUPERVISOR
@@ -478,13 +478,13 @@ class Supervisor(ChildOwner):
             child.handle.ended()
 
     def child_declined(self, child: Child) -> None:
-        """Note that *child* declined to start: it stays down until somebody starts it."""
+        """Note that *child* declined to start: it stays down until it is started again."""
         child.down = None
         child.last_reason = DECLINED
         self.child_closed(child)
 
     def child_closed(self, child: Child) -> None:
-        """Note that *child* stays down until somebody starts it, or us, again: its mail fails."""
+        """Note that *child* stays down until it, or its supervisor, is started again: its mail fails."""
         if child.handle is not None:
             child.handle.over()
             return

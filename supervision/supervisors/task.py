@@ -26,7 +26,7 @@ class Caller:
         self.left = False
 
     def leave(self) -> None:
-        """Note that the caller is gone: the task would wait for its message for ever."""
+        """Note that the caller is gone: the task would wait for its message without end."""
         self.left = True
         if self.task is not None:
             self.task.exit(SHUTDOWN)
