@@ -276,7 +276,7 @@ MUTATIONS = [
         "self._signal(ref, SHUTDOWN)",
     ),
     Mutation(
-        "who is late is killed",
+        "a child that is late is killed",
         "machine/stopping.py",
         "            if stopping.deadline <= now:\n                self._signal(stopping.ref, KILL)",
         "            if stopping.deadline <= now:\n                self._signal(stopping.ref, SHUTDOWN)",
@@ -410,7 +410,7 @@ MUTATIONS = [
         "return [info(child) for child in self.by_id.values()]",
     ),
     Mutation(
-        "count_children counts as active whose process lives",
+        "count_children counts those as active whose process lives",
         "machine/keyed_children.py",
         "sum(child.ref is not None and child.ref.is_alive() for child in children)",
         "sum(child.ref is not None for child in children)",
