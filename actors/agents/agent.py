@@ -192,11 +192,14 @@ class Agent:
 
     # -- for supervisors -----------------------------------------------------------------------
 
-    async def start_under(self, parent: Actor, timeout: float | None = None) -> ActorRef[Any]:
+    async def start_under(
+        self, parent: Actor, timeout: float | None = None
+    ) -> ActorRef[Any] | None:
         """Start the agent's actor as a child of *parent*, and return the ref of the incarnation.
 
         If an actor of this agent runs already, unsupervised, it is linked to *parent* and becomes
-        its child as it is. From now on only *parent* starts it. Raises `StartFailed`.
+        its child as it is. From now on only *parent* starts it. Returns None if it declines to start
+        (its *on_start* raises `Ignore`). Raises `StartFailed`.
         """
         home = self.address(parent.system)
         owner = home.owner
@@ -221,8 +224,9 @@ class Agent:
             mailbox_to=home,
             incarnation=home.incarnation + 1,
         )
-        home.bind(started)
-        return cast("ActorRef[Any]", started)
+        if started is not None:
+            home.bind(started)
+        return cast("ActorRef[Any] | None", started)
 
     def release(self, system: ActorSystem) -> None:
         """Belong to no supervisor any more: messages start an actor on demand again."""
