@@ -28,6 +28,7 @@ from .kernel import lifecycle, links
 from .kernel.carried import Carried, receive_carried
 from .kernel.mailbox import UNBOUNDED, Mailbox, MailboxPolicyError
 from .kernel.phase import IDLE, STOPPING
+from .kernel.raised import Raised
 from .kernel.request import ActorFuture, Promise, Request, new_request
 from .kernel.running import on_loop, refuse_abandoned
 from .messages import PipedFailure, ReceiveTimeout
@@ -647,6 +648,9 @@ class Actor(pykka.Actor):
             special = isinstance(message.message, ProxyCall | ProxyGetAttr | ProxySetAttr)
             receive = self._receive_special if special else self._behavior or self.on_receive
             return receive_carried(message, receive)
+        if kind is Raised:
+            self._ref._message = message.message
+            raise message.take()
         return self.on_receive(message)
 
     def _work_for_child(self, message: Any) -> bytes | None:

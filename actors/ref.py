@@ -283,6 +283,20 @@ class ActorRef(pykka.ActorRef[A], Generic[A]):
             return future.get(timeout=timeout)
         return future
 
+    def handle_now(self, message: Any) -> bool:
+        """Have the actor handle *message* at once, inside the caller's turn; tell whether it did.
+
+        For a plain `on_receive` that never waits, and on the thread of the system's loop: it saves
+        the way through the ready queue. False if the actor is not idle (busy, starting, ending,
+        suspended, dead, or with messages before this one), and on other threads; `tell` it then.
+        What the handler raises ends the actor as usual, in a turn of its own, and never comes here.
+        """
+        scheduler = self._sched
+        actor = self._actor
+        if actor is None or actor._is_async or scheduler.system is None:
+            return False
+        return scheduler.handle_now(self, message)
+
     def _make_mailbox(self) -> Any:
         actor = self._actor
         assert actor is not None, "the mailbox of a dead actor is closed, not missing"

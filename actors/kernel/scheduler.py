@@ -32,7 +32,8 @@ from ..errors import ForkedSystem
 from . import lifecycle
 from .carried import Carried
 from .phase import DOOMED, IDLE, PARKED, QUEUED, RUNNING
-from .request import ActorFuture, Gathering, Promise, Request
+from .raised import Raised
+from .request import ActorFuture, Callback, Gathering, Promise, Request
 from .task import ActorTask, swap_task
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ KINDS: Final[dict[type, int]] = {
     pykka_messages.ProxyGetAttr: SPECIAL,
     pykka_messages.ProxySetAttr: SPECIAL,
     Carried: SPECIAL,
+    Raised: SPECIAL,
 }
 """What is not simply a user's message, by exact class: one dictionary look-up tells."""
 
@@ -93,6 +95,7 @@ class Observer(Protocol):
     def on_deliver(
         self, actor: Any, message: Any, request: Any, receive: Callable[[Any], Any]
     ) -> Callable[[Any], Any]: ...
+    def may_handle_now(self) -> bool: ...
     def on_signal(self, target: Any, sender: Any, reason: Any) -> None: ...
     def on_end(self, ref: Any, reason: Any) -> None: ...
 
@@ -127,6 +130,7 @@ class Scheduler:
         "_signalled",
         "awake",
         "batch",
+        "callbacks",
         "closed",
         "context",
         "current",
@@ -156,6 +160,8 @@ class Scheduler:
         self.loop = loop
         self.thread = self.home_thread = get_ident()
         self.ready: ReadyQueue = deque() if ready is None else ready
+        self.callbacks: deque[Callback] = getattr(ready, "callbacks", deque[Callback]())
+        """What asyncio code has called when its requests are done: after the actors' turns."""
         self.batch: int = getattr(ready, "batch", BATCH)
         self.context = context
         """Every actor's handlers start from a copy of this context."""
@@ -249,6 +255,61 @@ class Scheduler:
             self.awake = True
             self.loop.call_soon(self.run)
 
+    def call_back(self, callback: Callback) -> None:
+        """Have *callback* called on the loop's thread, once no actor is ready."""
+        self.callbacks.append(callback)
+        if not self.awake:
+            self.wake()
+
+    def handle_now(self, cell: Any, message: Any) -> bool:
+        """Have the idle actor of *cell* handle *message* inside the turn of another (see `ActorRef.handle_now`)."""
+        observer = self.observer
+        if (
+            cell._state != IDLE
+            or cell._phase
+            or cell._mailbox
+            or get_ident() != self.thread
+            or (observer is not None and not observer.may_handle_now())
+        ):
+            return False
+        mailbox = cell._mailbox
+        if mailbox is None:
+            mailbox = cell._make_mailbox()
+        actor = cell._actor
+        cell._state = RUNNING
+        mailbox.append(message)
+        if not mailbox:
+            cell._state = IDLE
+            return True  # it was dropped, by the mailbox's policy or by a planted fault
+        message = cell._message = mailbox.popleft()
+        receive = cell._behavior or actor.on_receive
+        if type(message) in KINDS:
+            receive = actor._receive_special
+        if observer is not None:
+            receive = observer.on_deliver(actor, message, None, receive)
+        context = cell._context
+        if context is None:
+            context = cell._context = self.context.copy()
+        before, self.current = self.current, actor
+        task = swap_task(self.loop, None)
+        try:
+            context.run(receive, message)
+        except BaseException as error:
+            # A handler fails, and an actor ends, in a turn of its own.
+            mailbox.appendleft(Raised(message, error))
+        finally:
+            if task is not None:
+                swap_task(self.loop, task)
+            self.current = before
+        cell._handled += 1
+        if cell._state == RUNNING:
+            if cell._phase or cell._mailbox:
+                self.enqueue(cell)
+            else:
+                cell._state = IDLE
+                cell._message = None
+        return True
+
     def wake(self) -> None:
         """Have the queue drained by the loop."""
         self.awake = True
@@ -275,8 +336,9 @@ class Scheduler:
         message: Any
         result: Any
         drivers = self.drivers
+        callbacks = self.callbacks
         try:
-            while ready:
+            while ready or callbacks:
                 if credits <= 0:
                     now = clock()
                     # A clock that stands still is a simulated one: the loop must get its turn there
@@ -284,6 +346,17 @@ class Scheduler:
                     if now > deadline or now == began:
                         break
                     credits = CHECK_EVERY
+                if not ready:
+                    # Tasks that wait for answers go on here, and not by the loop: a trip round it
+                    # costs more than the rest of an ask. After the actors, so that what an answer
+                    # or a crash has led to among them has happened when its asker sees it.
+                    if entered is not None:
+                        swap_task(loop, None)
+                        entered = None
+                    self.current = None
+                    credits -= 1
+                    callbacks.popleft().call()
+                    continue
                 cell = next_ready()
                 if cell._state != QUEUED:
                     continue
@@ -433,7 +506,7 @@ class Scheduler:
             request = message = result = yielded = None
             if driver is not None:
                 drivers.append(driver)
-            if ready:
+            if ready or callbacks:
                 loop.call_soon(self.run)
             else:
                 self.awake = False

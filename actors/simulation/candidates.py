@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..kernel.request import Callback
 from .tasks import SimTask
 
 if TYPE_CHECKING:
@@ -70,13 +71,14 @@ class ActorLanes:
     among each other, and not actors only among actors.
     """
 
-    __slots__ = ("_driver", "_granted", "_loop")
+    __slots__ = ("_driver", "_granted", "_loop", "callbacks")
 
     #: Messages a turn: one, so that any other runner may come between two messages.
     batch = 1
 
     def __init__(self, loop: SimLoop) -> None:
         self._loop = loop
+        self.callbacks = TaskLane(loop)
         self._driver: _Driver | None = None
         self._granted: Any = None
 
@@ -110,6 +112,24 @@ class ActorLanes:
         self._granted = actor._ref
         driver.run()
         driver.awake = True
+
+
+class TaskLane:
+    """Takes what a system's scheduler would call for tasks, and makes it steps that the loop chooses."""
+
+    __slots__ = ("_loop",)
+
+    def __init__(self, loop: SimLoop) -> None:
+        self._loop = loop
+
+    def append(self, callback: Callback, /) -> None:
+        """Make the next step of the task behind *callback* a candidate."""
+        request = callback.take()
+        if request is not None:
+            self._loop.call_soon(callback.fn, request, context=callback.context)
+
+    def __len__(self) -> int:
+        return 0
 
 
 class ActorTurn:

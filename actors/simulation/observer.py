@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,7 @@ class SimObserver:
         self._asks: list[Any] = []
         self._asks_limit = 1024
         self._scheduler: Any = None
+        self._random = random.Random(f"turns {sim.seed}")
         self._explorer: ExploringChooser | None = None
         #: Whether some fault may hit a message.
         self._may_disturb = bool(sim.plan.faults)
@@ -227,6 +229,12 @@ class SimObserver:
         """Add what everybody has handled to the totals."""
         for watched in self._watched.values():
             self._count(watched)
+
+    def may_handle_now(self) -> bool:
+        """Choose whether an idle actor handles a message inside another's turn, or in its own."""
+        if self._explorer is not None:
+            return False  # the order that it explores is that of turns
+        return self._sim.loop.chooser is None or self._random.random() < 0.5
 
     def on_signal(self, target: Any, sender: Any, reason: Any) -> None:
         if self._explorer is not None and target._actor is not None:

@@ -105,7 +105,8 @@ def test_asks_leave_nothing(in_system: Run, how: str) -> None:
                 await stuck.request("x")
                 system.suspend(stuck)
 
-        assert await growth(round_, 30) < 10_000
+        # asyncio keeps up to a hundred timers that were cancelled, some 250 bytes each.
+        assert await growth(round_, 120) < 30_000, "five bytes an ask: less than any object"
 
     in_system(main)
 

@@ -148,7 +148,7 @@ def test_computing_neither_blocks_the_loop_nor_another_child(
         await until(lambda: all(path.exists() for path in begun))
         for _ in range(20):
             await asyncio.sleep(0.002)
-        assert not any(burnt.done for burnt in burning)
+        assert not any(burnt.done() for burnt in burning)
         enough.touch()
         assert [await burnt for burnt in burning] == ["burnt", "burnt"]
 

@@ -33,7 +33,7 @@ from agenticaiframework.patterns.engine import (
     WorkflowTimedOut,
 )
 from agenticaiframework.patterns.engine.store import StoreUnavailable
-from agenticaiframework.patterns.engine.store.jobs import Write
+from agenticaiframework.patterns.engine.store.grouped.jobs import Write
 from agenticaiframework.patterns.engine.store.urls import open_store
 
 from .conftest import Cast, busy_coordinator, run_in_virtual_time, steps

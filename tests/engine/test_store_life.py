@@ -23,8 +23,8 @@ from agenticaiframework.patterns.engine import (
     WorkflowLost,
 )
 from agenticaiframework.patterns.engine.store import StoreUnavailable
-from agenticaiframework.patterns.engine.store.grouped import GroupedStore
-from agenticaiframework.patterns.engine.store.sqlite import SQLiteBackend
+from agenticaiframework.patterns.engine.store.grouped.store import GroupedStore
+from agenticaiframework.patterns.engine.store.sqlite.backend import SQLiteBackend
 
 from .conftest import steps
 

@@ -19,7 +19,7 @@ from agenticaiframework.patterns.engine import (
     define_workflow,
 )
 from agenticaiframework.patterns.engine.state.run import Run
-from agenticaiframework.patterns.engine.store.sqlite import SQLiteBackend
+from agenticaiframework.patterns.engine.store.sqlite.backend import SQLiteBackend
 
 from .conftest import Cast, engine, run_in_virtual_time, steps
 

@@ -38,7 +38,7 @@ SEQUENTIAL = "patterns/kinds/sequential.py"
 PARALLEL = "patterns/kinds/parallel.py"
 CORE = "patterns/engine/host/core.py"
 CHANGES = "patterns/engine/state/transitions.py"
-JOBS = "patterns/engine/store/jobs.py"
+JOBS = "patterns/engine/store/grouped/jobs.py"
 MEMORY = "patterns/engine/store/memory.py"
 
 MUTATIONS: tuple[Mutation, ...] = (

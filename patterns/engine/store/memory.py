@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .backend import Claimed, Clock, JournalRow, Json, RawRun, RawSignal, RunKey
 from .errors import FencedOut, RunExists, RunHeld, StoreCorrupt, StoreError, UnknownRun
-from .jobs import COLUMNS, Call, Job, Op, Write, fail, follows_failure
+from .grouped.backend import Claimed, Clock, JournalRow, Json, RawRun, RawSignal, RunKey
+from .grouped.jobs import COLUMNS, Call, Job, Op, Write, fail, follows_failure
 from .records import Notice, Retention, RunFilter
 
 __all__ = ["MemoryBackend", "MemoryDisk"]

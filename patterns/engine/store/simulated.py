@@ -25,11 +25,11 @@ from agenticaiframework.actors.simulation import (
     TornWrite,
 )
 
-from .base import Acknowledge, Lease
-from .encoding import ValueLimits
+from .contract import Acknowledge, Lease
 from .errors import StoreError, StoreFull, StoreUnavailable
-from .grouped import GroupedStore
-from .jobs import Job, Write
+from .grouped.encoding import ValueLimits
+from .grouped.jobs import Job, Write
+from .grouped.store import GroupedStore
 from .memory import MemoryBackend, MemoryDisk
 from .records import (
     Inbox,

@@ -7,13 +7,13 @@ import time
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from .backend import Backend, Clock
-from .base import Store
-from .encoding import ValueLimits
+from .contract import Store
 from .errors import StoreMissingExtra, StoreUrlError
-from .grouped import GroupedStore
+from .grouped.backend import Backend, Clock
+from .grouped.encoding import ValueLimits
+from .grouped.store import GroupedStore
 from .memory import MemoryBackend
-from .sqlite import SQLiteBackend
+from .sqlite.backend import SQLiteBackend
 
 __all__ = ["check_url", "open_store", "sqlite_file"]
 
@@ -67,7 +67,7 @@ def _backend(url: str, clock: Clock, inline: bool) -> tuple[Backend, bool]:
     if inline:
         raise StoreUrlError(url, "PostgreSQL cannot run inline, without a thread")
     try:
-        from .postgres import PostgresBackend
+        from .postgres.backend import PostgresBackend
     except ImportError as error:
         raise StoreMissingExtra(url, "psycopg", "postgres") from error
     return PostgresBackend(url, clock=clock), False

@@ -22,7 +22,7 @@ from agenticaiframework.patterns.engine import (
     WorkflowExists,
     WorkflowFailed,
 )
-from agenticaiframework.patterns.engine.store.grouped import GroupedStore
+from agenticaiframework.patterns.engine.store.grouped.store import GroupedStore
 from agenticaiframework.patterns.engine.store.memory import MemoryBackend, MemoryDisk
 
 from .rules import check_effects, check_journals, claims_of, ended_at

@@ -26,10 +26,10 @@ from agenticaiframework.patterns.engine.store import (
     StoreVersionTooNew,
     open_store,
 )
-from agenticaiframework.patterns.engine.store.grouped import GroupedStore
-from agenticaiframework.patterns.engine.store.jobs import Job
-from agenticaiframework.patterns.engine.store.sqlite import SQLiteBackend
-from agenticaiframework.patterns.engine.store.sqlite_schema import MIGRATIONS, migrate
+from agenticaiframework.patterns.engine.store.grouped.jobs import Job
+from agenticaiframework.patterns.engine.store.grouped.store import GroupedStore
+from agenticaiframework.patterns.engine.store.sqlite.backend import SQLiteBackend
+from agenticaiframework.patterns.engine.store.sqlite.schema import MIGRATIONS, migrate
 
 from .media import FINISHED, STARTED, Clock, Medium, new_run, opened
 

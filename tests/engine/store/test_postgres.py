@@ -229,7 +229,7 @@ def test_normal_commits_do_not_wait_for_the_disk_and_full_ones_always_do(
     postgres: Medium,
 ) -> None:
     """Even where the server's own default is not to wait."""
-    from agenticaiframework.patterns.engine.store.postgres import APPLY, PostgresBackend
+    from agenticaiframework.patterns.engine.store.postgres.backend import APPLY, PostgresBackend
 
     async def main() -> None:
         async with opened(postgres) as (store, owner):

@@ -15,7 +15,7 @@ from agenticaiframework.patterns.engine import (
     OrchestrationEngine,
     WorkflowExists,
 )
-from agenticaiframework.patterns.engine.store.grouped import GroupedStore
+from agenticaiframework.patterns.engine.store.grouped.store import GroupedStore
 from agenticaiframework.patterns.engine.store.memory import MemoryBackend, MemoryDisk
 from agenticaiframework.patterns.engine.store.simulated import simulated_store
 

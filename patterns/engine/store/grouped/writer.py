@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from .errors import StoreError, StoreUnavailable
+from ..errors import StoreError, StoreUnavailable
 from .jobs import COLUMNS, Job, Write, fail
 
 __all__ = ["GroupWriter", "InlineWriter", "ThreadWriter"]

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 import psycopg
 from psycopg import errors, sql
 
-from .errors import StoreCorrupt, StoreFull, StoreUnavailable, StoreUrlError
+from ..errors import StoreCorrupt, StoreFull, StoreUnavailable, StoreUrlError
 
 __all__ = ["Connection", "PostgresAddress", "connect", "translated"]
 

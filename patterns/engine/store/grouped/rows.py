@@ -8,11 +8,11 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from .base import Lease
+from ..contract import Lease
+from ..errors import ValueNotStorable, ValueTooLarge
+from ..records import NewRun, Record, RunUpdate
 from .encoding import ValueLimits, encode_input, encode_records
-from .errors import ValueNotStorable, ValueTooLarge
 from .jobs import Op
-from .records import NewRun, Record, RunUpdate
 
 __all__ = ["check_text", "rows_of_append", "rows_of_run"]
 

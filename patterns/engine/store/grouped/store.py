@@ -10,15 +10,9 @@ from typing import Any, Final, TypeVar
 
 from loguru import logger
 
-from .backend import Backend, Claimed, Clock
-from .base import Acknowledge, Lease
-from .encoding import ValueLimits, encode_payload
-from .errors import StoreClosed, StoreCorrupt, StoreError, StoreUnavailable
-from .jobs import Call, Job, Write
-from .outcome import Outcome, own
-from .reader import ReaderThread
-from .reading import RunReader
-from .records import (
+from ..contract import Acknowledge, Lease
+from ..errors import StoreClosed, StoreCorrupt, StoreError, StoreUnavailable
+from ..records import (
     Durability,
     Inbox,
     JournalEntry,
@@ -33,6 +27,12 @@ from .records import (
     Signal,
     StoreStats,
 )
+from .backend import Backend, Claimed, Clock
+from .encoding import ValueLimits, encode_payload
+from .jobs import Call, Job, Write
+from .outcome import Outcome, own
+from .reader import ReaderThread
+from .reading import RunReader
 from .rows import check_text, rows_of_append, rows_of_run
 from .writer import GroupWriter, InlineWriter, ThreadWriter
 

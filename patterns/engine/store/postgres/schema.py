@@ -7,9 +7,9 @@ from typing import LiteralString
 
 from psycopg import sql
 
-from .errors import StoreCorrupt, StoreVersionTooNew
-from .jobs import Op
-from .postgres_connection import Connection
+from ..errors import StoreCorrupt, StoreVersionTooNew
+from ..grouped.jobs import Op
+from .connection import Connection
 
 __all__ = ["APPLY_BATCH", "MIGRATIONS", "migrate"]
 

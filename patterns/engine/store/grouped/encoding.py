@@ -17,9 +17,9 @@ from typing import Any
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
+from ..errors import StoreCorrupt, ValueNotStorable, ValueTooLarge
+from ..records import JournalEntry, NewRun, Record
 from .backend import JournalRow, Json
-from .errors import StoreCorrupt, ValueNotStorable, ValueTooLarge
-from .records import JournalEntry, NewRun, Record
 
 __all__ = [
     "ValueLimits",

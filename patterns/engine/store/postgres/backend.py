@@ -11,8 +11,7 @@ from typing import Any, LiteralString, cast
 import psycopg
 from psycopg import errors
 
-from .backend import Claimed, Clock
-from .errors import (
+from ..errors import (
     FencedOut,
     RunExists,
     RunHeld,
@@ -21,10 +20,11 @@ from .errors import (
     StoreError,
     UnknownRun,
 )
-from .jobs import COLUMNS, Call, Job, Op, Write, fail, follows_failure, forgive, pack
-from .postgres_connection import Connection, PostgresAddress, connect, translated
-from .postgres_reads import PostgresReads
-from .postgres_schema import APPLY_BATCH, migrate
+from ..grouped.backend import Claimed, Clock
+from ..grouped.jobs import COLUMNS, Call, Job, Op, Write, fail, follows_failure, forgive, pack
+from .connection import Connection, PostgresAddress, connect, translated
+from .reads import PostgresReads
+from .schema import APPLY_BATCH, migrate
 
 __all__ = ["PostgresBackend"]
 

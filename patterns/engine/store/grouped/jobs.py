@@ -10,9 +10,9 @@ from asyncio import Future
 from collections.abc import Callable
 from typing import Any, Final
 
-from .base import Acknowledge, Lease
-from .errors import FencedOut, StoreError, StoreUnavailable
-from .records import Durability
+from ..contract import Acknowledge, Lease
+from ..errors import FencedOut, StoreError, StoreUnavailable
+from ..records import Durability
 
 __all__ = ["COLUMNS", "Call", "Job", "Op", "Write", "fail", "follows_failure", "forgive", "pack"]
 

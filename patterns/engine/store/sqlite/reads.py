@@ -14,10 +14,10 @@ from typing import Any, cast
 
 from pydantic_core import from_json
 
-from .backend import JournalRow, Json, RawRun, RawSignal, RunKey
-from .errors import StoreCorrupt
-from .records import Notice, Retention, RunFilter
-from .sqlite_connection import connect, translated
+from ..errors import StoreCorrupt
+from ..grouped.backend import JournalRow, Json, RawRun, RawSignal, RunKey
+from ..records import Notice, Retention, RunFilter
+from .connection import connect, translated
 
 __all__ = ["SQLiteReads"]
 

@@ -9,7 +9,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import StoreCorrupt, StoreFull, StoreUnavailable
+from ..errors import StoreCorrupt, StoreFull, StoreUnavailable
 
 __all__ = ["LOOK_AGAIN_S", "connect", "is_busy", "patiently", "translated"]
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from pydantic_core import from_json
 
+from ..errors import StoreCorrupt, UnknownRun
+from ..records import Durability, JournalEntry, RunFilter, RunPage, RunRow, Signal
 from .backend import Backend, JournalRow, Json, RawRun
 from .encoding import decode_entries, decode_value
-from .errors import StoreCorrupt, UnknownRun
-from .records import Durability, JournalEntry, RunFilter, RunPage, RunRow, Signal
 
 __all__ = ["RunReader"]
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from ..records import Notice, Retention, RunFilter
 from .jobs import Job
-from .records import Notice, Retention, RunFilter
 
 __all__ = ["Backend", "Claimed", "Clock", "JournalRow", "Json", "RawRun", "RawSignal", "RunKey"]
 

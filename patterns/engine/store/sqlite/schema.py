@@ -5,9 +5,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from .errors import StoreCorrupt, StoreUnavailable, StoreVersionTooNew
-from .jobs import COLUMNS, Op
-from .sqlite_connection import patiently
+from ..errors import StoreCorrupt, StoreUnavailable, StoreVersionTooNew
+from ..grouped.jobs import COLUMNS, Op
+from .connection import patiently
 
 __all__ = ["APPEND_ONE", "BATCH_VIEW", "MIGRATIONS", "insert_batch", "migrate", "schema_version"]
 

@@ -7,9 +7,9 @@ from typing import Any, LiteralString, cast
 
 import psycopg
 
-from .backend import JournalRow, Json, RawRun, RawSignal, RunKey
-from .postgres_connection import Connection, PostgresAddress, connect, translated
-from .records import Notice, Retention, RunFilter
+from ..grouped.backend import JournalRow, Json, RawRun, RawSignal, RunKey
+from ..records import Notice, Retention, RunFilter
+from .connection import Connection, PostgresAddress, connect, translated
 
 __all__ = ["PostgresReads"]
 

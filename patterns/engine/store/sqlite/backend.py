@@ -9,8 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from .backend import Claimed, Clock
-from .errors import (
+from ..errors import (
     FencedOut,
     RunExists,
     RunHeld,
@@ -20,11 +19,12 @@ from .errors import (
     StoreUnavailable,
     UnknownRun,
 )
-from .jobs import COLUMNS, Call, Job, Op, Write, fail, follows_failure, pack
+from ..grouped.backend import Claimed, Clock
+from ..grouped.jobs import COLUMNS, Call, Job, Op, Write, fail, follows_failure, pack
+from .connection import LOOK_AGAIN_S, connect, is_busy, patiently, translated
 from .liveness import OwnerLocks, host_identity
-from .sqlite_connection import LOOK_AGAIN_S, connect, is_busy, patiently, translated
-from .sqlite_reads import SQLiteReads
-from .sqlite_schema import APPEND_ONE, BATCH_VIEW, insert_batch, migrate
+from .reads import SQLiteReads
+from .schema import APPEND_ONE, BATCH_VIEW, insert_batch, migrate
 
 __all__ = ["SQLiteBackend"]
 
