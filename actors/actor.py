@@ -422,6 +422,12 @@ class Actor(pykka.Actor):
         """Take the messages that fit *predicate* out of this actor's mailbox and return them."""
         return on_loop(self, self._flush, predicate)
 
+    @property
+    def unhandled(self) -> list[Any]:
+        """The messages that this actor will not handle any more: for `on_stop` and `on_failure`."""
+        ext = self._ext
+        return [] if ext is None or ext.leftover is None else list(ext.leftover)
+
     def _recall(self) -> None:
         ext = self._ext
         if ext is not None and ext.job is not None:

@@ -11,7 +11,7 @@ from .errors import ActorDied, CallingSelf, RequestTimeout, WouldBlock
 from .kernel import links
 from .kernel.mailbox import MailboxClosed
 from .kernel.phase import IDLE, PARKED, QUEUED, STOPPING
-from .kernel.request import PENDING, ActorFuture, Request, Send, new_request
+from .kernel.request import PENDING, ActorFuture, Promise, Request, Send, new_request
 from .kernel.running import running_here
 from .messages import Exit
 from .reasons import KILL, NORMAL
@@ -163,6 +163,12 @@ class ActorRef(pykka.ActorRef[A], Generic[A]):
         """Tell whether the actor still takes messages."""
         return self._actor is not None and not self._phase & STOPPING
 
+    @property
+    def in_service(self) -> bool:
+        """Whether the actor handles messages in the ordinary way: it has started, nothing has told
+        it to end, and its handlers run on the loop."""
+        return self._actor is not None and not self._phase
+
     # -- messages ------------------------------------------------------------------------------
 
     def tell(self, message: Any) -> None:
@@ -282,6 +288,14 @@ class ActorRef(pykka.ActorRef[A], Generic[A]):
         if block:
             return future.get(timeout=timeout)
         return future
+
+    def promise(self) -> Request:
+        """Return a request that is never delivered: its holder completes it, on the actor's behalf.
+
+        With ``reply`` or ``fail``. An actor that answers many callers at once needs no message, and
+        no task, for each of them. On the thread of the system's loop.
+        """
+        return new_request(None, self, self._sched, Promise)
 
     def handle_now(self, message: Any) -> bool:
         """Have the actor handle *message* at once, inside the caller's turn; tell whether it did.

@@ -116,7 +116,7 @@ def test_a_stream_ends_also_when_something_is_told_after_the_end() -> None:
     assert run.listeners is None
 
 
-@pytest.mark.parametrize("victim", ["Coordinator", "Keeper"])
+@pytest.mark.parametrize("victim", ["RunCoordinator", "StoreKeeper"])
 def test_a_stream_goes_on_after_a_crash_inside_the_engine(victim: str, cast: Cast) -> None:
     cast.agent("a", "A")
     cast.slow("b", 10, "B")

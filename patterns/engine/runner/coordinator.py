@@ -243,9 +243,7 @@ class RunCoordinator(Actor):
             # others.
             following = len(group.records) + (1 if live.lease is None else live.lease.next_seq)
             first = following - len(group.events)
-            group.events = [
-                event._replace(seq=first + n) for n, event in enumerate(group.events)
-            ]
+            group.events = [event._replace(seq=first + n) for n, event in enumerate(group.events)]
         written = Acknowledged(live, self._me, group)
         try:
             self._host.write(live, group, written.settle)
@@ -266,12 +264,12 @@ class RunCoordinator(Actor):
         """Have an attempt begin: agents are asked directly, others by a worker."""
         host, live = self._host, self._live
         attempts = host.attempts
+        attempt.coordinator = self._me
         if attempts.watched and not attempts.admit(attempt):
             if self._held is None:
                 self._held = set()
             self._held.add(attempt)
             return
-        attempt.coordinator = self._me
         attempt.context = WorkContext(live.run, attempt)
         if attempts.watched or self._followed:
             attempts.observe(live, attempt)

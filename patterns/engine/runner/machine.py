@@ -286,9 +286,7 @@ class RunMachine:
     def _busy(self) -> bool:
         """Tell whether something is under way that will be heard of without a signal."""
         undoing = self._undoing
-        return bool(self._steps.under_way) or (
-            undoing is not None and undoing.due_at is not None
-        )
+        return bool(self._steps.under_way) or (undoing is not None and undoing.due_at is not None)
 
     def _take_signals(self) -> None:
         used = self._steps.take_signals(self._signals)

@@ -27,9 +27,7 @@ class Notes:
         self.records: list[Record] = []
         self.events: list[WorkflowEvent] = []
 
-    def happened(
-        self, kind: EventKind, step: str = "", attempt: int = 0, data: Any = None
-    ) -> None:
+    def happened(self, kind: EventKind, step: str = "", attempt: int = 0, data: Any = None) -> None:
         """Take note of an event."""
         run = self._run
         if self._stored:

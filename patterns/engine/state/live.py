@@ -149,7 +149,7 @@ class LiveRun:
     def follow(self, request: Request) -> None:
         """Have *request* answered with the result, or the error, when the run ends."""
         if self.over:
-            if self.run.state is WorkflowState.COMPLETED:
+            if self.run.state is WorkflowState.COMPLETED and not self.interrupted:
                 request.reply(self.result)
             else:
                 request.fail(self.error or ending_of(self.run))
@@ -164,7 +164,7 @@ class LiveRun:
         """Take note that it has ended, and answer everybody who waits for that."""
         self.over = True
         waiters, self.waiters = self.waiters, None
-        if self.run.state is WorkflowState.COMPLETED:
+        if self.run.state is WorkflowState.COMPLETED and not self.interrupted:
             for request in waiters or ():
                 request.reply(self.result)
         else:
@@ -181,6 +181,12 @@ class LiveRun:
         cancellation, self.cancel = self.cancel, None
         if cancellation is not None:
             cancellation.fail(error)
+
+    def renew(self, found: LiveRun) -> None:
+        """Go on from what was *found* in the store, because the coordinator has crashed."""
+        self.run, self.over, self.result = found.run, found.over, found.result
+        self.ref = self.refused = None
+        self.under_way = ()
 
     def reopen(self) -> None:
         """Take note that it goes on after its end."""

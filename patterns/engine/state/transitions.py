@@ -67,8 +67,11 @@ def _completed(
 ) -> None:
     if found.started_at is None:
         found.started_at = at
-    # What an attempt before has failed with is over, unless a default stands in.
-    found.error = data.get("error")
+    error = data.get("error")
+    # What an attempt before has failed with is over, unless something stands in for a step that has
+    # failed for good: a default, which comes with the error, or a fallback.
+    if error is not None or found.via == "agent":
+        found.error = error
     count = data.get("items")
     if count is None:
         output = data.get("output")

@@ -184,7 +184,7 @@ def test_machines_that_stop_again_and_again_get_there_all_the_same(
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(0, 10_000),
-    st.sampled_from(["Coordinator", "Worker", "Keeper", "_AsyncCall"]),
+    st.sampled_from(["RunCoordinator", "StepWorker", "StoreKeeper", "_AsyncCall"]),
     st.integers(1, 6),
     st.sampled_from([SHORT, NESTED]),
 )
