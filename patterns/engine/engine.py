@@ -383,7 +383,7 @@ class OrchestrationEngine:
         Stored runs go on with the next `recover`, here or elsewhere. An engine that was stopped stays
         so; again: harmless.
         """
-        self._cores.stopped = True
+        self._setup.stopped = True
         core = self._cores.here_or_none()
         if core is not None and core.actor_ref.is_alive():
             core.tell(StopEngine())

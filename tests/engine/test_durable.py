@@ -1198,7 +1198,7 @@ def test_a_killed_coordinator_finds_its_nested_workflow_again(
             await asyncio.sleep(1)
             victims = [r for r in system.actors() if r.actor_class.__name__ == "RunCoordinator"]
             assert len(victims) == 2
-            [outer] = [r for r in victims if r._actor.run.id == "w"]
+            [outer] = [r for r in victims if r._actor.run_id == "w"]
             outer.kill()
             assert await waiting == {"n": {"a": "A", "b": "B"}}
 

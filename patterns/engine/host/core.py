@@ -88,6 +88,11 @@ class EngineCore(Actor):
         """Return the seconds since the epoch."""
         return self._epoch + self._clock()
 
+    @property
+    def ending(self) -> bool:
+        """Whether the engine, or the whole system, is about to end."""
+        return self.setup.stopped or not self.home.running
+
     # -- messages --------------------------------------------------------------------------------
 
     def on_receive(self, message: Any) -> None:

@@ -25,7 +25,6 @@ class Cores:
 
     def __init__(self, name: str, config: EngineConfig) -> None:
         self.setup = Setup(name, config, self.nest)
-        self.stopped = False
         self._cores: weakref.WeakSet[EngineCore] = weakref.WeakSet()
         self._last: EngineCore | None = None
 
@@ -35,7 +34,7 @@ class Cores:
 
     def here(self) -> EngineCore:
         """Return the engine's actor in the current system, started when first needed."""
-        if self.stopped:
+        if self.setup.stopped:
             raise EngineStopped(self.setup.name)
         system = ActorSystem.current()
         cores: dict[Setup, EngineCore] = system.data.setdefault(EngineCore, {})

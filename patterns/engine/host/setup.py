@@ -40,6 +40,8 @@ class Setup:
         self.directory = Directory()
         self.plans = PlanCache()
         self.routing = Routing()
+        self.stopped = False
+        """Whether the engine was told to stop."""
         self.store = HeldStore(config)
         self.limits: dict[str, int] = dict(config.agent_limits)
         self._nest = nest

@@ -58,6 +58,11 @@ class RunCoordinator(Actor):
         self.idle = False
         """Whether it has no run, and waits for the next."""
 
+    @property
+    def run_id(self) -> str | None:
+        """The id of the run that it has, if it has one."""
+        return None if self.idle else self._live.id
+
     # -- messages --------------------------------------------------------------------------------
 
     def on_start(self) -> None:
@@ -141,7 +146,10 @@ class RunCoordinator(Actor):
         machine = self._machine
         if attempt not in machine.under_way:
             return None  # it was stopped, and answered all the same
-        if (attempt.error is not None or attempt.scope is not None) and self._system_ends():
+        if (attempt.error is not None or attempt.scope is not None) and self._host.ending:
+            # What ends before the engine fails what it was asked, and a pattern may make an answer
+            # of that. Such an attempt counts as cut off: nothing is noted of it, and its step stays
+            # under way until the engine interrupts the run, which goes on with it elsewhere.
             return None
         if attempt.worker is not None:
             self._set_free(attempt)
@@ -171,8 +179,8 @@ class RunCoordinator(Actor):
             if self._free is not None and ref in self._free:
                 self._free.remove(ref)
             return None
-        if self._system_ends():
-            return None
+        if self._host.ending:
+            return None  # cut off, as above
         if attempt.timer is not None:
             attempt.timer.cancel()
         if isinstance(exit.reason, HandlerCancelled):
@@ -192,15 +200,6 @@ class RunCoordinator(Actor):
         attempt.error = WorkTimeout(attempt.target.name, message.timeout_s)
         self._host.attempts.ended(attempt)
         return self._machine.failed(attempt, attempt.error, now)
-
-    def _system_ends(self) -> bool:
-        """Tell whether what is said of a failure may be said of the end of the whole system.
-
-        Agents that end before the engine fail what they were asked, and a pattern may make an answer
-        of that. Such an attempt counts as cut off: the run goes on with it elsewhere. Nothing is
-        noted of it, so that its step stays under way until the engine interrupts the run.
-        """
-        return not self._host.home.running
 
     # -- carrying out ----------------------------------------------------------------------------
 

@@ -61,6 +61,11 @@ class RunHost(Protocol):
         """What looks after attempts."""
         ...
 
+    @property
+    def ending(self) -> bool:
+        """Whether the engine, or the whole system, is about to end."""
+        ...
+
     def now(self) -> float:
         """Return the seconds since the epoch."""
         ...

@@ -195,7 +195,7 @@ def test_actors_of_the_engine_that_are_killed_lose_nothing(
     _, report = simulate(flow, 1, plan, seed)
     if isinstance(report.error, WorkflowFailed):
         # A step whose worker is killed has failed, and says so; nothing else may come of it.
-        assert victim in ("Worker", "_AsyncCall"), report.error
+        assert victim in ("StepWorker", "_AsyncCall"), report.error
         return
     assert report.error is None, (plan, report.error)
     check_journals(report.value, 1)
