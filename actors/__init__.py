@@ -1,11 +1,13 @@
 """The kernel: actors on pykka, with mailboxes, links, monitors, exit signals and dispatchers."""
 
-from .actor import Actor, ActorNotAsked
+from .actor import Actor
 from .agents.address import Address
-from .agents.agent import Agent
+from .agents.address_book import AddressBook
+from .agents.agent import Agent, agent_names, find_agent
 from .agents.agent_actor import AgentActor, InboxMessage
-from .agents.agent_request import AgentRequest, agent_context, enter_agent_context
-from .agents.directory import UnknownAgent, agent_names, find_agent
+from .agents.agent_context import agent_context, enter_agent_context
+from .agents.agent_request import AgentRequest
+from .agents.directory import UnknownAgent
 from .agents.errors import AgentDefinitionError, AgentError, AgentFailed, AgentStopped, AgentTimeout
 from .agents.models import (
     ModelAnswer,
@@ -27,6 +29,7 @@ from .dispatch.watchdog import LoopBlocked, Watchdog
 from .errors import (
     ActorDied,
     ActorExit,
+    ActorNotAsked,
     AgenticError,
     BadDelay,
     BadName,
@@ -53,11 +56,11 @@ from .errors import (
 )
 from .events import BadSubscriber
 from .kernel.carried import with_context
-from .kernel.links import Monitor
+from .kernel.future import ActorFuture
 from .kernel.mailbox import Mailbox
-from .kernel.request import ActorFuture, Request, gather
+from .kernel.request import Request, gather
 from .kernel.timers import Timer
-from .messages import ActorEnded, DeadLetter, Down, Exit, PipedFailure, ReceiveTimeout
+from .messages import ActorEnded, DeadLetter, Down, Exit, Monitor, PipedFailure, ReceiveTimeout
 from .reasons import (
     KILL,
     KILLED,
@@ -72,7 +75,8 @@ from .ref import ActorRef
 from .system.inspection import ActorInfo
 from .system.os_signals import NotMainThread, run_until_signal
 from .system.routers import NoRoutee, Router
-from .system.system import ActorSystem, StopReport
+from .system.stopping import StopReport
+from .system.system import ActorSystem
 
 __all__ = [
     "KILL",
@@ -91,6 +95,7 @@ __all__ = [
     "ActorRef",
     "ActorSystem",
     "Address",
+    "AddressBook",
     "Agent",
     "AgentActor",
     "AgentDefinitionError",

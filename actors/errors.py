@@ -233,7 +233,7 @@ class NotARef(AgenticError, TypeError):
 
 def check_ref(operation: str, value: Any) -> None:
     """Raise `NotARef` unless *value* is a ref of ours; one of a plain pykka actor is none."""
-    if not hasattr(value, "_actor"):
+    if not hasattr(value, "pid"):
         raise NotARef(operation, value)
 
 
@@ -298,3 +298,13 @@ class StillAlive(AgenticError, TimeoutError):
         super().__init__(f"{_label(ref)} did not end within {timeout_s:g} s")
         self.ref = ref
         self.timeout_s = timeout_s
+
+
+class ActorNotAsked(AgenticError, RuntimeError):
+    """`defer_reply` outside of an ask."""
+
+    def __init__(self, actor: str) -> None:
+        super().__init__(
+            f"{actor} is handling a told message, which wants no reply. "
+            "Test self.current_request before defer_reply()."
+        )

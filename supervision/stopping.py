@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agenticaiframework.actors import KILL, KILLED, NOPROC, SHUTDOWN, ActorRef, Exit, is_normal
-from agenticaiframework.actors.kernel.links import send_exit
+from agenticaiframework.actors.kernel.exit_signals import send_exit
 
 from .child import Child
 from .child_spec import BRUTAL_KILL, ChildSpec, Shutdown

@@ -14,6 +14,8 @@ from contextvars import Context, copy_context
 from types import CoroutineType
 from typing import Any
 
+from .current import enter_host, host_here
+
 
 class Carried:
     """A message and the context that its handler is to see; made by `with_context`."""
@@ -40,12 +42,10 @@ def with_context(message: Any, context: Context | None = None) -> Any:
 
 def receive_carried(carried: Carried, receive: Callable[[Any], Any]) -> Any:
     """Return what *receive* makes of the message, run in a copy of its context."""
-    from ..system.system import enter_system, system_here
-
-    system = system_here()
+    host = host_here()
     context = carried.context.copy()
     # The handler belongs to its actor's system, whichever its sender belonged to.
-    context.run(enter_system, system)
+    context.run(enter_host, host)
     result = context.run(receive, carried.message)
     return _in_context(context, result) if result.__class__ is CoroutineType else result
 

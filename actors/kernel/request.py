@@ -1,3 +1,4 @@
+# pyright: reportPrivateUsage=false
 """Requests: a message that wants an answer, and the awaitable that gives it.
 
 One object is both the envelope in the receiver's mailbox and the reply in the asker's hands, so
@@ -16,29 +17,41 @@ from __future__ import annotations
 
 import asyncio
 import operator
-import queue
-import sys
 from asyncio import InvalidStateError, current_task
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import Context, copy_context
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
 
-import pykka
-
-from ..errors import CallingSelf, RequestTimeout, WouldBlock
+from ..errors import CallingSelf, RequestTimeout
 from .task import ActorTask
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
-    from ..ref import ActorRef
-    from .scheduler import Scheduler
+    from .home import Home
 
 PENDING: Final = 0
 ANSWERED: Final = 1
 FAILED: Final = 2
 ABANDONED: Final = 3
+
+ASKED: Final = 1
+SPECIAL: Final = 2
+
+KINDS: Final[dict[type, int]] = {}
+"""What in a mailbox is not simply a user's message, by exact class: one look-up tells. `ASKED` is a
+request, which enters itself; what is `SPECIAL` is not handed to `on_receive` as it is."""
+
+OWN_AWAITABLES: Final[set[type]] = set()
+"""What parks a handler without asyncio, by exact class; each class enters itself."""
+
+
+class Target(Protocol):
+    """What a request was sent to: an actor's ref, or an address over its incarnations."""
+
+    @property
+    def label(self) -> str: ...
+    @property
+    def latest(self) -> Any: ...
 
 
 class Waiter(Protocol):
@@ -62,14 +75,19 @@ class Request:
     __slots__ = ("_home", "_result", "_state", "_steps", "_target", "_waiter", "message")
 
     message: Any
-    _target: ActorRef[Any]
-    _home: Scheduler
+    _target: Target
+    _home: Home
     _state: int
     _waiter: Waiter | None
     _result: Any
     _steps: Generator[Any, None, Any]
 
     waits_for_room = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        KINDS[cls] = ASKED
+        OWN_AWAITABLES.add(cls)
 
     def __repr__(self) -> str:
         state = ("pending", "answered", "failed", "abandoned")[self._state]
@@ -296,7 +314,7 @@ class Request:
                 else:
                     # An actor of another system: its scheduler parks it on requests of its own only.
                     future: asyncio.Future[None] = self.get_loop().create_future()
-                    self.add_done_callback(lambda _: _set_unless_done(future))
+                    self.add_done_callback(lambda _: set_unless_done(future))
                     try:
                         yield from future
                     finally:
@@ -316,9 +334,15 @@ class Request:
             del self  # the error holds this frame too
 
 
+R = TypeVar("R", bound=Request)
+
+
 def new_request(
-    message: Any, target: Any, home: Scheduler, kind: type[Request] = Request
-) -> Request:
+    message: Any,
+    target: Any,
+    home: Home,
+    kind: type[R] = Request,  # type: ignore[assignment]
+) -> R:
     """Return a request for *message* to *target*, homed in the scheduler *home*."""
     request = kind()
     request.message = message
@@ -330,6 +354,8 @@ def new_request(
     return request
 
 
+KINDS[Request] = ASKED
+OWN_AWAITABLES.add(Request)
 Coroutine.register(Request)  # type: ignore[type-abstract,unused-ignore]  # pyright: ignore
 
 
@@ -364,7 +390,7 @@ class Callback:
         self.call_soon()
 
     def call_soon(self) -> None:
-        """Have the function called by its loop, from whatever thread this is."""
+        """Have the function called by its loop; from any thread."""
         request = self._request
         if request is None:
             return
@@ -410,20 +436,21 @@ def call_on(loop: asyncio.AbstractEventLoop, fn: Callable[..., object], *args: A
         pass  # closed: nobody waits there any more
 
 
-def _set_unless_done(future: asyncio.Future[None]) -> None:
+def set_unless_done(future: asyncio.Future[Any], value: Any = None) -> None:
+    """Set the result of *future*, unless it is done already."""
     if not future.done():
-        future.set_result(None)
+        future.set_result(value)
 
 
-def _refuse_own(request: Request, cell: ActorRef[Any]) -> None:
+def _refuse_own(request: Request, cell: Any) -> None:
     """Raise `CallingSelf` if only the actor *cell*, which is about to wait, could answer *request*."""
     target = request._target
-    if (target is cell or target._latest is cell) and type(request) is not Promise:
+    if (target is cell or target.latest is cell) and type(request) is not Promise:
         raise CallingSelf(cell)
 
 
 class Promise(Request):
-    """A request that nobody gets as a message: whoever holds it answers it."""
+    """A request that is never delivered; its holder completes it."""
 
     __slots__ = ()
 
@@ -492,7 +519,7 @@ class Gathering:
                 self._waiter = None
                 if isinstance(waiter, asyncio.Future):
                     future: asyncio.Future[None] = waiter  # pyright: ignore
-                    _set_unless_done(future)
+                    set_unless_done(future)
                 else:
                     waiter._reply_ready(self)
 
@@ -545,6 +572,9 @@ class Gathering:
         ]
 
 
+OWN_AWAITABLES.add(Gathering)
+
+
 def gather(
     *requests: Request,
     return_exceptions: bool = False,
@@ -561,91 +591,3 @@ def gather(
     abandoned (with *return_exceptions* a CancelledError stands in its place): a race.
     """
     return Gathering(requests, return_exceptions, on_reply)
-
-
-class ActorFuture(pykka.ThreadingFuture[Any]):
-    """The future of pykka's blocking `ask`, and of proxies: a `pykka.Future` that knows loops.
-
-    `get` in a foreign thread blocks that thread; on the loop that has to produce the answer it
-    raises `WouldBlock` instead of waiting for itself. `await` never blocks the loop.
-    """
-
-    _home: Scheduler | None = None
-
-    message: Any = None
-    asker_waiting = True
-    waits_for_room = False
-    _forward_to: Any = None
-    """A foreign pykka future that gets the same answer."""
-
-    def get(self, *, timeout: float | None = None) -> Any:
-        home = self._home
-        if (
-            home is not None
-            and timeout != 0
-            and self._result is None
-            and self._get_hook is None
-            and get_ident() == home.thread
-        ):
-            raise WouldBlock("future.get()", "await future")
-        return super().get(timeout=timeout)
-
-    def reply(self, value: Any = None) -> None:
-        """Give the answer. Safe from any thread; later answers are ignored."""
-        if self._result is None:
-            try:
-                self.set(value)
-            except queue.Full:
-                pass  # another thread has answered meanwhile
-
-    answer = reply
-
-    def fail(self, error: BaseException) -> None:
-        """Make the asker's `get` raise *error*. Safe from any thread."""
-        if self._result is None:
-            try:
-                self.set_exception((type(error), error, error.__traceback__))
-            except queue.Full:
-                pass
-
-    def set(self, value: Any | None = None) -> None:
-        super().set(value)
-        if self._forward_to is not None:
-            self._forward_to.set(value)
-        self._wake()
-
-    def set_exception(
-        self,
-        exc_info: tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
-        | None = None,
-    ) -> None:
-        exc_info = exc_info if exc_info is not None else sys.exc_info()
-        super().set_exception(exc_info)
-        if self._forward_to is not None:
-            self._forward_to.set_exception(exc_info)
-        self._wake()
-
-    def _wake(self) -> None:
-        with self._condition:
-            waiters, self._waiters = self._waiters, ()
-        for future in waiters:
-            call_on(future.get_loop(), _set_unless_done, future)
-
-    _waiters: tuple[asyncio.Future[None], ...] = ()
-
-    def __await__(self) -> Generator[Any, None, Any]:
-        if self._get_hook is None:
-            with self._condition:
-                if self._result is None:
-                    future = asyncio.get_running_loop().create_future()
-                    self._waiters = (*self._waiters, future)
-                else:
-                    future = None
-            if future is not None:
-                yield from future
-            return self.get()
-        # A hook (map, filter, join, stop) computes by blocking: that belongs into a thread.
-        loop = asyncio.get_running_loop()
-        return (yield from loop.run_in_executor(None, self.get).__await__())
-
-    __iter__ = __await__

@@ -1,3 +1,4 @@
+# pyright: reportPrivateUsage=false
 """What asyncio sees as the current task while an actor's coroutine runs.
 
 The ready queue of the system drives coroutines itself, which costs a fifth of an asyncio task. But
@@ -16,10 +17,7 @@ import asyncio
 import sys
 from collections.abc import Callable
 from contextvars import Context
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from ..ref import ActorRef
+from typing import Any, Protocol
 
 if sys.version_info >= (3, 12):
     from asyncio.tasks import _swap_current_task as swap_task
@@ -34,6 +32,19 @@ else:
         if task is not None:
             _enter_task(loop, task)
         return before
+
+
+class Driven(Protocol):
+    """Whose handler it is: a `Cell`, or a `Zombie`."""
+
+    _sched: Any
+    _coro: Any
+    _context: Context | None
+
+    @property
+    def label(self) -> str: ...
+    def _resume(self) -> None: ...
+    def _resume_now(self) -> None: ...
 
 
 class ActorTask:
@@ -55,8 +66,8 @@ class ActorTask:
     work_cancelled = False
     """Whether the asker has withdrawn the message that is being handled."""
 
-    _cell: ActorRef[Any]
-    """The ref of its actor (or a `Zombie`). Set right after the making: a constructor call would double the price."""
+    _cell: Driven
+    """Set right after the making: a constructor call would double the price."""
 
     @property
     def _loop(self) -> asyncio.AbstractEventLoop:
@@ -156,7 +167,7 @@ class ActorTask:
         self._cell._resume_now()
 
     def _finish(self) -> None:
-        """The handler has ended, and somebody may hold this task: it stays done."""
+        """The handler has ended. This task may be held by others: it stays done."""
         self._done = True
         callbacks = self._callbacks
         if callbacks:

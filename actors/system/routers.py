@@ -14,7 +14,9 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..errors import AgenticError, check_ref, near
-from ..kernel.request import Request
+from ..kernel.cell import home_of
+from ..kernel.request import Request, gather, new_request
+from .inspection import inspect_actor
 
 if TYPE_CHECKING:
     from ..ref import ActorRef
@@ -226,8 +228,6 @@ class Router:
         """
         chosen = self.choose(message)
         if isinstance(self.policy, Broadcast):
-            from ..kernel.request import gather
-
             requests: list[Request] = []
             for ref in chosen:
                 try:
@@ -288,8 +288,6 @@ class RoutingKeyUnused(AgenticError, ValueError):
 
 def _load(ref: ActorRef[Any]) -> tuple[int, int]:
     """Return how much waits for the actor, and whether it is at work, for comparing."""
-    from .inspection import inspect_actor
-
     info = inspect_actor(ref)
     return info.mailbox_length + (info.busy_s is not None), ref.pid
 
@@ -300,10 +298,7 @@ def _place(text: str) -> int:
 
 
 def _failed(ref: ActorRef[Any], message: Any, error: Exception) -> Request:
-    from ..kernel.request import new_request
-
-    assert ref._sched is not None
-    request = new_request(message, ref, ref._sched)
+    request = new_request(message, ref, home_of(ref))
     request.fail(error)
     return request
 

@@ -4,7 +4,7 @@ from agenticaiframework.actors.simulation import (
     ACTOR_FAULTS,
     STORE_FAULTS,
     Attempt,
-    BadSimulationOption,
+    BadSimulation,
     BlockLoop,
     ClockSkew,
     Crash,
@@ -22,7 +22,6 @@ from agenticaiframework.actors.simulation import (
     Kill,
     LateAnswer,
     LoseNode,
-    NotFaults,
     Partition,
     PctChooser,
     PowerCut,
@@ -47,13 +46,13 @@ from agenticaiframework.actors.simulation import (
 
 from .pykka_suite import pykka_runtimes
 from .scripted_model import ScriptedModel, scripted_model
-from .simulate import NotASimulation, SimulationFailed, simulate
+from .simulate import SimulationFailed, simulate
 
 __all__ = [
     "ACTOR_FAULTS",
     "STORE_FAULTS",
     "Attempt",
-    "BadSimulationOption",
+    "BadSimulation",
     "BlockLoop",
     "ClockSkew",
     "Crash",
@@ -71,8 +70,6 @@ __all__ = [
     "Kill",
     "LateAnswer",
     "LoseNode",
-    "NotASimulation",
-    "NotFaults",
     "Partition",
     "PctChooser",
     "PowerCut",

@@ -179,7 +179,7 @@ class Execution:
         if scope.path:
             self._nest(scope)
         elif system.scheduler.current is not None:
-            self.waiting = (system.scheduler.current.actor_ref,)
+            self.waiting = (system.scheduler.current,)
         resolved: dict[str, Askable] = {}
         self._resolved = resolved
         resolver = scope.resolver

@@ -178,7 +178,7 @@ def test_threads_of_ended_actors_end(in_system: Run, dispatcher: str) -> None:
         while threading.active_count() > before + 4 and system.clock() < deadline:
             await asyncio.sleep(0.01)
         assert threading.active_count() <= before + 4
-        assert len(system._pools) <= 1
+        assert len(system.pools) <= 1
 
     in_system(main)
 

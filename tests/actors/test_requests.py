@@ -26,7 +26,8 @@ from agenticaiframework.actors import (
     WouldBlock,
     gather,
 )
-from agenticaiframework.actors.kernel.request import ANSWERED, PENDING, ActorFuture, Request
+from agenticaiframework.actors.kernel.future import ActorFuture
+from agenticaiframework.actors.kernel.request import ANSWERED, PENDING, Request
 
 Run = Callable[..., Any]
 

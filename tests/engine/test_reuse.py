@@ -117,7 +117,10 @@ def test_a_run_leaves_nothing_for_the_garbage_collector(stored: bool) -> None:
         return {"n": payload}
 
     def alive() -> int:
-        return sum(type(found) in (Run, LiveRun, RunMachine, StepAttempt, WorkContext) for found in gc.get_objects())
+        return sum(
+            type(found) in (Run, LiveRun, RunMachine, StepAttempt, WorkContext)
+            for found in gc.get_objects()
+        )
 
     async def main() -> None:
         async with ActorSystem("test"):

@@ -85,7 +85,11 @@ class RunControl:
                     try:
                         return await follow(core, live)
                     except WorkflowLost:
-                        if not live.run.persist or self._cores.setup.stopped or not core.home.running:
+                        if (
+                            not live.run.persist
+                            or self._cores.setup.stopped
+                            or not core.home.running
+                        ):
                             raise
                         continue
             live = await self._stored(core, run_id)
