@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 
-from agenticaiframework.actors import ActorDied, agent_context
+from agenticaiframework.actors import agent_context
 
 from ..definition.definition import DefinitionError, read_target
 from ..vocabulary.target import Askable

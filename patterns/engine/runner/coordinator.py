@@ -205,9 +205,12 @@ class RunCoordinator(Actor):
 
     def _carry_out(self, orders: Orders, now: float) -> None:
         """Do what the machine says."""
+        if orders.give_up is not None:
+            self._host.write_failed(self._live, orders.give_up)
+            self.exit("shutdown")
         while orders.stop:
             stop, orders.stop = orders.stop, []
-            orders = self._machine.stopped([one for one in stop if self._stop(one)], now)
+            orders = self._machine.stopped([one for one in stop if self._cut_off(one)], now)
         if orders.write is not None:
             group, orders.write = orders.write, None
             self._write(group)
@@ -223,7 +226,7 @@ class RunCoordinator(Actor):
         elif orders.wake_at is not None:
             self._arm(orders.wake_at, now)
 
-    def _stop(self, attempt: StepAttempt) -> bool:
+    def _cut_off(self, attempt: StepAttempt) -> bool:
         """Stop an attempt; return whether it has ended by that."""
         if attempt.worker is not None:
             attempt.worker.exit("shutdown")
@@ -254,10 +257,7 @@ class RunCoordinator(Actor):
     def _acknowledged(self, message: Acknowledged, now: float) -> Orders:
         if message.error is None:
             return self._machine.acknowledged(message.group, now)
-        orders = self._machine.refused(message.group, message.error)
-        if orders.give_up is not None:
-            self._host.write_failed(self._live, orders.give_up)
-        self.exit("shutdown")
+        return self._machine.refused(message.group, message.error)
 
     def _start(self, attempt: StepAttempt, now: float) -> None:
         """Have an attempt begin: agents are asked directly, others by a worker."""

@@ -20,7 +20,8 @@ MAX_ITEMS: Final = 1_000_000
 class ItemStart(NamedTuple):
     """An item whose attempt is to begin."""
 
-    index: int
+    place: int
+    """Its index in the list."""
     payload: Any
     number: int
     via: str

@@ -207,7 +207,7 @@ class Steps:
             self._end(EventKind.STEP_COMPLETED, fan.plan, attempts, {"items": fan.size})
 
     def _launch_item(self, plan: StepPlan, item: ItemStart) -> None:
-        self._launch(plan, item.number, item.payload, item.index, item.via)
+        self._launch(plan, item.number, item.payload, item.place, item.via)
 
     def _launch(
         self,
