@@ -12,6 +12,7 @@ A run that was broken off goes on where it was when it is started again. See REA
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 import sys
 import time
@@ -135,12 +136,18 @@ def main(arguments: list[str] | None = None) -> int:
         raise SystemExit("First: python -m tests.mutation map")
     for file in sorted(Path(__file__).parent.glob("*.py")):
         checkout.take(str(file.relative_to(ROOT)))
-    judge = Judge(checkout, tests, Server(checkout, given.python))
+    judge = Judge(
+        checkout,
+        tests,
+        Server("fresh", checkout, given.python),
+        Server("loaded", checkout, given.python),
+    )
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         judge.check()
         (run if given.command == "run" else again)(given, judge)
     finally:
-        judge.server.close()
+        judge.close()
     return 0
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from .checkout import Checkout
 from .coverage_map import CoverageMap, pytest_arguments
 from .mutants import Mutant, change, diff, planted
+from .server import NOT_SWAPPED
 
 START_S = 180.0
 """How long a fork may take until its first test runs: it collects."""
@@ -41,14 +42,15 @@ class Ran:
 
 
 class Server:
-    """The process that forks; started anew when it is gone."""
+    """The process that forks, see `server`; started anew when it is gone."""
 
-    def __init__(self, checkout: Checkout, python: str) -> None:
+    def __init__(self, kind: str, checkout: Checkout, python: str) -> None:
+        self._kind = kind
         self._checkout = checkout
         self._python = python
         self._process: subprocess.Popen[bytes] | None = None
         self._buffer = b""
-        self.log = checkout.work / "last.log"
+        self.log = checkout.work / f"{kind}.log"
 
     def run(self, job: dict[str, Any], limit: Callable[[str], float]) -> Ran:
         """Do one job; *limit* says how long the named test may take, "" stands for the start."""
@@ -94,13 +96,20 @@ class Server:
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
             self._buffer = b""
-            self._process = subprocess.Popen(
-                [self._python, "-m", "tests.mutation.server"],
-                cwd=self._checkout.root,
-                env=self._checkout.environment(),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-            )
+            work = self._checkout.work
+            command = [self._python, "-m", "tests.mutation.server", self._kind]
+            command += [*pytest_arguments(), f"--basetemp={work}/tmp"]
+            with (work / f"{self._kind}-server.log").open("w") as said:
+                self._process = subprocess.Popen(
+                    command,
+                    cwd=self._checkout.root,
+                    env=self._checkout.environment(),
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=said,
+                )
+            if self._line(time.monotonic() + START_S) != "ready":
+                raise RuntimeError(f"The server does not start; see {said.name}")
         return self._process
 
     def _line(self, until: float) -> str | None:
@@ -125,7 +134,8 @@ class Judge:
 
     checkout: Checkout
     tests: CoverageMap
-    server: Server
+    fresh: Server
+    loaded: Server
     extra: list[str] = field(default_factory=list)
     _seen_by: dict[str, Counter[str]] = field(default_factory=dict)
     _planted: int = 0
@@ -137,18 +147,16 @@ class Judge:
         source = path.read_text(encoding="utf-8")
         changed = planted(root, mutant)
         assert changed is not None
-        before = path.stat()
         began = time.monotonic()
         try:
-            self._write(path, changed, before)
+            self._plant(path, source, changed)
             found = (
                 self._simulate(mutant, schedules)
                 if schedules
-                else self._run_tests(mutant, self.candidates(mutant))
+                else self._run_tests(mutant, self.candidates(mutant), source, changed)
             )
         finally:
-            path.write_text(source, encoding="utf-8")
-            os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+            self.clear()
         old, new = change(source, changed)
         return {
             "key": mutant.key,
@@ -165,10 +173,17 @@ class Judge:
 
     def check(self) -> None:
         """Raise unless the tests pass where nothing is planted."""
-        quickest = sorted(self.tests.durations, key=self.tests.durations.__getitem__)[:20]
-        told = self._ask(quickest)
-        if told.status != 0 or told.tests != len(quickest):
-            raise SystemExit(f"Without a bug, {told}; see {self.server.log}")
+        self.clear()  # a run may have been killed
+        quickest = sorted(self.tests.durations, key=self.tests.durations.__getitem__)[:50]
+        for server in (self.fresh, self.loaded):
+            told = self._ask(quickest, server, None)
+            if told.status != 0 or told.tests != len(quickest):
+                raise SystemExit(f"Without a bug, {told}; see {server.log}")
+
+    def close(self) -> None:
+        """End the servers."""
+        self.fresh.close()
+        self.loaded.close()
 
     # -- which tests ------------------------------------------------------------------------------
 
@@ -215,27 +230,55 @@ class Judge:
             return START_S
         return GRACE_S + SLOWER * self.tests.durations.get(test, 0.0)
 
-    def _run_tests(self, mutant: Mutant, tests: list[str]) -> dict[str, Any]:
+    def _run_tests(
+        self, mutant: Mutant, tests: list[str], source: str, changed: str
+    ) -> dict[str, Any]:
+        if not self._runs_during_imports(mutant) and not self.extra:
+            swap = {
+                "file": str(self.checkout.root / mutant.file),
+                "before": source,
+                "after": changed,
+                "outer": mutant.place.outer,
+            }
+            found = self._run_batches(mutant, tests, self.loaded, swap)
+            if found is not None:
+                return found
+        found = self._run_batches(mutant, tests, self.fresh, None)
+        assert found is not None
+        return found
+
+    def _runs_during_imports(self, mutant: Mutant) -> bool:
+        by_line = self.tests.lines(mutant.file)
+        imported = any("" in by_line.get(line, ()) for line in mutant.place.statement)
+        return imported or not mutant.place.outer
+
+    def _run_batches(
+        self, mutant: Mutant, tests: list[str], server: Server, swap: dict[str, str] | None
+    ) -> dict[str, Any] | None:
+        """Run *tests* until one sees the bug; None if that cannot be found out in this way."""
         ran = 0
         flaky: list[str] = []
         for batch in self._batches(tests):
             left = batch
             while left:
-                told = self._ask(left)
+                told = self._ask(left, server, swap)
                 ran += told.tests
+                if told.status == NOT_SWAPPED:
+                    return None
                 if told.hung:
                     return self._seen("hang", told.hung, ran, flaky)
                 if told.failed:
-                    if self._fails_again(told.failed):
+                    again = self._ask([told.failed], server, swap)
+                    if again.failed or again.hung or again.status:
                         self._seen_by.setdefault(mutant.file, Counter())[told.failed] += 1
                         return self._seen("test", told.failed, ran, flaky)
                     flaky.append(told.failed)
                     left = left[left.index(told.failed) + 1 :] if told.failed in left else []
                     continue
                 if told.status == 5:
-                    raise RuntimeError(f"None of {left[:3]}... was collected")
+                    raise RuntimeError(f"Not all of {left[:3]}... were collected")
                 if told.status != 0:
-                    return self._seen("import" if not told.tests else "crash", "", ran, flaky)
+                    return self._seen("crash" if told.tests else "import", "", ran, flaky)
                 left = []
         return {"verdict": "survived", "how": "", "by": "", "tests": ran, "flaky": flaky}
 
@@ -243,18 +286,13 @@ class Judge:
     def _seen(how: str, by: str, ran: int, flaky: list[str]) -> dict[str, Any]:
         return {"verdict": "seen", "how": how, "by": by, "tests": ran, "flaky": flaky}
 
-    def _ask(self, tests: list[str]) -> Ran:
-        job = {"kind": "tests", "tests": tests, "arguments": pytest_arguments()}
-        return self.server.run(job, self._limit)
-
-    def _fails_again(self, test: str) -> bool:
-        """Say whether *test* fails alone too, and did not only suffer from a busy machine."""
-        told = self._ask([test])
-        return bool(told.failed or told.hung or told.status)
+    def _ask(self, tests: list[str], server: Server, swap: dict[str, str] | None) -> Ran:
+        job = {"kind": "tests", "tests": tests, "arguments": pytest_arguments(), "swap": swap}
+        return server.run(job, self._limit)
 
     def _simulate(self, mutant: Mutant, schedules: int) -> dict[str, Any]:
         job = {"kind": "simulate", "schedules": schedules, "file": mutant.file}
-        told = self.server.run(job, lambda _: START_S + 0.2 * schedules)
+        told = self.fresh.run(job, lambda _: START_S + 0.2 * schedules)
         if told.hung:
             return self._seen("hang", "simulation", 0, [])
         if told.said:
@@ -266,9 +304,26 @@ class Judge:
             )
         return self._seen("crash", "simulation", 0, [])
 
-    def _write(self, path: Path, text: str, before: os.stat_result) -> None:
-        """Write *text* with a time of its own, so that no compiled file is taken for it."""
+    # -- the files --------------------------------------------------------------------------------
+
+    @property
+    def _kept(self) -> Path:
+        return self.checkout.work / "planted.json"
+
+    def _plant(self, path: Path, source: str, changed: str) -> None:
+        """Write *changed* with a time of its own, so that no compiled file is taken for it."""
+        modified = path.stat().st_mtime_ns
+        kept = {"path": str(path), "source": source, "modified": modified}
+        self._kept.write_text(json.dumps(kept), encoding="utf-8")
         self._planted += 1
-        path.write_text(text, encoding="utf-8")
-        moment = int(before.st_mtime) + 10 * self._planted
+        path.write_text(changed, encoding="utf-8")
+        moment = modified // 10**9 + 10 * self._planted
         os.utime(path, (moment, moment))
+
+    def clear(self) -> None:
+        """Take out the bug that is planted, if there is one."""
+        if self._kept.exists():
+            kept = json.loads(self._kept.read_text("utf-8"))
+            Path(kept["path"]).write_text(kept["source"], encoding="utf-8")
+            os.utime(kept["path"], ns=(kept["modified"], kept["modified"]))
+            self._kept.unlink()

@@ -32,6 +32,8 @@ class Place:
     function: str
     statement: range
     body: range
+    outer: str
+    """The outermost function in whose body it is; "" outside of functions and in signatures."""
 
 
 class Places:
@@ -61,7 +63,15 @@ class Places:
             lines = range(scope.lineno, (scope.end_lineno or 0) + 1)  # type: ignore[attr-defined]
             if start[0] in lines and len(lines) <= len(body):
                 function, body = name, lines
-        return Place(function, statement, body)
+        return Place(function, statement, body, self._outer(start[0]))
+
+    def _outer(self, line: int) -> str:
+        for name, scope in self._scopes:
+            if not isinstance(scope, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            if scope.body[0].lineno <= line <= (scope.end_lineno or 0):
+                return name
+        return ""
 
     # -- what is left out -------------------------------------------------------------------------
 
