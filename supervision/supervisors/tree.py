@@ -12,6 +12,7 @@ from agenticaiframework.actors import ActorRef, ActorSystem, describe_reason
 from ..machine.child import Child
 from ..machine.dynamic_children import DynamicChildren
 from ..machine.supervisor import Supervisor, supervisor_of
+from ..mermaid import mermaid_text
 from ..policy.flags import SupervisorFlags
 from ..vocabulary.kinds import ChildState, SupervisionStrategy
 from .supervised_child import SupervisedChild
@@ -129,7 +130,7 @@ class SupervisionTree:
     def _draw(self, nodes: list[str], edges: list[str]) -> str:
         """Append what draws this node and those below, and return the node's id."""
         here = f"n{len(nodes)}"
-        label = _escaped(self.name)
+        label = mermaid_text(self.name)
         if self.strategy is not None:
             label += f"<br/>{self.strategy}"
         if self.restarts:
@@ -143,10 +144,6 @@ class SupervisionTree:
             below = child._draw(nodes, edges)
             edges.append(f"    {here} --> {below}")
         return here
-
-
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace('"', "#quot;").replace("<", "&lt;")
 
 
 def tree_of(supervisor: NamedSupervisor) -> SupervisionTree:
