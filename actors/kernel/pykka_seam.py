@@ -111,8 +111,12 @@ class PykkaActor(pykka.Actor):
     def _create_actor_inbox() -> Any:
         return None
 
+    @classmethod
+    def _create_future(cls) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return cls._new_future()
+
     @staticmethod
-    def _create_future() -> Any:
+    def _new_future() -> Any:
         raise NotImplementedError
 
     def _start_actor_loop(self) -> None:
