@@ -105,15 +105,16 @@ class Actor(ActorBase):
 
         Nothing is awaited: if its `on_start` fails, the exit signal says so.
         """
-        system = self.system
-        home = home_of(self._ref)
+        me = self._ref
+        home = home_of(me)
         if get_ident() != home.thread:
-            refuse_abandoned(self._ref)
+            _ = self.system  # which an actor that was not started has not
+            refuse_abandoned(me)
         ref: ActorRef[A]
         if link:
-            ref = spawn(home, actor_class, args, kwargs, name, self._ref)
+            ref = spawn(home, actor_class, args, kwargs, name, me)
         else:
-            ref = spawn(system.open_home(), actor_class, args, kwargs, name)
+            ref = spawn(self.system.open_home(), actor_class, args, kwargs, name)
         if monitor:
             self.monitor(ref)
         return ref

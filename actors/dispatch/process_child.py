@@ -67,6 +67,10 @@ class _Elsewhere:
         self._behavior = None
         self._phase = 0
 
+    @property
+    def _sched(self) -> Any:
+        raise NotInChild(self.label, "system")
+
     def __getattr__(self, what: str) -> Any:
         if what.startswith("__"):
             raise AttributeError(what)

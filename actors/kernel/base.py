@@ -60,7 +60,7 @@ class ActorBase(PykkaActor):
         cls._stop_takes_reason = cls._has_on_stop and takes_an_argument(cls.on_stop)
 
     @staticmethod
-    def _create_future() -> ActorFuture:
+    def _new_future() -> ActorFuture:
         return ActorFuture()
 
     def _work_for_child(self, message: Any) -> bytes | None:

@@ -26,9 +26,8 @@ from . import exit_signals, lifecycle
 from .home import CHECK_EVERY, SLICE_S, Home
 from .in_hand import Raised, Returned
 from .phase import DOOMED, IDLE, PARKED, QUEUED, RUNNING
-from .request import ASKED, KINDS, OWN_AWAITABLES
-from .stepping import DONE, new_driver, park
-from .task import ActorTask, swap_task
+from .request import ASKED, KINDS
+from .task import DONE, OWN_AWAITABLES, ActorTask, new_driver, park, swap_task
 
 UNSHARED: Final = 5 if sys.version_info < (3, 14) else -1
 """References to the task of a message in `run` if nobody else keeps one: two local variables, the
