@@ -120,7 +120,9 @@ class Driver:
 
     @property
     def ended(self) -> str:
-        assert self.machine.ended and self.orders.rest and not self.asked
+        assert self.machine.ended
+        assert self.orders.rest
+        assert not self.asked
         return str(self.run.state)
 
 
@@ -136,7 +138,8 @@ def drive(*steps: Any, **more: Any) -> Driver:
 
 def test_steps_are_asked_one_after_the_other_and_the_run_is_completed() -> None:
     d = drive("a", "b")
-    assert d.asks == ["a"] and not d.orders.rest
+    assert d.asks == ["a"]
+    assert not d.orders.rest
     assert d.answer("a", {"x": 1}).asks == ["b"]
     assert d.asked[0].payload == {"x": 1}
     assert d.answer("b").ended == "completed"
@@ -149,12 +152,14 @@ def test_an_answer_that_comes_again_or_too_late_changes_nothing() -> None:
     d.answer("a", 1)
     d.carry_out(d.machine.answered(first, 2, d.now))
     d.carry_out(d.machine.failed(first, ValueError(), d.now))
-    assert d.asks == ["b"] and d.run.scope["a"] == 1
+    assert d.asks == ["b"]
+    assert d.run.scope["a"] == 1
 
 
 def test_a_condition_that_does_not_hold_skips_the_step_and_releases_the_next() -> None:
     d = drive({"id": "a", "agent": "a", "condition": "input.n == 2"}, "b")
-    assert d.states == ["skipped", "running"] and d.asks == ["b"]
+    assert d.states == ["skipped", "running"]
+    assert d.asks == ["b"]
     assert d.asked[0].payload == {"n": 1}
 
 
@@ -163,19 +168,26 @@ def test_a_failed_attempt_is_made_again_when_its_pause_is_over() -> None:
     d = Driver({"id": "a", "agent": "a", "retry": retry})
     d.chances = [1.0]
     d.begin().fail("a")
-    assert d.asks == [] and d.orders.rest and d.states == ["retrying"]
-    assert d.run.steps[0] is not None and d.run.steps[0].due_at == 102.5
+    assert d.asks == []
+    assert d.orders.rest
+    assert d.states == ["retrying"]
+    assert d.run.steps[0] is not None
+    assert d.run.steps[0].due_at == 102.5
     assert d.at(102.0).asks == []
-    assert d.at(102.5).asks == ["a"] and d.asked[0].number == 2
+    assert d.at(102.5).asks == ["a"]
+    assert d.asked[0].number == 2
     assert d.answer("a").ended == "completed"
-    assert d.run.steps[0].error is None and d.run.last_error == "ValueError: broken"
+    assert d.run.steps[0].error is None
+    assert d.run.last_error == "ValueError: broken"
 
 
 def test_the_last_attempt_fails_the_step_and_the_run() -> None:
     d = drive({"id": "a", "agent": "a", "retry": 2}, "b").fail("a")
     d.at(d.now + 60).fail("a")
-    assert d.ended == "failed" and d.states == ["failed", "-"]
-    assert d.machine.failure is not None and d.machine.failure.step == "a"
+    assert d.ended == "failed"
+    assert d.states == ["failed", "-"]
+    assert d.machine.failure is not None
+    assert d.machine.failure.step == "a"
     assert d.machine.failure.attempts == 2
 
 
@@ -185,13 +197,16 @@ def test_the_last_attempt_fails_the_step_and_the_run() -> None:
 )
 def test_something_stands_in_for_what_failed(on_error: Any, state: str, output: Any) -> None:
     d = drive({"id": "a", "agent": "a", "on_error": on_error}, "b").fail("a")
-    assert d.states == [state, "running"] and d.run.scope["a"] == output
-    assert d.run.steps[0] is not None and d.run.steps[0].error == "ValueError: broken"
+    assert d.states == [state, "running"]
+    assert d.run.scope["a"] == output
+    assert d.run.steps[0] is not None
+    assert d.run.steps[0].error == "ValueError: broken"
 
 
 def test_a_fallback_is_asked_once_instead() -> None:
     d = drive({"id": "a", "agent": "a", "on_error": {"fallback": "spare"}}).fail("a")
-    assert d.asks == ["spare"] and d.asked[0].number == 2
+    assert d.asks == ["spare"]
+    assert d.asked[0].number == 2
     assert d.fail("spare").ended == "failed"
 
 
@@ -220,13 +235,15 @@ def test_an_item_that_is_tried_again_keeps_its_place() -> None:
 
 def test_what_is_not_a_list_fails_for_each() -> None:
     d = drive({"id": "a", "agent": "a", "for_each": "$input.n"})
-    assert d.ended == "failed" and "needs a list" in (d.run.last_error or "")
+    assert d.ended == "failed"
+    assert "needs a list" in (d.run.last_error or "")
 
 
 def test_a_loop_goes_round_until_its_output_says_so() -> None:
     d = drive({"id": "a", "agent": "a", "max_iterations": 3})
     d.answer("a", {"done": False, "draft": 1})
-    assert d.asks == ["a"] and d.asked[0].iteration == 2
+    assert d.asks == ["a"]
+    assert d.asked[0].iteration == 2
     assert d.asked[0].payload == {"n": 1, "done": False, "draft": 1}
     assert d.answer("a", {"done": True}).ended == "completed"
 
@@ -238,9 +255,12 @@ def test_a_loop_ends_after_its_last_round() -> None:
 
 def test_a_step_waits_for_its_signal_and_leaves_the_others() -> None:
     d = drive({"id": "w", "wait_for": "go"}, "b")
-    assert d.orders.rest and not d.machine.ended and d.states == ["waiting", "-"]
+    assert d.orders.rest
+    assert not d.machine.ended
+    assert d.states == ["waiting", "-"]
     d.signal("other", "go")
-    assert d.asks == ["b"] and d.asked[0].payload == {"said": "go"}
+    assert d.asks == ["b"]
+    assert d.asked[0].payload == {"said": "go"}
     assert [signal.name for signal in d.signals] == ["other"]
 
 
@@ -248,19 +268,22 @@ def test_a_signal_that_was_there_before_is_taken_at_once() -> None:
     d = Driver({"id": "w", "wait_for": "go"}, stored=True)
     d.begin(signals=[Signal(4, "w", "go", "x", 0.0)])
     [group] = d.written
-    assert group.used == (4,) and d.run.scope["w"] == "x"
+    assert group.used == (4,)
+    assert d.run.scope["w"] == "x"
 
 
 def test_a_wait_whose_time_is_over_takes_its_default_or_fails() -> None:
     wait = {"signal": "go", "timeout_seconds": 5}
     d = drive({"id": "w", "wait_for": {**wait, "default": 0}})
-    assert d.at(105).ended == "completed" and d.run.scope["w"] == 0
+    assert d.at(105).ended == "completed"
+    assert d.run.scope["w"] == 0
     assert drive({"id": "w", "wait_for": wait}).at(105).ended == "failed"
 
 
 def test_a_delay_ends_at_its_time_and_not_before() -> None:
     d = drive({"id": "d", "delay": 5}, "b", {"id": "c", "agent": "c", "depends_on": []})
-    assert d.asks == ["c"] and d.orders.wake_at == 105
+    assert d.asks == ["c"]
+    assert d.orders.wake_at == 105
     assert d.at(104).asks == ["c"]
     assert d.at(105).asks == ["c", "b"]
 
@@ -268,19 +291,23 @@ def test_a_delay_ends_at_its_time_and_not_before() -> None:
 def test_the_time_limit_of_the_run_stops_what_is_under_way() -> None:
     d = drive("a", timeout_seconds=5)
     assert d.orders.wake_at == 105
-    assert d.at(105).ended == "failed" and d.states == ["cancelled"]
+    assert d.at(105).ended == "failed"
+    assert d.states == ["cancelled"]
     assert isinstance(d.machine.failure, TimeoutError)
 
 
 def test_what_runs_while_another_step_fails_may_finish() -> None:
     d = drive("a", {"id": "b", "agent": "b", "depends_on": []}, "c").fail("a")
-    assert d.asks == ["b"] and not d.machine.ended
-    assert d.answer("b").ended == "failed" and d.states == ["failed", "completed", "-"]
+    assert d.asks == ["b"]
+    assert not d.machine.ended
+    assert d.answer("b").ended == "failed"
+    assert d.states == ["failed", "completed", "-"]
 
 
 def test_a_failure_stops_the_others_where_that_is_declared() -> None:
     d = drive("a", {"id": "b", "agent": "b", "depends_on": []}, on_failure="cancel").fail("a")
-    assert d.ended == "failed" and d.states == ["failed", "cancelled"]
+    assert d.ended == "failed"
+    assert d.states == ["failed", "cancelled"]
 
 
 UNDO = [{"id": s, "agent": s, "compensate": f"un{s}"} for s in ("a", "b")]
@@ -290,11 +317,13 @@ def test_finished_steps_are_undone_the_latest_first() -> None:
     d = drive(*UNDO, "c").answer("a", 1)
     d.now = 101
     d.answer("b", 2).fail("c")
-    assert d.asks == ["undo unb"] and d.asked[0].payload == 2
+    assert d.asks == ["undo unb"]
+    assert d.asked[0].payload == 2
     assert d.run.state == "compensating"
     assert d.answer("undo unb").asks == ["undo una"]
     assert d.answer("undo una").ended == "failed"
-    assert d.run.compensated == ("b", "a") and d.run.finished_steps == 0
+    assert d.run.compensated == ("b", "a")
+    assert d.run.finished_steps == 0
 
 
 def test_an_undo_that_fails_is_kept_and_the_others_go_on() -> None:
@@ -303,7 +332,8 @@ def test_an_undo_that_fails_is_kept_and_the_others_go_on() -> None:
     d.answer("b").fail("c").fail("undo unb")
     assert d.asks == ["undo una"]
     assert d.answer("undo una").ended == "failed"
-    assert d.run.undo_failed == ("b",) and d.run.compensated == ("a",)
+    assert d.run.undo_failed == ("b",)
+    assert d.run.compensated == ("a",)
 
 
 def test_an_undo_is_tried_again_and_the_run_does_not_end_in_the_pause() -> None:
@@ -312,20 +342,25 @@ def test_an_undo_is_tried_again_and_the_run_does_not_end_in_the_pause() -> None:
     d = drive({"id": "a", "agent": "a", "retry": retry, "compensate": compensate}, "b")
     # What its own attempts have failed with does not count against the retries of its undo.
     d.fail("a").fail("a").answer("a").fail("b").fail("undo una")
-    assert d.asks == [] and not d.orders.rest and d.orders.wake_at == 105
+    assert d.asks == []
+    assert not d.orders.rest
+    assert d.orders.wake_at == 105
     assert d.at(104).asks == []
     assert d.at(105).asks == ["undo una"]
-    assert d.answer("undo una").ended == "failed" and d.run.compensated == ("a",)
+    assert d.answer("undo una").ended == "failed"
+    assert d.run.compensated == ("a",)
 
 
 def test_an_undo_without_its_agent_fails_and_the_run_ends() -> None:
     d = drive({"id": "a", "agent": "a", "compensate": "nobody"}, "b").answer("a").fail("b")
-    assert d.ended == "failed" and d.run.undo_failed == ("a",)
+    assert d.ended == "failed"
+    assert d.run.undo_failed == ("a",)
 
 
 def test_cancelling_stops_what_is_under_way_and_undoes_what_was_done() -> None:
     d = drive(*UNDO).answer("a").cancel()
-    assert d.asks == ["undo una"] and d.run.state == "cancelling"
+    assert d.asks == ["undo una"]
+    assert d.run.state == "cancelling"
     assert d.machine.stopped_steps == ("b",)
     assert d.answer("undo una").ended == "cancelled"
 
@@ -333,7 +368,8 @@ def test_cancelling_stops_what_is_under_way_and_undoes_what_was_done() -> None:
 def test_cancelling_gracefully_lets_the_running_steps_finish() -> None:
     d = drive("a", "b").cancel(graceful=True)
     assert d.asks == ["a"]
-    assert d.answer("a").ended == "cancelled" and d.states == ["completed", "-"]
+    assert d.answer("a").ended == "cancelled"
+    assert d.states == ["completed", "-"]
 
 
 def test_cancelling_without_compensation_undoes_nothing() -> None:
@@ -342,19 +378,23 @@ def test_cancelling_without_compensation_undoes_nothing() -> None:
 
 def test_a_waiting_run_is_cancelled_at_once() -> None:
     d = drive({"id": "w", "wait_for": "go"}).cancel()
-    assert d.ended == "cancelled" and d.states == ["cancelled"]
+    assert d.ended == "cancelled"
+    assert d.states == ["cancelled"]
 
 
 def test_a_failure_while_it_is_cancelled_does_not_make_it_fail() -> None:
     d = drive("a").cancel(graceful=True).fail("a")
-    assert d.ended == "cancelled" and d.states == ["failed"]
+    assert d.ended == "cancelled"
+    assert d.states == ["failed"]
 
 
 def test_a_cancellation_that_meets_the_end_comes_too_late() -> None:
     d = Driver("a", stored=True).begin().acknowledge().answer("a")
-    assert d.machine.ended and not d.orders.rest
+    assert d.machine.ended
+    assert not d.orders.rest
     d.cancel()
-    assert d.run.state == "completed" and d.machine.cancellation is None
+    assert d.run.state == "completed"
+    assert d.machine.cancellation is None
     assert d.acknowledge().ended == "completed"
 
 
@@ -363,10 +403,12 @@ def test_what_is_told_to_end_ends_when_its_worker_has() -> None:
     orders = d.machine.cancelled(Cancellation("enough"), d.now)
     [attempt], orders.stop = orders.stop, []
     d.carry_out(d.machine.stopped([], d.now))  # a worker was told, and has not ended
-    assert not d.machine.ended and attempt.stopping
+    assert not d.machine.ended
+    assert attempt.stopping
     d.asked.clear()
     d.carry_out(d.machine.lost(attempt, RuntimeError("gone"), d.now))
-    assert d.ended == "cancelled" and d.states == ["cancelled"]
+    assert d.ended == "cancelled"
+    assert d.states == ["cancelled"]
 
 
 def test_an_attempt_whose_worker_ends_by_itself_has_failed() -> None:
@@ -380,15 +422,18 @@ def test_an_attempt_whose_worker_ends_by_itself_has_failed() -> None:
 
 def test_agents_are_asked_when_it_is_written_that_they_are() -> None:
     d = Driver("a", "b", stored=True).begin()
-    assert d.asks == [] and [r.kind for r in d.written[0].records] == [
+    assert d.asks == []
+    assert [r.kind for r in d.written[0].records] == [
         "workflow_started",
         "step_started",
     ]
     assert d.acknowledge().asks == ["a"]
     d.answer("a")
-    assert d.asks == [] and d.acknowledge().asks == ["b"]
+    assert d.asks == []
+    assert d.acknowledge().asks == ["b"]
     d.answer("b")
-    assert d.written[0].update is not None and d.written[0].update.finished is True
+    assert d.written[0].update is not None
+    assert d.written[0].update.finished is True
     assert not d.orders.rest
     assert d.acknowledge().ended == "completed"
 
@@ -406,7 +451,8 @@ def test_attempts_that_were_not_begun_when_the_run_failed_never_begin() -> None:
     d = Driver("a", {"id": "x", "agent": "x", "depends_on": []}, b, stored=True)
     d.begin().acknowledge().answer("x").fail("a")
     d.acknowledge()
-    assert d.asks == [] and d.states == ["failed", "completed", "cancelled"]
+    assert d.asks == []
+    assert d.states == ["failed", "completed", "cancelled"]
 
 
 def test_a_store_that_refuses_a_group_stops_the_run() -> None:
@@ -441,13 +487,15 @@ def again(d: Driver, **options: Any) -> Driver:
 
 def test_another_machine_makes_the_attempt_under_way_again() -> None:
     d = again(drive("a", "b").answer("a"))
-    assert d.asks == ["b"] and d.asked[0].number == 1
+    assert d.asks == ["b"]
+    assert d.asked[0].number == 1
 
 
 def test_another_machine_goes_on_with_the_items_that_have_not_ended() -> None:
     d = again(drive({"id": "a", "agent": "a", "for_each": [5, 6]}).answer("a[0]", "x"))
     assert d.asks == ["a[1]"]
-    assert d.answer("a[1]", "y").ended == "completed" and d.run.scope["a"] == ["x", "y"]
+    assert d.answer("a[1]", "y").ended == "completed"
+    assert d.run.scope["a"] == ["x", "y"]
 
 
 def test_another_machine_fails_a_run_in_which_a_step_has_failed() -> None:
@@ -465,23 +513,27 @@ def test_another_machine_goes_on_undoing() -> None:
 
 def test_another_machine_goes_on_cancelling() -> None:
     d = again(drive(*UNDO).answer("a").cancel())
-    assert d.asks == ["undo una"] and d.run.state == "cancelling"
+    assert d.asks == ["undo una"]
+    assert d.run.state == "cancelling"
     assert d.answer("undo una").ended == "cancelled"
 
 
 def test_a_failed_run_that_is_resumed_tries_the_failed_step_again() -> None:
     d = drive("a", "b").answer("a").fail("b")
     d = again(d, opening=((EventKind.WORKFLOW_RESUMED, None),))
-    assert d.asks == ["b"] and d.asked[0].number == 2
+    assert d.asks == ["b"]
+    assert d.asked[0].number == 2
     assert d.run.finished_at is None
-    assert d.answer("b").ended == "completed" and d.run.finished_at == d.now
+    assert d.answer("b").ended == "completed"
+    assert d.run.finished_at == d.now
 
 
 def test_the_time_limit_of_a_resumed_run_counts_from_then() -> None:
     d = drive("a", timeout_seconds=5).at(105)
     d.now = 200
     d = again(d, opening=((EventKind.WORKFLOW_RESUMED, None),))
-    assert d.asks == ["a"] and d.orders.wake_at == 205
+    assert d.asks == ["a"]
+    assert d.orders.wake_at == 205
 
 
 def test_a_run_that_can_neither_end_nor_go_on_fails() -> None:
@@ -497,5 +549,6 @@ def test_a_run_that_has_ended_says_when(ending: Callable[..., Driver]) -> None:
     d = drive("a")
     d.now = 107.5
     ending(d, "a")
-    assert d.run.finished_at == 107.5 and d.run.steps[0] is not None
+    assert d.run.finished_at == 107.5
+    assert d.run.steps[0] is not None
     assert d.run.steps[0].ended_at == 107.5
