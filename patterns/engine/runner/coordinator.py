@@ -54,6 +54,7 @@ class RunCoordinator(Actor):
         self.trap_exit = True
         self._me: ActorRef[Any] = self.actor_ref
         self._host = host
+        self._now = host.now
         self._opening = TakeOn(live, opening)
         self.idle = False
         """Whether it has no run, and waits for the next."""
@@ -87,7 +88,7 @@ class RunCoordinator(Actor):
                 self.idle = False
                 self._take_on(message)
             return
-        now = self._host.now()
+        now = self._now()
         followed = self._live.listeners is not None
         if followed is not self._followed:
             self._followed = followed

@@ -136,10 +136,10 @@ class RunMachine:
         notes.now = now
         self._signals = signals
         for kind, data in self._opening:
-            notes.happened(kind, data=data)
+            notes.happened(kind, data)
         fresh = run.started_at is None
         if fresh:
-            notes.happened(EventKind.WORKFLOW_STARTED, data={"workflow": run.plan.name})
+            notes.happened(EventKind.WORKFLOW_STARTED, {"workflow": run.plan.name})
         if run.plan.timeout_s is not None:
             steps.timed = True
         if run.state is WorkflowState.COMPENSATING:
@@ -210,8 +210,8 @@ class RunMachine:
         if not self._out_of_time():
             self._steps.tick()
         undoing = self._undoing
-        due_at = None if undoing is None else undoing.due_at
-        if undoing is not None and due_at is not None and due_at <= now + CLOCK_SLACK_S:
+        due = None if undoing is None else undoing.due_at
+        if undoing is not None and due is not None and due <= now + CLOCK_SLACK_S:
             undoing.due_at = None
         return self._settle()
 
@@ -251,7 +251,8 @@ class RunMachine:
     def _settle(self) -> Orders:
         """Start what may start, find out whether the run has ended, and say what is to be done."""
         steps, orders, notes = self._steps, self._orders, self._notes
-        steps.go_on()
+        if steps.queue:
+            steps.go_on()
         while steps.waits:
             self._take_signals()
             steps.go_on()
@@ -265,7 +266,7 @@ class RunMachine:
         if steps.closed:
             orders.start = [attempt for attempt in orders.start if attempt in steps.under_way]
             steps.launched = [one for one in steps.launched if one in steps.under_way]
-        at_rest = not self._busy()
+        at_rest = not steps.under_way and not self._pausing()
         writing = self._writing
         if writing is not None:
             orders.write = writing.group(steps.launched, busy=not at_rest)
@@ -283,10 +284,10 @@ class RunMachine:
         orders.wake_at = self._wake_at() if steps.timed and not at_rest else None
         return orders
 
-    def _busy(self) -> bool:
-        """Tell whether something is under way that will be heard of without a signal."""
+    def _pausing(self) -> bool:
+        """Tell whether the run is in a pause before an undo is tried again."""
         undoing = self._undoing
-        return bool(self._steps.under_way) or (undoing is not None and undoing.due_at is not None)
+        return undoing is not None and undoing.due_at is not None
 
     def _take_signals(self) -> None:
         used = self._steps.take_signals(self._signals)
@@ -326,7 +327,7 @@ class RunMachine:
         if self._undoing is None:
             if run.state is not WorkflowState.CANCELLING:
                 data = {"reason": cancellation.reason}
-                self._notes.happened(EventKind.WORKFLOW_CANCELLING, data=data)
+                self._notes.happened(EventKind.WORKFLOW_CANCELLING, data)
             if not cancellation.graceful:
                 steps.stop()
 
@@ -372,7 +373,7 @@ class RunMachine:
 
     def _end(self, kind: EventKind, data: Any) -> None:
         self.ended = True
-        self._notes.happened(kind, data=data)
+        self._notes.happened(kind, data)
 
     # -- undoing -----------------------------------------------------------------------------------
 
@@ -381,14 +382,14 @@ class RunMachine:
         run, steps = self.run, self._steps
         for plan, found in zip(run.plan.steps, run.steps, strict=True):
             if found is not None and found.state in BUSY:
-                self._notes.happened(EventKind.STEP_CANCELLED, plan.id, found.attempts)
+                self._notes.step(EventKind.STEP_CANCELLED, plan, found.attempts)
         wanted = self._cancellation is None or self._cancellation.compensate
         if not run.plan.compensates or not wanted:
             return None
         undoing = Undoing(run)
         if undoing and self._cancellation is None:
             data = {"error": describe(steps.failure or "")}
-            self._notes.happened(EventKind.WORKFLOW_COMPENSATING, data=data)
+            self._notes.happened(EventKind.WORKFLOW_COMPENSATING, data)
         return undoing
 
     def _undo_next(self) -> bool:
@@ -407,11 +408,11 @@ class RunMachine:
             except Exception as error:
                 undoing.done()
                 data = {"error": describe(error)}
-                self._notes.happened(EventKind.COMPENSATION_FAILED, plan.id, number, data)
+                self._notes.step(EventKind.COMPENSATION_FAILED, plan, number, data)
                 continue
             attempt = StepAttempt(plan, number, payload, target)
             attempt.undo = True
-            self._notes.happened(EventKind.COMPENSATION_STARTED, plan.id, number)
+            self._notes.step(EventKind.COMPENSATION_STARTED, plan, number)
             self._steps.add(attempt)
             return True
         return False
@@ -431,4 +432,4 @@ class RunMachine:
     def _undone(self, kind: EventKind, attempt: StepAttempt, data: Any = None) -> None:
         assert self._undoing is not None, "it was under way"
         self._undoing.done()
-        self._notes.happened(kind, attempt.plan.id, attempt.number, data)
+        self._notes.step(kind, attempt.plan, attempt.number, data)

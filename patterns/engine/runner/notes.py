@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..state.events import KIND_TEXT, EventKind, WorkflowEvent
-from ..state.transitions import apply
+from ..state.transitions import apply, apply_step
 from ..store import Record
 
 if TYPE_CHECKING:
+    from ..definition.plan import StepPlan
     from ..state.run import Run
 
 
@@ -27,11 +28,20 @@ class Notes:
         self.records: list[Record] = []
         self.events: list[WorkflowEvent] = []
 
-    def happened(self, kind: EventKind, step: str = "", attempt: int = 0, data: Any = None) -> None:
-        """Take note of an event."""
-        run = self._run
+    def happened(self, kind: EventKind, data: Any = None) -> None:
+        """Take note of what happened to the run as a whole."""
+        run, now = self._run, self.now
         if self._stored:
-            self.records.append(Record(KIND_TEXT[kind], step, attempt, data))
+            self.records.append(Record(KIND_TEXT[kind], "", 0, data))
         if self.followed:
-            self.events.append(WorkflowEvent(kind, run.id, step, attempt, data, self.now))
-        apply(run, kind, step, attempt, data, self.now)
+            self.events.append(WorkflowEvent(kind, run.id, "", 0, data, now))
+        apply(run, kind, "", 0, data, now)
+
+    def step(self, kind: EventKind, plan: StepPlan, attempt: int, data: Any = None) -> None:
+        """Take note of what happened to a step."""
+        run, now = self._run, self.now
+        if self._stored:
+            self.records.append(Record(KIND_TEXT[kind], plan.id, attempt, data))
+        if self.followed:
+            self.events.append(WorkflowEvent(kind, run.id, plan.id, attempt, data, now))
+        apply_step(run, kind, plan, attempt, data, now)

@@ -39,12 +39,12 @@ class Steps:
         "_chance",
         "_fans",
         "_notes",
-        "_queue",
         "_resolve",
         "_run",
         "closed",
         "failure",
         "launched",
+        "queue",
         "stopping",
         "timed",
         "under_way",
@@ -64,7 +64,7 @@ class Steps:
         self._bound = bound
         self._resolve = resolve
         self._chance = chance
-        self._queue: list[int] = []
+        self.queue: list[int] = []
         """Steps that nothing holds back any more."""
         self._fans: dict[int, Fan] | None = None
         """The steps with ``for_each`` that are under way, by index."""
@@ -87,23 +87,21 @@ class Steps:
 
     def release(self, indexes: Sequence[int]) -> None:
         """Let steps start, which nothing holds back."""
-        self._queue += indexes
+        self.queue += indexes
 
     def go_on(self) -> None:
         """Start what nothing holds back."""
-        queue = self._queue
-        if queue:
-            steps = self._run.plan.steps
-            for index in queue:  # it may grow meanwhile: a skipped step releases others
-                if self.closed:
-                    break
-                self._consider(steps[index])
-            queue.clear()
+        steps, queue = self._run.plan.steps, self.queue
+        for index in queue:  # it may grow meanwhile: a skipped step releases others
+            if self.closed:
+                break
+            self._consider(steps[index])
+        queue.clear()
 
     def close(self) -> None:
         """Start nothing new from now on."""
         self.closed = True
-        self._queue.clear()
+        self.queue.clear()
 
     def fail(self, failure: WorkflowFailed) -> None:
         """Let the run fail once what is under way has ended."""
@@ -150,7 +148,12 @@ class Steps:
             elif plan.delay_s:
                 self.timed = True
                 data = {"delay_s": plan.delay_s}
-                self._notes.happened(EventKind.STEP_SLEEPING, plan.id, 0, data)
+                self._notes.step(EventKind.STEP_SLEEPING, plan, 0, data)
+            elif plan.plain:
+                found = run.steps[plan.index]
+                build = plan.build
+                payload = run.default_input(plan) if build is None else build(run.scope)
+                self._launch(plan, 1 if found is None else found.attempts + 1, payload)
             else:
                 self._work(plan)
         except Exception as error:
@@ -172,7 +175,7 @@ class Steps:
             if wait.timeout_seconds is not None:
                 self.timed = True
             data = {"signal": wait.signal, "timeout_s": wait.timeout_seconds}
-            self._notes.happened(EventKind.STEP_WAITING, plan.id, 0, data)
+            self._notes.step(EventKind.STEP_WAITING, plan, 0, data)
             self.waits = True
             return
         if plan.for_each is not None:
@@ -238,8 +241,9 @@ class Steps:
                 attempt.iteration = data["iteration"] = iteration
             if via != "agent":
                 attempt.via = data["via"] = via
-        self._notes.happened(EventKind.STEP_STARTED, plan.id, number, data)
-        self.add(attempt)
+        self._notes.step(EventKind.STEP_STARTED, plan, number, data)
+        self.under_way.add(attempt)
+        self.launched.append(attempt)
 
     def add(self, attempt: StepAttempt) -> None:
         """Have *attempt* start once what led to it is written."""
@@ -250,11 +254,11 @@ class Steps:
 
     def _end(self, kind: EventKind, plan: StepPlan, attempt: int, data: Any) -> None:
         """Note the end of a step, and queue the steps that need wait no longer."""
-        self._notes.happened(kind, plan.id, attempt, data)
+        self._notes.step(kind, plan, attempt, data)
         left = self._run.left
         for index in plan.dependents:
             if not left[index]:
-                self._queue.append(index)
+                self.queue.append(index)
 
     def _completed(self, plan: StepPlan, attempt: int, output: Any) -> None:
         self._end(EventKind.STEP_COMPLETED, plan, attempt, {"output": output})
@@ -273,7 +277,7 @@ class Steps:
         elif plan.iterates and not self.closed:
             self._iterated(attempt, output)
         else:
-            self._completed(plan, attempt.number, output)
+            self._end(EventKind.STEP_COMPLETED, plan, attempt.number, {"output": output})
 
     def _iterated(self, attempt: StepAttempt, output: Any) -> None:
         """Go round again, or end the step, as its ``until`` or its output says."""
@@ -287,7 +291,7 @@ class Steps:
             self._completed(plan, attempt.number, output)
             return
         data = {"iteration": attempt.iteration, "output": output}
-        self._notes.happened(EventKind.STEP_ITERATED, plan.id, attempt.number, data)
+        self._notes.step(EventKind.STEP_ITERATED, plan, attempt.number, data)
         self._guarded(plan, self._work, plan)
 
     def _item_done(self, attempt: StepAttempt, data: dict[str, Any]) -> None:
@@ -295,7 +299,7 @@ class Steps:
         plan = attempt.plan
         assert attempt.item is not None, "called for items"
         data["item"] = attempt.item
-        self._notes.happened(EventKind.ITEM_COMPLETED, plan.id, attempt.number, data)
+        self._notes.step(EventKind.ITEM_COMPLETED, plan, attempt.number, data)
         fan = None if self._fans is None else self._fans.get(plan.index)
         if fan is not None and self._run.step(plan.index).state is not StepState.FAILED:
             fan.ended(attempt.item)
@@ -318,7 +322,7 @@ class Steps:
                 data["via"] = "fallback"
             if delay_s is not None:
                 data["delay_s"] = delay_s
-                self._notes.happened(EventKind.STEP_RETRYING, plan.id, attempt.number, data)
+                self._notes.step(EventKind.STEP_RETRYING, plan, attempt.number, data)
                 self.timed = True
                 self.tick_step(plan, found)
                 return
@@ -340,7 +344,7 @@ class Steps:
         """No other attempt is made: put something in the step's place, or let the run fail."""
         default = plan.default
         if default is None and not plan.dispensable:
-            self._notes.happened(EventKind.STEP_FAILED, plan.id, number, data)
+            self._notes.step(EventKind.STEP_FAILED, plan, number, data)
             self.fail(failure_of(self._run, self._bound, plan, error, number))
             return
         output = None if default is None else plain(default.default)
@@ -357,7 +361,7 @@ class Steps:
     def stopped(self, attempt: StepAttempt) -> None:
         """An attempt was stopped before it had ended."""
         if not attempt.undo and self._run.step(attempt.plan.index).state in BUSY:
-            self._notes.happened(EventKind.STEP_CANCELLED, attempt.plan.id, attempt.number)
+            self._notes.step(EventKind.STEP_CANCELLED, attempt.plan, attempt.number)
 
     # -- signals and times -------------------------------------------------------------------------
 

@@ -67,7 +67,10 @@ class Run:
         self, plan: StepPlan, found: StepRun, state: StepState, output: Any, at: float
     ) -> None:
         """Note that a step has ended, and that the steps behind it wait for one less."""
-        found.end(state, at)
+        found.state = state
+        found.ended_at = at
+        if found.due_at is not None or found.items is not None or found.previous is not None:
+            found.let_go()
         self.scope[plan.id] = output
         if state is StepState.SKIPPED:
             if self.skipped is _NONE:

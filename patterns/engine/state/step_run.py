@@ -39,16 +39,9 @@ class StepRun:
     via = "agent"
     """Who works on it: the ``agent``, or its ``fallback``."""
 
-    def end(self, state: StepState, at: float) -> None:
-        """Come to an end, and let go of what was needed on the way."""
-        self.state = state
-        self.ended_at = at
-        if self.due_at is not None:
-            self.due_at = None
-        if self.iteration > 1:
-            self.previous = None
-        if self.items is not None:
-            self.items = None
+    def let_go(self) -> None:
+        """Let go of what was needed on the way to the end."""
+        self.due_at = self.previous = self.items = None
 
     def item(self, index: int) -> Item:
         """Return what has become of one item, made when first asked for."""

@@ -11,26 +11,32 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .events import EventKind
 from .status import StepState, WorkflowState
-from .step_run import COMPLETED, PENDING, RUNNING
+from .step_run import COMPLETED, PENDING, RUNNING, StepRun
 
 if TYPE_CHECKING:
     from ..definition.plan import StepPlan
     from .run import Run
-    from .step_run import StepRun
 
 _NO_DATA: Final[Mapping[str, Any]] = {}
 
 
+def apply_step(run: Run, kind: str, plan: StepPlan, attempt: int, data: Any, at: float) -> None:
+    """Change *run* by what happened to the step of *plan*, which is one of its own."""
+    found = run.steps[plan.index]
+    if found is None:
+        found = run.steps[plan.index] = StepRun()
+    _STEP_CHANGES[kind](run, plan, found, attempt, data or _NO_DATA, at)
+
+
 def apply(run: Run, kind: str, step_id: str, attempt: int, data: Any, at: float) -> None:
     """Change *run* by what happened at *at*; events of steps that no longer exist change nothing."""
-    change = _STEP_CHANGES.get(kind)
-    if change is None:
-        _RUN_CHANGES[kind](run, data or _NO_DATA, at)
+    change = _RUN_CHANGES.get(kind)
+    if change is not None:
+        change(run, data or _NO_DATA, at)
         return
     plan = run.plan.by_id.get(step_id)
     if plan is not None:
-        change(run, plan, run.steps[plan.index] or run.step(plan.index), attempt,
-               data or _NO_DATA, at)  # fmt: skip
+        apply_step(run, kind, plan, attempt, data, at)
 
 
 # -- steps -----------------------------------------------------------------------------------------
