@@ -1,11 +1,13 @@
 """The kernel: actors on pykka, with mailboxes, links, monitors, exit signals and dispatchers."""
 
 from .actor import Actor, ActorNotAsked
+from .agent_context import agent_context, enter_agent_context
 from .agents.address import Address
-from .agents.agent import Agent
+from .agents.address_book import AddressBook
+from .agents.agent import Agent, agent_names, find_agent
 from .agents.agent_actor import AgentActor, InboxMessage
-from .agents.agent_request import AgentRequest, agent_context, enter_agent_context
-from .agents.directory import UnknownAgent, agent_names, find_agent
+from .agents.agent_request import AgentRequest
+from .agents.directory import UnknownAgent
 from .agents.errors import AgentDefinitionError, AgentError, AgentFailed, AgentStopped, AgentTimeout
 from .agents.models import (
     ModelAnswer,
@@ -20,6 +22,7 @@ from .agents.models import (
     run_model,
     set_model_runner_factory,
 )
+from .agents.owner_link import OwnerLink
 from .dead_letters import DeadLetters
 from .dispatch.process_child import NotInChild, NotPicklable, RemoteError
 from .dispatch.processes import ProcessDied
@@ -57,6 +60,7 @@ from .kernel.carried import with_context
 from .kernel.links import Monitor
 from .kernel.mailbox import Mailbox
 from .kernel.request import ActorFuture, Request, gather
+from .kernel.running import running_here
 from .kernel.timers import Timer
 from .messages import ActorEnded, DeadLetter, Down, Exit, PipedFailure, ReceiveTimeout
 from .reasons import (
@@ -92,6 +96,7 @@ __all__ = [
     "ActorRef",
     "ActorSystem",
     "Address",
+    "AddressBook",
     "Agent",
     "AgentActor",
     "AgentDefinitionError",
@@ -134,6 +139,7 @@ __all__ = [
     "NotInChild",
     "NotMainThread",
     "NotPicklable",
+    "OwnerLink",
     "PipedFailure",
     "ProcessDied",
     "ReceiveTimeout",
@@ -165,6 +171,7 @@ __all__ = [
     "resolve_model_runner",
     "run_model",
     "run_until_signal",
+    "running_here",
     "set_model_runner_factory",
     "with_context",
 ]

@@ -28,6 +28,7 @@ from .face_errors import (
 from .flags import SupervisorFlags, check_flags
 from .intensity import RestartWindow
 from .kinds import AutoShutdown, ChildType, RestartType, SupervisionStrategy
+from .mermaid import mermaid_text
 from .partition_supervisor import PartitionSupervisor, partition_of
 from .reports import ReportKind, SupervisorReport
 from .requests import (
@@ -160,6 +161,7 @@ __all__ = [
     "count_children",
     "delete_child",
     "get_childspec",
+    "mermaid_text",
     "partition_of",
     "restart_child",
     "start_child",

@@ -12,6 +12,7 @@ from agenticaiframework.actors import ActorRef, ActorSystem, describe_reason
 from .agent_supervisor_actor import AgentSupervisorActor
 from .child import Child
 from .dynamic_children import DynamicChildren
+from .mermaid import mermaid_text
 from .supervised_child import ChildState, SupervisedChild
 from .supervisor import Supervisor, supervisor_of
 
@@ -116,7 +117,7 @@ class SupervisionTree:
     def _draw(self, nodes: list[str], edges: list[str]) -> str:
         """Append what draws this node and those below, and return the node's id."""
         here = f"n{len(nodes)}"
-        label = _escaped(self.name)
+        label = mermaid_text(self.name)
         if self.strategy is not None:
             label += f"<br/>{self.strategy}"
         if self.restarts:
@@ -130,10 +131,6 @@ class SupervisionTree:
             below = child._draw(nodes, edges)
             edges.append(f"    {here} --> {below}")
         return here
-
-
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace('"', "#quot;").replace("<", "&lt;")
 
 
 def tree_of(supervisor: SupervisorBlueprint) -> SupervisionTree:

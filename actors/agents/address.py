@@ -11,16 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from operator import attrgetter
 from threading import get_ident
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import ActorDied, MailboxFull
 from ..kernel.request import FAILED, Request, new_request
 from ..reasons import SHUTDOWN
-from ..ref import fence
-
-if TYPE_CHECKING:
-    from ..ref import ActorRef
-    from ..system.system import ActorSystem
+from ..ref import ActorRef, fence
+from ..system.system import ActorSystem
 
 
 class Address:
@@ -206,6 +203,9 @@ class Address:
 
     def start_on_demand(self) -> None:
         """Start an incarnation for the messages that wait; nothing where a supervisor does that."""
+
+    def forget(self) -> None:
+        """The system has ended, and its address book forgets this."""
 
     def _take_back(self, items: Iterable[Any], never_started: Any = None) -> None:
         """Keep what an incarnation that crashed had not handled, before what came since.

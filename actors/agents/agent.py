@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import weakref
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from threading import get_ident
@@ -17,12 +16,14 @@ from ..kernel.request import FAILED, PENDING
 from ..kernel.running import running_here
 from ..reasons import NORMAL
 from ..system.system import ActorSystem
-from . import directory
 from .address import Address
+from .address_book import AddressBook
 from .agent_actor import AgentActor, AgentSpec
 from .agent_request import AgentRequest, Work
+from .directory import Directory
 from .errors import AgentDefinitionError, AgentStopped
 from .models import ModelRequest, run_model
+from .owner_link import OwnerLink
 
 if TYPE_CHECKING:
     from ..ref import ActorRef
@@ -82,8 +83,8 @@ class Agent:
         if dispatcher is None:
             dispatcher = "event_loop" if _is_async(handler) else "thread"
         self._spec = AgentSpec(name, handler, dispatcher, mailbox, on_start, on_stop)
-        self._homes: dict[int, AgentAddress] = {}
-        directory.enter(self)
+        self._homes = AddressBook[AgentAddress]()
+        _directory.enter(self)
 
     def __repr__(self) -> str:
         return f"<Agent {self.name!r}>"
@@ -129,7 +130,7 @@ class Agent:
         if system is None:
             system = ActorSystem.current()
         home = self._homes.get(id(system))
-        if home is None or home.system is not system:
+        if home is None:
             home = self.address(system)
         scheduler = system.scheduler
         request = AgentRequest()
@@ -185,23 +186,14 @@ class Agent:
         """Whether its actor runs in the current system."""
         system = ActorSystem.current_or_none()
         home = None if system is None else self._homes.get(id(system))
-        return home is not None and home.system is system and home.live is not None
+        return home is not None and home.live is not None
 
     def address(self, system: ActorSystem | None = None) -> AgentAddress:
         """Return the agent's address in *system* (the current one, if not given)."""
         if system is None:
             system = ActorSystem.current()
-        homes = self._homes
-        home = homes.get(id(system))
-        if home is None:
-            # Systems come and go while a module's agent stays: forget those that have ended. Other
-            # threads, with systems of their own, may be here too: each step is a single one of the
-            # dict's. No new system takes the key of one that is forgotten, because that home holds it.
-            for key, other in list(homes.items()):
-                if not other.system.running:
-                    homes.pop(key, None)
-            home = homes.setdefault(id(system), AgentAddress(self, system))
-        return home
+        home = self._homes.get(id(system))
+        return self._homes.of(system, lambda it: AgentAddress(self, it)) if home is None else home
 
     async def stop(self, reason: Any = NORMAL, timeout: float | None = None) -> None:
         """End the agent's actor in the current system with *reason*, and wait until it has ended.
@@ -235,8 +227,7 @@ class Agent:
         home.reopen()
         ref = home.live
         if ref is not None and ref._actor is not None and ref._actor._parent is None:
-            ref._actor._parent = parent.actor_ref
-            parent.link(ref)
+            parent.adopt(ref)
             return ref
         started = await parent.system._start_link(
             parent,
@@ -268,7 +259,7 @@ class AgentAddress(Address):
     def __init__(self, agent: Agent, system: ActorSystem) -> None:
         super().__init__(agent.name, system, capacity=agent._spec.mailbox.capacity)
         # An agent that nobody holds any more must not leave its idle actor behind.
-        self._agent = _AgentLink(agent, _end_actor)
+        self._agent = OwnerLink(agent, _end_actor)
         self._agent.home = self
         self.owner: ActorRef[Any] | None = None
 
@@ -309,22 +300,9 @@ class AgentAddress(Address):
             request._result = AgentStopped(self.name, "the system has stopped")
 
 
-class _AgentLink(weakref.ref[Agent]):
-    """An address's way to its agent, and back once that is gone.
-
-    One object, where a `weakref.finalize` is six that stay until the agent goes, however many systems
-    come and end before.
-    """
-
-    __slots__ = ("home",)
-
-    home: AgentAddress | None
-
-
-def _end_actor(link: Any) -> None:
+def _end_actor(link: OwnerLink) -> None:
     """The agent is gone; this is the thread that dropped it last."""
-    home: AgentAddress | None
-    home, link.home = link.home, None
+    home: AgentAddress | None = link.take()
     if home is None or not home.system.running:
         return
     ref = home.ref
@@ -338,6 +316,19 @@ def _end_unless_owned(home: AgentAddress, ref: ActorRef[Any]) -> None:
     actor = ref._actor
     if actor is not None and not home.owned and not actor._phase & STOPPING:
         lifecycle.doom(actor, NORMAL, soft=True)
+
+
+_directory: Directory[Agent] = Directory()
+
+
+def find_agent(name: str, *, where: str | None = None) -> Agent:
+    """Return the agent of that name. Raises `UnknownAgent`, with the near names, if none lives."""
+    return _directory.find(name, where=where)
+
+
+def agent_names() -> list[str]:
+    """Return the names of the agents that exist, sorted."""
+    return _directory.names()
 
 
 def _check(name: Any, handler: Any, model: Any, capabilities: Any) -> None:

@@ -10,11 +10,12 @@ from types import CoroutineType, TracebackType
 from typing import Any
 
 from ..actor import Actor, _takes_an_argument
+from ..agent_context import CONTEXT, NOTHING
 from ..kernel import lifecycle
 from ..kernel.mailbox import Mailbox
 from ..kernel.phase import DEAD, PARKED, STOPPING
 from ..kernel.request import PENDING
-from .agent_request import _EMPTY, Work, _context
+from .agent_request import Work
 from .errors import AgentTimeout
 
 
@@ -83,12 +84,12 @@ class AgentActor(Actor):
             self.system.dead_letter(message, self.actor_ref.label, "withdrawn")
             return None
         if message.__class__ is Work:
-            _context.set(message.context if message.context is not None else _EMPTY)
+            CONTEXT.set(message.context if message.context is not None else NOTHING)
             result = self._handler(message.payload)
         elif isinstance(message, InboxMessage):
             return self._receive_inbox(message)
         else:
-            _context.set(_EMPTY)
+            CONTEXT.set(NOTHING)
             result = self._handler(message)
         return result if result.__class__ is CoroutineType else _await_if_needed(result)
 

@@ -8,30 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import ActorDied, RequestTimeout, StartFailed
 from ..kernel.request import ABANDONED, PENDING, Request
+from ..kernel.scheduler import ASKED, KINDS, OWN_AWAITABLES, Scheduler
+from .address import Address
+from .directory import Named
 from .errors import AgentError, AgentFailed, AgentStopped, AgentTimeout
-
-if TYPE_CHECKING:
-    from ..kernel.scheduler import Scheduler
-    from .address import Address
-    from .agent import Agent
-
-_EMPTY: Mapping[str, Any] = {}
-_context: ContextVar[Mapping[str, Any]] = ContextVar("agenticaiframework_agent_context")
-
-
-def agent_context() -> Mapping[str, Any]:
-    """Return what came with the message that the running handler handles (idempotency key, ...)."""
-    return _context.get(_EMPTY)
-
-
-def enter_agent_context(context: Mapping[str, Any] | None) -> None:
-    """Let `agent_context` return *context* for the rest of the handler that calls this."""
-    _context.set(_EMPTY if context is None else context)
 
 
 class Work:
@@ -52,10 +36,10 @@ class AgentRequest(Request):
 
     __slots__ = ("agent",)
 
-    agent: Agent
+    agent: Named
 
     @classmethod
-    def make(cls, work: Work, home: Address, scheduler: Scheduler, agent: Agent) -> AgentRequest:
+    def make(cls, work: Work, home: Address, scheduler: Scheduler, agent: Named) -> AgentRequest:
         """Return a request of *work* from *agent*, whose address is *home*."""
         request = cls()
         request.message = work
@@ -115,3 +99,7 @@ def _cancel_work(ref: Any, request: AgentRequest, timeout: AgentTimeout | None) 
     actor = ref._actor
     if actor is not None and actor._current is request:
         actor._cancel_work(request, timeout)
+
+
+KINDS[AgentRequest] = ASKED
+OWN_AWAITABLES.add(AgentRequest)

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from types import CoroutineType
 from typing import Any, Final, cast
 
-from ..agents.agent_request import enter_agent_context
+from ..agent_context import enter_agent_context
 from ..errors import AgenticError
 
 READY: Final = b"ready"

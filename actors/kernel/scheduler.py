@@ -27,7 +27,6 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from pykka import messages as pykka_messages
 
-from ..agents.agent_request import AgentRequest
 from ..errors import ForkedSystem
 from . import lifecycle
 from .carried import Carried
@@ -45,7 +44,6 @@ SPECIAL: Final = 2
 
 KINDS: Final[dict[type, int]] = {
     Request: ASKED,
-    AgentRequest: ASKED,
     ActorFuture: ASKED,
     pykka_messages._ActorStop: SPECIAL,
     pykka_messages.ProxyCall: SPECIAL,
@@ -63,7 +61,7 @@ UNSHARED: Final = 5 if sys.version_info < (3, 14) else -1
 """References to the task of a message in `run` if nobody else keeps one: two local variables, the
 actor's, asyncio's, and the argument of the count. From 3.14 on, counts do not tell (borrowed)."""
 
-OWN_AWAITABLES: Final = frozenset((Request, AgentRequest, Promise, Gathering))
+OWN_AWAITABLES: Final[set[type]] = {Request, Promise, Gathering}
 """What parks a handler without asyncio, by exact class."""
 
 BATCH: Final = 16

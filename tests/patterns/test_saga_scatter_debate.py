@@ -264,7 +264,7 @@ def test_debaters_that_fail_or_hang_have_no_vote(cast: Any, sim: Any) -> None:
         verdict = await VoteOrchestration("v", agents).execute("buy?")
         assert verdict.decision == "yes"
         assert verdict.answers == {"ann": "yes"}
-        with pytest.raises(PatternFailed, match="nobody answered in round 1"):
+        with pytest.raises(PatternFailed, match="no participant answered in round 1"):
             await VoteOrchestration("v", ["bob"]).execute("buy?")
         assert await left_over(system) == []
 

@@ -360,8 +360,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "a branch's result is dropped", PARALLEL,
-        "result: Any = dict(zip(self._names, answers, strict=True))",
-        "result: Any = dict(list(zip(self._names, answers, strict=True))[1:])",
+        "return dict(zip(names, answers, strict=True))",
+        "return dict(list(zip(names, answers, strict=True))[1:])",
     ),
     # -- the engine and its store --------------------------------------------------------------------
     Mutation(

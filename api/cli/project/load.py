@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from agenticaiframework.patterns import DefinitionError, define
-from agenticaiframework.patterns.engine import WorkflowDefinition, define_workflow
-from agenticaiframework.patterns.engine.definition.forms import parse
+from agenticaiframework.patterns.engine import WorkflowDefinition, define_workflow, parse_text
 
 from .definition import EXAMPLE, ProjectDefinition
 
@@ -51,7 +50,7 @@ def _read(path: Path) -> Mapping[str, Any]:
         raise DefinitionError(str(path), [f"cannot be read: {error.strerror or error}"]) from None
     except UnicodeDecodeError:
         raise DefinitionError(str(path), ["is not text in UTF-8"]) from None
-    data = parse(text, str(path))
+    data = parse_text(text, str(path))
     if not isinstance(data, Mapping):
         raise DefinitionError(str(path), [f"is not a mapping but {type(data).__name__}"], EXAMPLE)
     return cast("Mapping[str, Any]", data)
