@@ -34,17 +34,15 @@ from .phase import DOOMED, PARKED, RUNNING, ZOMBIE
 if sys.version_info >= (3, 12):
     from asyncio.tasks import _swap_current_task as swap_task
 else:
-    from asyncio.tasks import _current_tasks
+    from asyncio.tasks import _enter_task, _leave_task
 
     def swap_task(loop: asyncio.AbstractEventLoop, task: Any) -> Any:
-        """Make *task* the loop's current task (None: no task) and return the one before.
-
-        This is asyncio's own table. Entering and leaving by its functions costs four calls.
-        """
-        tasks: dict[Any, Any] = _current_tasks
-        before = tasks.pop(loop, None)
+        """Make *task* the loop's current task (None: no task) and return the one before."""
+        before = asyncio.current_task(loop)
+        if before is not None:
+            _leave_task(loop, before)
         if task is not None:
-            tasks[loop] = task
+            _enter_task(loop, task)
         return before
 
 
