@@ -57,7 +57,9 @@ from .errors import (
     near,
 )
 from .events import BadSubscriber
+from .function_actor import CALL, FunctionActor, is_coroutine_function
 from .kernel.carried import with_context
+from .kernel.exit_signals import send_exit
 from .kernel.future import ActorFuture
 from .kernel.mailbox import Mailbox
 from .kernel.request import Request, gather
@@ -82,6 +84,7 @@ from .system.stopping import StopReport
 from .system.system import ActorSystem
 
 __all__ = [
+    "CALL",
     "KILL",
     "KILLED",
     "NOCONNECTION",
@@ -118,6 +121,7 @@ __all__ = [
     "Down",
     "Exit",
     "ForkedSystem",
+    "FunctionActor",
     "HandlerCancelled",
     "Ignore",
     "InboxMessage",
@@ -166,6 +170,7 @@ __all__ = [
     "find_agent",
     "gather",
     "install_command",
+    "is_coroutine_function",
     "is_normal",
     "near",
     "override_model_runner",
@@ -174,6 +179,7 @@ __all__ = [
     "run_model",
     "run_until_signal",
     "running_here",
+    "send_exit",
     "set_model_runner_factory",
     "with_context",
 ]

@@ -1,6 +1,6 @@
 """Patterns: ways of coordinating agents, as coordinator actors, and teams."""
 
-from .definition.definition import Definition
+from .definition.definition import Definition, define
 from .definition.errors import DefinitionError
 from .definition.policy import Default, Fallback, Retry, WorkPolicy
 from .definition.step import Ask, Branch, Step
@@ -195,6 +195,7 @@ __all__ = [
     "WorkPolicy",
     "WrongHandoff",
     "compile_expression",
+    "define",
     "describe_outcome",
     "outcome_to_dict",
     "pattern_from_dict",

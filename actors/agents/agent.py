@@ -10,7 +10,7 @@ from ..actor import Actor
 from ..dispatch.processes import check_portable
 from ..errors import DISPATCHERS, ActorDied, UnknownDispatcher
 from ..kernel import lifecycle
-from ..kernel.cell import adopt_orphan, enter_bounded
+from ..kernel.cell import adopt_orphan, request_bounded
 from ..kernel.delivery import refuse
 from ..kernel.mailbox import Mailbox
 from ..kernel.request import new_request
@@ -132,15 +132,18 @@ class Agent:
         home = self._homes.get(id(system))
         if home is None:
             home = self.address(system)
-        scheduler = system.scheduler
-        request = new_request(Work(payload, context), home, scheduler, AgentRequest)
-        request.agent = self
         ref = home.ref
+        work = Work(payload, context)
         # Where an incarnation lives on this very loop and has room: the path of nearly every request.
-        if ref is None or not enter_bounded(ref, request):
+        request = None if ref is None else request_bounded(ref, work, home, AgentRequest)
+        if request is not None:
+            request.agent = self
+        else:
+            request = new_request(work, home, system.scheduler, AgentRequest)
+            request.agent = self
             home.put(request)
         if timeout is not None:
-            scheduler.post_or_call(request.start_timer, timeout)
+            system.scheduler.post_or_call(request.start_timer, timeout)
         return request
 
     def tell(self, payload: Any, *, context: Mapping[str, Any] | None = None) -> None:
@@ -189,11 +192,14 @@ class Agent:
 
     # -- for supervisors -----------------------------------------------------------------------
 
-    async def start_under(self, parent: Actor, timeout: float | None = None) -> ActorRef[Any]:
+    async def start_under(
+        self, parent: Actor, timeout: float | None = None
+    ) -> ActorRef[Any] | None:
         """Start the agent's actor as a child of *parent*, and return the ref of the incarnation.
 
         If an actor of this agent runs already, unsupervised, it is linked to *parent* and becomes
-        its child as it is. From now on only *parent* starts it. Raises `StartFailed`.
+        its child as it is. From now on only *parent* starts it. Returns None if it declines to start
+        (its *on_start* raises `Ignore`). Raises `StartFailed`.
         """
         home = self.address(parent.system)
         owner = home.owner
@@ -218,8 +224,9 @@ class Agent:
             mailbox_to=home,
             incarnation=home.incarnation + 1,
         )
-        home.bind(started)
-        return cast("ActorRef[Any]", started)
+        if started is not None:
+            home.bind(started)
+        return cast("ActorRef[Any] | None", started)
 
     def release(self, system: ActorSystem) -> None:
         """Belong to no supervisor any more: messages start an actor on demand again."""
@@ -237,7 +244,7 @@ class AgentAddress(Address):
 
     def __init__(self, agent: Agent, system: ActorSystem) -> None:
         super().__init__(agent.name, system, capacity=agent._spec.mailbox.capacity)
-        # An agent that nobody holds any more must not leave its idle actor behind.
+        # An agent that is no longer referenced must not leave its idle actor behind.
         self._agent = OwnerLink(agent, _end_actor)
         self._agent.home = self
         self.owner: ActorRef[Any] | None = None

@@ -24,8 +24,8 @@ from typing import Any, Final, cast
 
 from . import exit_signals, lifecycle
 from .home import CHECK_EVERY, SLICE_S, Home
+from .in_hand import Raised, Returned
 from .phase import DOOMED, IDLE, PARKED, QUEUED, RUNNING
-from .raised import Raised
 from .request import ASKED, KINDS
 from .task import DONE, OWN_AWAITABLES, ActorTask, new_driver, park, swap_task
 
@@ -277,9 +277,11 @@ class Scheduler(Home):
         before, self.current = self.current, cell
         task = swap_task(self.loop, None)
         try:
-            context.run(receive, message)
+            result = context.run(receive, message)
+            if type(result) is CoroutineType:
+                mailbox.appendleft(Returned(message, result))
         except BaseException as error:
-            # A handler fails, and an actor ends, in a turn of its own.
+            # A handler fails, waits, and an actor ends, in a turn of its own.
             mailbox.appendleft(Raised(message, error))
         finally:
             if task is not None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from agenticaiframework.actors import ActorSystem, AgenticError
-from agenticaiframework.patterns.definition.definition import define
+from agenticaiframework.patterns import define
 from agenticaiframework.patterns.engine import (
     EngineConfig,
     OrchestrationEngine,

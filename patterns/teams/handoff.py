@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from pydantic import Field, field_validator
 
-from agenticaiframework.supervision.targets import is_coroutine_function
+from agenticaiframework.actors import is_coroutine_function
 
 from ..definition.definition import Definition
 from ..vocabulary.values import Handoff, read_handoff

@@ -113,9 +113,8 @@ def test_a_private_name_of_another_project_is_found() -> None:
     ],
 )
 def test_a_use_from_outside_is_found(source: str) -> None:
-    modules = planted(
-        actors__x=source, actors__kernel__cell="class Cell:\n    __slots__ = ('_phase',)"
-    )
+    cell = "class Cell:\n    __slots__ = ('_phase',)\ndef _wake(): ..."
+    modules = planted(actors__x=source, actors__kernel__cell=cell)
     assert trespasses(modules)
 
 

@@ -299,6 +299,36 @@ def test_a_handoff_to_the_role_whose_step_is_next_merges_into_that_step(
     sim(main)
 
 
+def test_the_fields_of_what_was_handed_on_reach_the_next_step_and_no_later_one(
+    cast: Any, sim_once: Any
+) -> None:
+    async def main(system: ActorSystem) -> None:
+        team = handing(
+            team_of(cast, researcher=Handoff("research_complete", "facts"), an={"insight": "deep"})
+        )
+        await team.execute_workflow(STEPS, {"topic": "AI"})
+        assert "research_data" in cast.payloads("an")[0]
+        assert cast.payloads("wr") == [
+            {"topic": "AI", "action": "draft", "role": "writer", "previous": {"insight": "deep"}}
+        ]
+
+    sim_once(main)
+
+
+def test_a_message_that_is_not_a_teams_is_a_dead_letter_of_the_team(sim_once: Any) -> None:
+    async def main(system: ActorSystem) -> None:
+        team = AgentTeam("desk", roles=[AgentRole(name="a")])
+        assert await team.busy() == {}
+        ref = team.address(system).live
+        assert ref is not None
+        assert await ref.request("stray") is None
+        (letter,) = [letter for letter in system.dead_letters if letter.recipient == "desk"]
+        assert letter.message == "stray"
+        assert ref.is_alive()
+
+    sim_once(main)
+
+
 def test_a_handoff_to_another_role_runs_a_turn_in_between(cast: Any, sim_once: Any) -> None:
     async def main(system: ActorSystem) -> None:
         team = handing(

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from agenticaiframework.patterns.definition.definition import define
-from agenticaiframework.patterns.definition.errors import DefinitionError
+from agenticaiframework.patterns import DefinitionError, define
 from agenticaiframework.patterns.engine import WorkflowDefinition, define_workflow, parse_text
 
 from .definition import EXAMPLE, ProjectDefinition

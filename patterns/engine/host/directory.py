@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from agenticaiframework.actors import Agent, UnknownAgent, agent_names, find_agent
-from agenticaiframework.supervision.targets import is_coroutine_function
+from agenticaiframework.actors import (
+    Agent,
+    UnknownAgent,
+    agent_names,
+    find_agent,
+    is_coroutine_function,
+)
 
 from ...execution.function import FunctionTarget
 from ...execution.pattern import pattern_from_dict, pattern_kinds
