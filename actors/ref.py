@@ -122,8 +122,7 @@ class ActorRef(Cell, PykkaRef[A], Generic[A]):
         loop that has to produce the answer, blocking raises `WouldBlock`: use `request` there.
         """
         home = None if self._actor is None else self._sched
-        here = home is not None and get_ident() == home.thread
-        if block and timeout != 0 and here:
+        if block and timeout != 0 and home is not None and home.is_here():
             raise WouldBlock("ref.ask(message)", "await ref.request(message)")
         if block and timeout != 0 and running_here() is self:
             raise CallingSelf(self)
@@ -133,7 +132,7 @@ class ActorRef(Cell, PykkaRef[A], Generic[A]):
         else:
             future.message = message
             future.home = home
-            if here:
+            if get_ident() == home.thread:
                 arrive(self, future)
             elif fence(home, self, message) or not home.post(arrive, self, future):
                 future.fail(ActorDied(self, "noproc"))

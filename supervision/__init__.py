@@ -53,6 +53,7 @@ from .vocabulary.errors import (
     WaitTimeout,
 )
 from .vocabulary.kinds import AutoShutdown, ChildState, ChildType, RestartType, SupervisionStrategy
+from .vocabulary.mermaid import mermaid_text
 from .vocabulary.problems import FlagError, FlagProblem, SpecError, SpecProblem
 from .vocabulary.reasons import (
     BadReturn,

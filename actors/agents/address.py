@@ -123,7 +123,7 @@ class Address:
         scheduler = self.system.scheduler
         if ref is not None and ref.is_alive() and get_ident() == scheduler.thread:
             return ref.request(message, timeout)
-        request = new_request(message, self, scheduler)
+        request: Request = new_request(message, self, scheduler)
         closed = self._closed is not None or self._fenced(message)
         if closed or not scheduler.post_or_call(self._arrive, request):
             refuse(request, ActorDied(self, self._closed or "noproc"))

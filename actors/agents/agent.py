@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import weakref
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -11,7 +10,7 @@ from ..actor import Actor
 from ..dispatch.processes import check_portable
 from ..errors import DISPATCHERS, ActorDied, UnknownDispatcher
 from ..kernel import lifecycle
-from ..kernel.cell import adopt_orphan, enter_bounded
+from ..kernel.cell import adopt_orphan, request_bounded
 from ..kernel.delivery import refuse
 from ..kernel.mailbox import Mailbox
 from ..kernel.request import new_request
@@ -26,6 +25,7 @@ from .agent_request import AgentRequest, Work
 from .directory import Directory
 from .errors import AgentDefinitionError, AgentStopped
 from .models import ModelRequest, run_model
+from .owner_link import OwnerLink
 
 if TYPE_CHECKING:
     from ..ref import ActorRef
@@ -132,15 +132,18 @@ class Agent:
         home = self._homes.get(id(system))
         if home is None:
             home = self.address(system)
-        scheduler = system.scheduler
-        request = new_request(Work(payload, context), home, scheduler, AgentRequest)
-        request.agent = self
         ref = home.ref
+        work = Work(payload, context)
         # Where an incarnation lives on this very loop and has room: the path of nearly every request.
-        if ref is None or not enter_bounded(ref, request):
+        request = None if ref is None else request_bounded(ref, work, home, AgentRequest)
+        if request is not None:
+            request.agent = self
+        else:
+            request = new_request(work, home, system.scheduler, AgentRequest)
+            request.agent = self
             home.put(request)
         if timeout is not None:
-            scheduler.post_or_call(request.start_timer, timeout)
+            system.scheduler.post_or_call(request.start_timer, timeout)
         return request
 
     def tell(self, payload: Any, *, context: Mapping[str, Any] | None = None) -> None:
@@ -171,7 +174,8 @@ class Agent:
         """Return the agent's address in *system* (the current one, if not given)."""
         if system is None:
             system = ActorSystem.current()
-        return self._homes.of(system, lambda it: AgentAddress(self, it))
+        home = self._homes.get(id(system))
+        return self._homes.of(system, lambda it: AgentAddress(self, it)) if home is None else home
 
     async def stop(self, reason: Any = NORMAL, timeout: float | None = None) -> None:
         """End the agent's actor in the current system with *reason*, and wait until it has ended.
@@ -241,7 +245,7 @@ class AgentAddress(Address):
     def __init__(self, agent: Agent, system: ActorSystem) -> None:
         super().__init__(agent.name, system, capacity=agent._spec.mailbox.capacity)
         # An agent that is no longer referenced must not leave its idle actor behind.
-        self._agent = _AgentLink(agent, _end_actor)
+        self._agent = OwnerLink(agent, _end_actor)
         self._agent.home = self
         self.owner: ActorRef[Any] | None = None
 
@@ -280,22 +284,9 @@ class AgentAddress(Address):
             refuse(request, AgentStopped(self.name, "the system has stopped"))
 
 
-class _AgentLink(weakref.ref[Agent]):
-    """An address's way to its agent, and back once that is gone.
-
-    One object, where a `weakref.finalize` is six that stay until the agent goes, however many systems
-    come and end before.
-    """
-
-    __slots__ = ("home",)
-
-    home: AgentAddress | None
-
-
-def _end_actor(link: Any) -> None:
+def _end_actor(link: OwnerLink) -> None:
     """The agent is gone; this is the thread that dropped it last."""
-    home: AgentAddress | None
-    home, link.home = link.home, None
+    home: AgentAddress | None = link.take()
     if home is None or not home.system.running:
         return
     ref = home.ref

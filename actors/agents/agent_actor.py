@@ -10,10 +10,10 @@ from types import CoroutineType, TracebackType
 from typing import Any
 
 from ..actor import Actor
+from ..agent_context import CONTEXT, NOTHING
 from ..kernel.base import takes_an_argument
 from ..kernel.cell import current_request
 from ..kernel.mailbox import Mailbox
-from .agent_context import enter_agent_context
 from .agent_process import agent_work
 from .agent_request import Work
 
@@ -88,12 +88,12 @@ class AgentActor(Actor):
             self.system.dead_letter(message, self.actor_ref.label, "withdrawn")
             return None
         if message.__class__ is Work:
-            enter_agent_context(message.context)
+            CONTEXT.set(NOTHING if message.context is None else message.context)
             result = self._handler(message.payload)
         elif isinstance(message, InboxMessage):
             return self._receive_inbox(message)
         else:
-            enter_agent_context(None)
+            CONTEXT.set(NOTHING)
             result = self._handler(message)
         return result if result.__class__ is CoroutineType else _await_if_needed(result)
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ..errors import ActorDied
 from . import delivery
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from .base import ActorBase
 
 append = deque[Any].append
+
+R = TypeVar("R", bound=Request)
 
 
 class LastingAddress(Protocol):
@@ -250,8 +252,8 @@ class Cell:
     def handle_now(self, message: Any) -> bool:
         """Have the actor handle *message* at once, inside the caller's turn; tell whether it did.
 
-        For a plain `on_receive` that never waits, and on the thread of the system's loop: it saves
-        the way through the ready queue. False if the actor is not idle (busy, starting, ending,
+        For a plain `on_receive`, and on the thread of the system's loop: it saves the way through the
+        ready queue. Should it return a coroutine, that runs in turns of its own. False if the actor is not idle (busy, starting, ending,
         suspended, dead, or with messages before this one), and on other threads; `tell` it then.
         What the handler raises ends the actor as usual, in a turn of its own, and never comes here.
         """
@@ -338,24 +340,36 @@ def deliver(cell: Cell, item: Any) -> None:
         raise ActorDied(cell, "noproc") from None
 
 
-def enter_bounded(cell: Cell, item: Any) -> bool:
-    """Put *item* into the mailbox of an actor in plain service that fails when it is full.
+def request_bounded(cell: Cell, message: Any, target: Any, kind: type[R]) -> R | None:
+    """Return a request of *kind* to *target*, whose incarnation is *cell*, and let it be in the mailbox.
 
-    On the loop's thread and with room in the mailbox; return False, and do nothing, otherwise.
+    For an actor in plain service whose mailbox fails its senders, on the loop's thread and with room
+    in the mailbox; return None, and do nothing, otherwise. All in one, because each call that it is
+    made of would cost an ask of an agent a hundredth.
     """
     mailbox = cell._mailbox
     home = cell._sched
     if (
         cell._phase
-        or mailbox.__class__ is not FailingMailbox
+        or (mailbox.__class__ is not FailingMailbox and not isinstance(mailbox, FailingMailbox))
         or len(mailbox) >= mailbox.capacity
         or get_ident() != home.thread
     ):
-        return False
-    append(mailbox, item)
+        return None
+    request = kind()
+    request.message = message
+    request._target = target
+    request._home = home
+    request._state = PENDING
+    request._waiter = None
+    request._result = None
+    mailbox.enter(request)
     if cell._state == IDLE:
-        home.enqueue(cell)
-    return True
+        cell._state = QUEUED
+        home.ready.append(cell)
+        if not home.awake:
+            home.wake()
+    return request
 
 
 def put(cell: Cell, item: Any) -> None:
@@ -455,7 +469,6 @@ __all__ = [
     "current_request",
     "deliver",
     "dispatcher_of",
-    "enter_bounded",
     "exit_reason_of",
     "home_of",
     "is_empty",
@@ -466,6 +479,7 @@ __all__ = [
     "parent_of",
     "put",
     "replace_mailbox",
+    "request_bounded",
     "set_trap",
     "take_oldest",
     "traps",

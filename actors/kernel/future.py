@@ -6,7 +6,6 @@ import asyncio
 import queue
 import sys
 from collections.abc import Generator
-from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from ..errors import WouldBlock
@@ -42,7 +41,7 @@ class ActorFuture(PykkaFuture):
             and timeout != 0
             and not self.answered
             and not self.computed
-            and get_ident() == home.thread
+            and home.is_here()
         ):
             raise WouldBlock("future.get()", "await future")
         return super().get(timeout=timeout)

@@ -32,6 +32,9 @@ BATCH: Final = 16
 FENCED: Final = -1
 """In the place of the loop's thread while an abandoned handler is stepped: what it sends is dropped."""
 
+OUTSIDE: Final = -3
+"""In the place of the loop's thread while a job runs in it as if in a thread of its own."""
+
 NO_THREAD: Final = -2
 """The thread of a home whose loop is gone."""
 
@@ -169,6 +172,22 @@ class Home:
         """Tell whether this call is made by a handler that was left behind."""
         me = get_ident()
         return me in self.fenced_threads or (self.thread == FENCED and me == self.home_thread)
+
+    def from_outside(self, job: Callable[[], Any]) -> None:
+        """Call *job* in the loop's thread as if in another: what it sends is posted, in its order.
+
+        For a pool without threads, so that its jobs take the ways that those of threads take.
+        """
+        thread, self.thread = self.thread, OUTSIDE
+        try:
+            job()
+        finally:
+            self.thread = thread
+
+    def is_here(self) -> bool:
+        """Tell whether the calling thread is the loop's, so that blocking it would block the loop."""
+        me = get_ident()
+        return me == self.thread or (self.thread == OUTSIDE and me == self.home_thread)
 
     def post_or_call(self, fn: Callable[..., Any], *args: Any) -> bool:
         """Call ``fn(*args)`` now on the loop's thread, or post it from another."""

@@ -31,6 +31,7 @@ from ..reasons import NORMAL, is_normal
 from .cell import Cell, Ext
 from .delivery import is_ask, is_system_message, lose
 from .home import Home
+from .in_hand import IN_HAND, Raised, Returned
 from .job import JOB_MESSAGES, Job
 from .link_table import remove_link
 from .mailbox import CLOSED
@@ -51,7 +52,6 @@ from .phase import (
     ZOMBIE,
 )
 from .pykka_seam import ActorStop, leave_registry, log_failure, log_stop, logger
-from .raised import Raised
 from .request import set_unless_done
 from .special import receive_special
 from .stepping import new_task, step
@@ -245,6 +245,9 @@ def receive(cell: Cell, message: Any) -> Any:
     if message.__class__ is Raised:
         cell._message = message.message
         raise message.take()
+    if message.__class__ is Returned:
+        cell._message = message.message
+        return message.work
     return receive_special(cell, message)
 
 
@@ -634,6 +637,10 @@ def settle_leftovers(cell: Cell, ext: Ext, reason: Any, never_started: bool) -> 
     waiting = getattr(ext.leftover, "waiting", None)
     if waiting:
         left.extend(waiting)
+    if left and isinstance(left[0], IN_HAND):
+        begun = left.pop(0)  # as a message that was in hand when its actor ended: not for the next
+        begun.drop()
+        lose(cell, (begun.message,), reason)
     for item in left:
         if item.__class__ is not ActorStop and is_stop(item):
             if ext.stop_requests is None:

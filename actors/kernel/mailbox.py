@@ -122,7 +122,7 @@ class FailingMailbox(deque[Any]):
     """A bounded mailbox whose senders fail when it is full: that of every agent.
 
     Nobody waits for room here, so taking a message out is the deque's own `popleft`. A sender that
-    is on the path of most messages compares `len` with `capacity` itself.
+    is on the path of most messages compares `len` with `capacity` itself, and calls `enter`.
     """
 
     __slots__ = ("_owner", "capacity")
@@ -134,6 +134,9 @@ class FailingMailbox(deque[Any]):
         super().__init__()
         self._owner = owner
         self.capacity = capacity
+
+    enter = deque[Any].append
+    """Take an item without a look at the bound."""
 
     def append(self, item: Any, /) -> None:
         if len(self) >= self.capacity:

@@ -24,8 +24,8 @@ from typing import Any, Final, cast
 
 from . import exit_signals, lifecycle
 from .home import CHECK_EVERY, SLICE_S, Home
+from .in_hand import Raised, Returned
 from .phase import DOOMED, IDLE, PARKED, QUEUED, RUNNING
-from .raised import Raised
 from .request import ASKED, KINDS, OWN_AWAITABLES
 from .stepping import DONE, new_driver, park
 from .task import ActorTask, swap_task
@@ -225,6 +225,14 @@ class Scheduler(Home):
                     else:
                         cell._state = IDLE
                         cell._message = None
+            if callbacks and ready:
+                # Actors that are never idle must not shut out the tasks that wait for answers.
+                if entered is not None:
+                    swap_task(loop, None)
+                    entered = None
+                self.current = None
+                for _ in range(len(callbacks)):
+                    callbacks.popleft().call()
         finally:
             if entered is not None:
                 swap_task(loop, None)
@@ -270,9 +278,11 @@ class Scheduler(Home):
         before, self.current = self.current, cell
         task = swap_task(self.loop, None)
         try:
-            context.run(receive, message)
+            result = context.run(receive, message)
+            if type(result) is CoroutineType:
+                mailbox.appendleft(Returned(message, result))
         except BaseException as error:
-            # A handler fails, and an actor ends, in a turn of its own.
+            # A handler fails, waits, and an actor ends, in a turn of its own.
             mailbox.appendleft(Raised(message, error))
         finally:
             if task is not None:

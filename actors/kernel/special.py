@@ -7,11 +7,11 @@ from typing import Any
 
 from .carried import Carried, receive_carried
 from .cell import Cell
+from .in_hand import IN_HAND
 from .pykka_seam import HANDLE, PROXY_MESSAGES, ActorStop
-from .raised import Raised
 from .request import KINDS, SPECIAL
 
-for _kind in (ActorStop, Carried, Raised, *PROXY_MESSAGES):
+for _kind in (ActorStop, Carried, *IN_HAND, *PROXY_MESSAGES):
     KINDS[_kind] = SPECIAL
 
 

@@ -15,15 +15,15 @@ from .blocking import run_inline
 
 class _Loop(Protocol):
     def add_candidate(self, candidate: Any, /) -> None: ...
-    def call_soon(self, callback: Any, /, *args: Any) -> Any: ...
     def call_later(self, delay: float, callback: Any, /, *args: Any) -> Any: ...
 
 
 class InlinePool:
     """Runs each job in the loop's thread, as a step of its own.
 
-    A handler's effects happen at once, its end comes after the virtual seconds that it slept. What
-    really blocks (a lock that another job holds, a blocking `ask`) would block the whole run.
+    A handler's effects happen at once, its end comes after the virtual seconds that it slept. What it
+    sends and answers is posted to the loop, as from a thread. What really blocks (a lock that another
+    job holds, a blocking `ask`) would block the whole run.
     """
 
     settle_s = 0.0
@@ -40,15 +40,15 @@ class InlinePool:
     def _run(self, job: Job) -> None:
         if job.abandoned:
             return
-        _, error, slept_s = run_inline(self._loop, job.run, ())
+        _, error, slept_s = run_inline(self._loop, job.home.from_outside, (job.run,))
         if error is not None:
             raise error
         if slept_s == math.inf:
             return  # it blocks for ever, and never comes back
         if slept_s:
-            self._loop.call_later(slept_s, job_finished, job)
+            self._loop.call_later(slept_s, job.home.post, job_finished, job)
         else:
-            self._loop.call_soon(job_finished, job)
+            job.home.post(job_finished, job)
 
     def stop(self, wait_s: float, /) -> list[str]:
         """Return nothing: there is no thread that could be stuck."""

@@ -127,6 +127,10 @@ class WatchedFailingMailbox(_Watching, FailingMailbox):
         super().append(item)
         self.sent(self, item)
 
+    def enter(self, item: Any, /) -> None:
+        super().enter(item)
+        self.sent(self, item)
+
 
 class WatchedBoundedMailbox(_Watching, BoundedMailbox):
     """A bounded mailbox that reports what is let in."""

@@ -12,6 +12,7 @@ from agenticaiframework.actors.kernel.cell import (
     replace_mailbox,
 )
 from agenticaiframework.actors.kernel.future import ActorFuture
+from agenticaiframework.actors.kernel.in_hand import IN_HAND
 from agenticaiframework.actors.kernel.request import Request
 
 from .armed import Armed
@@ -128,6 +129,8 @@ class SimObserver:
     def on_deliver(
         self, cell: Any, message: Any, request: Any, receive: Callable[[Any], Any]
     ) -> Callable[[Any], Any]:
+        if isinstance(message, IN_HAND):
+            return receive  # its message was seen when its handling began
         run = self._run
         watched = self._watched[cell.pid]
         label = watched.label

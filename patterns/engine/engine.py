@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from agenticaiframework.actors import ActorDied, agent_context, near
 
-from ..definition.definition import DefinitionError, read_target
+from ..definition.errors import DefinitionError
+from ..definition.fields import read_target
 from ..vocabulary.target import Askable
 from .definition.config import EngineConfig
-from .definition.definition import WorkflowDefinition, define_workflow
 from .definition.routing import Routing
+from .definition.workflow import WorkflowDefinition, define_workflow
 from .errors import (
     NotStored,
     UnknownWorkflow,
@@ -157,9 +158,9 @@ class OrchestrationEngine:
 
         Raises `DefinitionError` and `UnknownName`; nothing runs.
         """
-        plan = self._setup.plan_of(workflow, None, None)
-        self._setup.bind(plan)
-        return plan.definition
+        definition = self._setup.definition_of(workflow)
+        self._setup.bind(definition.plan)
+        return definition
 
     def _registered(self) -> None:
         self._setup.directory.version += 1
@@ -487,7 +488,7 @@ class OrchestrationEngine:
         ``changed_definition``. Raises `UnknownWorkflow`, `DefinitionChanged`.
         """
         core = self._setup.core()
-        newest = None if workflow is None else self._setup.plan_of(workflow, None, None).definition
+        newest = None if workflow is None else self._setup.definition_of(workflow)
         opening = ((EventKind.WORKFLOW_RESUMED, None),)
         run = core.runs.get(workflow_id)
         if run is not None and not run.persist:
@@ -528,7 +529,7 @@ class OrchestrationEngine:
         for a step that the workflow does not have or a run that still runs.
         """
         core = self._setup.core()
-        newest = None if workflow is None else self._setup.plan_of(workflow, None, None).definition
+        newest = None if workflow is None else self._setup.definition_of(workflow)
         run = core.runs.get(workflow_id)
         if run is None or run.state is WorkflowState.INTERRUPTED:
             run = await self._stored(core, workflow_id)

@@ -15,6 +15,7 @@ from ..machine.supervisor import Supervisor, supervisor_of
 from ..mermaid import mermaid_text
 from ..policy.flags import SupervisorFlags
 from ..vocabulary.kinds import ChildState, SupervisionStrategy
+from ..vocabulary.mermaid import mermaid_text
 from .supervised_child import SupervisedChild
 
 

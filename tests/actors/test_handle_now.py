@@ -165,3 +165,35 @@ def test_an_end_that_comes_meanwhile_is_obeyed(in_system: Run, ending: str) -> N
         assert ref.exit_reason == ("killed" if ending == "kill" else "shutdown")
 
     in_system(main)
+
+
+def test_a_coroutine_that_the_handler_returns_runs_in_turns_of_its_own(in_system: Run) -> None:
+    async def main(system: ActorSystem) -> None:
+        async def wait(_message: Any) -> None:
+            await asyncio.sleep(0)
+            seen.append("waited")
+
+        ref, seen = await idle(system, lambda actor, _message: actor.become(wait))
+        assert ref.handle_now("now")
+        assert seen == ["first"]
+        await ref.request("after")
+        assert seen == ["first", "waited", "waited"]
+
+    in_system(main)
+
+
+def test_an_actor_killed_before_such_a_coroutine_began_loses_its_message(in_system: Run) -> None:
+    async def main(system: ActorSystem) -> None:
+        async def wait(_message: Any) -> None:
+            seen.append("waited")
+
+        dead: list[DeadLetter] = []
+        system.dead_letters.subscribe(dead.append)
+        ref, seen = await idle(system, lambda actor, _message: actor.become(wait))
+        assert ref.handle_now("now")
+        ref.kill()
+        await system.wait_ended(ref)
+        assert seen == ["first"]
+        assert [letter.message for letter in dead] == ["now"]
+
+    in_system(main)

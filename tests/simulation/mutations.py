@@ -192,6 +192,122 @@ MESSAGES = (
     ),
 )  # fmt: skip
 
+RUN = f"{KERNEL}Scheduler.run"
+
+FAST_PATHS = (
+    Mutation(
+        "a told message does not make its actor ready", f"{KERNEL}Cell.tell",
+        "home.ready.append(self)", "None",
+    ),
+    Mutation(
+        "an asked actor is made ready and not marked so", f"{KERNEL}Cell.request",
+        "self._state = QUEUED", "pass",
+    ),
+    Mutation(
+        "the ready queue is not woken", f"{KERNEL}Home.wake",
+        "self.loop.call_soon(self.run)", "None",
+    ),
+    Mutation(
+        "the ready queue forgets what its slice left", RUN,
+        "if ready or callbacks:\n    loop.call_soon(self.run)\nelse:\n    self.awake = False",
+        "self.awake = False",
+    ),
+    Mutation(
+        "a batch goes on past the end of its actor", RUN,
+        "cell._phase or batch == 0", "batch == 0",
+    ),
+    Mutation(
+        "a batch keeps the behavior that it began with", RUN,
+        "cell._behavior is not behavior", "False",
+    ),
+    Mutation(
+        "a driver is used again while its coroutine is parked", RUN,
+        "cell._driver = driver\ncell._since = began\ndriver = None",
+        "cell._driver = driver\ncell._since = began",
+    ),
+    Mutation(
+        "a driver is kept twice", RUN,
+        "drivers.append(resumed)", "(drivers.append(resumed), drivers.append(resumed))",
+    ),
+    Mutation(
+        "a task that is kept is used for the next message", RUN,
+        """
+        coro = cell._coro = None
+        if getrefcount(task) != UNSHARED or task._num_cancels:
+            task._finish()
+            cell._task = None
+        """,
+        "coro = cell._coro = None",
+    ),
+    Mutation(
+        "the task of a handler that has waited is used for the next message", RUN,
+        """
+        cell._coro = cell._driver = None
+        if getrefcount(task) != UNSHARED or task._num_cancels:
+            task._finish()
+            cell._task = None
+        """,
+        "cell._coro = cell._driver = None",
+    ),
+    Mutation(
+        "a plain handler is called outside its context", RUN,
+        "direct is receive", "True",
+    ),
+    Mutation(
+        "gather takes the answered for missing", f"{KERNEL}Gathering.__await__",
+        "request._state == PENDING", "True",
+    ),
+    Mutation(
+        "an actor handles at once what comes after what waits", f"{KERNEL}Scheduler.handle_now",
+        """
+        cell._state != IDLE or cell._phase or cell._mailbox or get_ident() != self.thread
+        or (observer is not None and not observer.may_handle_now())
+        """.replace("\n", " ").strip(),
+        "cell._state != IDLE or cell._phase or not observer.may_handle_now()",
+    ),
+    Mutation(
+        "an actor that starts or ends handles a message at once", f"{KERNEL}Scheduler.handle_now",
+        "cell._phase", "False",
+    ),
+    Mutation(
+        "an actor that is busy handles a message at once", f"{KERNEL}Scheduler.handle_now",
+        "cell._state != IDLE", "False",
+    ),
+    Mutation(
+        "what a handler raises at once is the caller's", f"{KERNEL}Scheduler.handle_now",
+        "mailbox.appendleft(Raised(message, error))", "raise",
+    ),
+    Mutation(
+        "what an actor that handled at once tells itself waits", f"{KERNEL}Scheduler.handle_now",
+        "lifecycle.settle(self, cell)", "cell._state = IDLE",
+    ),
+    Mutation(
+        "an agent's request does not make its actor ready", f"{KERNEL}request_bounded",
+        "home.ready.append(cell)", "None",
+    ),
+    Mutation(
+        "an agent's request enters a mailbox that is full", f"{KERNEL}request_bounded",
+        "len(mailbox) >= mailbox.capacity", "False",
+    ),
+    Mutation(
+        "what another thread sends comes in reverse", f"{KERNEL}Home._drain",
+        "inbox.popleft()", "inbox.pop()",
+    ),
+    Mutation(
+        "a thread's second message wakes nobody", f"{KERNEL}Home._drain",
+        "self._signalled = False", "pass",
+    ),
+    Mutation(
+        "a blocking handler's answer is lost", f"{KERNEL}Job._give_back",
+        "request.reply(result)", "None",
+    ),
+    Mutation(
+        "a fan's answers go to other branches", f"{PATTERNS}ask_all",
+        "zip(names, agents, requests, answers, strict=True)",
+        "zip(names, agents, requests, answers[::-1], strict=True)",
+    ),
+)  # fmt: skip
+
 ENDS = (
     Mutation(
         "on_stop is skipped", f"{KERNEL}begin_stop",
@@ -362,6 +478,7 @@ RUNS = (
 MUTATIONS: tuple[Mutation, ...] = (
     *LINKS_AND_MONITORS,
     *MESSAGES,
+    *FAST_PATHS,
     *ENDS,
     *KEPT_MESSAGES,
     *TREES,

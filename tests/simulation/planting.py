@@ -81,11 +81,18 @@ def _bodies(function: _Function) -> Iterator[list[ast.stmt]]:
                 yield body
 
 
-def _matches(function: _Function, old: str) -> Iterator[tuple[ast.AST, ast.AST, bool]]:
+def _expression(code: str) -> ast.expr | None:
+    """Return *code* as an expression, if it is one."""
+    body = ast.parse(textwrap.dedent(code)).body
+    return body[0].value if len(body) == 1 and isinstance(body[0], ast.Expr) else None
+
+
+def _matches(function: _Function, old: str, new: str) -> Iterator[tuple[ast.AST, ast.AST, bool]]:
     """Yield the first and the last node of each place where *old* stands in *function*."""
+    expression = _expression(old)
     wanted = ast.parse(textwrap.dedent(old)).body
-    if len(wanted) == 1 and isinstance(wanted[0], ast.Expr):
-        said = ast.dump(wanted[0].value)
+    if expression is not None and _expression(new) is not None:
+        said = ast.dump(expression)
         for node in ast.walk(function):
             if isinstance(node, ast.expr) and ast.dump(node) == said:
                 yield node, node, False
@@ -110,7 +117,7 @@ def find(mutation: Mutation, root: Path) -> Place:
             continue
         for function in functions(ast.parse(source), mutation.function):
             seen += 1
-            for first, last, statements in _matches(function, mutation.old):
+            for first, last, statements in _matches(function, mutation.old, mutation.new):
                 found.append(
                     Place(
                         path,

@@ -13,13 +13,14 @@ from agenticaiframework.actors import (
     is_coroutine_function,
 )
 
-from ...definition.registry import pattern_from_dict, pattern_kinds
 from ...execution.function import FunctionTarget
+from ...execution.pattern import pattern_from_dict, pattern_kinds
 from ...vocabulary.target import Askable, Target, target_name
 from ..errors import UnknownName
 
 if TYPE_CHECKING:
-    from ..definition.definition import StepDefinition, WorkflowDefinition
+    from ..definition.model import StepDefinition
+    from ..definition.workflow import WorkflowDefinition
 
 
 class Directory:

@@ -18,8 +18,8 @@ from pydantic import ValidationError
 
 from agenticaiframework.actors import Actor, ActorDied
 
-from ..definition.definition import WorkflowDefinition, define_workflow
 from ..definition.plan import WAIT, Plan
+from ..definition.workflow import WorkflowDefinition, define_workflow
 from ..errors import DefinitionChanged, describe
 from ..runner.messages import Cancellation
 from ..state.events import EventKind

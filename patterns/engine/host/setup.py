@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from agenticaiframework.actors import ActorDied, ActorSystem
 
-from ...definition.registry import pattern_kinds
+from ...execution.pattern import pattern_kinds
 from ...vocabulary.target import Askable
+from ..definition.cache import DefinitionCache
 from ..definition.config import DEFAULT_STORE, EngineConfig
-from ..definition.definition import WorkflowDefinition
 from ..definition.plan import ASK, Plan, StepPlan
-from ..definition.plan_cache import PlanCache
 from ..definition.routing import Routing
+from ..definition.workflow import WorkflowDefinition
 from ..errors import EngineStopped, UnknownName
 from ..store import Store
 from ..store.urls import open_store
@@ -45,7 +45,7 @@ class Setup:
         self.name = name
         self.config = config
         self.directory = Directory()
-        self.plans = PlanCache()
+        self.definitions = DefinitionCache()
         self.routing = Routing()
         self.stopped = False
         self.limits: dict[str, int] = dict(config.agent_limits)
@@ -227,9 +227,13 @@ class Setup:
             workflow = self.routing.pick(input_data)
         if isinstance(workflow, Plan):
             return workflow
+        return self.definition_of(workflow).plan
+
+    def definition_of(self, workflow: Any) -> WorkflowDefinition:
+        """Return what a call names, or gives, as a checked definition."""
         if isinstance(workflow, str):
-            return self.directory.workflow(workflow).plan
-        return self.plans.get(workflow)
+            return self.directory.workflow(workflow)
+        return self.definitions.get(workflow)
 
     def _pattern_plan(self, pattern: Any) -> Plan:
         name = pattern if isinstance(pattern, str) else getattr(pattern, "name", "pattern")
@@ -245,13 +249,13 @@ class Setup:
                     else ""
                 )
                 raise UnknownName("pattern", pattern, known, hint=hint)
-        plan = self.plans.get(
+        plan = self.definitions.get(
             {
                 "name": name,
                 "steps": [{"id": "pattern", "pattern": pattern, "input": "$input"}],
                 "output": "$pattern",
             }
-        )
+        ).plan
         if isinstance(pattern, str):
             self._by_pattern[pattern] = plan
         return plan

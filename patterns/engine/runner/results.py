@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from agenticaiframework.actors import ActorDied, HandlerCancelled
 
-from ...expressions.expression import ExpressionError
+from ...expressions.errors import ExpressionError
 from ...vocabulary.target import target_name
 from ...vocabulary.values import Emit, Handoff
 from ..definition.shapes import plain

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from ...expressions.expression import ExpressionError
+from ...expressions.errors import ExpressionError
 from ..definition.shapes import plain
 from ..errors import OutputMismatch
 from ..state.run import Run

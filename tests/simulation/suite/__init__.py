@@ -19,6 +19,7 @@ from agenticaiframework.actors.simulation import (
     SwallowCancel,
 )
 
+from .chains import chains
 from .ends import ends
 from .entry import Entry
 from .handlers import handlers
@@ -59,6 +60,7 @@ SUITE: tuple[Entry, ...] = (
     Entry(stashing),
     Entry(bounded_mailboxes),
     Entry(timers),
+    Entry(chains),
     Entry(handlers, weight=2),
     Entry(threads, _ON_THREADS, {"limit_s": 100_000}, weight=2),
     Entry(trees, _ON_TREES, {"limit_s": 100_000}, (rules_of_trees,), weight=4),

@@ -1,34 +1,19 @@
-"""Workflow definitions: frozen models, checked as a whole when they are made.
-
-Python, dictionaries, JSON and YAML are one form: ``WorkflowDefinition(**data)`` and `define_workflow`
-read what ``to_dict()`` writes. What is wrong is said all at once, where, and with the right form.
-"""
+"""Steps, and the fields of workflows: frozen models, checked field by field."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self, TypeAlias, cast
+from typing import Any, ClassVar, Final, Literal, Self, cast
 
-from pydantic import (
-    Field,
-    PlainSerializer,
-    PlainValidator,
-    WithJsonSchema,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, field_validator, model_validator
 
-from ...definition.definition import Definition, DefinitionError, Seconds, define, read_target
-from ...definition.policy import Default, Fallback, OnError, Retry, RetryField
-from ...execution.pattern import OrchestrationPattern
-from ...expressions.expression import compile_expression
-from ...vocabulary.target import Target, target_name
-from .shapes import Shape, read_shape
-
-if TYPE_CHECKING:
-    from .plan import Plan
+from ...definition.definition import Definition
+from ...definition.fields import Seconds
+from ...definition.policy import Fallback, OnError, RetryField
+from ...vocabulary.target import Target
+from .fields import ExpressionText, ShapeField, TargetName
+from .forms import dump_json, dump_yaml, plain_form
 
 _ID: Final = re.compile(r"[^\W\d]\w*(?:-\w+)*")
 
@@ -36,43 +21,6 @@ RESERVED: Final = frozenset({"input", "item", "index", "output", "iteration"})
 """Names with a meaning of their own in expressions; no step is called so."""
 
 WORK_FIELDS: Final = ("agent", "team", "pattern", "workflow", "wait_for", "delay")
-
-EXAMPLE: Final = (
-    '{"name": "support", "steps": [{"id": "classify", "agent": "classifier", '
-    '"input": {"message": "$input.message"}}]}'
-)
-
-
-def _as_plain(value: Any) -> Any:
-    """Return a target as definitions write it: its name, or a nested pattern's own definition."""
-    return value.to_dict() if isinstance(value, OrchestrationPattern) else target_name(value)
-
-
-TargetName: TypeAlias = Annotated[
-    Target,
-    PlainValidator(read_target),
-    PlainSerializer(_as_plain),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object"}]}),
-]
-
-
-def _read_expression(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"an expression is a text such as \"input.x == 'y'\", not {value!r}")
-    compile_expression(value)
-    return value
-
-
-ExpressionText: TypeAlias = Annotated[
-    str, PlainValidator(_read_expression), WithJsonSchema({"type": "string"})
-]
-
-ShapeField: TypeAlias = Annotated[
-    Shape,
-    PlainValidator(read_shape),
-    PlainSerializer(Shape.to_dict),
-    WithJsonSchema({"type": "object", "additionalProperties": {"type": "string"}}),
-]
 
 
 class WaitFor(Definition):
@@ -151,7 +99,7 @@ class StepDefinition(Definition):
     input_model: ShapeField | None = None
     output_model: ShapeField | None = None
     output_key: str | None = None
-    """An output that is no mapping becomes ``{output_key: output}``."""
+    """An output that is not a mapping becomes ``{output_key: output}``."""
 
     condition: ExpressionText | None = None
     depends_on: tuple[str, ...] | None = None
@@ -205,16 +153,16 @@ class StepDefinition(Definition):
     @field_validator("workflow", mode="before")
     @classmethod
     def _read_workflow(cls, value: Any) -> Any:
-        if value is None or isinstance(value, (str, WorkflowDefinition)):
+        if value is None or isinstance(value, (str, WorkflowFields)):
             return value
         if isinstance(value, Mapping):
-            return WorkflowDefinition.model_validate(value)
+            return WorkflowFields.read_nested(value)
         if isinstance(value, (list, tuple)):
             actions = cast("list[Any] | tuple[Any, ...]", value)
             for action in actions:
                 if not (isinstance(action, Mapping) and "role" in action):
                     raise ValueError(
-                        f"{action!r} is no step of a team. "
+                        f"{action!r} is not a step of a team. "
                         'Write [{"role": "researcher", "action": "gather_data"}, ...]'
                     )
             return tuple(dict(cast("Mapping[str, Any]", action)) for action in actions)
@@ -238,7 +186,7 @@ class StepDefinition(Definition):
 
     @property
     def target(self) -> Target | None:
-        """What is asked, where the step asks somebody."""
+        """The agent, team or pattern that the step asks, if it asks one."""
         return self.agent or self.team or self.pattern or None
 
     @model_validator(mode="after")
@@ -287,12 +235,10 @@ class StepDefinition(Definition):
         return problems
 
 
-class WorkflowDefinition(Definition):
-    """A workflow: steps that form a directed graph without cycles.
+class WorkflowFields(Definition):
+    """The fields of a workflow: all that its graph, its checks, its plan and its drawing read.
 
-    ``output`` is a template for the result; without it the result is a mapping of step id to
-    output. ``on_failure`` says what happens to steps that run while another one fails: ``finish``
-    (the default: their results are kept, so that a resumed run need not repeat them) or ``cancel``.
+    `WorkflowDefinition` is the one class made of it, with what those find out.
     """
 
     name: str = Field(min_length=1)
@@ -311,26 +257,23 @@ class WorkflowDefinition(Definition):
         "timeout_s": "timeout_seconds",
     }
 
-    @model_validator(mode="after")
-    def _check_as_a_whole(self) -> Self:
-        from .checks import find_problems
+    _complete: ClassVar[type[WorkflowFields]]
 
-        problems = find_problems(self)
-        if problems:
-            raise ValueError(SEPARATOR.join(problems))
-        return self
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        if WorkflowFields in cls.__bases__:
+            WorkflowFields._complete = cls
+
+    @classmethod
+    def read_nested(cls, data: Any) -> WorkflowFields:
+        """Return *data* as the complete class, for a workflow inside a step."""
+        return cls._complete.model_validate(data)
 
     @property
     def has_output(self) -> bool:
         """Whether the result has a template of its own."""
         return "output" in self.model_fields_set
-
-    @cached_property
-    def plan(self) -> Plan:
-        """What the engine runs, compiled once."""
-        from .plan import Plan
-
-        return Plan(self)
 
     def step(self, step_id: str) -> StepDefinition:
         """Return the step called *step_id*; raises KeyError."""
@@ -344,63 +287,12 @@ class WorkflowDefinition(Definition):
 
         Agents, teams, patterns and functions that were given themselves are written as their names.
         """
-        from .forms import plain_form
-
         return plain_form(self)
 
     def to_json(self, indent: int | None = 2) -> str:
         """Return the definition as JSON."""
-        from .forms import dump_json
-
         return dump_json(self, indent)
 
     def to_yaml(self) -> str:
         """Return the definition as YAML. Needs the extra ``yaml``."""
-        from .forms import dump_yaml
-
         return dump_yaml(self)
-
-    def to_mermaid(self, direction: str = "TD") -> str:
-        """Return the definition as a Mermaid flowchart."""
-        from .mermaid import draw_mermaid
-
-        return draw_mermaid(self, direction)
-
-
-SEPARATOR: Final = "\n\n"
-"""Between the problems in one error of pydantic's, from which `define_workflow` makes a list."""
-
-
-def define_workflow(data: Any) -> WorkflowDefinition:
-    """Return *data* (a mapping, or a definition) as a checked workflow.
-
-    Raises `DefinitionError` that lists everything that is wrong.
-    """
-    if isinstance(data, WorkflowDefinition):
-        return data
-    what = "The workflow"
-    if isinstance(data, Mapping):
-        name = cast("Mapping[str, Any]", data).get("name")
-        if isinstance(name, str) and name:
-            what = f"The workflow {name!r}"
-    else:
-        raise DefinitionError(
-            what, [f"is a mapping or a WorkflowDefinition, not {data!r}"], EXAMPLE
-        )
-    try:
-        return define(WorkflowDefinition, what, data)
-    except DefinitionError as error:
-        problems = [part for problem in error.problems for part in problem.split(SEPARATOR)]
-        raise DefinitionError(what, problems, EXAMPLE) from None
-
-
-__all__ = [
-    "Compensation",
-    "Default",
-    "Fallback",
-    "Retry",
-    "StepDefinition",
-    "WaitFor",
-    "WorkflowDefinition",
-    "define_workflow",
-]

@@ -1,24 +1,21 @@
-"""Plans of definitions that were given as dictionaries, kept so that each is compiled once."""
+"""Definitions that were given as dictionaries, kept so that each is checked and compiled once."""
 
 from __future__ import annotations
 
 import marshal
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
-from .definition import WorkflowDefinition, define_workflow
 from .templates import MAX_NESTING
-
-if TYPE_CHECKING:
-    from .plan import Plan
+from .workflow import WorkflowDefinition, define_workflow
 
 LIMIT: Final = 256
-"""Plans kept; a service that makes definitions for ever must not fill its memory with them."""
+"""Definitions kept; a service that makes definitions for ever must not fill its memory with them."""
 
 
-class PlanCache:
-    """Plans by the content of their definitions.
+class DefinitionCache:
+    """Definitions by their content. Owned by its engine.
 
     The content is read anew at every call, so a dictionary that its owner has changed since is
     another definition. Its key is its marshalled form: a third of the price of JSON, and unlike a
@@ -26,34 +23,36 @@ class PlanCache:
     """
 
     def __init__(self) -> None:
-        # A plan keeps the objects of its definition alive, so their identities stay theirs.
-        self._plans: OrderedDict[bytes, Plan] = OrderedDict()
+        # A definition keeps the objects in it alive, so their identities stay theirs.
+        self._kept: OrderedDict[bytes, WorkflowDefinition] = OrderedDict()
 
-    def get(self, definition: WorkflowDefinition | Mapping[str, Any]) -> Plan:
-        """Return the plan of *definition*; raises `DefinitionError`."""
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, definition: WorkflowDefinition | Mapping[str, Any]) -> WorkflowDefinition:
+        """Return *definition* as a checked workflow; raises `DefinitionError`."""
         if isinstance(definition, WorkflowDefinition):
-            return definition.plan
+            return definition
         try:
             key = marshal.dumps(cast("Any", definition), 2)
         except ValueError:
             try:
                 key = marshal.dumps(_with_identities(definition, 0), 2)
             except ValueError:
-                return define_workflow(definition).plan
-        plans = self._plans
-        plan = plans.get(key)
-        if plan is None:
-            plan = define_workflow(definition).plan
-            plans[key] = plan
-            if len(plans) > LIMIT:
-                plans.popitem(last=False)
+                return define_workflow(definition)
+        kept = self._kept
+        workflow = kept.get(key)
+        if workflow is None:
+            workflow = kept[key] = define_workflow(definition)
+            if len(kept) > LIMIT:
+                kept.popitem(last=False)
         else:
-            plans.move_to_end(key)
-        return plan
+            kept.move_to_end(key)
+        return workflow
 
 
 def _with_identities(value: Any, depth: int) -> Any:
-    """Return *value* with everything that is no plain data replaced by what identifies it."""
+    """Return *value* with everything that is not plain data replaced by what identifies it."""
     if depth > MAX_NESTING:
         raise ValueError("nested too deep for a key")
     if isinstance(value, Mapping):
