@@ -28,7 +28,6 @@ from .machine.results import AlreadyStarted, ChildInfo, ChildProblem, Counts, Er
 from .machine.starting import Started, StartFunction
 from .machine.supervisable import Supervisable
 from .machine.supervisor import Supervisor
-from .mermaid import mermaid_text
 from .policy.backoff import Backoff, BackoffType
 from .policy.child_spec import BRUTAL_KILL, INFINITY, Budget, ChildSpec, check_child_specs
 from .policy.flags import SupervisorFlags

@@ -12,7 +12,6 @@ from agenticaiframework.actors import ActorRef, ActorSystem, describe_reason
 from ..machine.child import Child
 from ..machine.dynamic_children import DynamicChildren
 from ..machine.supervisor import Supervisor, supervisor_of
-from ..mermaid import mermaid_text
 from ..policy.flags import SupervisorFlags
 from ..vocabulary.kinds import ChildState, SupervisionStrategy
 from ..vocabulary.mermaid import mermaid_text
