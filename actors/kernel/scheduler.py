@@ -193,7 +193,7 @@ class Scheduler(Home):
                                 result = self.result
                                 coro = cell._coro = None
                                 if getrefcount(task) != UNSHARED or task._num_cancels:
-                                    # Somebody keeps this task: it is done, and the next message
+                                    # This task is kept: it is done, and the next message
                                     # gets another.
                                     task._finish()
                                     cell._task = None
@@ -237,7 +237,7 @@ class Scheduler(Home):
                 swap_task(loop, None)
             self.current = None
             self.result = None
-            # An error that somebody keeps holds this frame, and with it what was handled last.
+            # An error that is kept holds this frame, and with it what was handled last.
             request = message = result = yielded = None
             if driver is not None:
                 drivers.append(driver)
