@@ -8,9 +8,9 @@ whatever else lives on the loop keeps its latency. An asynchronous handler is a 
 stepped here (see `task` for what asyncio sees meanwhile); while it waits, its actor is parked and
 others run.
 
-`run` is the path of every message and is written out flat on purpose: a helper call costs as much
-as a tenth of a message (``python -m benchmarks.way --flat`` measures it). Whatever is rare (starting,
-stopping, exit signals, threads) leaves it at one test of ``cell._phase`` and continues in `lifecycle`.
+`run` is the path of every message and is written out flat on purpose: every message would pay for a
+helper's call. Whatever is rare (starting, stopping, exit signals, threads) leaves it at one test of
+``cell._phase`` and continues in `lifecycle`.
 """
 
 from __future__ import annotations
