@@ -49,6 +49,7 @@ from .errors import (
     StillAlive,
     SystemStopped,
     WouldBlock,
+    WrongUse,
     install_command,
     near,
 )
