@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..actor import Actor
 from ..dispatch.processes import check_portable
-from ..errors import DISPATCHERS, ActorDied, UnknownDispatcher
+from ..errors import DISPATCHERS, ActorDied, unknown_dispatcher
 from ..kernel import lifecycle
 from ..kernel.cell import adopt_orphan, request_bounded
 from ..kernel.delivery import refuse
@@ -333,7 +333,7 @@ def _check(name: Any, handler: Any, model: Any, capabilities: Any) -> None:
 
 def _check_dispatcher(name: str, handler: Any, dispatcher: Any) -> None:
     if dispatcher is not None and dispatcher not in DISPATCHERS:
-        raise UnknownDispatcher(f"Agent {name!r}", dispatcher)
+        raise unknown_dispatcher(f"Agent {name!r}", dispatcher)
     if dispatcher == "process":
         if handler is None:
             raise AgentDefinitionError(

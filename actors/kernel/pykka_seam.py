@@ -10,8 +10,7 @@ have it (`tests/actors/test_pykka_seam.py` runs against what that bound admits).
 - The message that stops an actor, and the envelope of its inbox.
 - The list of `pykka.ActorRegistry`. Our live actors stand in it, so that its documented functions find
   them. `register` and `unregister` would do, but write each ref into a debug record, for which pykka
-  makes a UUID, and remove from the list in O(n): 3 us for each start, and milliseconds for each end
-  among a hundred thousand. Neither the list nor anything else of the registry is replaced.
+  makes a UUID, and remove from the list in O(n): a millisecond for each end among a hundred thousand. Neither the list nor anything else of the registry is replaced.
 - The end of a plain pykka actor, of which pykka tells nobody.
 """
 

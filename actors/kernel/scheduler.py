@@ -8,9 +8,9 @@ whatever else lives on the loop keeps its latency. An asynchronous handler is a 
 stepped here (see `task` for what asyncio sees meanwhile); while it waits, its actor is parked and
 others run.
 
-`run` is the path of every message and is written out flat on purpose: a helper call costs as much
-as a tenth of a message (``python -m benchmarks.way --flat`` measures it). Whatever is rare (starting,
-stopping, exit signals, threads) leaves it at one test of ``cell._phase`` and continues in `lifecycle`.
+`run` is the path of every message and is written out flat on purpose: every message would pay for a
+helper's call. Whatever is rare (starting, stopping, exit signals, threads) leaves it at one test of
+``cell._phase`` and continues in `lifecycle`.
 """
 
 from __future__ import annotations
@@ -193,7 +193,7 @@ class Scheduler(Home):
                                 result = self.result
                                 coro = cell._coro = None
                                 if getrefcount(task) != UNSHARED or task._num_cancels:
-                                    # Somebody keeps this task: it is done, and the next message
+                                    # This task is kept: it is done, and the next message
                                     # gets another.
                                     task._finish()
                                     cell._task = None
@@ -237,7 +237,7 @@ class Scheduler(Home):
                 swap_task(loop, None)
             self.current = None
             self.result = None
-            # An error that somebody keeps holds this frame, and with it what was handled last.
+            # An error that is kept holds this frame, and with it what was handled last.
             request = message = result = yielded = None
             if driver is not None:
                 drivers.append(driver)
