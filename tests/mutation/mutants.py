@@ -57,6 +57,7 @@ def mutants(root: Path, file: str) -> Iterator[Mutant]:
                 yield Mutant(file, name, occurrence, start[0], place, fingerprint)
 
 
+@functools.lru_cache(maxsize=2)
 def planted(root: Path, mutant: Mutant) -> str | None:
     """Return the text of the file with the bug in it, or None where nothing would change."""
     source = (root / mutant.file).read_text(encoding="utf-8")
