@@ -17,7 +17,7 @@ import asyncio
 import sys
 from collections.abc import Callable
 from contextvars import Context
-from typing import Any
+from typing import Any, Protocol
 
 if sys.version_info >= (3, 12):
     from asyncio.tasks import _swap_current_task as swap_task
@@ -27,13 +27,26 @@ else:
     def swap_task(loop: asyncio.AbstractEventLoop, task: Any) -> Any:
         """Make *task* the loop's current task (None: no task) and return the one before.
 
-        This is asyncio's own table. Entering and leaving by its functions costs four calls.
+        In asyncio's own table: by its functions for entering and leaving it takes four calls.
         """
         tasks: dict[Any, Any] = _current_tasks
         before = tasks.pop(loop, None)
         if task is not None:
             tasks[loop] = task
         return before
+
+
+class Driven(Protocol):
+    """Whose handler it is: a `Cell`, or a `Zombie`."""
+
+    _sched: Any
+    _coro: Any
+    _context: Context | None
+
+    @property
+    def label(self) -> str: ...
+    def _resume(self) -> None: ...
+    def _resume_now(self) -> None: ...
 
 
 class ActorTask:

@@ -429,7 +429,11 @@ def _place(attempt: StepAttempt) -> tuple[int, int, int]:
 def _checked(plan: StepPlan, output: Any) -> tuple[Any, str | None]:
     """Return the output of a step as declared, and what is wrong with it, if anything is."""
     if plan.output_key is not None and not isinstance(output, Mapping):
-        output = {plan.output_key: output}
+        return _checked_as({plan.output_key: output}, plan)
+    return _checked_as(output, plan)
+
+
+def _checked_as(output: Any, plan: StepPlan) -> tuple[Any, str | None]:
     if plan.output_model is None:
         return output, None
     return output, plan.output_model.problem(output)
