@@ -552,3 +552,11 @@ def test_a_run_that_has_ended_says_when(ending: Callable[..., Driver]) -> None:
     assert d.run.finished_at == 107.5
     assert d.run.steps[0] is not None
     assert d.run.steps[0].ended_at == 107.5
+
+
+def test_a_run_that_was_cancelled_says_when_and_why() -> None:
+    d = drive("a")
+    d.now = 107.5
+    assert d.cancel().ended == "cancelled"
+    assert d.run.finished_at == 107.5
+    assert d.run.reason == "enough"

@@ -195,8 +195,12 @@ def _undo_failed(
 # -- the run ---------------------------------------------------------------------------------------
 
 
+_RUN_RUNNING: Final = WorkflowState.RUNNING
+_RUN_COMPLETED: Final = WorkflowState.COMPLETED
+
+
 def _run_started(run: Run, data: Mapping[str, Any], at: float) -> None:
-    run.state = WorkflowState.RUNNING
+    run.state = _RUN_RUNNING
     if run.started_at is None:
         run.started_at = at
 
@@ -243,7 +247,7 @@ def _run_compensating(run: Run, data: Mapping[str, Any], at: float) -> None:
 
 
 def _run_completed(run: Run, data: Mapping[str, Any], at: float) -> None:
-    run.state = WorkflowState.COMPLETED
+    run.state = _RUN_COMPLETED
     run.finished_at = at
 
 
