@@ -1,11 +1,11 @@
 """The kernel: actors on pykka, with mailboxes, links, monitors, exit signals and dispatchers."""
 
 from .actor import Actor
+from .agent_context import agent_context, enter_agent_context
 from .agents.address import Address
 from .agents.address_book import AddressBook
 from .agents.agent import Agent, agent_names, find_agent
 from .agents.agent_actor import AgentActor, InboxMessage
-from .agents.agent_context import agent_context, enter_agent_context
 from .agents.agent_request import AgentRequest
 from .agents.directory import UnknownAgent
 from .agents.errors import AgentDefinitionError, AgentError, AgentFailed, AgentStopped, AgentTimeout
@@ -22,6 +22,7 @@ from .agents.models import (
     run_model,
     set_model_runner_factory,
 )
+from .agents.owner_link import OwnerLink
 from .dead_letters import DeadLetters
 from .dispatch.process_child import NotInChild, NotPicklable, RemoteError
 from .dispatch.processes import ProcessDied
@@ -52,13 +53,17 @@ from .errors import (
     SystemStopped,
     UnknownDispatcher,
     WouldBlock,
+    install_command,
     near,
 )
 from .events import BadSubscriber
+from .function_actor import CALL, FunctionActor, is_coroutine_function
 from .kernel.carried import with_context
+from .kernel.exit_signals import send_exit
 from .kernel.future import ActorFuture
 from .kernel.mailbox import Mailbox
 from .kernel.request import Request, gather
+from .kernel.running import running_here
 from .kernel.timers import Timer
 from .messages import ActorEnded, DeadLetter, Down, Exit, Monitor, PipedFailure, ReceiveTimeout
 from .reasons import (
@@ -79,6 +84,7 @@ from .system.stopping import StopReport
 from .system.system import ActorSystem
 
 __all__ = [
+    "CALL",
     "KILL",
     "KILLED",
     "NOCONNECTION",
@@ -115,6 +121,7 @@ __all__ = [
     "Down",
     "Exit",
     "ForkedSystem",
+    "FunctionActor",
     "HandlerCancelled",
     "Ignore",
     "InboxMessage",
@@ -138,6 +145,7 @@ __all__ = [
     "NotInChild",
     "NotMainThread",
     "NotPicklable",
+    "OwnerLink",
     "PipedFailure",
     "ProcessDied",
     "ReceiveTimeout",
@@ -161,6 +169,8 @@ __all__ = [
     "enter_agent_context",
     "find_agent",
     "gather",
+    "install_command",
+    "is_coroutine_function",
     "is_normal",
     "near",
     "override_model_runner",
@@ -168,6 +178,8 @@ __all__ = [
     "resolve_model_runner",
     "run_model",
     "run_until_signal",
+    "running_here",
+    "send_exit",
     "set_model_runner_factory",
     "with_context",
 ]

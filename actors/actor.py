@@ -105,15 +105,15 @@ class Actor(ActorBase):
 
         Nothing is awaited: if its `on_start` fails, the exit signal says so.
         """
+        system = self.system
         home = home_of(self._ref)
-        if home.host is None:
-            _ = self.system  # raises
         if get_ident() != home.thread:
             refuse_abandoned(self._ref)
+        ref: ActorRef[A]
         if link:
-            ref: ActorRef[A] = spawn(home, actor_class, args, kwargs, name, self._ref)
+            ref = spawn(home, actor_class, args, kwargs, name, self._ref)
         else:
-            ref = self.system.start(actor_class, *args, _name=name, **kwargs)
+            ref = spawn(system.open_home(), actor_class, args, kwargs, name)
         if monitor:
             self.monitor(ref)
         return ref
@@ -187,7 +187,8 @@ class Actor(ActorBase):
     @property
     def parent(self) -> ActorRef[Any] | None:
         """The actor that started this one with a link."""
-        return parent_of(self._ref)
+        parent: ActorRef[Any] | None = parent_of(self._ref)
+        return parent
 
     @property
     def exit_reason(self) -> Any:

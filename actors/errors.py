@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import re
+import shlex
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -178,8 +181,40 @@ class MissingExtra(AgenticError, ImportError):
     """An optional dependency is not installed."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f'{what} needs an extra: pip install "agenticaiframework[{extra}]"')
+        super().__init__(f"{what} needs the extra {extra!r}: {install_command(extra)}")
         self.extra = extra
+
+
+# The name on the package index. The import name is taken there by another project.
+DISTRIBUTION = "agenticai-actors"
+
+
+def install_command(extra: str, *, without_dependencies: str | None = None) -> str:
+    """Return a command for the shell that adds what *extra* needs to this environment.
+
+    It names the extra's own requirements, as the installed release declares them. So it is right
+    however this library was installed: from the index, a wheel that is gone by now, or a checkout,
+    whose editable installation it leaves alone. *without_dependencies* names a package to install
+    beside them, without what that package asks for.
+    """
+    import importlib.util
+    from importlib import metadata
+
+    # An environment may come without pip, as uv's do; a pip outside can install into it.
+    inside = importlib.util.find_spec("pip") is not None
+    pip = "pip install" if inside else f"pip --python {shlex.quote(sys.executable)} install"
+    try:
+        declared = metadata.requires(DISTRIBUTION) or []
+    except metadata.PackageNotFoundError:  # imported from a folder, without an installation
+        declared = []
+    split = [requirement.partition(";") for requirement in declared]
+    marker = re.compile(rf"""extra\s*==\s*["']{re.escape(extra)}["']""")
+    wanted = [name.strip() for name, _, condition in split if marker.search(condition)]
+    quoted = " ".join(f'"{name}"' for name in wanted or [f"{DISTRIBUTION}[{extra}]"])
+    command = f"{pip} {quoted}"
+    if without_dependencies is not None:
+        command += f" && {pip} --no-deps {without_dependencies}"
+    return command
 
 
 def near(name: str, known: Iterable[str]) -> str:

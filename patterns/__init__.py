@@ -1,17 +1,24 @@
 """Patterns: ways of coordinating agents, as coordinator actors, and teams."""
 
-from .definition.definition import Definition, DefinitionError
-from .definition.policy import Default, Fallback, Retry, UnretriableError, WorkPolicy
-from .definition.registry import pattern_from_dict, pattern_kind, pattern_kinds
+from .definition.definition import Definition, define
+from .definition.errors import DefinitionError
+from .definition.policy import Default, Fallback, Retry, WorkPolicy
 from .definition.step import Ask, Branch, Step
-from .execution.execution import Execution, Work
-from .execution.pattern import OrchestrationPattern, PatternDefinition
-from .execution.stream import EventStream, StreamNotFinished
-from .expressions.expression import ExpressionError, compile_expression
+from .execution.execution import Execution
+from .execution.pattern import (
+    OrchestrationPattern,
+    PatternDefinition,
+    pattern_from_dict,
+    pattern_kind,
+    pattern_kinds,
+)
+from .execution.stream import EventStream
+from .execution.work import Work
+from .expressions.errors import ExpressionError
+from .expressions.expression import compile_expression
 from .kinds.choreography import ChoreographyOrchestration
 from .kinds.debate import DebateOrchestration, Verdict, VoteOrchestration
 from .kinds.delegation import Delegate
-from .kinds.event_chain import WrongEvent
 from .kinds.hierarchical import DelegationRule, HierarchicalOrchestration
 from .kinds.join import Join, quorum
 from .kinds.loop import LoopOrchestration
@@ -30,7 +37,6 @@ from .resilience import (
     CircuitBreaker,
     CircuitChanged,
     CircuitOpen,
-    GuardConflict,
     HedgedRequest,
     RateLimited,
     RateLimiter,
@@ -42,10 +48,7 @@ from .teams import (
     Contribution,
     Discussion,
     HandoffRecord,
-    MemberLost,
     NotesUnavailable,
-    RoleFull,
-    SeveralHandoffs,
     SharedNotes,
     TeamConfig,
     TeamError,
@@ -55,10 +58,10 @@ from .teams import (
     TeamResult,
     TeamStep,
     UnknownMember,
-    UnknownRole,
-    UnknownTrigger,
+    WrongHandoff,
     shared_notes,
 )
+from .vocabulary.causes import UnretriableError
 from .vocabulary.chunks import send_chunk
 from .vocabulary.errors import (
     CallingSelf,
@@ -130,7 +133,6 @@ __all__ = [
     "Failed",
     "Fallback",
     "Finished",
-    "GuardConflict",
     "HandedOff",
     "Handoff",
     "HandoffRecord",
@@ -141,7 +143,6 @@ __all__ = [
     "LimitReached",
     "LoopOrchestration",
     "MapReduceOrchestration",
-    "MemberLost",
     "MissingInput",
     "Nestable",
     "NestedTooDeep",
@@ -164,7 +165,6 @@ __all__ = [
     "Resolver",
     "Retried",
     "Retry",
-    "RoleFull",
     "Route",
     "RouterOrchestration",
     "SagaOrchestration",
@@ -172,12 +172,10 @@ __all__ = [
     "ScatterGatherOrchestration",
     "Scope",
     "SequentialOrchestration",
-    "SeveralHandoffs",
     "SharedNotes",
     "Skipped",
     "Started",
     "Step",
-    "StreamNotFinished",
     "Tally",
     "Target",
     "TeamConfig",
@@ -190,15 +188,14 @@ __all__ = [
     "TimedOut",
     "UnexpectedAnswer",
     "UnknownMember",
-    "UnknownRole",
-    "UnknownTrigger",
     "UnretriableError",
     "Verdict",
     "VoteOrchestration",
     "Work",
     "WorkPolicy",
-    "WrongEvent",
+    "WrongHandoff",
     "compile_expression",
+    "define",
     "describe_outcome",
     "outcome_to_dict",
     "pattern_from_dict",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import weakref
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -26,6 +25,7 @@ from .agent_request import AgentRequest, Work
 from .directory import Directory
 from .errors import AgentDefinitionError, AgentStopped
 from .models import ModelRequest, run_model
+from .owner_link import OwnerLink
 
 if TYPE_CHECKING:
     from ..ref import ActorRef
@@ -174,7 +174,8 @@ class Agent:
         """Return the agent's address in *system* (the current one, if not given)."""
         if system is None:
             system = ActorSystem.current()
-        return self._homes.of(system, lambda it: AgentAddress(self, it))
+        home = self._homes.get(id(system))
+        return self._homes.of(system, lambda it: AgentAddress(self, it)) if home is None else home
 
     async def stop(self, reason: Any = NORMAL, timeout: float | None = None) -> None:
         """End the agent's actor in the current system with *reason*, and wait until it has ended.
@@ -191,11 +192,14 @@ class Agent:
 
     # -- for supervisors -----------------------------------------------------------------------
 
-    async def start_under(self, parent: Actor, timeout: float | None = None) -> ActorRef[Any]:
+    async def start_under(
+        self, parent: Actor, timeout: float | None = None
+    ) -> ActorRef[Any] | None:
         """Start the agent's actor as a child of *parent*, and return the ref of the incarnation.
 
         If an actor of this agent runs already, unsupervised, it is linked to *parent* and becomes
-        its child as it is. From now on only *parent* starts it. Raises `StartFailed`.
+        its child as it is. From now on only *parent* starts it. Returns None if it declines to start
+        (its *on_start* raises `Ignore`). Raises `StartFailed`.
         """
         home = self.address(parent.system)
         owner = home.owner
@@ -220,8 +224,9 @@ class Agent:
             mailbox_to=home,
             incarnation=home.incarnation + 1,
         )
-        home.bind(started)
-        return cast("ActorRef[Any]", started)
+        if started is not None:
+            home.bind(started)
+        return cast("ActorRef[Any] | None", started)
 
     def release(self, system: ActorSystem) -> None:
         """Belong to no supervisor any more: messages start an actor on demand again."""
@@ -240,7 +245,7 @@ class AgentAddress(Address):
     def __init__(self, agent: Agent, system: ActorSystem) -> None:
         super().__init__(agent.name, system, capacity=agent._spec.mailbox.capacity)
         # An agent that is no longer referenced must not leave its idle actor behind.
-        self._agent = _AgentLink(agent, _end_actor)
+        self._agent = OwnerLink(agent, _end_actor)
         self._agent.home = self
         self.owner: ActorRef[Any] | None = None
 
@@ -279,22 +284,9 @@ class AgentAddress(Address):
             refuse(request, AgentStopped(self.name, "the system has stopped"))
 
 
-class _AgentLink(weakref.ref[Agent]):
-    """An address's way to its agent, and back once that is gone.
-
-    One object, where a `weakref.finalize` is six that stay until the agent goes, however many systems
-    come and end before.
-    """
-
-    __slots__ = ("home",)
-
-    home: AgentAddress | None
-
-
-def _end_actor(link: Any) -> None:
+def _end_actor(link: OwnerLink) -> None:
     """The agent is gone; this is the thread that dropped it last."""
-    home: AgentAddress | None
-    home, link.home = link.home, None
+    home: AgentAddress | None = link.take()
     if home is None or not home.system.running:
         return
     ref = home.ref

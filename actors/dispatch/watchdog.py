@@ -127,7 +127,8 @@ class Watchdog:
 
     def _report(self) -> LoopBlocked:
         scheduler = self.system.scheduler
-        frame = sys._current_frames().get(scheduler.thread)
+        frames = sys._current_frames()  # pyright: ignore[reportPrivateUsage]
+        frame = frames.get(scheduler.thread)
         ref: ActorRef[Any] | None = scheduler.current
         message = "" if ref is None else _class_of_message(ref)
         stack = _stack(frame)

@@ -34,7 +34,7 @@ class Worker(threading.Thread):
 
     def leave_behind(self, job: Job) -> bool:
         """Fence this thread off if it is at *job* still; return whether a handler goes on in it."""
-        return self._pool._retire(self, job) and self.stays_behind
+        return self._pool.fence_off(self, job) and self.stays_behind
 
     def retire(self) -> None:
         """End after the handler that runs; called by the pool, which gives the place to another."""
@@ -42,11 +42,11 @@ class Worker(threading.Thread):
 
     def run(self) -> None:
         pool = self._pool
-        while (job := pool._next(self)) is not None:
+        while (job := pool.next_job(self)) is not None:
             self.name = f"{self._idle_name}: {job.label}"
             job.run()
             self.name = self._idle_name
-            pool._let_go(self, job)
+            pool.let_go(self, job)
             job.home.post(job_finished, job)
             del job
             if self.retired:
@@ -104,7 +104,8 @@ class ThreadPool:
         worker.start()  # raises where the operating system gives no more threads
         self._workers.add(worker)
 
-    def _next(self, worker: Worker) -> Job | None:
+    def next_job(self, worker: Worker) -> Job | None:
+        """Return the job that *worker* is to do next, waiting for it; None: it is to end."""
         with self._changed:
             while not self._jobs:
                 if self._stopped or worker.retired:
@@ -120,7 +121,7 @@ class ThreadPool:
             job.thread = worker
             return job
 
-    def _let_go(self, worker: Worker, job: Job) -> None:
+    def let_go(self, worker: Worker, job: Job) -> None:
         """The handlers of *job* have returned."""
         with self._changed:
             job.over = True
@@ -128,7 +129,7 @@ class ThreadPool:
                 # Before the thread ends: the next one may be given its number.
                 job.home.fenced_threads.discard(get_ident())
 
-    def _retire(self, worker: Worker, job: Job) -> bool:
+    def fence_off(self, worker: Worker, job: Job) -> bool:
         """Fence *worker* off, unless it is done with *job* and may be at another's by now."""
         with self._changed:
             if job.over:

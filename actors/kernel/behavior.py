@@ -74,10 +74,11 @@ def unstash_all(cell: Cell) -> None:
     if ext is None or not ext.stash:
         return
     stashed, ext.stash = ext.stash, None
-    if cell._mailbox is None:
-        cell._make_mailbox()
+    mailbox = cell._mailbox
+    if mailbox is None:
+        mailbox = cell._make_mailbox()
     _recall(cell)
-    cell._mailbox.extendleft(reversed(stashed))
+    mailbox.extendleft(reversed(stashed))
 
 
 def _recall(cell: Cell) -> None:

@@ -175,7 +175,7 @@ class Job:
         if self.hook is not None:
             hook, args = self.hook
             try:
-                self.value = context.run(_complete, loop, hook, *args)
+                self.value = context.run(partial(_complete, loop, hook, *args))
             except BaseException as error:
                 self.error = error
             return
@@ -184,7 +184,9 @@ class Job:
             observer = self.home.observer
             if observer is not None:
                 receive = observer.on_deliver(cell, message, request, receive)
-            local = partial(context.run, _complete, loop, receive, message)
+            local: Callable[[], Any] = partial(
+                context.run, partial(_complete, loop, receive, message)
+            )
             try:
                 result = local() if self.call is None else self.call(self, local, message, request)
             except BaseException as error:

@@ -1,3 +1,4 @@
+# pyright: reportPrivateUsage=false
 """Every use of a private name of pykka, in one file.
 
 pykka's public classes are enough for most of it: an actor of ours is a `pykka.Actor`, a ref a
@@ -25,16 +26,18 @@ from operator import attrgetter
 from typing import Any, Final, Generic, TypeVar, cast
 
 import pykka
+from pykka import messages
 from pykka._envelope import Envelope
-from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
-from pykka.messages import _ActorStop as ActorStop
 
 # pykka's own logger: raw actors log what pykka documents, where its users look for it.
 logger = logging.getLogger("pykka")
 
 A = TypeVar("A", bound="pykka.Actor")
 
-PROXY_MESSAGES: Final = (ProxyCall, ProxyGetAttr, ProxySetAttr)
+ActorStop: type[Any] = messages._ActorStop
+"""What asks an actor to stop."""
+
+PROXY_MESSAGES: Final = (messages.ProxyCall, messages.ProxyGetAttr, messages.ProxySetAttr)
 """What proxies send; pykka itself handles it."""
 
 HANDLE: Final = "_handle_receive"

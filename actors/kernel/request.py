@@ -21,7 +21,7 @@ from asyncio import InvalidStateError, current_task
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import Context, copy_context
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast, overload
 
 from ..errors import CallingSelf, RequestTimeout
 from .task import ActorTask
@@ -337,13 +337,12 @@ class Request:
 R = TypeVar("R", bound=Request)
 
 
-def new_request(
-    message: Any,
-    target: Any,
-    home: Home,
-    kind: type[R] = Request,  # type: ignore[assignment]
-) -> R:
-    """Return a request for *message* to *target*, homed in the scheduler *home*."""
+@overload
+def new_request(message: Any, target: Target, home: Home) -> Request: ...
+@overload
+def new_request(message: Any, target: Target, home: Home, kind: type[R]) -> R: ...
+def new_request(message: Any, target: Target, home: Home, kind: type[Request] = Request) -> Request:
+    """Return a request for *message* to *target*, homed in *home*."""
     request = kind()
     request.message = message
     request._target = target

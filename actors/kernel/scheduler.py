@@ -225,6 +225,14 @@ class Scheduler(Home):
                     else:
                         cell._state = IDLE
                         cell._message = None
+            if callbacks and ready:
+                # Actors that are never idle must not shut out the tasks that wait for answers.
+                if entered is not None:
+                    swap_task(loop, None)
+                    entered = None
+                self.current = None
+                for _ in range(len(callbacks)):
+                    callbacks.popleft().call()
         finally:
             if entered is not None:
                 swap_task(loop, None)

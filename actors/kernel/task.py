@@ -47,6 +47,7 @@ class Driven(Protocol):
     def label(self) -> str: ...
     def _resume(self) -> None: ...
     def _resume_now(self) -> None: ...
+    def _reply_ready(self, request: Any, /) -> None: ...
 
 
 class ActorTask:
@@ -73,7 +74,8 @@ class ActorTask:
 
     @property
     def _loop(self) -> asyncio.AbstractEventLoop:
-        return self._cell._sched.loop
+        loop: asyncio.AbstractEventLoop = self._cell._sched.loop
+        return loop
 
     def __repr__(self) -> str:
         return f"<ActorTask {self.get_name()} {'done' if self._done else 'pending'}>"

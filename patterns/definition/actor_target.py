@@ -11,8 +11,8 @@ from agenticaiframework.actors import ActorRef
 class ActorTarget:
     """An actor's ref as an `Askable`: what it is asked goes to the actor as a message.
 
-    A ref is one incarnation: once that has ended, asking it fails. A timeout, or the end of who
-    waits, ends the waiting and not the actor's handler, which owns its own work; an `Agent` is what
+    A ref is one incarnation: once that has ended, asking it fails. A timeout, or the end of the
+    asker, ends the waiting and not the actor's handler, which owns its own work; an `Agent` is what
     can be stopped at that. Definitions that are data cannot hold one.
     """
 

@@ -6,6 +6,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Literal
 
+from agenticaiframework.supervision import mermaid_text
+
 from ..vocabulary.target import Target, target_name
 
 Shape = Literal["agent", "choice", "event", "end", "join"]
@@ -33,11 +35,11 @@ class Drawing:
         self._count += 1
         node = f"n{self._count}"
         opening, closing = _BRACKETS[shape]
-        self._line(f'{node}{opening}"{_escape(label)}"{closing}')
+        self._line(f'{node}{opening}"{mermaid_text(label)}"{closing}')
         return node
 
     def target(self, target: Target, note: str = "") -> str:
-        """Draw who can be asked: patterns stand out from agents."""
+        """Draw a target; a pattern says its kind."""
         name = target_name(target)
         kind = getattr(target, "kind", "")
         label = f"{name}\n({kind})" if isinstance(kind, str) and kind else name
@@ -47,14 +49,14 @@ class Drawing:
         """Draw an arrow, dotted for what only happens when something fails."""
         arrow = "-.->" if dotted else "-->"
         self._line(
-            f'{source} {arrow}|"{_escape(label)}"| {to}' if label else f"{source} {arrow} {to}"
+            f'{source} {arrow}|"{mermaid_text(label)}"| {to}' if label else f"{source} {arrow} {to}"
         )
 
     @contextmanager
     def group(self, label: str) -> Generator[None]:
         """Draw what is drawn inside into a box."""
         self._count += 1
-        self._line(f'subgraph g{self._count}["{_escape(label)}"]')
+        self._line(f'subgraph g{self._count}["{mermaid_text(label)}"]')
         self._depth += 1
         try:
             yield
@@ -68,10 +70,3 @@ class Drawing:
 
     def _line(self, text: str) -> None:
         self._lines.append("    " * self._depth + text)
-
-
-_ESCAPES = {"#": "#35;", '"': "#quot;", "<": "#lt;", ">": "#gt;", "\n": "<br/>", "`": "#96;"}
-
-
-def _escape(label: str) -> str:
-    return "".join(_ESCAPES.get(c, c if c.isprintable() else " ") for c in label)

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any, TypeGuard, cast
 
 from .actor_target import ActorTarget
-from .definition import Definition, DefinitionError
-from .registry import pattern_kinds
+from .definition import Definition
+from .errors import DefinitionError
+from .registry import registered_kinds
 
 
 def dump_definition(definition: Definition, what: str) -> dict[str, Any]:
@@ -46,7 +47,7 @@ def _dump_object(value: object, where: str) -> Any:
     name = getattr(value, "name", None)
     asked = isinstance(name, str) and hasattr(value, "ask") and not isinstance(value, ActorTarget)
     # Of what can be asked, only a pattern's own form is one that definitions read.
-    if callable(to_dict) and (not asked or isinstance(value, tuple(pattern_kinds().values()))):
+    if callable(to_dict) and (not asked or isinstance(value, tuple(registered_kinds().values()))):
         return to_dict()
     if asked:
         return name

@@ -6,19 +6,17 @@ costs nothing extra.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias, cast
 
 from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 
-from agenticaiframework.actors import AgenticError, near
+from agenticaiframework.actors import near
 from agenticaiframework.supervision import Backoff, BackoffType
 
-from .definition import Definition, Seconds, TargetField
-
-
-class UnretriableError(AgenticError):
-    """Base of errors that another attempt cannot mend (a wrong name, a wrong definition)."""
+from ..vocabulary.causes import UnretriableError, causes_of, matches_any, retry_after_s
+from .definition import Definition
+from .fields import Seconds, TargetField
 
 
 def as_tuple(value: Any) -> tuple[Any, ...]:
@@ -34,7 +32,7 @@ def _read_errors(value: Any) -> tuple[Any, ...]:
     for item in given:
         named = isinstance(item, str) and item.strip()
         if not named and not (isinstance(item, type) and issubclass(item, BaseException)):
-            raise ValueError(f"{item!r} is no error: give its class, or the name of its class")
+            raise ValueError(f"{item!r} is not an error: give its class, or the name of its class")
     return given
 
 
@@ -44,11 +42,6 @@ ErrorNames: TypeAlias = Annotated[
     WithJsonSchema({"type": "array", "items": {"type": "string"}}),
 ]
 """Errors, by class or by class name."""
-
-
-def matches_any(error: BaseException, wanted: tuple[Any, ...]) -> bool:
-    """Tell whether *error*, or what caused it, is one of *wanted*, by class or by class name."""
-    return any(_matches(link, wanted) for link in causes_of(error))
 
 
 class Retry(Definition):
@@ -104,35 +97,6 @@ class Retry(Definition):
         return max(backoff.delay_s(attempts - 1, chance), retry_after_s(error))
 
 
-def retry_after_s(error: BaseException) -> float:
-    """Return how long *error*, or what caused it, asks to wait (``retry_after_s``); 0 if it does not."""
-    for link in causes_of(error):
-        asked: object = getattr(link, "retry_after_s", None)
-        if isinstance(asked, (int, float)) and not isinstance(asked, bool) and asked > 0:
-            return float(asked)
-    return 0.0
-
-
-def causes_of(error: BaseException) -> Iterator[BaseException]:
-    """Yield *error* and what it says caused it, nearest first."""
-    seen: set[int] = set()
-    link: BaseException | None = error
-    while link is not None and id(link) not in seen:
-        seen.add(id(link))
-        yield link
-        link = link.__cause__
-
-
-def _matches(error: BaseException, wanted: tuple[Any, ...]) -> bool:
-    for item in wanted:
-        if isinstance(item, str):
-            if any(cls.__name__ == item for cls in type(error).__mro__):
-                return True
-        elif isinstance(error, item):
-            return True
-    return False
-
-
 class Fallback(Definition):
     """Another agent answers in the place of one that failed for good."""
 
@@ -150,7 +114,7 @@ def _read_retry(value: Any) -> Retry | None:
         return value
     if isinstance(value, bool) or not isinstance(value, (int, Mapping)):
         raise ValueError(
-            f"{value!r} is no retry policy. Give the number of attempts, or "
+            f"{value!r} is not a retry policy. Give the number of attempts, or "
             '{"attempts": 3, "backoff": "exponential", "initial_delay_s": 0.5}'
         )
     return Retry.model_validate({"attempts": value} if isinstance(value, int) else value)

@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, Self
 
 from agenticaiframework.actors import near
 
-from .definition import DefinitionError
-
-if TYPE_CHECKING:
-    from ..execution.pattern import OrchestrationPattern
-
-_kinds: dict[str, type[OrchestrationPattern]] = {}
+from ..vocabulary.target import Nestable
+from .errors import DefinitionError
 
 
-def register_kind(kind: str, pattern: type[OrchestrationPattern]) -> None:
+class ReadablePattern(Nestable, Protocol):
+    """A pattern, as far as definitions know one: its class reads data."""
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Return the pattern that *data* defines."""
+        ...
+
+
+_kinds: dict[str, type[ReadablePattern]] = {}
+
+
+def register_kind(kind: str, pattern: type[ReadablePattern]) -> None:
     """Let ``{"pattern": kind, ...}`` be read as a *pattern*. Called when the class is made."""
     _kinds[kind] = pattern
 
 
-def pattern_kinds() -> Mapping[str, type[OrchestrationPattern]]:
+def registered_kinds() -> Mapping[str, type[ReadablePattern]]:
     """Return the kinds of patterns that definitions may name: kind -> class."""
     return dict(_kinds)
 
 
-def pattern_kind(kind: str) -> type[OrchestrationPattern]:
+def registered_kind(kind: str) -> type[ReadablePattern]:
     """Return the class of *kind*; raises `DefinitionError` with the near names."""
     try:
         return _kinds[kind]
@@ -35,7 +43,7 @@ def pattern_kind(kind: str) -> type[OrchestrationPattern]:
         ) from None
 
 
-def pattern_from_dict(data: Mapping[str, Any]) -> OrchestrationPattern:
+def read_pattern(data: Mapping[str, Any]) -> ReadablePattern:
     """Return the pattern that *data* defines: ``{"pattern": "sequential", "name": ..., ...}``."""
     kind = data.get("pattern")
     if not isinstance(kind, str):
@@ -44,4 +52,4 @@ def pattern_from_dict(data: Mapping[str, Any]) -> OrchestrationPattern:
             ['needs its kind under "pattern"'],
             '{"pattern": "sequential", "name": "chain", "steps": ["reader", "writer"]}',
         )
-    return pattern_kind(kind).from_dict(data)
+    return registered_kind(kind).from_dict(data)

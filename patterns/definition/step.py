@@ -1,4 +1,4 @@
-"""The pieces that definitions are made of: who is asked, with what, when, and under which policy."""
+"""The parts of definitions: a target with its input, its condition and its policy."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Annotated, Any, ClassVar, TypeAlias, cast
 from pydantic import BeforeValidator, Field
 
 from ..vocabulary.target import Target, target_name
-from .definition import ConditionField, TargetField
+from .fields import ConditionField, TargetField
 from .policy import NO_POLICY, Fallback, WorkPolicy
 
 
 class Ask(WorkPolicy):
-    """Who is asked, and the policy: the least that a piece of work says.
+    """The agent that is asked, and the policy: the least that a piece of work says.
 
     Wherever one is expected, the agent alone will do: its name, an Agent, a pattern, a function.
     *name* is its name in outcomes; without one it is the agent's.
@@ -40,7 +40,7 @@ class Ask(WorkPolicy):
         return NO_POLICY if self.plain else self
 
     def targets(self) -> Iterator[Target]:
-        """Yield all who may be asked for this piece of work."""
+        """Yield all targets that may be asked for this piece of work."""
         yield self.agent
         if isinstance(self.on_error, Fallback):
             yield self.on_error.fallback
@@ -75,7 +75,7 @@ def coerce_ask(value: Any) -> Any:
     if isinstance(value, Mapping):
         given = cast(Mapping[str, Any], value)
         if "agent" not in given and isinstance(given.get("pattern"), str) and "name" in given:
-            # {"pattern": "parallel", "name": ..., "branches": ...} is itself who is asked.
+            # {"pattern": "parallel", "name": ..., "branches": ...} is itself the agent.
             return {"agent": given}
         return given
     if value is None or isinstance(value, (Ask, list, tuple)):

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from .definition.config import EngineConfig
-from .definition.definition import (
+from .definition import (
     Compensation,
+    EngineConfig,
+    MissingValue,
     StepDefinition,
     WaitFor,
     WorkflowDefinition,
     define_workflow,
+    draw_mermaid,
+    load_workflow,
+    parse_text,
+    workflow_schema,
 )
-from .definition.forms import load_workflow, workflow_schema
-from .definition.mermaid import draw_mermaid
-from .definition.templates import MissingValue
 from .engine import OrchestrationEngine
 from .errors import (
     DefinitionChanged,
@@ -88,5 +90,6 @@ __all__ = [
     "define_workflow",
     "draw_mermaid",
     "load_workflow",
+    "parse_text",
     "workflow_schema",
 ]

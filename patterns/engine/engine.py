@@ -9,11 +9,12 @@ from typing import Any, Literal, Self
 
 from agenticaiframework.actors import agent_context
 
-from ..definition.definition import DefinitionError, read_target
+from ..definition.errors import DefinitionError
+from ..definition.fields import read_target
 from ..vocabulary.target import Askable
 from .definition.config import EngineConfig
-from .definition.definition import WorkflowDefinition, define_workflow
 from .definition.routing import Routing
+from .definition.workflow import WorkflowDefinition, define_workflow
 from .errors import WorkflowFailed, WorkflowTimedOut
 from .host.control import RunControl
 from .host.core import EngineCore
@@ -139,9 +140,9 @@ class OrchestrationEngine:
 
         Raises `DefinitionError` and `UnknownName`; nothing runs.
         """
-        plan = self._setup.plan_of(workflow, None, None)
-        self._setup.bind(plan)
-        return plan.definition
+        definition = self._setup.definition_of(workflow)
+        self._setup.bind(definition.plan)
+        return definition
 
     # -- running -----------------------------------------------------------------------------------
 
@@ -354,7 +355,7 @@ class OrchestrationEngine:
         return (await self._control.retry_from(workflow_id, step, definition, newest)).status()
 
     def _definition_of(self, workflow: Workflow | None) -> WorkflowDefinition | None:
-        return None if workflow is None else self._setup.plan_of(workflow, None, None).definition
+        return None if workflow is None else self._setup.definition_of(workflow)
 
     async def signal_workflow(self, workflow_id: str, signal: str, payload: Any = None) -> None:
         """Send a run the signal that a ``wait_for`` step waits for, now or later.

@@ -9,14 +9,15 @@ from ..definition.policy import Default, Fallback, WorkPolicy
 from ..vocabulary.errors import NO_OUTCOMES
 from ..vocabulary.events import AgentRestarted, HandedOff, Retried, Started
 from ..vocabulary.outcome import Completed, Failed, Outcome, Skipped, TimedOut
+from .asking import Asking
 from .turn import one_turn
+from .work import Work
 
 if TYPE_CHECKING:
     from ..vocabulary.target import Askable
-    from .execution import Execution, Work
 
 
-async def perform(run: Execution, work: Work) -> Outcome:
+async def perform(run: Asking, work: Work) -> Outcome:
     """Do *work* within *run*, and return the outcome, which *run* keeps under the work's name."""
     askable = run.resolve(work.target)
     progress = _Progress(run, work, askable)
@@ -35,7 +36,7 @@ class _Progress:
 
     __slots__ = ("_run", "_work", "attempt", "incarnation", "started")
 
-    def __init__(self, run: Execution, work: Work, askable: Askable) -> None:
+    def __init__(self, run: Asking, work: Work, askable: Askable) -> None:
         self._run = run
         self._work = work
         self.attempt = 0
@@ -119,7 +120,7 @@ class _Progress:
                 return failed
 
     def _look_for_restart(self, askable: Askable) -> None:
-        """Tell who streams when another incarnation of the agent is in service now."""
+        """Emit an event when another incarnation of the agent is in service now."""
         run = self._run
         if run.emit is None:
             return

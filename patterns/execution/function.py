@@ -12,8 +12,8 @@ from agenticaiframework.actors import (
     ActorSystem,
     AgenticError,
     enter_agent_context,
+    is_coroutine_function,
 )
-from agenticaiframework.supervision.targets import is_coroutine_function
 
 from ..vocabulary.errors import NO_OUTCOMES
 from ..vocabulary.outcome import describe_error

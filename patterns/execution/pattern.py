@@ -5,23 +5,23 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 from pydantic import Field
 
 from agenticaiframework.actors import ActorRef, ActorSystem, find_agent
 
-from ..definition.definition import Definition, DefinitionError, Seconds, define
+from ..definition.definition import Definition, define
 from ..definition.drawing import Drawing
 from ..definition.dump import dump_definition
-from ..definition.registry import pattern_kind, register_kind
+from ..definition.errors import DefinitionError
+from ..definition.fields import Seconds
+from ..definition.registry import read_pattern, register_kind, registered_kind, registered_kinds
 from ..vocabulary.report import Report
 from ..vocabulary.target import Resolver, Scope, Target
 from .coordinator import (
-    CONDUCT,
     Coordinator,
     StreamedCoordinator,
-    not_run_to_end,
     run_to_end,
 )
 from .execution import Execution
@@ -90,7 +90,7 @@ class OrchestrationPattern(ABC):
 
     @abstractmethod
     def targets(self) -> Iterable[Target]:
-        """Return all who may be asked, so that wrong names are found before anything runs."""
+        """Return all targets that may be asked, so that wrong names are found before anything runs."""
 
     @abstractmethod
     async def coordinate(self, run: Execution) -> Any:
@@ -132,12 +132,7 @@ class OrchestrationPattern(ABC):
         awaiting task, or the timeout, stops the agents' work for this execution.
         """
         execution = self._execution(input_data, timeout, self._scope(context, resolver))
-        coordinator = execution.system.start(Coordinator, execution)
-        try:
-            # `run_to_end` without an owner, and without a coroutine for it.
-            await coordinator.request(CONDUCT)
-        except BaseException as error:
-            await not_run_to_end(execution, coordinator, error)
+        await run_to_end(execution, execution.system.start(Coordinator, execution))
         if execution.error is not None:
             raise execution.error
         return execution.value
@@ -234,7 +229,7 @@ class OrchestrationPattern(ABC):
         if kind != cls.kind:
             if not isinstance(kind, str):
                 raise DefinitionError(cls.__name__, ['needs its kind under "pattern"'])
-            found = pattern_kind(kind)
+            found = registered_kind(kind)
             if not issubclass(found, cls):
                 raise DefinitionError(
                     cls.__name__, [f"the definition is one of {found.__name__} ({kind!r})"]
@@ -259,3 +254,18 @@ class OrchestrationPattern(ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
+
+
+def pattern_kinds() -> Mapping[str, type[OrchestrationPattern]]:
+    """Return the kinds of patterns that definitions may name: kind -> class."""
+    return cast("Mapping[str, type[OrchestrationPattern]]", registered_kinds())
+
+
+def pattern_kind(kind: str) -> type[OrchestrationPattern]:
+    """Return the class of *kind*; raises `DefinitionError` with the near names."""
+    return cast("type[OrchestrationPattern]", registered_kind(kind))
+
+
+def pattern_from_dict(data: Mapping[str, Any]) -> OrchestrationPattern:
+    """Return the pattern that *data* defines: ``{"pattern": "sequential", "name": ..., ...}``."""
+    return cast(OrchestrationPattern, read_pattern(data))

@@ -70,7 +70,11 @@ class EventStream(AsyncIterator[PatternEvent]):
         """Return the result of the execution, once it has ended, or raise its error."""
         report = self.report
         if report is None:
-            raise StreamNotFinished
+            raise PatternFailed(
+                "stream",
+                "has no result yet: read it to its end (`async for event in stream`) first",
+                {},
+            )
         return report.result()
 
     async def __anext__(self) -> PatternEvent:
@@ -108,14 +112,3 @@ class EventStream(AsyncIterator[PatternEvent]):
     def __del__(self) -> None:
         if self._ref is not None and not self._closed:
             self._ref.exit("shutdown")
-
-
-class StreamNotFinished(PatternFailed):
-    """The result of a stream was asked for before the stream had ended."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "stream",
-            "has no result yet: read it to its end (`async for event in stream`) first",
-            {},
-        )

@@ -40,7 +40,7 @@ class TaskBag:
         task.add_done_callback(self._done)
 
     def stop(self) -> None:
-        """Cancel what still runs, because nobody needs it any more."""
+        """Cancel what still runs: it is not needed any more."""
         self._stopped = True
         for task in self._running:
             task.cancel()

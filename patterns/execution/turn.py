@@ -8,8 +8,8 @@ import asyncio
 async def one_turn() -> None:
     """Go on after everything that is ready now has had its turn.
 
-    What was stopped at its time limit has noticed by then, unless it does not listen: so that whoever
-    waited for it, or takes its place, does not find it running. ``sleep(0)`` is less in an actor.
+    Work that was stopped at its time limit has ended by then, unless it ignores its cancellation: so
+    the code that waited for it, or what replaces it, does not find it running. ``sleep(0)`` is less in an actor.
     """
     loop = asyncio.get_running_loop()
     turn: asyncio.Future[None] = loop.create_future()

@@ -10,8 +10,9 @@ from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
 from agenticaiframework.actors import near
 
-from ..definition.definition import compile_condition
 from ..definition.drawing import Drawing
+from ..definition.errors import DefinitionError
+from ..definition.fields import compile_condition
 from ..definition.step import AskField, Branch, BranchField, as_list
 from ..execution.execution import Execution
 from ..execution.pattern import OrchestrationPattern, PatternDefinition
@@ -20,7 +21,7 @@ from ..vocabulary.errors import PatternFailed, work_failed
 from ..vocabulary.outcome import describe_error
 from ..vocabulary.target import Resolver, Target, target_name
 from ..vocabulary.values import Emit, read_emits
-from .event_chain import ChainLimits, EventChain, EventHandler, WrongEvent
+from .event_chain import ChainLimits, EventChain, EventHandler
 from .event_matching import EventKey, read_event_key
 from .reaction import Reaction
 
@@ -49,7 +50,7 @@ class _Trigger:
 
 
 class ChoreographyOrchestration(OrchestrationPattern):
-    """Agents that react to events, without anybody in the middle who knows the whole.
+    """Agents that react to events, without a central agent that knows the whole.
 
     *event_handlers* maps events to the agents that react: one, or several that react at the same
     time. ``order.*`` reacts to every such event, ``stock.ok & order.paid`` once both have happened
@@ -57,9 +58,9 @@ class ChoreographyOrchestration(OrchestrationPattern):
     returns `Emit` (or several) to cause the next; a model returns ``{"emit": "event", "data": ...}``.
 
     `emit_event` returns a `Reaction` when everything has settled. A failing agent ends its own chain
-    only. Events that nobody handles run nothing and are reported. With *dead_letter*, a failed
+    only. Events without a handler run nothing and are reported. With *dead_letter*, a failed
     agent or an unhandled event causes that event. *event_types* (event -> a pydantic model or type)
-    are checked before anybody gets the data. A chain of more than *max_hops* events, or more than
+    are checked before an agent gets the data. A chain of more than *max_hops* events, or more than
     *max_reactions* turns in all, is an error.
     """
 
@@ -130,7 +131,7 @@ class ChoreographyOrchestration(OrchestrationPattern):
         start = spec.start_event
         if start is not None and not any(handler.key.match(start) for handler in handlers):
             problems.append(
-                f"nobody handles start_event={start!r}. {near(start, spec.event_handlers)}"
+                f"start_event={start!r} has no handler. {near(start, spec.event_handlers)}"
             )
         if problems:
             raise self._wrong(*problems)
@@ -144,7 +145,7 @@ class ChoreographyOrchestration(OrchestrationPattern):
         self._targets = tuple(target for ask in asks for target in ask.targets())
         if spec.agents:
             # Handlers by name stand for the agents of this choreography, also for ones given as
-            # objects, whose names nobody else need know.
+            # objects, whose names need not be registered.
             own = {target_name(ask.agent) for ask in spec.agents if not isinstance(ask.agent, str)}
             self._targets = tuple(t for t in self._targets if not (isinstance(t, str) and t in own))
 
@@ -259,7 +260,7 @@ class ChoreographyOrchestration(OrchestrationPattern):
     def _checked(self, emit: Emit) -> Emit:
         event: Any = emit.event
         if not isinstance(event, str) or not event:
-            raise WrongEvent(
+            raise DefinitionError(
                 f"an event of {self.name!r}", [f"its name is a non-empty text, not {event!r}"]
             )
         adapter = self._types.get(event)
@@ -275,7 +276,7 @@ class ChoreographyOrchestration(OrchestrationPattern):
                 f"{'.'.join(map(str, e['loc'])) or 'data'}: {e['msg']}"
                 for e in error.errors(include_url=False)
             ]
-            raise WrongEvent(f"the event {emit.event!r} of {self.name!r}", problems) from None
+            raise DefinitionError(f"the event {emit.event!r} of {self.name!r}", problems) from None
 
     def draw(self, drawing: Drawing) -> None:
         agents: dict[str, str] = {}

@@ -10,8 +10,9 @@ from pydantic import Field
 
 from ..definition.drawing import Drawing
 from ..definition.step import Ask, AskField, unique_names
-from ..execution.execution import Execution, Work
+from ..execution.execution import Execution
 from ..execution.pattern import OrchestrationPattern, PatternDefinition
+from ..execution.work import Work
 from ..vocabulary.errors import PatternFailed, work_failed
 from ..vocabulary.outcome import Completed, Skipped
 from ..vocabulary.target import Target
@@ -19,7 +20,7 @@ from .voting import Tally, tally
 
 
 class DebateDefinition(PatternDefinition):
-    """A debate: who takes part, for how many rounds, and how it is decided."""
+    """A debate: its participants, the number of rounds, and how it is decided."""
 
     agents: tuple[AskField, ...] = Field(min_length=1)
     rounds: int = Field(default=1, ge=1)
@@ -49,7 +50,7 @@ class DebateOrchestration(OrchestrationPattern):
     answer's position is its ``position``, ``vote``, ``answer`` or ``decision`` field, else the whole
     answer. It ends early when all agree. After *rounds* the *judge*, if there is one, gets
     ``{"input", "answers", "votes"}`` and decides; else the position with the most votes wins. *quorum*
-    is how many have to vote for it (default: more than half of those who answered); without that, or
+    is how many have to vote for it (default: more than half of those that answered); without that, or
     with a tie, there is no decision and `PatternFailed` says how the votes fell. An agent that fails
     or may be skipped has no vote. The result is a `Verdict`.
     """
@@ -148,7 +149,7 @@ class DebateOrchestration(OrchestrationPattern):
             failed = next((o for o in outcomes if o.cause is not None), None)
             raise PatternFailed(
                 self.name,
-                f"failed: nobody answered in round {round_}",
+                f"failed: no participant answered in round {round_}",
                 run.outcomes,
                 cause=None if failed is None else failed.cause,
             )

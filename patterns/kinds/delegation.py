@@ -1,8 +1,8 @@
-"""Delegating: what a parent returns to pick its children, and the check that rules have no circle."""
+"""Delegating: what a parent returns to pick its children."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -25,7 +25,7 @@ class Delegate:
 
 @dataclass(frozen=True, slots=True)
 class Delegation:
-    """One child's turn: who, with which task, because of what."""
+    """One child's turn: its agent, its task, and the reason for it."""
 
     name: str
     ask: Ask
@@ -58,36 +58,6 @@ def read_delegations(answer: Any) -> Iterator[tuple[str, Any]]:
                 yield str(item), None
     elif picked is not None:
         yield str(picked), None
-
-
-def find_cycle(edges: Mapping[str, Sequence[str]]) -> list[str] | None:
-    """Return a circle in *edges*, its first member repeated at the end, or None.
-
-    >>> find_cycle({"a": ["b"], "b": ["c", "a"]})
-    ['a', 'b', 'a']
-    """
-    done: set[str] = set()
-    for start in edges:
-        if start in done:
-            continue
-        # Depth first without recursion: rules may be data from outside, of any depth.
-        path: list[str] = [start]
-        on_path = {start}
-        branches = [iter(edges.get(start, ()))]
-        while branches:
-            child = next(branches[-1], None)
-            if child is None:
-                branches.pop()
-                leaving = path.pop()
-                on_path.discard(leaving)
-                done.add(leaving)
-            elif child in on_path:
-                return [*path[path.index(child) :], child]
-            elif child not in done:
-                path.append(child)
-                on_path.add(child)
-                branches.append(iter(edges.get(child, ())))
-    return None
 
 
 _NEEDS = ("requires_", "needs_")

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from ..definition.definition import DefinitionError, Test
-from ..definition.policy import UnretriableError, WorkPolicy
+from ..definition.errors import DefinitionError
+from ..definition.fields import Test
+from ..definition.policy import WorkPolicy
 from ..definition.step import input_scope
 from ..execution.execution import Execution
 from ..execution.task_bag import TaskBag
@@ -17,10 +18,6 @@ from ..vocabulary.target import Target, target_name
 from ..vocabulary.values import Emit, read_emits
 from .event_matching import EventJoin, EventKey
 from .reaction import Happening
-
-
-class WrongEvent(DefinitionError, UnretriableError):
-    """An event was emitted that does not fit: its data is not of the declared type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +31,7 @@ class ChainLimits:
 
 @dataclass(frozen=True, slots=True)
 class EventHandler:
-    """Who reacts to which events, and under which condition and policy."""
+    """An agent that reacts to events, with its condition and policy."""
 
     key: EventKey
     name: str
@@ -56,7 +53,7 @@ class Turn:
 class EventChain:
     """What follows from the first events of one reaction. Owned by the coordinator.
 
-    *check* sees every event before anybody gets it, and raises `WrongEvent`.
+    *check* sees every event before an agent gets it, and raises `DefinitionError`.
     """
 
     def __init__(
@@ -158,7 +155,7 @@ class EventChain:
             if isinstance(outcome, Completed):
                 try:
                     emits = tuple(map(self._check, _caused(outcome.value)))
-                except WrongEvent as error:
+                except DefinitionError as error:
                     outcome = self._run.settle(work, _spoiled(outcome, error))
             for emit in emits:
                 self._run.handed_off(work, emit.event, "emit")

@@ -42,7 +42,7 @@ def read_event_key(text: str) -> EventKey:
     parts = tuple(part.strip() for part in re.split(r"&|\sand\s", text))
     if not all(parts):
         raise ValueError(
-            f"{text!r} is no event. Write 'order.paid', 'order.*' or 'a.done & b.done'"
+            f"{text!r} is not an event. Write 'order.paid', 'order.*' or 'a.done & b.done'"
         )
     return EventKey(text, parts, tuple(_pattern(part) for part in parts))
 

@@ -12,9 +12,11 @@ from pydantic import BeforeValidator, Field
 
 from agenticaiframework.actors import near
 
-from ..definition.definition import ConditionField, Definition, TargetField, Test
-from ..definition.definition import compile_condition as compiled
+from ..definition.cycles import find_cycle
+from ..definition.definition import Definition
 from ..definition.drawing import Drawing
+from ..definition.fields import ConditionField, TargetField, Test
+from ..definition.fields import compile_condition as compiled
 from ..definition.step import Ask, AskField, as_list, unique_names
 from ..execution.execution import Execution
 from ..execution.pattern import OrchestrationPattern, PatternDefinition
@@ -25,7 +27,7 @@ from ..vocabulary.outcome import Completed, Outcome, Skipped
 from ..vocabulary.report import PartialResults
 from ..vocabulary.target import Target, target_name
 from .aggregation import aggregate
-from .delegation import Delegate, Delegation, find_cycle, read_delegations, speaks_of
+from .delegation import Delegate, Delegation, read_delegations, speaks_of
 
 
 class DelegationRule(Definition):
@@ -33,7 +35,7 @@ class DelegationRule(Definition):
 
     The condition is evaluated over the fields of the task, overlaid with the fields that the root
     and the parent returned; without one the rule always fires. A task that is text has no fields:
-    where nobody returned one that the parent's rules ask for, ``task.requires_report`` holds if the
+    where no agent returned a field that the parent's rules ask for, ``task.requires_report`` holds if the
     text speaks of a report. With ``pick`` the children are asked
     only if the parent's answer picks them: ``Delegate({"writer": "the introduction"})``, or a mapping
     with ``"delegate"``. A `Delegate` picks among the children of its rules without it too.
@@ -149,7 +151,7 @@ class HierarchicalOrchestration(OrchestrationPattern):
         }
         cycle = find_cycle(edges)
         if cycle is not None:
-            raise self._wrong(f"the rules delegate in a circle: {' -> '.join(cycle)}")
+            raise self._wrong(f"the rules delegate in a cycle: {' -> '.join(cycle)}")
         depth = 0
         reached = {root}
         level = [root]
@@ -159,7 +161,7 @@ class HierarchicalOrchestration(OrchestrationPattern):
             reached.update(level)
             depth += bool(level)
         problems = [
-            f"the parent {parent!r} is neither the root nor anybody's child. {near(parent, reached)}"
+            f"the parent {parent!r} is neither the root nor a child. {near(parent, reached)}"
             for parent in edges
             if parent not in reached
         ]
@@ -210,7 +212,7 @@ class HierarchicalOrchestration(OrchestrationPattern):
     def delegations(
         self, parent: str, run: Execution, answer: Any, fields: Mapping[str, Any], task: Any
     ) -> list[Delegation]:
-        """Return whom *parent*, having answered, delegates to."""
+        """Return the children that *parent*, having answered, delegates to."""
         chosen: dict[str, Delegation] = {}
         picked: list[Delegation] = []
         scope: dict[str, Any] | None = None
@@ -224,7 +226,7 @@ class HierarchicalOrchestration(OrchestrationPattern):
             ):
                 continue
             holding.append(rule)
-        # A parent that says whom it delegates to has picked, also where no rule asks it to.
+        # A parent that names children has picked, also where no rule asks it to.
         picks = isinstance(answer, Delegate) and not any(rule.pick for rule in holding)
         for rule in holding:
             if rule.pick or picks:

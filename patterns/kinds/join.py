@@ -104,7 +104,7 @@ def _read_join(value: Any) -> Join:
             return Join(cast(JoinKind, value))
     if isinstance(value, dict) and list(cast("dict[Any, Any]", value)) == ["quorum"]:
         return quorum(cast("dict[str, Any]", value)["quorum"])
-    raise ValueError(f"{value!r} is no join policy. Give {_FORMS}")
+    raise ValueError(f"{value!r} is not a join policy. Give {_FORMS}")
 
 
 JoinField: TypeAlias = Annotated[

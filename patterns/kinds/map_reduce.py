@@ -28,7 +28,7 @@ from ..vocabulary.target import Target
 
 
 class MapReduceDefinition(PatternDefinition):
-    """A map-reduce: who maps, who reduces, how much at once."""
+    """A map-reduce: the mapper, the reducer, and how much runs at once."""
 
     mapper: AskField
     reducer: AskField | None = None

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, TypeAlias, cast
 
 from pydantic import Field
 
-from ..definition.definition import Test, compile_condition
 from ..definition.drawing import Drawing
+from ..definition.fields import Test, compile_condition
 from ..definition.policy import NO_POLICY, WorkPolicy
 from ..definition.step import Ask, AskField, Branch, BranchField, input_scope, unique_names
-from ..execution.execution import Execution, Work
+from ..execution.execution import Execution
 from ..execution.fan_out import agents_of, ask_all
 from ..execution.pattern import OrchestrationPattern, PatternDefinition
+from ..execution.work import Work
 from ..vocabulary.errors import MissingInput, PatternFailed, UnexpectedAnswer, work_failed
 from ..vocabulary.outcome import Cancelled, Completed, Outcome
 from ..vocabulary.report import PartialList, PartialResults
@@ -25,7 +26,7 @@ from .join import ALL, Join, JoinField, JoinProgress, joined
 
 
 class ParallelDefinition(PatternDefinition):
-    """A fan-out: its branches, how they are joined, who merges."""
+    """A fan-out: its branches, how they are joined, and the agent that merges."""
 
     branches: tuple[BranchField, ...] = Field(min_length=1)
     aggregator: AskField | None = None
@@ -41,6 +42,10 @@ class _Planned:
     policy: WorkPolicy
     input_key: str | None
     condition: Test | None
+
+
+_Piece: TypeAlias = tuple[_Planned, str, Any]
+"""A branch, the name of its work, and what it gets."""
 
 
 class ParallelOrchestration(OrchestrationPattern):
@@ -122,14 +127,9 @@ class ParallelOrchestration(OrchestrationPattern):
             )
             for name, branch in zip(unique_names(labels), branches, strict=True)
         )
-        self._names = tuple(branch.name for branch in self._branches)
-        self._branch_targets = tuple(branch.target for branch in self._branches)
         bare = definition.join.kind == "all" and definition.max_concurrency is None
         self._bare = bare and all(branch.policy is NO_POLICY for branch in self._branches)
         """Whether a failure of one changes nothing for the others, so that all may be asked directly."""
-        self._same_input = definition.for_each is None and all(
-            branch.condition is None and branch.input_key is None for branch in self._branches
-        )
         asks: list[Ask] = [*branches]
         if definition.aggregator is not None:
             asks.append(definition.aggregator)
@@ -144,21 +144,26 @@ class ParallelOrchestration(OrchestrationPattern):
 
     async def coordinate(self, run: Execution) -> Any:
         spec = self._spec
-        if self._bare and self._same_input:
-            payloads = [run.input] * len(self._names)
-            answers = await self._ask_directly(run, self._names, self._branch_targets, payloads)
-            if answers is not None:
-                result: Any = dict(zip(self._names, answers, strict=True))
-                return await aggregate(run, spec.aggregator, result)
-        works = self._works(run) if spec.for_each is None else self._items(run, spec.for_each)
-        if self._bare:
-            names = [work.name for work in works]
-            answers = await self._ask_directly(
-                run, names, [work.target for work in works], [work.payload for work in works]
-            )
-            if answers is not None:
-                result = dict(zip(names, answers, strict=True))
-                return await aggregate(run, spec.aggregator, answers if spec.for_each else result)
+        pieces = self._pieces(run) if spec.for_each is None else self._items(run, spec.for_each)
+        result = await self._ask_directly(run, pieces) if self._bare else None
+        if result is None:
+            result = await self._perform(run, pieces)
+        return await aggregate(run, spec.aggregator, result)
+
+    async def _ask_directly(self, run: Execution, pieces: list[_Piece]) -> Any:
+        """Return the result, if all that are asked are agents, else None; raise if one fails."""
+        agents = agents_of(run, [branch.target for branch, _, _ in pieces])
+        if agents is None:
+            return None
+        names = [name for _, name, _ in pieces]
+        answers, failed = await ask_all(run, names, agents, [part for _, _, part in pieces])
+        if failed is not None:
+            raise self._failed(run, failed, run.outcomes[failed], len(pieces))
+        return dict(zip(names, answers, strict=True)) if self._spec.for_each is None else answers
+
+    async def _perform(self, run: Execution, pieces: list[_Piece]) -> Any:
+        spec = self._spec
+        works = [Work(name, branch.target, part, branch.policy) for branch, name, part in pieces]
         progress = JoinProgress(spec.join, len(works))
         outcomes = await run.perform_all(
             works,
@@ -166,51 +171,33 @@ class ParallelOrchestration(OrchestrationPattern):
             enough=None if spec.join.kind in ("all", "collect") else progress.see,
         )
         self._check(run, works, outcomes)
-        result = self._result(run, works, outcomes)
-        return await aggregate(run, spec.aggregator, result)
+        return self._result(run, works, outcomes)
 
-    async def _ask_directly(
-        self,
-        run: Execution,
-        names: Sequence[str],
-        targets: Sequence[Target],
-        payloads: Sequence[Any],
-    ) -> list[Any] | None:
-        """Return the answers of *targets*, if they are agents; raise if one of them has none."""
-        agents = agents_of(run, targets)
-        if agents is None:
-            return None
-        answers, failed = await ask_all(run, names, agents, payloads)
-        if failed is not None:
-            raise work_failed(
-                self.name, failed, run.outcomes[failed], run.outcomes,
-                f"one of {len(names)} branches",
-            )  # fmt: skip
-        return answers
-
-    def _works(self, run: Execution) -> list[Work]:
-        works: list[Work] = []
+    def _pieces(self, run: Execution) -> list[_Piece]:
+        """Return the branches that are asked."""
         data = run.input
+        pieces: list[_Piece] = []
         for branch in self._branches:
             if branch.condition is not None and not run.holds(
                 branch.name, branch.condition, input_scope(data)
             ):
                 run.skip(branch.name, branch.target, "its condition does not hold")
                 continue
-            works.append(Work(branch.name, branch.target, self._part(run, branch), branch.policy))
-        return works
+            part = data if branch.input_key is None else self._part(run, branch, branch.input_key)
+            pieces.append((branch, branch.name, part))
+        return pieces
 
-    def _part(self, run: Execution, branch: _Planned) -> Any:
-        """Return what *branch* gets of the input; one that is no mapping has no parts."""
+    def _part(self, run: Execution, branch: _Planned, key: str) -> Any:
+        """Return what *branch* gets of the input; one that is not a mapping has no parts."""
         data: Any = run.input
-        key = branch.input_key
-        if key is None or not isinstance(data, Mapping):
+        if not isinstance(data, Mapping):
             return data
         if key not in data:
             raise MissingInput(self.name, branch.name, key, data, run.outcomes)
         return cast(Mapping[str, Any], data)[key]
 
-    def _items(self, run: Execution, key: str) -> list[Work]:
+    def _items(self, run: Execution, key: str) -> list[_Piece]:
+        """Return the only branch once for each item."""
         data = run.input
         branch = self._branches[0]
         items: Any = data
@@ -223,7 +210,7 @@ class ParallelOrchestration(OrchestrationPattern):
                 self.name, "input", f"a list under {key!r}, for for_each", items, run.outcomes
             )
         return [
-            Work(f"{branch.name}[{index}]", branch.target, self._item(branch, item), branch.policy)
+            (branch, f"{branch.name}[{index}]", self._item(branch, item))
             for index, item in enumerate(cast("Iterable[Any]", items))
         ]
 
@@ -232,6 +219,9 @@ class ParallelOrchestration(OrchestrationPattern):
         if branch.input_key is not None and isinstance(item, Mapping):
             return cast(Mapping[str, Any], item).get(branch.input_key, item)
         return item
+
+    def _failed(self, run: Execution, name: str, outcome: Outcome, of: int) -> PatternFailed:
+        return work_failed(self.name, name, outcome, run.outcomes, f"one of {of} branches")
 
     def _check(self, run: Execution, works: list[Work], outcomes: list[Outcome]) -> None:
         problem = joined(self._spec.join, outcomes)
@@ -243,9 +233,7 @@ class ParallelOrchestration(OrchestrationPattern):
                 self.name, problem, run.outcomes, cause=causes[0] if causes else None
             )
         work = works[outcomes.index(problem)]
-        raise work_failed(
-            self.name, work.name, problem, run.outcomes, f"one of {len(works)} branches"
-        )
+        raise self._failed(run, work.name, problem, len(works))
 
     def _result(self, run: Execution, works: list[Work], outcomes: list[Outcome]) -> Any:
         if self._spec.join.kind == "all":

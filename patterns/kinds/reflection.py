@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Final, Literal, cast
 
 from pydantic import Field
 
-from ..definition.definition import ConditionField, Test, compile_condition
 from ..definition.drawing import Drawing
+from ..definition.fields import ConditionField, Test, compile_condition
 from ..definition.step import Ask, AskField, input_scope
 from ..execution.execution import Execution
 from ..execution.pattern import OrchestrationPattern, PatternDefinition

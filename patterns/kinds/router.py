@@ -7,12 +7,12 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias, cast
 
 from pydantic import BeforeValidator, Field
 
-from ..definition.definition import ConditionField, compile_condition
 from ..definition.drawing import Drawing
-from ..definition.policy import UnretriableError
+from ..definition.fields import ConditionField, compile_condition
 from ..definition.step import Ask, AskField, coerce_ask, input_scope, unique_names
 from ..execution.execution import Execution
 from ..execution.pattern import OrchestrationPattern, PatternDefinition
+from ..vocabulary.causes import UnretriableError
 from ..vocabulary.errors import PatternFailed, UnexpectedAnswer, work_failed
 from ..vocabulary.outcome import Completed, Outcome, Skipped
 from ..vocabulary.target import Target
@@ -21,7 +21,7 @@ DEFAULT = "default"
 
 
 class Route(Ask):
-    """One way: *condition* over the input (``"default"`` always holds), and who is asked.
+    """One way: *condition* over the input (``"default"`` always holds), and the agent that is asked.
 
     Without a condition it is taken by default; where a classifier chooses among several such, only
     by its name.
@@ -34,7 +34,7 @@ RouteField: TypeAlias = Annotated[Route, BeforeValidator(coerce_ask)]
 
 
 class RouterDefinition(PatternDefinition):
-    """A router: its routes, in order, and who chooses, if no rules do."""
+    """A router: its routes, in order, and the agent that chooses where no rules do."""
 
     routes: tuple[RouteField, ...] = Field(min_length=1)
     classifier: AskField | None = None

@@ -13,8 +13,8 @@ from pydantic import BeforeValidator, Field
 
 from agenticaiframework.actors import Actor, ActorRef, SystemStopped
 
-from ..definition.definition import Seconds
 from ..definition.drawing import Drawing
+from ..definition.fields import Seconds
 from ..definition.policy import WorkPolicy
 from ..definition.step import Ask, AskField, coerce_ask, unique_names
 from ..execution.execution import Execution
@@ -34,7 +34,7 @@ _RESULT: Final = "result"
 
 
 class SagaStep(Ask):
-    """One step of a saga, and who undoes it (*compensate*), if anybody has to."""
+    """One step of a saga, and the agent that undoes it (*compensate*), if it has to be undone."""
 
     compensate: AskField | None = None
 
@@ -194,8 +194,8 @@ class SagaOrchestration(OrchestrationPattern):
             raise
 
         # Not in its `on_stop`, which an actor that is stopped before it has started does not run.
-        def ended(who: Any, _reason: Any) -> None:
-            if who is ref:
+        def ended(actor: Any, _reason: Any) -> None:
+            if actor is ref:
                 remove()
                 run.release()
 
@@ -230,8 +230,8 @@ def undo_name(step: str) -> str:
 class _Compensator(Actor):
     """Undoes what a saga has done, one step after another, and ends.
 
-    An actor of its own, linked to nobody, because the coordinator may be cancelled or killed before
-    or while this happens. It starts at once; whoever asks it gets what could not be undone.
+    An actor of its own, without links, because the coordinator may be cancelled or killed before
+    or while this happens. It starts at once; its answer is what could not be undone.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Everybody is asked, and what has come by the deadline counts."""
+"""All are asked, and the answers that have come by the deadline count."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, ClassVar, cast
 
 from pydantic import Field
 
-from ..definition.definition import Seconds
 from ..definition.drawing import Drawing
+from ..definition.fields import Seconds
 from ..definition.step import Ask, AskField, unique_names
 from ..execution.execution import Execution
 from ..execution.pattern import OrchestrationPattern, PatternDefinition
@@ -21,7 +21,7 @@ from .aggregation import aggregate
 
 
 class ScatterGatherDefinition(PatternDefinition):
-    """Who is asked, by when the answers have to be there, and how many are enough to go on."""
+    """A scatter-gather: its agents, the deadline, and how many answers are enough to go on."""
 
     agents: tuple[AskField, ...] = Field(min_length=1)
     deadline_s: Seconds
@@ -32,7 +32,7 @@ class ScatterGatherDefinition(PatternDefinition):
 class ScatterGatherOrchestration(OrchestrationPattern):
     """All *agents* get the input; the result is what has come within *deadline_s* seconds.
 
-    It comes earlier when all have answered. Whoever is late is stopped. Fewer than *at_least*
+    It comes earlier when all have answered. An agent that is late is stopped. Fewer than *at_least*
     answers are an error. The result is a `PartialResults`: a mapping from agent to answer, whose
     ``missing`` says why the others are not in it. *aggregator* makes the result of that mapping.
     """

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Final, cast
 
 from pydantic import Field
 
-from ..definition.definition import Test, compile_condition
 from ..definition.drawing import Drawing
+from ..definition.fields import Test, compile_condition
 from ..definition.policy import NO_POLICY, WorkPolicy
 from ..definition.step import Step, StepField, input_scope, unique_names
 from ..execution.execution import Execution
@@ -89,7 +89,7 @@ class SequentialOrchestration(OrchestrationPattern):
     async def coordinate(self, run: Execution) -> Any:
         data: Any = run.input
         kept: dict[str, Any] = {}
-        # What is no mapping cannot have keys: the first step gets it whole, as if it were an output.
+        # Input that is not a mapping has no keys: the first step gets it whole, as if it were an output.
         previous: Any = _NOTHING if isinstance(run.input, Mapping) else data
         for index, step in enumerate(self._steps):
             if step.condition is not None and not run.holds(
@@ -103,16 +103,7 @@ class SequentialOrchestration(OrchestrationPattern):
                 payload = self._input(step.name, step.input_key, run, previous, kept)
             try:
                 if step.policy is NO_POLICY:
-                    agent = run.direct(step.target)
-                    if agent is None:
-                        output = await run.ask(step.name, step.target, payload)
-                    else:
-                        started = run.clock()
-                        try:
-                            output = await agent.request(payload, system=run.system)
-                        except BaseException as error:
-                            raise run.unanswered(step.name, agent, started, error) from error
-                        run.keep(step.name, agent, started, run.clock(), output)
+                    output = await run.ask(step.name, step.target, payload)
                 else:
                     output = await self._under_policy(run, step, payload)
             except NotCompleted as failed:

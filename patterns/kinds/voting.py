@@ -12,7 +12,7 @@ POSITION_FIELDS = ("position", "vote", "answer", "decision")
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """The count of a vote: what was voted for, by whom.
+    """The count of a vote: the positions and their voters.
 
     ``votes`` maps each position, in the order of their first votes, to its voters; positions that
     differ only in case and spacing are one. ``winner`` is the position with the most votes, None
@@ -37,7 +37,7 @@ class Tally:
 
     @property
     def unanimous(self) -> bool:
-        """Whether everybody who voted is for the same."""
+        """Whether all votes are for the same position."""
         return len(self.votes) == 1
 
     def of(self, position: str | None) -> int:
@@ -75,7 +75,7 @@ def same_position(position: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    """Return *value* as a text that is the same for equal values: the order of keys is no difference."""
+    """Return *value* as a text that is the same for equal values: the order of keys makes no difference."""
     if isinstance(value, float) and value.is_integer():
         return repr(int(value))
     if isinstance(value, Mapping):

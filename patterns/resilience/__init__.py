@@ -2,7 +2,6 @@
 
 from .breaker import CircuitBreaker, CircuitChanged, CircuitOpen
 from .bulkhead import Bulkhead, BulkheadFull
-from .guard import GuardConflict
 from .hedge import HedgedRequest
 from .limiter import RateLimited, RateLimiter
 
@@ -12,7 +11,6 @@ __all__ = [
     "CircuitBreaker",
     "CircuitChanged",
     "CircuitOpen",
-    "GuardConflict",
     "HedgedRequest",
     "RateLimited",
     "RateLimiter",

@@ -11,10 +11,11 @@ from pydantic import Field
 
 from agenticaiframework.actors import ActorRef, AgenticError, Down
 
-from ..definition.definition import Seconds
-from ..definition.policy import ErrorNames, matches_any
+from ..definition.fields import Seconds
+from ..definition.policy import ErrorNames
 from ..definition.step import Ask
 from ..execution.execution import Execution
+from ..vocabulary.causes import matches_any
 from ..vocabulary.target import Target
 from .guard import GuardActor, GuardDefinition, GuardedPattern, Message, ask_guard, find_guard
 

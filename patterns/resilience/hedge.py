@@ -8,8 +8,8 @@ from typing import Any, ClassVar, cast
 
 from pydantic import Field
 
-from ..definition.definition import Seconds
 from ..definition.drawing import Drawing
+from ..definition.fields import Seconds
 from ..definition.step import Ask, AskField, unique_names
 from ..execution.execution import Execution
 from ..execution.pattern import OrchestrationPattern, PatternDefinition
@@ -20,7 +20,7 @@ from ..vocabulary.target import Target
 
 
 class HedgedRequestDefinition(PatternDefinition):
-    """A hedged request: who is asked, in order, and after which wait the next one is."""
+    """A hedged request: the agents, in order, and the wait before the next one is asked."""
 
     agents: tuple[AskField, ...] = Field(min_length=2)
     after_s: Seconds

@@ -3,15 +3,11 @@
 from .config import TeamConfig
 from .discussion import Contribution, Discussion
 from .errors import (
-    MemberLost,
-    RoleFull,
-    SeveralHandoffs,
     TeamError,
     TeamFull,
     TeamIncomplete,
     UnknownMember,
-    UnknownRole,
-    UnknownTrigger,
+    WrongHandoff,
 )
 from .handoff import AgentHandoff, HandoffRecord
 from .message import TeamMessage
@@ -28,10 +24,7 @@ __all__ = [
     "Contribution",
     "Discussion",
     "HandoffRecord",
-    "MemberLost",
     "NotesUnavailable",
-    "RoleFull",
-    "SeveralHandoffs",
     "SharedNotes",
     "TeamConfig",
     "TeamError",
@@ -41,7 +34,6 @@ __all__ = [
     "TeamResult",
     "TeamStep",
     "UnknownMember",
-    "UnknownRole",
-    "UnknownTrigger",
+    "WrongHandoff",
     "shared_notes",
 ]

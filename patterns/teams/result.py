@@ -38,5 +38,5 @@ class TeamResult(dict[str, Any]):
 
     @property
     def complete(self) -> bool:
-        """Whether nobody's contribution is missing."""
+        """Whether no contribution is missing."""
         return not self.missing

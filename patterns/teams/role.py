@@ -1,4 +1,4 @@
-"""What a place in a team asks of who takes it."""
+"""Roles: what a place in a team needs of the agent that takes it."""
 
 from __future__ import annotations
 

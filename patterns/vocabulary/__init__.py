@@ -1,4 +1,4 @@
-"""The words of all orchestration: who can be asked, how work ends, what happens while it runs.
+"""The vocabulary of orchestration: targets that can be asked, outcomes, events and errors.
 
 Values and errors, and the Protocols for what is asked. Knows `agenticaiframework.actors` alone.
 All of it is immutable; nothing here owns state.

@@ -10,11 +10,11 @@ from agenticaiframework.actors import agent_context
 from .events import Chunk, PatternEvent
 
 CHUNKS: Final = "agenticaiframework.chunks"
-"""Where a handler's context has the `ChunkSink`, while somebody streams."""
+"""Where a handler's context has the `ChunkSink`, while the execution is streamed."""
 
 
 class ChunkSink:
-    """Takes the parts of one piece of work's answer to whoever streams its execution."""
+    """Sends the parts of one piece of work's answer to the stream of its execution."""
 
     __slots__ = ("_clock", "_emit", "_path", "_work")
 
@@ -35,12 +35,12 @@ class ChunkSink:
         self._emit(Chunk(self._clock(), self._path, self._work, data))
 
     def __reduce__(self) -> tuple[type[NoSink], tuple[()]]:
-        # A handler in another process has nobody to stream to.
+        # A handler in another process cannot reach the stream.
         return NoSink, ()
 
 
 class NoSink:
-    """Takes parts of an answer where nobody can be reached with them."""
+    """Takes parts of an answer where there is no stream to reach."""
 
     def send(self, data: Any) -> None:
         """Drop *data*."""
@@ -49,7 +49,7 @@ class NoSink:
 def send_chunk(data: Any) -> bool:
     """Report *data* as a part of the answer that the running handler is working on.
 
-    Return whether somebody streams the execution; without one, nothing happens. Call it on the
+    Return whether the execution is streamed; if it is not, nothing happens. Call it on the
     loop's thread, that is, in an ``async`` handler.
     """
     sink = agent_context().get(CHUNKS)

@@ -9,11 +9,11 @@ from typing import Any, Final, cast
 from agenticaiframework import actors
 from agenticaiframework.actors import AgenticError, near
 
-from ..definition.policy import UnretriableError, causes_of
+from .causes import UnretriableError, causes_of
 from .outcome import Completed, Failed, Outcome, Skipped, TimedOut, describe_outcome
 
 NO_OUTCOMES: Final = (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)
-"""What is never kept as an outcome: it ends who waits, or the whole program, as everywhere."""
+"""Never kept as outcomes: they end the waiting code, or the whole program, as everywhere."""
 
 
 class PatternFailed(AgenticError):

@@ -14,9 +14,9 @@ from agenticaiframework.actors import AgenticError
 
 @dataclass(frozen=True, slots=True)
 class _Ended:
-    """What every outcome tells: who, when (the system's clock, in seconds), how often it was tried.
+    """The fields of every outcome: the agent, times on the system's clock in seconds, attempts.
 
-    *agent* is the name of whoever was asked last. *incarnation* is the incarnation of that agent
+    *agent* is the name of the agent that was asked last. *incarnation* is the incarnation of that agent
     which gave the answer, where it is known. *cause* is the error behind the outcome; a `Completed`
     has one when a fallback or a default stands in for what failed.
     """
@@ -60,7 +60,7 @@ class TimedOut(_Ended):
 
 @dataclass(frozen=True, slots=True)
 class Cancelled(_Ended):
-    """The work was stopped because nobody needed it any more; *reason* says why."""
+    """The work was stopped because its result was not needed any more; *reason* says why."""
 
     reason: str = "cancelled"
 

@@ -49,7 +49,7 @@ class Report:
 class PartialResults(dict[str, Any]):
     """The results of the work that was completed, by name, where some of it may be missing.
 
-    What is missing is no key with a None: it is in ``missing``, with the outcome that says why.
+    Missing work has no key here: it is in ``missing``, with the outcome that says why.
     ``outcomes`` has them all.
     """
 

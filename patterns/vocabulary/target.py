@@ -1,8 +1,8 @@
-"""Who can be asked: agents, patterns, teams, functions, and the names that stand for them.
+"""Targets: the agents, patterns, teams and functions that can be asked, and names for them.
 
-`Askable` is the one thing that a pattern needs from whatever stands where an agent can. Names are
-looked up when an execution starts, by the `Resolver` of whoever started it: an engine looks into
-what was registered with it first, everybody else into the directory that ``Agent(name=...)`` enters.
+`Askable` is all that a pattern needs of a target. Names are looked up when an execution starts, by its
+`Resolver`: an engine's looks first into what was registered with the engine; the default one looks into
+the directory that ``Agent(name=...)`` enters.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ class Askable(Protocol):
 
 
 Resolver: TypeAlias = Callable[[str], Askable]
-"""Finds who a name stands for; raises an error with the near names for one that it does not know."""
+"""Finds the target of a name; raises an error with the near names for an unknown one."""
 
 Target: TypeAlias = str | Askable | Callable[..., Any]
 """What may stand where an agent can: a name, anything that can be asked, or a function."""
 
 
 class Owner(Protocol):
-    """Who started an execution, and ends it when it ends itself: mostly another execution."""
+    """Owns actors that end when it ends, in whatever way: mostly an execution."""
 
     def adopt(self, ref: ActorRef[Any]) -> None:
         """Take *ref* for one of its own: it ends when the owner does, in whatever way."""
@@ -68,7 +68,7 @@ class Scope:
     """What an execution hands down to the ones that it starts.
 
     *resolver* finds names; *context* reaches the agents' handlers; *emit* takes events while
-    somebody streams them (None: nobody does); *path* names the executions around this one; *owner*
+    the execution is streamed (else None); *path* names the executions around this one; *owner*
     is told of the actors that work for it.
     """
 

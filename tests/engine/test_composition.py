@@ -15,7 +15,7 @@ from agenticaiframework.patterns import (
     PatternFailed,
     SequentialOrchestration,
 )
-from agenticaiframework.patterns.definition.definition import DefinitionError
+from agenticaiframework.patterns.definition.errors import DefinitionError
 from agenticaiframework.patterns.engine import (
     EventKind,
     NoRouteMatches,

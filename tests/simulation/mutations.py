@@ -200,8 +200,8 @@ FAST_PATHS = (
         "home.ready.append(self)", "None",
     ),
     Mutation(
-        "an asked actor is made ready twice", f"{KERNEL}Cell.request",
-        "home.ready.append(self)", "(home.ready.append(self), home.ready.append(self))",
+        "an asked actor is made ready and not marked so", f"{KERNEL}Cell.request",
+        "self._state = QUEUED", "pass",
     ),
     Mutation(
         "the ready queue is not woken", f"{KERNEL}Home.wake",
@@ -387,29 +387,30 @@ TREES = (
         "restart is RestartType.TRANSIENT",
     ),
     Mutation(
-        "one_for_all restarts only one", f"{SUPERVISION}KeyedChildren._group_of",
-        "list(everyone)", "[child]",
+        "one_for_all restarts only one", f"{SUPERVISION}KeyedChildren.group_of",
+        "list(self.by_id.values())", "[child]",
     ),
     Mutation(
-        "rest_for_one restarts all", f"{SUPERVISION}KeyedChildren._group_of",
+        "rest_for_one restarts all", f"{SUPERVISION}KeyedChildren.group_of",
         "if member is child:\n    break", "pass",
     ),
     Mutation(
-        "a group is restarted in reverse", f"{SUPERVISION}KeyedChildren.restart",
-        "reversed(group)", "group",
+        "a group is restarted in reverse", f"{SUPERVISION}Supervisor._stop_group",
+        "[member for member in group if children.holds(member)]",
+        "[member for member in group[::-1] if children.holds(member)]",
     ),
     Mutation(
         "children stop in start order", f"{SUPERVISION}KeyedChildren.stop_all",
         "list(reversed(self.by_id.values()))", "list(self.by_id.values())",
     ),
     Mutation(
-        "the last child is never stopped", f"{SUPERVISION}KeyedChildren._stop_group",
-        "self._supervisor.stopper.stop_in_turn(group, self.forget)",
-        "self._supervisor.stopper.stop_in_turn(group[:-1] or group, self.forget)",
+        "the last child is never stopped", f"{SUPERVISION}Supervisor.stop_in_turn",
+        "self._stopper.stop_in_turn(children)",
+        "self._stopper.stop_in_turn(children[:-1] or children)",
     ),
     Mutation(
-        "a failed restart is not tried again", f"{SUPERVISION}KeyedChildren._try_again",
-        "self._supervisor.try_again(TryAgain(child.spec.id))", "None",
+        "a failed restart is not tried again", f"{SUPERVISION}Supervisor.start_again",
+        "self.actor_ref.tell(TryAgain(child))", "None",
     ),
     Mutation(
         "a child that is stuck is never killed", f"{SUPERVISION}Stopper._kill_the_late",

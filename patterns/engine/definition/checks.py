@@ -1,26 +1,24 @@
-"""What is wrong with a workflow's definition as a whole, found before anything runs."""
+"""The checks of a workflow's definition as a whole, made before anything runs."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from agenticaiframework.actors import near
 
-from ...expressions.expression import Reference
+from ...expressions.reference import Reference
 from .graph import LOCALS, Dependencies, Reading, readings
+from .model import StepDefinition, WorkflowFields
 from .shapes import Shape, fits
-
-if TYPE_CHECKING:
-    from .definition import StepDefinition, WorkflowDefinition
-
+from .templates import compile_template
 
 MAX_STEPS: Final = 10_000
 """Steps in one workflow; more are data, and belong into for_each."""
 
 
-def find_problems(definition: WorkflowDefinition) -> list[str]:
+def find_problems(definition: WorkflowFields) -> list[str]:
     """Return everything that is wrong with *definition*, each with its place and the right form."""
     if not 1 <= len(definition.steps) <= MAX_STEPS:
         return [f"steps: there are {len(definition.steps)}, and must be 1 to {MAX_STEPS:,}"]
@@ -50,11 +48,9 @@ def find_problems(definition: WorkflowDefinition) -> list[str]:
     return problems
 
 
-def _output_reading(definition: WorkflowDefinition, problems: list[str]) -> Reading | None:
+def _output_reading(definition: WorkflowFields, problems: list[str]) -> Reading | None:
     if not definition.has_output:
         return None
-    from .templates import compile_template
-
     try:
         template = compile_template(definition.output)
     except ValueError as error:
@@ -94,7 +90,7 @@ def _unknown_roots(
                 hint = near(root, ["input", *known, *allowed])
                 if reading.template is None:
                     hint += f" A text is written in quotes: '{root}'."
-            problems.append(f"{where} refers to {root!r}, which is no step. {hint}")
+            problems.append(f"{where} refers to {root!r}, which is not a step. {hint}")
     return problems
 
 
@@ -109,7 +105,7 @@ def _check_for_each(step: StepDefinition, read: Iterable[Reading]) -> list[str]:
     return []
 
 
-def _check_depends_on(definition: WorkflowDefinition, known: list[str]) -> list[str]:
+def _check_depends_on(definition: WorkflowFields, known: list[str]) -> list[str]:
     problems: list[str] = []
     for step in definition.steps:
         for name in step.depends_on or ():
@@ -118,13 +114,13 @@ def _check_depends_on(definition: WorkflowDefinition, known: list[str]) -> list[
             elif name not in known:
                 others = [other for other in known if other != step.id]
                 problems.append(
-                    f"step {step.id!r}: depends_on names {name!r}, which is no step. "
+                    f"step {step.id!r}: depends_on names {name!r}, which is not a step. "
                     f"{near(name, others)}"
                 )
     return problems
 
 
-def _check_order(definition: WorkflowDefinition, read: dict[str, list[Reading]]) -> list[str]:
+def _check_order(definition: WorkflowFields, read: dict[str, list[Reading]]) -> list[str]:
     """Find references to steps that run later, and cycles."""
     order = {step.id: n for n, step in enumerate(definition.steps)}
     problems: list[str] = []
@@ -156,7 +152,7 @@ def _check_order(definition: WorkflowDefinition, read: dict[str, list[Reading]])
 
 
 def _check_shapes(
-    definition: WorkflowDefinition, read: dict[str, list[Reading]], output: Reading | None
+    definition: WorkflowFields, read: dict[str, list[Reading]], output: Reading | None
 ) -> list[str]:
     shapes: dict[str, Shape] = {
         step.id: step.output_model

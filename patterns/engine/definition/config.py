@@ -1,4 +1,4 @@
-"""How an engine is set up."""
+"""The options of an engine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field, field_validator
 
-from ...definition.definition import Definition, Seconds
+from ...definition.definition import Definition
+from ...definition.fields import Seconds
 from ..store import Durability, Retention
 from ..store.urls import check_url
 
@@ -79,11 +80,11 @@ class EngineConfig(Definition):
     def _check_store(cls, value: Any) -> Any:
         if isinstance(value, str) and "://" not in value:
             raise ValueError(
-                f"{value!r} is no URL of a store. Write 'sqlite:///{value}', "
+                f"{value!r} is not the URL of a store. Write 'sqlite:///{value}', "
                 "'postgresql://user@host/database' or 'memory://'"
             )
         if isinstance(value, str):
             check_url(value)
         elif not hasattr(value, "claim_abandoned"):
-            raise ValueError(f"{value!r} is no store. Give its URL: 'sqlite:///state.db'")
+            raise ValueError(f"{value!r} is not a store. Give its URL: 'sqlite:///state.db'")
         return value

@@ -1,15 +1,15 @@
-"""What waits for what: the graph that a workflow's steps form."""
+"""The graph that a workflow's steps form: which step waits for which."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final
 
-from ...expressions.expression import Reference, compile_expression
+from ...definition.cycles import find_cycle
+from ...expressions.expression import compile_expression
+from ...expressions.reference import Reference
+from .model import StepDefinition, WorkflowFields
 from .templates import Template, compile_template
-
-if TYPE_CHECKING:
-    from .definition import StepDefinition, WorkflowDefinition
 
 _NOTHING: Final[frozenset[str]] = frozenset()
 
@@ -79,9 +79,7 @@ class Dependencies:
     the barrier before. Sets of steps are bits of an integer.
     """
 
-    def __init__(
-        self, definition: WorkflowDefinition, read: Mapping[str, Iterable[Reading]]
-    ) -> None:
+    def __init__(self, definition: WorkflowFields, read: Mapping[str, Iterable[Reading]]) -> None:
         self.order = [step.id for step in definition.steps]
         self._count = len(self.order)
         self._position = {name: n for n, name in enumerate(self.order)}
@@ -117,7 +115,7 @@ class Dependencies:
         return names if names[0] == names[-1] else [*names, names[0]]
 
     def reduced(self) -> dict[str, tuple[str, ...]]:
-        """Return for each step what it waits for, in page order, without what follows anyway.
+        """Return the direct dependencies of each step, in definition order, without those that others imply.
 
         There must be no cycle.
         """
@@ -168,38 +166,6 @@ def _bits(number: int) -> Iterator[int]:
         lowest = number & -number
         yield lowest.bit_length() - 1
         number ^= lowest
-
-
-Node = TypeVar("Node")
-
-
-def find_cycle(edges: Mapping[Node, Iterable[Node]]) -> list[Node] | None:
-    """Return the nodes of a cycle, the first one again at the end, or None.
-
-    >>> find_cycle({"a": ["b"], "b": ["a"], "c": []})
-    ['a', 'b', 'a']
-    """
-    done: set[Node] = set()
-    for start in edges:
-        path: list[Node] = []
-        on_path: set[Node] = set()
-        stack: list[tuple[Node, bool]] = [(start, True)]
-        while stack:
-            node, entering = stack.pop()
-            if not entering:
-                path.pop()
-                on_path.discard(node)
-                done.add(node)
-                continue
-            if node in on_path:
-                return [*path[path.index(node) :], node]
-            if node in done:
-                continue
-            path.append(node)
-            on_path.add(node)
-            stack.append((node, False))
-            stack.extend((name, True) for name in edges.get(node, ()))
-    return None
 
 
 def descendants(edges: Mapping[str, Iterable[str]], step: str) -> set[str]:

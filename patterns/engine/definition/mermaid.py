@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+from agenticaiframework.supervision import mermaid_text
 
 from ...vocabulary.target import target_name
-
-if TYPE_CHECKING:
-    from .definition import StepDefinition, WorkflowDefinition
+from .model import StepDefinition
+from .plan import Plan
 
 _SHAPES: Final[Mapping[str, tuple[str, str]]] = {
     "agent": ("[", "]"),
@@ -31,36 +32,31 @@ _COLOURS: Final[Mapping[str, str]] = {
 }
 
 
-def draw_mermaid(
-    definition: WorkflowDefinition,
-    direction: str = "TD",
-    states: Mapping[str, str] | None = None,
-) -> str:
-    """Return *definition* as a flowchart: a node a step, an arrow where one waits for another.
+def draw(plan: Plan, direction: str = "TD", states: Mapping[str, str] | None = None) -> str:
+    """Return *plan* as a flowchart: a node a step, an arrow where one waits for another.
 
     *states* (step id to state) colours the steps of a run. Raises ValueError for a direction that
     Mermaid does not have.
     """
     if direction not in _DIRECTIONS:
         raise ValueError(f"direction is one of {', '.join(_DIRECTIONS)}, not {direction!r}")
-    plan = definition.plan
     lines = [f"flowchart {direction}"]
     # Mermaid's own words ("end", "graph") break a chart as node ids, so nodes are numbered.
     lines += [f"    s{step.index}{_node(step.definition)}" for step in plan.steps]
     for step in plan.steps:
         condition = step.definition.condition
-        arrow = f'-->|"{_escape(condition)}"|' if condition else "-->"
+        arrow = f'-->|"{_label(condition)}"|' if condition else "-->"
         lines += [f"    s{index} {arrow} s{step.index}" for index in step.depends]
         if condition and not step.depends:
             lines.append(f'    start{step.index}(("?")) {arrow} s{step.index}')
         if step.iterates:
             until = step.definition.until or "approved"
             times = f"{step.max_iterations} times at most"
-            loop = _escape(f"until {until}, {times}")
+            loop = _label(f"until {until}, {times}")
             lines.append(f'    s{step.index} -.->|"{loop}"| s{step.index}')
         if step.definition.compensate is not None:
             agent = target_name(step.definition.compensate.agent)
-            lines.append(f'    s{step.index} -.->|undo| c{step.index}["{_escape(agent)}"]')
+            lines.append(f'    s{step.index} -.->|undo| c{step.index}["{_label(agent)}"]')
     found = states or {}
     for state, style in _COLOURS.items():
         nodes = [f"s{step.index}" for step in plan.steps if found.get(step.id) == state]
@@ -72,12 +68,12 @@ def draw_mermaid(
 
 def _node(step: StepDefinition) -> str:
     opening, closing = _SHAPES[step.kind]
-    label = _escape(step.id)
+    label = _label(step.id)
     what = _what(step)
     if what and what != step.id:
-        label += f"<br/>{_escape(what)}"
+        label += f"<br/>{_label(what)}"
     if step.for_each is not None:
-        label += "<br/>for each " + _escape(str(step.for_each))
+        label += "<br/>for each " + _label(str(step.for_each))
     return f'{opening}"{label}"{closing}'
 
 
@@ -92,7 +88,5 @@ def _what(step: StepDefinition) -> str:
     return step.workflow if isinstance(step.workflow, str) else getattr(step.workflow, "name", "")
 
 
-def _escape(text: str) -> str:
-    """Return *text* so that neither Mermaid nor HTML takes a part of it for its own."""
-    marks = {'"': "#quot;", "<": "#lt;", ">": "#gt;", "|": "#124;", "#": "#35;", "\n": " "}
-    return "".join(marks.get(character, character) for character in text[:120])
+def _label(text: str) -> str:
+    return mermaid_text(text[:120])

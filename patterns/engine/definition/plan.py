@@ -8,16 +8,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from ...definition.policy import Default, Fallback
-from ...expressions.expression import MISSING, Expression, Reference, compile_expression, look_up
+from ...expressions.expression import Expression, compile_expression
+from ...expressions.reference import MISSING, Reference, look_up
 from ..errors import InputMismatch
 from .graph import Dependencies, descendants, readings
+from .model import StepDefinition, WorkflowFields
 from .templates import Build, MissingValue, Template, compile_template
-
-if TYPE_CHECKING:
-    from .definition import StepDefinition, WorkflowDefinition
 
 ASK: Final = 0
 WAIT: Final = 1
@@ -101,13 +100,13 @@ class StepPlan:
 
     @property
     def default(self) -> Default | None:
-        """What stands in for the output of a failed step, if that is declared."""
+        """The output of a failed step, if one is declared."""
         declared = self.definition.on_error
         return declared if isinstance(declared, Default) else None
 
     @property
     def fallback(self) -> Fallback | None:
-        """Who is asked when the step has failed for good, if that is declared."""
+        """The agent that is asked when the step has failed for good, if one is declared."""
         declared = self.definition.on_error
         return declared if isinstance(declared, Fallback) else None
 
@@ -121,7 +120,7 @@ def _expression(text: str | None) -> Expression | None:
 
 
 class Plan:
-    """A workflow, compiled: steps by index, who waits for whom, and what is checked at the start."""
+    """A workflow, compiled: steps by index, their dependencies, and the checks of the input."""
 
     __slots__ = (
         "_hash",
@@ -142,7 +141,7 @@ class Plan:
         "waits_for",
     )
 
-    def __init__(self, definition: WorkflowDefinition) -> None:
+    def __init__(self, definition: WorkflowFields) -> None:
         self.definition = definition
         self.name = definition.name
         self.labels = definition.labels
@@ -169,7 +168,7 @@ class Plan:
             compile_template(definition.output).build if definition.has_output else None
         )
         self.compensates = any(step.compensate is not None for step in definition.steps)
-        # A conditional step may never run, so only what is read in any case is demanded.
+        # A conditional step may never run, so its references demand nothing of the input.
         self.needed: tuple[Reference, ...] = tuple(
             dict.fromkeys(
                 reference
@@ -184,7 +183,7 @@ class Plan:
             )
         )
         self.bound: tuple[Any, int, tuple[Any, ...]] | None = None
-        """Who is asked in each step, as last looked up by whom at which state of its names."""
+        """The cached targets of the steps: the engine that bound them, the version of its directory, the targets."""
         self._text: str | None = None
         self._hash: str | None = None
 
@@ -205,7 +204,7 @@ class Plan:
         return self._hash
 
     def check_input(self, given: Any) -> None:
-        """Raise `InputMismatch` when the input lacks what the steps read in any case."""
+        """Raise `InputMismatch` when the input lacks a value that every run reads."""
         shape = self.definition.input_model
         if shape is not None:
             problem = shape.problem(given)

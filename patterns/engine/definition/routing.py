@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
 from agenticaiframework.actors import near
 
-from ...definition.definition import DefinitionError
-from ...definition.registry import pattern_kinds
-from ...expressions.expression import Expression, ExpressionError, compile_expression
+from ...definition.errors import DefinitionError
+from ...execution.pattern import pattern_kinds
+from ...expressions.errors import ExpressionError
+from ...expressions.expression import Expression, compile_expression
 from ..errors import NoRouteMatches
-from .definition import define_workflow
-
-if TYPE_CHECKING:
-    from .plan import Plan
+from .plan import Plan
+from .workflow import define_workflow
 
 DEFAULT: Final = "default"
 """The condition that always holds."""
@@ -93,7 +92,7 @@ class Routing:
         if isinstance(pattern, str) and over_agents and pattern not in pattern_kinds():
             kinds = pattern_kinds()
             raise DefinitionError(
-                "", [f"{pattern!r} is no kind of pattern over agents. {near(pattern, kinds)}"]
+                "", [f"{pattern!r} is not a kind of pattern over agents. {near(pattern, kinds)}"]
             )
         definition = {
             "name": name,

@@ -96,7 +96,7 @@ def read_shape(value: Any) -> Shape:
             }
         )
     raise ValueError(
-        f"{value!r} is no shape. Give a pydantic model, or its fields: "
+        f"{value!r} is not a shape. Give a pydantic model, or its fields: "
         '{"category": "text", "score": "number?"}'
     )
 

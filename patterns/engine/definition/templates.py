@@ -15,7 +15,9 @@ from typing import Any, Final, TypeAlias, cast
 
 from agenticaiframework.actors import near
 
-from ...expressions.expression import MISSING, ExpressionError, Reference, look_up, parse_reference
+from ...expressions.errors import ExpressionError
+from ...expressions.expression import parse_reference
+from ...expressions.reference import MISSING, Reference, look_up
 from ..errors import EngineError
 
 SKIPPED: Final = ""

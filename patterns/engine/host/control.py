@@ -17,7 +17,7 @@ from .launching import follow, launch, start
 from .messages import CancelRun, SignalRun, StartRun
 
 if TYPE_CHECKING:
-    from ..definition.definition import WorkflowDefinition
+    from ..definition.workflow import WorkflowDefinition
     from ..runner.machine import Opening
     from ..state.live import LiveRun
     from ..state.stream import WorkflowStream

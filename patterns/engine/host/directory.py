@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from agenticaiframework.actors import Agent, UnknownAgent, agent_names, find_agent
-from agenticaiframework.supervision.targets import is_coroutine_function
+from agenticaiframework.actors import (
+    Agent,
+    UnknownAgent,
+    agent_names,
+    find_agent,
+    is_coroutine_function,
+)
 
-from ...definition.registry import pattern_from_dict, pattern_kinds
 from ...execution.function import FunctionTarget
+from ...execution.pattern import pattern_from_dict, pattern_kinds
 from ...vocabulary.target import Askable, Target, target_name
-from ..definition.definition import WorkflowDefinition
+from ..definition.workflow import WorkflowDefinition
 from ..errors import UnknownName
 from ..runner.worker import Coroutine
 
 if TYPE_CHECKING:
-    from ..definition.definition import StepDefinition
+    from ..definition.model import StepDefinition
 
 
 class Directory:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pydantic import ValidationError
 
-from ..definition.definition import WorkflowDefinition, define_workflow
 from ..definition.plan import WAIT
+from ..definition.workflow import WorkflowDefinition, define_workflow
 from ..errors import DefinitionChanged, describe
 from ..state.cancellation import Cancellation
 from ..state.events import EventKind

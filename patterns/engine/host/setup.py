@@ -10,12 +10,12 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
-from ...definition.registry import pattern_kinds
+from ...execution.pattern import pattern_kinds
 from ...vocabulary.target import Askable
-from ..definition.definition import WorkflowDefinition
+from ..definition.cache import DefinitionCache
 from ..definition.plan import ASK, Plan, StepPlan
-from ..definition.plan_cache import PlanCache
 from ..definition.routing import Routing
+from ..definition.workflow import WorkflowDefinition
 from ..errors import UnknownName
 from .directory import Directory, as_askable
 from .held_store import HeldStore
@@ -38,7 +38,7 @@ class Setup:
         self.name = name
         self.config = config
         self.directory = Directory()
-        self.plans = PlanCache()
+        self.definitions = DefinitionCache()
         self.routing = Routing()
         self.stopped = False
         """Whether the engine was told to stop."""
@@ -119,9 +119,13 @@ class Setup:
             workflow = self.routing.pick(input_data)
         if isinstance(workflow, Plan):
             return workflow
+        return self.definition_of(workflow).plan
+
+    def definition_of(self, workflow: Any) -> WorkflowDefinition:
+        """Return what a call names, or gives, as a checked definition."""
         if isinstance(workflow, str):
-            return self.directory.workflow(workflow).plan
-        return self.plans.get(workflow)
+            return self.directory.workflow(workflow)
+        return self.definitions.get(workflow)
 
     def _pattern_plan(self, pattern: Any) -> Plan:
         name = pattern if isinstance(pattern, str) else getattr(pattern, "name", "pattern")
@@ -137,13 +141,13 @@ class Setup:
                     else ""
                 )
                 raise UnknownName("pattern", pattern, known, hint=hint)
-        plan = self.plans.get(
+        plan = self.definitions.get(
             {
                 "name": name,
                 "steps": [{"id": "pattern", "pattern": pattern, "input": "$input"}],
                 "output": "$pattern",
             }
-        )
+        ).plan
         if isinstance(pattern, str):
             self._by_pattern[pattern] = plan
         return plan

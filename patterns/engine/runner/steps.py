@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from ...expressions.expression import ExpressionError
+from ...expressions.errors import ExpressionError
 from ...vocabulary.values import Emit, Handoff
 from ..definition.plan import PAUSE, WAIT
 from ..definition.shapes import PLAIN, plain

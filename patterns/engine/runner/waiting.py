@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from ...expressions.expression import ExpressionError
+from ...expressions.errors import ExpressionError
 from ..state.step_run import BUSY
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 A run is a row, an append-only journal numbered from 1 without gaps, and the signals sent to it.
 It belongs to one owner (an engine incarnation) at a time. Every claim raises the run's fencing
 token, and an append carries the token it was claimed with: an engine that was paused, lost its
-lease and woke up again is refused (`FencedOut`), whatever it believes. Leases belong to owners,
+lease and woke up again is refused (`FencedOut`). Leases belong to owners,
 not to runs, so that holding 100,000 parked runs costs one renewal, not 100,000.
 
 Acknowledgement: `append` returns (and `submit` calls back) only when the records are as durable as
@@ -71,7 +71,7 @@ class Lease:
         self.generation = 0
         """Raised by every failed append, on the loop."""
         self.failed_generation = -1
-        """Set by the writer: what is queued with this generation must fail too."""
+        """Set by the writer: appends queued with this generation must fail too."""
         self.failure: StoreError | None = None
         """Set by the writer: why they must."""
         self.lost: StoreError | None = None
@@ -123,7 +123,7 @@ class Store(Protocol):
         ...
 
     async def retire(self, owner: Owner) -> None:
-        """End the owner's lease at once: its unfinished runs can be claimed by anybody."""
+        """End the owner's lease at once: any engine can claim its unfinished runs."""
         ...
 
     # Runs
@@ -178,7 +178,7 @@ class Store(Protocol):
         ...
 
     async def claim(self, owner: Owner, run_id: str) -> Lease:
-        """Take a run that nobody alive holds (or that *owner* holds), finished or not.
+        """Take a run that no living engine holds (or that *owner* holds), finished or not.
 
         Raises RunHeld, UnknownRun.
         """
@@ -189,7 +189,7 @@ class Store(Protocol):
         ...
 
     async def release(self, lease: Lease) -> None:
-        """Give the run up: anybody may claim it. Harmless when it was taken already."""
+        """Give the run up: any engine may claim it. Harmless when it was taken already."""
         ...
 
     # Reading

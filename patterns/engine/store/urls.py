@@ -7,8 +7,10 @@ import time
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from agenticaiframework.actors import MissingExtra
+
 from .contract import Store
-from .errors import StoreMissingExtra, StoreUrlError
+from .errors import StoreUrlError, without_password
 from .grouped.backend import Backend, Clock
 from .grouped.encoding import ValueLimits
 from .grouped.store import GroupedStore
@@ -35,7 +37,7 @@ def open_store(
     *inline* runs everything on the loop, without threads: for simulation. There, leases alone
     tell who is alive.
 
-    Raises StoreUrlError, and StoreMissingExtra when PostgreSQL's driver is not installed.
+    Raises StoreUrlError, and MissingExtra when PostgreSQL's driver is not installed.
     """
     backend, threadless = _backend(url, clock, inline)
     return GroupedStore(backend, clock=clock, limits=limits, inline=threadless)
@@ -69,7 +71,7 @@ def _backend(url: str, clock: Clock, inline: bool) -> tuple[Backend, bool]:
     try:
         from .postgres.backend import PostgresBackend
     except ImportError as error:
-        raise StoreMissingExtra(url, "psycopg", "postgres") from error
+        raise MissingExtra(f"The store {without_password(url)!r}", "postgres") from error
     return PostgresBackend(url, clock=clock), False
 
 

@@ -326,6 +326,26 @@ def test_a_file_that_was_deleted_is_told_and_not_made_again(sqlite: Medium) -> N
     asyncio.run(main())
 
 
+def test_a_file_that_is_deleted_under_a_busy_writer_is_noticed(sqlite: Medium) -> None:
+    async def main() -> None:
+        store = sqlite.store()
+        await store.open()
+        owner = await store.register("engine", 60)
+        lease = await store.create_run(owner, new_run(), [STARTED])
+        for path in list(sqlite.folder.iterdir()):
+            path.unlink()
+
+        async def write_until_it_fails() -> None:
+            while True:
+                await store.append(lease, [FINISHED])
+
+        with pytest.raises(StoreUnavailable, match="the file was deleted"):
+            await asyncio.wait_for(write_until_it_fails(), 20)
+        await store.close()
+
+    asyncio.run(main())
+
+
 def test_a_relative_path_stays_the_same_file_wherever_the_process_goes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,6 @@ extra)`, so that a whole batch is one statement and no Python runs between its r
 
 from __future__ import annotations
 
-from asyncio import Future
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -43,7 +42,8 @@ class Op:
 class Write:
     """Rows of one run that are written together or not at all.
 
-    Made on the loop; the writer sets `error`; the loop then settles `future`, or calls `done`.
+    Made on the loop; the writer sets `error`; the loop then calls `done`, unless the append was
+    acknowledged when it was handed over.
     """
 
     __slots__ = (
@@ -51,10 +51,8 @@ class Write:
         "error",
         "first_seq",
         "full",
-        "future",
         "generation",
         "lease",
-        "result",
         "rows",
         "size",
         "store",
@@ -67,20 +65,17 @@ class Write:
         first_seq: int,
         size: int,
         done: Acknowledge | None,
-        future: Future[Any] | None = None,
-        result: Any = None,
+        store: object = None,
     ) -> None:
         self.lease = lease
         self.rows = rows
         self.first_seq = first_seq
         self.size = size
         self.done = done
-        self.future = future
-        self.result = result
+        # Kept alive until this is reported, even if nothing else refers to it.
+        self.store = store
         self.generation = lease.generation
         self.full = lease.durability is FULL
-        # Kept alive until this is reported, even if nobody else remembers it.
-        self.store: object = None
         self.error: StoreError | None = None
 
 
@@ -135,19 +130,30 @@ def forgive(job: Job) -> None:
 
 def pack(jobs: list[Job], label: str) -> tuple[list[Any], list[Job], bool, bool]:
     """Return the rows of all appends, the jobs to carry out, and whether there are calls among
-    them, and any that must be on disk."""
+    them, and any that must be on disk.
+
+    A definition that several new runs bring is in the rows once.
+    """
     rows: list[Any] = []
     full = calls = False
     behind: list[Job] = []
+    defined: set[str] = set()
     for job in jobs:
         if isinstance(job, Write):
             if job.lease.failed_generation == job.generation:
                 follows_failure(job, label)
                 behind.append(job)
-            else:
-                rows += job.rows
-                if job.full:
-                    full = True
+                continue
+            some = job.rows
+            if some[0] == Op.DEFINE:
+                definition_hash: str = some[COLUMNS - 1]
+                if definition_hash in defined:
+                    some = some[COLUMNS:]
+                else:
+                    defined.add(definition_hash)
+            rows += some
+            if job.full:
+                full = True
         else:
             calls = full = True
     if behind:

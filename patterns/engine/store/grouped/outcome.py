@@ -1,18 +1,19 @@
-"""How an answer reaches the one who waits for it."""
+"""The ways of an answer to the code that waits for it, on its loop."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Generic, TypeVar
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
-__all__ = ["Outcome", "own"]
+__all__ = ["Outcome", "call_on", "own", "settle"]
 
 T = TypeVar("T")
 E = TypeVar("E", bound=BaseException)
 
 
 class Outcome(Generic[T]):
-    """A future, and the callback that settles it. A waiter that has gone is left alone."""
+    """A future, and the callback that settles it."""
 
     __slots__ = ("future",)
 
@@ -21,12 +22,25 @@ class Outcome(Generic[T]):
 
     def set(self, result: T, error: BaseException | None) -> None:
         """Settle the future. On the loop."""
-        if self.future.done():
-            return
-        if error is None:
-            self.future.set_result(result)
-        else:
-            self.future.set_exception(own(error))
+        settle(self.future, result, None if error is None else own(error))
+
+
+def settle(future: asyncio.Future[T], result: T, error: BaseException | None) -> None:
+    """Settle *future*, unless its waiter has been cancelled."""
+    if future.done():
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
+
+
+def call_on(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *args: Any) -> None:
+    """Have `function(*args)` called on another thread's loop, if that still runs."""
+    try:
+        loop.call_soon_threadsafe(function, *args)
+    except RuntimeError:
+        pass  # The loop is closed: nothing waits there any more.
 
 
 def own(error: E) -> E:

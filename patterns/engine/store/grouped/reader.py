@@ -9,6 +9,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from .outcome import call_on
+
 __all__ = ["ReaderThread"]
 
 Done = Callable[[Any, BaseException | None], None]
@@ -44,7 +46,7 @@ class ReaderThread:
         self._queue.put((function, done))
 
     async def stop(self) -> None:
-        """Finish what is queued, then wait until the thread has ended."""
+        """Finish the queue, then wait until the thread has ended."""
         thread = self._thread
         if self._finalizer.detach() is None or thread is None:
             return
@@ -73,9 +75,6 @@ def _run(
             result = function()
         except Exception as failure:
             error = failure
-        try:
-            loop.call_soon_threadsafe(done, result, error)
-        except RuntimeError:
-            pass  # The loop is closed: nobody is left who waits.
+        call_on(loop, done, result, error)
         del item, function, done, result, error
     close()

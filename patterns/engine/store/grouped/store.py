@@ -30,7 +30,7 @@ from ..records import (
 from .backend import Backend, Claimed, Clock
 from .encoding import ValueLimits, encode_payload
 from .jobs import Call, Job, Write
-from .outcome import Outcome, own
+from .outcome import Outcome, own, settle
 from .reader import ReaderThread
 from .reading import RunReader
 from .rows import check_text, rows_of_append, rows_of_run
@@ -132,13 +132,13 @@ class GroupedStore:
         self._changing = asyncio.Lock()
 
     def _leave(self, writer: GroupWriter, reader: ReaderThread | None) -> None:
-        """Let those end who are done with the backend; the next opening waits for them."""
+        """Let both threads end; the next opening waits until they have closed the backend."""
         threads = (writer.abandon(), None if reader is None else reader.abandon())
         self._leaving += tuple(thread for thread in threads if thread is not None)
 
     async def close(self) -> None:
-        """Write what is queued, then let go of threads, files and connections."""
-        # In a task of its own: a caller who is cancelled must not leave it half closed.
+        """Write the queue, then let go of threads, files and connections."""
+        # In a task of its own: a cancelled caller must not leave it half closed.
         await asyncio.shield(asyncio.ensure_future(self._shut()))
 
     async def _shut(self) -> None:
@@ -147,9 +147,9 @@ class GroupedStore:
             if writer is None:
                 return
             for number in self._last_run:
-                # Whether it works or not, nobody will write for these owners any more.
+                # Whether it works or not, nothing more is written for these owners.
                 writer.put(Call(partial(self._backend.retire, number), _ignore))
-            # From here on, whoever comes is refused; who came before is still served.
+            # From here on new calls are rejected; queued ones are drained.
             self._writer = self._reader = None
             self._last_run.clear()
             try:
@@ -201,24 +201,22 @@ class GroupedStore:
     ) -> asyncio.Future[Lease]:
         """Store a run and its first records, durably."""
         future: asyncio.Future[Lease] = self._open_loop().create_future()
-        self._create(owner, run, records, None, future)
+        job = self._creation(owner, run, records)
+        job.done = partial(settle, future, job.lease)
+        self._put(self._open_writer(), job)
         return future
 
     def submit_run(
         self, owner: Owner, run: NewRun, done: Acknowledge, records: Sequence[Record] = ()
     ) -> Lease:
         """Store a run and its first records, and call *done*."""
-        return self._create(owner, run, records, done, None)
-
-    def _create(
-        self,
-        owner: Owner,
-        run: NewRun,
-        records: Sequence[Record],
-        done: Acknowledge | None,
-        future: asyncio.Future[Lease] | None,
-    ) -> Lease:
         writer = self._open_writer()
+        job = self._creation(owner, run, records)
+        job.done = done
+        self._put(writer, job)
+        return job.lease
+
+    def _creation(self, owner: Owner, run: NewRun, records: Sequence[Record]) -> Write:
         earlier = self._last_run.get(owner.number)
         if earlier is None:
             raise ValueError(
@@ -232,8 +230,7 @@ class GroupedStore:
         self._last_run[owner.number] = moment
         self._records += len(records)
         lease = Lease(run.run_id, key, 1, len(records) + 1, run.durability)
-        self._put(writer, Write(lease, rows, 1, size, done, future, lease))
-        return lease
+        return Write(lease, rows, 1, size, None, self)
 
     def append(
         self,
@@ -244,7 +241,8 @@ class GroupedStore:
     ) -> asyncio.Future[int]:
         """Write *records* in order, atomically with *update*; return the last number."""
         future: asyncio.Future[int] = self._open_loop().create_future()
-        self._append(lease, records, None, future, update, consumes)
+        last = lease.next_seq + len(records) - 1
+        self.submit(lease, records, partial(settle, future, last), update, consumes)
         return future
 
     def submit(
@@ -256,7 +254,6 @@ class GroupedStore:
         consumes: Iterable[int] = (),
     ) -> None:
         """Write *records* in order, atomically with *update*, and call *done*."""
-        # The engine's way for every step: `_append`, written out.
         writer = self._writer
         if writer is None:
             raise StoreClosed(self.url)
@@ -266,48 +263,25 @@ class GroupedStore:
         count = len(records)
         lease.next_seq = first + count
         self._records += count
-        job = Write(lease, rows, first, size, done)
-        if lease.durability is _NONE:
-            self._put(writer, job)
-        else:
-            job.store = self
-            writer.put(job)
-
-    def _append(
-        self,
-        lease: Lease,
-        records: Sequence[Record],
-        done: Acknowledge | None,
-        future: asyncio.Future[int] | None,
-        update: RunUpdate | None,
-        consumes: Iterable[int],
-    ) -> None:
-        writer = self._open_writer()
-        at = int(self._clock() * 1e6)
-        rows, size = rows_of_append(lease, records, update, consumes, at, self._limits)
-        first = lease.next_seq
-        following = lease.next_seq = first + len(records)
-        self._records += len(records)
-        self._put(writer, Write(lease, rows, first, size, done, future, following - 1))
+        self._put(writer, Write(lease, rows, first, size, done, self))
 
     def _put(self, writer: GroupWriter, job: Write) -> None:
         lease = job.lease
-        job.store = self
-        if lease.durability is not Durability.NONE:
+        if lease.durability is not _NONE:
             writer.put(job)
             return
         if lease.lost is not None:
             # An earlier append was lost after its acknowledgement: this one is refused for it.
             job.error, lease.lost = lease.lost, None
             lease.next_seq = job.first_seq
-            self._acknowledge(job)
-            return
-        self._acknowledge(job)
-        job.future = job.done = None
-        writer.put(job)
+        else:
+            writer.put(job)
+        done, job.done = job.done, None
+        if done is not None:
+            done(job.error)
 
     def _deliver(self, batch: list[Job]) -> None:
-        """Report finished jobs to those who wait. On the loop."""
+        """Report finished jobs to their callers. On the loop."""
         self._batches += 1
         self._appends += len(batch)
         if len(batch) > self._largest_batch:
@@ -319,25 +293,11 @@ class GroupedStore:
                     continue
                 if job.error is not None:
                     self._withdraw(job, job.error)
-                elif job.future is None:
-                    if job.done is not None:
-                        job.done(None)
-                    continue
-                self._acknowledge(job)
+                if job.done is not None:
+                    job.done(job.error)
             except Exception:
                 # One caller's mistake must not keep the others waiting for ever.
                 logger.exception("{}: an acknowledgement's callback failed", self.url)
-
-    def _acknowledge(self, job: Write) -> None:
-        future = job.future
-        if future is None:
-            if job.done is not None:
-                job.done(job.error)
-        elif not future.done():
-            if job.error is None:
-                future.set_result(job.result)
-            else:
-                future.set_exception(job.error)
 
     def _withdraw(self, job: Write, error: StoreError) -> None:
         """Free the sequence numbers of a failed append, and of what was queued behind it."""
@@ -348,7 +308,7 @@ class GroupedStore:
             # The first of them to fail.
             lease.generation += 1
             lease.next_seq = job.first_seq
-        if lease.durability is Durability.NONE:
+        if lease.durability is _NONE:
             lease.lost = job.error
             logger.error(
                 "{}: records of run {!r} with durability 'none' are lost: {}",
@@ -364,7 +324,7 @@ class GroupedStore:
     # Claims
 
     async def claim(self, owner: Owner, run_id: str) -> Lease:
-        """Take a run that nobody alive holds."""
+        """Take a run that no living engine holds."""
         return _lease(await self._call(lambda: self._backend.claim(owner.number, run_id)))
 
     async def claim_abandoned(self, owner: Owner, limit: int = 1000) -> list[Lease]:

@@ -1,4 +1,4 @@
-"""The one writer of a store: what is queued while a commit runs goes into the next one.
+"""The one writer of a store: jobs queued while a commit runs go into the next one.
 
 Threads hand over the interpreter lock slowly (up to 5 ms while the other side computes), so the
 writer asks for it as rarely as it can: once to pack a batch, once to report it; the transaction
@@ -20,6 +20,7 @@ from typing import Protocol
 
 from ..errors import StoreError, StoreUnavailable
 from .jobs import COLUMNS, Job, Write, fail
+from .outcome import call_on
 
 __all__ = ["GroupWriter", "InlineWriter", "ThreadWriter"]
 
@@ -49,7 +50,7 @@ class GroupWriter(Protocol):
         ...
 
     async def stop(self) -> None:
-        """Commit what is queued, close the backend, end."""
+        """Commit the queue, close the backend, end."""
         ...
 
     def abandon(self) -> threading.Thread | None:
@@ -128,23 +129,18 @@ class _Shared:
         self.stopped: Callable[[], None] | None = None
 
     def stop(self) -> None:
-        """End the thread once it has committed what is queued. From any thread, any number."""
+        """End the thread once it has committed the queue. From any thread, any number of times."""
         self.stopping = True
         try:
             self.bell.release()
         except RuntimeError:
             pass  # It has been rung and not yet heard.
 
-    def report(self, function: Callable[..., None], *args: object) -> None:
-        try:
-            self.loop.call_soon_threadsafe(function, *args)
-        except RuntimeError:
-            pass  # The loop is closed: nobody is left who waits.
-
-    def report_batch(self, batch: list[Job]) -> None:
+    def report(self, batch: list[Job]) -> None:
+        """Hand jobs that are done back to the loop. In the thread."""
         deliver = self.deliver()
         if deliver is not None:
-            self.report(deliver, batch)
+            call_on(self.loop, deliver, batch)
 
 
 def _run(shared: _Shared, opened: Callable[[BaseException | None], None]) -> None:
@@ -152,9 +148,9 @@ def _run(shared: _Shared, opened: Callable[[BaseException | None], None]) -> Non
     try:
         shared.open()
     except BaseException as error:
-        shared.report(opened, error)
+        call_on(shared.loop, opened, error)
         return
-    shared.report(opened, None)
+    call_on(shared.loop, opened, None)
     del opened  # It refers to the store.
     commit_s = 0.0
     clock = shared.loop.time
@@ -169,7 +165,7 @@ def _run(shared: _Shared, opened: Callable[[BaseException | None], None]) -> Non
             # The quickest commit of late: what the disk takes, without waiting for the lock.
             took = clock() - begun
             commit_s = min(took, commit_s * 1.05) if commit_s else took
-            shared.report_batch(batch)
+            shared.report(batch)
             del batch
         if shared.stopping:
             break
@@ -177,7 +173,7 @@ def _run(shared: _Shared, opened: Callable[[BaseException | None], None]) -> Non
         shared.close()
     finally:
         if shared.stopped is not None:
-            shared.report(shared.stopped)
+            call_on(shared.loop, shared.stopped)
 
 
 class ThreadWriter:
@@ -282,7 +278,7 @@ class InlineWriter:
             self._deliver(batch)
 
     async def stop(self) -> None:
-        """Commit what is queued and close the backend."""
+        """Commit the queue and close the backend."""
         self.abandon()
 
     def abandon(self) -> threading.Thread | None:

@@ -40,7 +40,7 @@ RETURNING run_id, run, fence,
 """
 NOTICE_LOCK = 1_040_196_302
 ATTEMPTS = 4
-"""How often a batch is tried: a deadlock or a cut connection is no reason to fail a step."""
+"""How often a batch is tried: a deadlock or a cut connection must not fail a step."""
 
 
 class PostgresBackend(PostgresReads):
@@ -116,10 +116,10 @@ class PostgresBackend(PostgresReads):
             self._persist(lambda: self._commit_in_steps(jobs, full, calls))
 
     def _persist(self, transaction: Callable[[], None]) -> None:
-        """Run a transaction until it is neither a deadlock's victim nor cut off.
+        """Run a transaction, again if it was a deadlock's victim or cut off.
 
         One that was cut off may have been committed. Appends are repeated all the same, because
-        they know themselves again; calls only if their COMMIT had not been sent.
+        a repeated row is recognised; calls only if their COMMIT had not been sent.
         """
         for attempt in range(1, ATTEMPTS + 1):
             self._in_doubt = False
@@ -129,7 +129,7 @@ class PostgresBackend(PostgresReads):
             except (errors.DeadlockDetected, errors.SerializationFailure):
                 if attempt == ATTEMPTS:
                     raise
-                # Let the other one pass, else both fall back into the same embrace.
+                # Let the other transaction pass, else both deadlock again.
                 self._execute("SELECT pg_sleep(%s)", 0.03 * attempt)
             except psycopg.OperationalError:
                 cut = self._connection is not None and self._connection.broken
@@ -232,7 +232,7 @@ class PostgresBackend(PostgresReads):
     # Calls: claims
 
     def claim(self, owner: int, run_id: str) -> Claimed:
-        """Take a run that nobody alive holds."""
+        """Take a run that no living engine holds."""
         found = self._execute(
             f"SELECT r.run, r.owner, o.engine_id, o.expires_at > {NOW} AND NOT o.retired "
             "FROM runs AS r LEFT JOIN owners AS o ON o.number = r.owner WHERE r.run_id = %s "
@@ -248,7 +248,7 @@ class PostgresBackend(PostgresReads):
 
     def claim_abandoned(self, owner: int, limit: int) -> list[Claimed]:
         """Take unfinished runs whose owners are gone."""
-        # What another engine is claiming at this moment is skipped, not waited for.
+        # Runs that another engine is claiming at this moment are skipped, not waited for.
         found = self._execute(
             "SELECT r.run FROM runs AS r LEFT JOIN owners AS o ON o.number = r.owner "
             "WHERE r.finished_at IS NULL AND r.owner IS DISTINCT FROM %s "

@@ -1,4 +1,4 @@
-"""What is read from PostgreSQL, on a connection of its own."""
+"""The reading half of the PostgreSQL backend, on a connection of its own."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class PostgresReads:
         return cast("list[RawSignal]", found)
 
     def notices(self, owner: int, after: int) -> tuple[list[Notice], int]:
-        """Return what is new for the owner's runs, and the number to ask from next."""
+        """Return the new notices for the owner's runs, and the number to ask from next."""
         newest: int | None = self._select("SELECT max(number) FROM notices")[0][0]
         if newest is None or newest <= after:
             return [], after

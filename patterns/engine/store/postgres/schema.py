@@ -89,7 +89,7 @@ MIGRATIONS: Sequence[LiteralString] = (_VERSION_1,)
 # committed: without it, a claimer could read the journal between this function's look at the
 # fencing token and its commit.
 #
-# What is there already with the same content was written by this very lease, in a batch whose
+# A row that is there already with the same content was written by this very lease, in a batch whose
 # acknowledgement a broken connection swallowed: it counts as written.
 APPLY_BATCH = f"""
 CREATE FUNCTION pg_temp.apply_batch(
@@ -197,7 +197,7 @@ $$
 """.encode()
 
 MIGRATION_LOCK = 7_040_196_301
-"""Any number that nobody else takes: one process migrates, the others wait."""
+"""Any number that no other program takes: one process migrates, the others wait."""
 
 
 def migrate(

@@ -58,7 +58,7 @@ class SQLiteBackend(SQLiteReads):
         log_bytes: int = LOG_BYTES,
     ) -> None:
         self._in_memory = path == ":memory:"
-        # Where it is now, also for what is opened after the process has gone to another folder.
+        # An absolute path, also for connections that are opened after the process has changed its folder.
         place = path if self._in_memory else os.path.abspath(path)
         super().__init__(place, f"sqlite:///{path}", busy_timeout_s)
         self.reads_apart = not self._in_memory
@@ -166,7 +166,7 @@ class SQLiteBackend(SQLiteReads):
     def _look_after_file(self) -> None:
         """Raise StoreUnavailable if the file has been deleted.
 
-        SQLite would go on to write into what nobody will ever read again.
+        SQLite would go on writing into a file that cannot be opened any more.
         """
         now = time.monotonic()
         busy = now - self._worked_at < IDLE_S and now - self._looked_at < LOOK_EVERY_S
@@ -319,7 +319,7 @@ class SQLiteBackend(SQLiteReads):
     # Calls: claims
 
     def claim(self, owner: int, run_id: str) -> Claimed:
-        """Take a run that nobody alive holds."""
+        """Take a run that no living engine holds."""
         connection = self._writing()
         with translated(self.label, "claiming a run"):
             found = connection.execute(

@@ -14,7 +14,7 @@ from ..errors import StoreCorrupt, StoreFull, StoreUnavailable
 __all__ = ["LOOK_AGAIN_S", "connect", "is_busy", "patiently", "translated"]
 
 OLDEST_SQLITE = (3, 35, 0)
-"""From here on, what the statements use is there; the tests run on 3.40."""
+"""The first version with everything that the statements use; the tests run on 3.40."""
 LOOK_AGAIN_S = 0.008
 """The timeout of a connection that writes: 1, 2 and 5 ms are SQLite's first waits for a lock."""
 
@@ -46,12 +46,12 @@ def connect(
 
 
 def patiently(connection: sqlite3.Connection, statement: str, patience_s: float) -> None:
-    """Execute *statement*, which takes a lock, waiting up to *patience_s* for others who have it.
+    """Execute *statement*, which takes a lock, waiting up to *patience_s* while other connections hold it.
 
     SQLite's own timeout looks ever more seldom, every 100 ms in the end, and so hardly ever hits
     the moment that a busy writer lets go for between two commits: on a slow disk one engine would
     keep another out until that gives up. It also leaves `PRAGMA journal_mode` out, because to
-    wait with a read lock held could be a deadlock: of two who open a new file, one gets
+    wait with a read lock held could be a deadlock: of two that open a new file, one gets
     SQLITE_BUSY at once. So SQLite waits for `LOOK_AGAIN_S`, and is asked again.
     """
     begun = time.monotonic()
@@ -66,7 +66,7 @@ def patiently(connection: sqlite3.Connection, statement: str, patience_s: float)
 
 
 def is_busy(error: sqlite3.OperationalError) -> bool:
-    """Tell whether somebody else's lock was in the way."""
+    """Tell whether another connection's lock was in the way."""
     return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 

@@ -22,7 +22,7 @@ __all__ = ["OwnerLocks", "host_identity"]
 
 
 def host_identity() -> str:
-    """Return what is the same for all processes under one running kernel, and only for them."""
+    """Return a text that is the same for all processes under one running kernel, and only for them."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:

@@ -1,4 +1,4 @@
-"""What is read from SQLite, on a connection of its own.
+"""The reading half of the SQLite backend, on a connection of its own.
 
 A query returns one row that holds all of its rows as JSON: stepping from row to row hands the
 interpreter lock back and forth, and beside a busy event loop each hand-over can take
@@ -151,7 +151,7 @@ class SQLiteReads:
         return [cast("RawSignal", tuple(row)) for row in found]
 
     def notices(self, owner: int, after: int) -> tuple[list[Notice], int]:
-        """Return what is new for the owner's runs, and the number to ask from next."""
+        """Return the new notices for the owner's runs, and the number to ask from next."""
         with translated(self.label, "reading"):
             (newest,) = self._reading().execute("SELECT max(number) FROM notices").fetchone()
         if newest is None or newest <= after:

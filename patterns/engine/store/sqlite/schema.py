@@ -147,7 +147,7 @@ END;
 
 APPEND_ONE = """INSERT INTO journal (run, fence, at, seq, body) SELECT ?1, ?2, ?3, ?4, ?5
 WHERE EXISTS (SELECT 1 FROM runs WHERE run = ?1 AND fence = ?2)"""
-"""What the view does with one row of a journal; writes nothing when the run has another owner."""
+"""The same as the view for one row of a journal; writes nothing when the run has another owner."""
 
 
 def insert_batch(rows: int) -> str:
@@ -166,7 +166,7 @@ def migrate(
 ) -> None:
     """Bring the schema to the newest version, in one transaction.
 
-    Raises StoreVersionTooNew, and StoreUnavailable for a file of somebody else.
+    Raises StoreVersionTooNew, and StoreUnavailable for a file with other tables.
     """
     newest = len(migrations)
     if schema_version(connection, label) == newest:
