@@ -14,6 +14,7 @@ from agenticaiframework.patterns.engine.runner.orders import Group, Orders
 from agenticaiframework.patterns.engine.state.cancellation import Cancellation
 from agenticaiframework.patterns.engine.state.events import EventKind
 from agenticaiframework.patterns.engine.state.run import Run
+from agenticaiframework.patterns.engine.state.views import state_of
 from agenticaiframework.patterns.engine.store import Signal
 
 
@@ -231,6 +232,14 @@ def test_an_item_that_is_tried_again_keeps_its_place() -> None:
     assert d.at(105).asks == ["a[0]"]
     assert d.answer("a[0]").asks == ["a[1]"]
     assert d.answer("a[1]").ended == "completed"
+
+
+def test_an_item_that_is_tried_too_often_fails_its_step() -> None:
+    retry = {"attempts": 2, "initial_delay_s": 5}
+    d = drive({"id": "a", "agent": "a", "for_each": [5, 6], "max_concurrency": 1, "retry": retry})
+    d.fail("a[0]")
+    assert state_of(d.run) == "waiting"
+    assert d.at(105).fail("a[0]").ended == "failed"
 
 
 def test_what_is_not_a_list_fails_for_each() -> None:
@@ -552,3 +561,11 @@ def test_a_run_that_has_ended_says_when(ending: Callable[..., Driver]) -> None:
     assert d.run.finished_at == 107.5
     assert d.run.steps[0] is not None
     assert d.run.steps[0].ended_at == 107.5
+
+
+def test_a_run_that_was_cancelled_says_when_and_why() -> None:
+    d = drive("a")
+    d.now = 107.5
+    assert d.cancel().ended == "cancelled"
+    assert d.run.finished_at == 107.5
+    assert d.run.reason == "enough"

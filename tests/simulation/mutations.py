@@ -447,8 +447,8 @@ PATTERN_BUGS = (
 
 STORES = (
     Mutation(
-        "a run goes on after a refused write", f"{ENGINE}EngineCore.store_events",
-        "if run.refused is not None:\n    raise run.refused", "",
+        "a run goes on after a refused write", f"{ENGINE}StoreGate.write",
+        "if live.refused is not None:\n    raise live.refused", "",
     ),
     Mutation(
         "what follows a failed append is written", f"{ENGINE}follows_failure",
@@ -471,7 +471,7 @@ RUNS = (
     ),
     Mutation(
         "a finished step is done again after a restart", f"{ENGINE}_completed",
-        "run.settle(plan, COMPLETED, output, at)", "None",
+        "run.settle(plan, found, COMPLETED, output, at)", "None",
     ),
 )  # fmt: skip
 

@@ -162,7 +162,8 @@ class EngineCore(Actor):
         if there is not None and there is not live and not there.over:
             self._refuse(live, start.accepted, WorkflowExists(live.id))
             return
-        self.gate.reloaded(live)
+        if live.restarts:
+            self.gate.reloaded(live)
         admission = self._admission
         if start.part:
             admission.join(live.id)
@@ -267,7 +268,8 @@ class EngineCore(Actor):
     def _let_go(self, ref: ActorRef[Any], live: LiveRun, reason: Any) -> None:
         """Find out what is to become of a run that has no coordinator any more."""
         self._admission.end(live.id)
-        self.attempts.drop(ref)
+        if self.attempts.watched:
+            self.attempts.drop(ref)
         if live.over:
             if live.cancel is not None:
                 live.cancelled()  # it came too late
@@ -427,7 +429,8 @@ class EngineCore(Actor):
 
     def concluded(self, live: LiveRun) -> None:
         """Answer everybody who waits for the end of a run."""
-        self.gate.reloaded(live)
+        if live.restarts:
+            self.gate.reloaded(live)
         live.conclude()
         if self.tracer is not None:
             self.tracer.end_run(live)

@@ -27,9 +27,9 @@ CANCEL_GRACE_S: Final = 10.0
 """How long a caller that is cancelled waits until its workflow has ended, too."""
 
 
-def new_id(core: EngineCore) -> str:
+def new_id(core: EngineCore, now: float) -> str:
     """Return an id for a run: it grows with time, which keeps the store's index compact."""
-    return f"wf_{int(core.now() * 1e6):014x}{core.home.random.getrandbits(40):010x}"
+    return f"wf_{int(now * 1e6):014x}{core.home.random.getrandbits(40):010x}"
 
 
 def make_run(
@@ -56,7 +56,8 @@ def make_run(
             raise WorkflowExists(run_id)
     plan.check_input(input_data)
     bound = core.setup.bind(plan)
-    run = Run(run_id or new_id(core), plan, input_data, core.now())
+    now = core.now()
+    run = Run(run_id or new_id(core, now), plan, input_data, now)
     if persist:
         run.persist = True
         _ = plan.text  # what cannot be written down is refused now

@@ -15,6 +15,7 @@ from agenticaiframework.actors import Actor, ActorDied, Agent, Exit, HandlerCanc
 
 from ...vocabulary.target import target_name
 from ..errors import WorkflowCancelled
+from ..state.events import WorkflowEvent
 from ..state.status import CancelReport, WorkflowState
 from .attempt import Expired, StepAttempt, WorkContext
 from .machine import Opening, RunMachine
@@ -247,7 +248,9 @@ class RunCoordinator(Actor):
             # others.
             following = len(group.records) + (1 if live.lease is None else live.lease.next_seq)
             first = following - len(group.events)
-            group.events = [event._replace(seq=first + n) for n, event in enumerate(group.events)]
+            group.events = [
+                WorkflowEvent(*event[:-1], first + n) for n, event in enumerate(group.events)
+            ]
         written = Acknowledged(live, self._me, group)
         try:
             self._host.write(live, group, written.settle)

@@ -35,19 +35,20 @@ class Fan:
     def __init__(self, run: Run, plan: StepPlan) -> None:
         """Raises what is wrong with the list."""
         assert plan.for_each is not None, "only such steps have items"
-        items: Any = plan.for_each.build(run.scope)
-        if not isinstance(items, (list, tuple)):
+        found: Any = plan.for_each.build(run.scope)
+        if not isinstance(found, (list, tuple)):
             raise TypeError(
                 f"for_each of step {plan.id!r} needs a list, and "
-                f"{plan.definition.for_each} is {kind_of(items)}"
+                f"{plan.definition.for_each} is {kind_of(found)}"
             )
+        items = list(cast("list[Any]", found))
         if len(items) > MAX_ITEMS:
             raise ValueError(
                 f"for_each of step {plan.id!r} has {len(items):,} items, over {MAX_ITEMS:,}"
             )
         self.plan = plan
         self._run = run
-        self._items = list(cast("list[Any]", items))
+        self._items = items
         self._under_way: set[int] = set()
         """Items that have begun and not ended, those between two attempts included, by index."""
         self._waiting: deque[int] = deque()

@@ -137,12 +137,12 @@ class RunMachine:
         self._signals = signals
         for kind, data in self._opening:
             notes.happened(kind, data)
+        if run.plan.timeout_s is not None:
+            steps.timed = True
         fresh = run.started_at is None
         if fresh:
             notes.happened(EventKind.WORKFLOW_STARTED, {"workflow": run.plan.name})
-        if run.plan.timeout_s is not None:
-            steps.timed = True
-        if run.state is WorkflowState.COMPENSATING:
+        elif run.state is WorkflowState.COMPENSATING:
             steps.close()
             self._undoing = Undoing(run)
         elif run.state is WorkflowState.CANCELLING and cancellation is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..state.events import KIND_TEXT, EventKind, WorkflowEvent
-from ..state.transitions import apply, apply_step
+from ..state.transitions import NO_DATA, STEP_CHANGES, apply
 from ..store import Record
 
 if TYPE_CHECKING:
@@ -44,4 +44,5 @@ class Notes:
             self.records.append(Record(KIND_TEXT[kind], plan.id, attempt, data))
         if self.followed:
             self.events.append(WorkflowEvent(kind, run.id, plan.id, attempt, data, now))
-        apply_step(run, kind, plan, attempt, data, now)
+        found = run.steps[plan.index] or run.step(plan.index)
+        STEP_CHANGES[kind](run, plan, found, attempt, data or NO_DATA, now)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ...expressions.errors import ExpressionError
 from ...vocabulary.values import Emit, Handoff
@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from ..state.step_run import StepRun
     from ..store import Signal
     from .notes import Notes
+
+
+# Looked up once: members of an enum cost as much to find as a call.
+_STARTED: Final = EventKind.STEP_STARTED
+_COMPLETED: Final = EventKind.STEP_COMPLETED
 
 
 class Steps:
@@ -241,7 +246,7 @@ class Steps:
                 attempt.iteration = data["iteration"] = iteration
             if via != "agent":
                 attempt.via = data["via"] = via
-        self._notes.step(EventKind.STEP_STARTED, plan, number, data)
+        self._notes.step(_STARTED, plan, number, data)
         self.under_way.add(attempt)
         self.launched.append(attempt)
 
@@ -277,7 +282,7 @@ class Steps:
         elif plan.iterates and not self.closed:
             self._iterated(attempt, output)
         else:
-            self._end(EventKind.STEP_COMPLETED, plan, attempt.number, {"output": output})
+            self._end(_COMPLETED, plan, attempt.number, {"output": output})
 
     def _iterated(self, attempt: StepAttempt, output: Any) -> None:
         """Go round again, or end the step, as its ``until`` or its output says."""
@@ -429,7 +434,11 @@ def _place(attempt: StepAttempt) -> tuple[int, int, int]:
 def _checked(plan: StepPlan, output: Any) -> tuple[Any, str | None]:
     """Return the output of a step as declared, and what is wrong with it, if anything is."""
     if plan.output_key is not None and not isinstance(output, Mapping):
-        output = {plan.output_key: output}
+        return _checked_as({plan.output_key: output}, plan)
+    return _checked_as(output, plan)
+
+
+def _checked_as(output: Any, plan: StepPlan) -> tuple[Any, str | None]:
     if plan.output_model is None:
         return output, None
     return output, plan.output_model.problem(output)

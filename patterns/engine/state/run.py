@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..definition.templates import SKIPPED
 from .status import StepState, WorkflowResult, WorkflowState
-from .step_run import ENDED, StepRun
+from .step_run import COMPLETED, ENDED, StepRun
 
 if TYPE_CHECKING:
     from ..definition.plan import Plan, StepPlan
@@ -41,7 +41,7 @@ class Run:
         self.id = run_id
         self.plan = plan
         self.input = input_data
-        self.state = WorkflowState.PENDING
+        self.state = _PENDING
         self.created_at = created_at
         self.skipped: set[str] = _NONE
         self.scope: dict[str, Any] = {"input": input_data, SKIPPED: _NONE}
@@ -72,7 +72,7 @@ class Run:
         if found.due_at is not None or found.items is not None or found.previous is not None:
             found.let_go()
         self.scope[plan.id] = output
-        if state is StepState.SKIPPED:
+        if state is not COMPLETED:
             if self.skipped is _NONE:
                 self.skipped = self.scope[SKIPPED] = set[str]()
             self.skipped.add(plan.id)
@@ -160,6 +160,8 @@ class Run:
                 break
         return WorkflowResult(outputs, last, self.id, plan.name)
 
+
+_PENDING: Final = WorkflowState.PENDING
 
 _NOTHING_LEFT: Final[list[int]] = []
 """Stands for what `Run.recount` works out anew."""

@@ -9,8 +9,9 @@ from .status import StepState
 PENDING: Final = StepState.PENDING
 RUNNING: Final = StepState.RUNNING
 COMPLETED: Final = StepState.COMPLETED
+SKIPPED: Final = StepState.SKIPPED
 
-ENDED: Final = frozenset({StepState.COMPLETED, StepState.SKIPPED})
+ENDED: Final = frozenset({COMPLETED, SKIPPED})
 """The states after which the steps behind may run."""
 
 BUSY: Final = frozenset(

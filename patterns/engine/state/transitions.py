@@ -11,32 +11,26 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .events import EventKind
 from .status import StepState, WorkflowState
-from .step_run import COMPLETED, PENDING, RUNNING, StepRun
+from .step_run import COMPLETED, PENDING, RUNNING
 
 if TYPE_CHECKING:
     from ..definition.plan import StepPlan
     from .run import Run
+    from .step_run import StepRun
 
-_NO_DATA: Final[Mapping[str, Any]] = {}
-
-
-def apply_step(run: Run, kind: str, plan: StepPlan, attempt: int, data: Any, at: float) -> None:
-    """Change *run* by what happened to the step of *plan*, which is one of its own."""
-    found = run.steps[plan.index]
-    if found is None:
-        found = run.steps[plan.index] = StepRun()
-    _STEP_CHANGES[kind](run, plan, found, attempt, data or _NO_DATA, at)
+NO_DATA: Final[Mapping[str, Any]] = {}
 
 
 def apply(run: Run, kind: str, step_id: str, attempt: int, data: Any, at: float) -> None:
     """Change *run* by what happened at *at*; events of steps that no longer exist change nothing."""
     change = _RUN_CHANGES.get(kind)
     if change is not None:
-        change(run, data or _NO_DATA, at)
+        change(run, data or NO_DATA, at)
         return
     plan = run.plan.by_id.get(step_id)
     if plan is not None:
-        apply_step(run, kind, plan, attempt, data, at)
+        found = run.step(plan.index)
+        STEP_CHANGES[kind](run, plan, found, attempt, data or NO_DATA, at)
 
 
 # -- steps -----------------------------------------------------------------------------------------
@@ -195,8 +189,12 @@ def _undo_failed(
 # -- the run ---------------------------------------------------------------------------------------
 
 
+_RUN_RUNNING: Final = WorkflowState.RUNNING
+_RUN_COMPLETED: Final = WorkflowState.COMPLETED
+
+
 def _run_started(run: Run, data: Mapping[str, Any], at: float) -> None:
-    run.state = WorkflowState.RUNNING
+    run.state = _RUN_RUNNING
     if run.started_at is None:
         run.started_at = at
 
@@ -243,7 +241,7 @@ def _run_compensating(run: Run, data: Mapping[str, Any], at: float) -> None:
 
 
 def _run_completed(run: Run, data: Mapping[str, Any], at: float) -> None:
-    run.state = WorkflowState.COMPLETED
+    run.state = _RUN_COMPLETED
     run.finished_at = at
 
 
@@ -263,7 +261,7 @@ def _nothing(run: Run, data: Mapping[str, Any], at: float) -> None:
     """The plan was changed before this was applied."""
 
 
-_STEP_CHANGES: Final[Mapping[str, Callable[..., None]]] = {
+STEP_CHANGES: Final[Mapping[str, Callable[..., None]]] = {
     EventKind.STEP_STARTED: _started,
     EventKind.STEP_COMPLETED: _completed,
     EventKind.STEP_ITERATED: _iterated,
@@ -278,6 +276,8 @@ _STEP_CHANGES: Final[Mapping[str, Callable[..., None]]] = {
     EventKind.COMPENSATION_COMPLETED: _undone,
     EventKind.COMPENSATION_FAILED: _undo_failed,
 }
+"""By the kind of an event: what it changes in a run and in the step that it is about."""
+
 _RUN_CHANGES: Final[Mapping[str, Callable[..., None]]] = {
     EventKind.WORKFLOW_STARTED: _run_started,
     EventKind.WORKFLOW_RESUMED: _run_resumed,
