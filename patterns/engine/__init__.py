@@ -1,4 +1,9 @@
-"""The engine: declarative workflows over agents, teams and patterns, durable where wanted."""
+"""The engine: declarative workflows over agents, teams and patterns, durable where wanted.
+
+Knows the patterns below, supervision and actors by what they export. Its packages, lowest first:
+`store`, `definition`, `state`, `runner`, `host`. The state of a run is owned by its coordinator, an actor of
+the runner; the engine's own by the actor in `host`.
+"""
 
 from __future__ import annotations
 

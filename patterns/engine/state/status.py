@@ -27,7 +27,7 @@ class WorkflowState(StrEnum):
 
     @property
     def finished(self) -> bool:
-        """Whether nothing will happen any more unless somebody asks for it."""
+        """Whether the run has ended; only a call such as `retry_from` makes it go on."""
         return self in _FINISHED
 
 
