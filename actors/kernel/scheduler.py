@@ -16,6 +16,7 @@ helper's call. Whatever is rare (starting, stopping, exit signals, threads) leav
 from __future__ import annotations
 
 import sys
+from collections.abc import Coroutine
 from functools import partial
 from sys import getrefcount
 from threading import get_ident
@@ -277,9 +278,10 @@ class Scheduler(Home):
         before, self.current = self.current, cell
         task = swap_task(self.loop, None)
         try:
-            result = context.run(receive, message)
+            result: Any = context.run(receive, message)
             if type(result) is CoroutineType:
-                mailbox.appendleft(Returned(message, result))
+                work: Coroutine[Any, Any, Any] = result
+                mailbox.appendleft(Returned(message, work))
         except BaseException as error:
             # A handler fails, waits, and an actor ends, in a turn of its own.
             mailbox.appendleft(Raised(message, error))

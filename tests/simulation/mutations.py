@@ -486,7 +486,7 @@ RUNS = (
     ),
     Mutation(
         "the steps after a step are not released", f"{STEPS}_end",
-        "self._queue.append(index)", "None",
+        "self.queue.append(index)", "None",
     ),
     Mutation(
         "a failed attempt is not made again", f"{STEPS}failed",
@@ -498,8 +498,8 @@ RUNS = (
     ),
     Mutation(
         "a step's output is lost", f"{STEPS}succeeded",
-        "self._completed(plan, attempt.number, output)",
-        "self._completed(plan, attempt.number, None)",
+        "self._end(_COMPLETED, plan, attempt.number, {'output': output})",
+        "self._end(_COMPLETED, plan, attempt.number, {'output': None})",
     ),
     Mutation(
         "a step ends before its last item", f"{ENGINE}Fan.done",
