@@ -16,7 +16,6 @@ helper's call. Whatever is rare (starting, stopping, exit signals, threads) leav
 from __future__ import annotations
 
 import sys
-from collections.abc import Coroutine
 from functools import partial
 from sys import getrefcount
 from threading import get_ident
@@ -280,8 +279,7 @@ class Scheduler(Home):
         try:
             result: Any = context.run(receive, message)
             if type(result) is CoroutineType:
-                work: Coroutine[Any, Any, Any] = result
-                mailbox.appendleft(Returned(message, work))
+                mailbox.appendleft(Returned(message, cast(Any, result)))
         except BaseException as error:
             # A handler fails, waits, and an actor ends, in a turn of its own.
             mailbox.appendleft(Raised(message, error))
