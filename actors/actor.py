@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,6 +21,7 @@ from .kernel.cell import (
     current_request,
     exit_reason_of,
     home_of,
+    leftover_of,
     parent_of,
     set_trap,
     traps,
@@ -278,6 +279,11 @@ class Actor(ActorBase):
     def flush(self, predicate: Callable[[Any], bool]) -> list[Any]:
         """Take the messages that fit *predicate* out of this actor's mailbox and return them."""
         return on_loop(self._ref, behaviors.flush, self._ref, predicate)
+
+    @property
+    def unhandled(self) -> Sequence[Any]:
+        """The messages that wait and will not be handled any more: for `on_stop` and `on_failure`."""
+        return leftover_of(self._ref)
 
     def become(self, behavior: Callable[[Any], Any] | None, *, discard: bool = True) -> None:
         """Handle the next messages with *behavior* instead of `on_receive` (None: with it again).

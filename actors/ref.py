@@ -17,7 +17,7 @@ from .kernel.exit_signals import send_exit
 from .kernel.future import ActorFuture
 from .kernel.home import NOT_STARTED
 from .kernel.pykka_seam import PykkaRef, future_for
-from .kernel.request import Request
+from .kernel.request import Promise, Request, new_request
 from .kernel.running import running_here
 from .messages import Exit
 from .reasons import KILL, NORMAL
@@ -137,6 +137,14 @@ class ActorRef(Cell, PykkaRef[A], Generic[A]):
             elif fence(home, self, message) or not home.post(arrive, self, future):
                 future.fail(ActorDied(self, "noproc"))
         return future.get(timeout=timeout) if block else future
+
+    def promise(self) -> Request:
+        """Return a request that is never delivered: its holder completes it, on the actor's behalf.
+
+        With ``reply`` or ``fail``. So an actor that answers many callers at once needs no message,
+        and no task, for each of them.
+        """
+        return new_request(None, self, self._sched, Promise)
 
     # -- exits ---------------------------------------------------------------------------------
 

@@ -597,7 +597,7 @@ def test_a_worker_that_is_killed_takes_the_pattern_with_it(sim: Any, cast: Cast)
             workflow=steps({"id": "s", "pattern": "sequential", "agents": ["a"]})
         )
         await asyncio.sleep(1)
-        [worker] = [r for r in system.actors() if r.actor_class.__name__ == "Worker"]
+        [worker] = [r for r in system.actors() if r.actor_class.__name__ == "StepWorker"]
         worker.kill()
         with pytest.raises(WorkflowFailed, match="killed"):
             await e.wait(wid)

@@ -1,8 +1,8 @@
-"""Who stands behind the names in a workflow."""
+"""What the names in a workflow stand for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from agenticaiframework.actors import (
@@ -16,11 +16,12 @@ from agenticaiframework.actors import (
 from ...execution.function import FunctionTarget
 from ...execution.pattern import pattern_from_dict, pattern_kinds
 from ...vocabulary.target import Askable, Target, target_name
+from ..definition.workflow import WorkflowDefinition
 from ..errors import UnknownName
+from ..runner.worker import Coroutine
 
 if TYPE_CHECKING:
     from ..definition.model import StepDefinition
-    from ..definition.workflow import WorkflowDefinition
 
 
 class Directory:
@@ -39,10 +40,18 @@ class Directory:
         self.version = 0
         """Raised by every registration: what was looked up before may be wrong since."""
 
+    def enter(self, kind: str, name: str, value: Any) -> None:
+        """Let *name* stand for *value*, an ``agent``, ``team``, ``pattern``, ...; the latest counts."""
+        registered = cast("dict[str, Any]", getattr(self, f"{kind}s"))
+        registered[name] = value
+        if isinstance(value, WorkflowDefinition) and kind == "workflow":
+            self.workflows.setdefault(value.name, value)
+        self.version += 1
+
     # -- looking up ------------------------------------------------------------------------------
 
     def find(self, name: str, where: str = "") -> Any:
-        """Return who answers to *name* where an agent is wanted; raises `UnknownName`.
+        """Return what *name* stands for where an agent is wanted; raises `UnknownName`.
 
         A workflow is returned as its definition.
         """
@@ -59,7 +68,7 @@ class Directory:
             raise UnknownName("agent", name, self.names(), where) from None
 
     def names(self) -> list[str]:
-        """Return every name that stands for somebody here."""
+        """Return every name that stands for something here."""
         registered = (self.agents, self.teams, self.patterns, self.workflows)
         return sorted({*agent_names(), *(name for names in registered for name in names)})
 
@@ -110,16 +119,6 @@ class Directory:
             if registered is agent:
                 return name
         return target_name(agent)
-
-
-class Coroutine(FunctionTarget):
-    """An ``async`` function, which the engine's own workers can run without another actor."""
-
-    __slots__ = ("function",)
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        super().__init__(function)
-        self.function = function
 
 
 def as_askable(target: Any) -> Askable:

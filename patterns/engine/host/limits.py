@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..runner.work import Unit
+    from ..runner.attempt import StepAttempt
 
 
 class AgentLimits:
@@ -18,8 +18,8 @@ class AgentLimits:
 
     def __init__(self, limits: Mapping[str, int]) -> None:
         self._limits = dict(limits)
-        self._inside: dict[str, set[Unit]] = {name: set() for name in limits}
-        self._waiting: dict[str, deque[Unit]] = {name: deque() for name in limits}
+        self._inside: dict[str, set[StepAttempt]] = {name: set() for name in limits}
+        self._waiting: dict[str, deque[StepAttempt]] = {name: deque() for name in limits}
 
     def change(self, limits: Mapping[str, int]) -> None:
         """Let other limits hold for those who ask from now on."""
@@ -28,41 +28,41 @@ class AgentLimits:
             self._inside.setdefault(name, set())
             self._waiting.setdefault(name, deque())
 
-    def enter(self, name: str, unit: Unit) -> bool:
-        """Give *unit* a place at the agent *name*, or a place in its queue (False)."""
+    def enter(self, name: str, attempt: StepAttempt) -> bool:
+        """Give *attempt* a place at the agent *name*, or a place in its queue (False)."""
         inside = self._inside.get(name)
-        if inside is None or unit in inside:
+        if inside is None or attempt in inside:
             return True
         if len(inside) < self._limits[name]:
-            inside.add(unit)
+            inside.add(attempt)
             return True
-        self._waiting[name].append(unit)
+        self._waiting[name].append(attempt)
         return False
 
-    def leave(self, name: str, unit: Unit) -> Unit | None:
+    def leave(self, name: str, attempt: StepAttempt) -> StepAttempt | None:
         """Take the place, or the wish for one, back; return the attempt whose turn it is then."""
         inside = self._inside.get(name)
         if inside is None:
             return None
         waiting = self._waiting[name]
-        if unit not in inside:
-            if unit in waiting:
-                waiting.remove(unit)
+        if attempt not in inside:
+            if attempt in waiting:
+                waiting.remove(attempt)
             return None
-        inside.discard(unit)
+        inside.discard(attempt)
         if not waiting:
             return None
         following = waiting.popleft()
         inside.add(following)
         return following
 
-    def drop(self, coordinator: Any) -> list[Unit]:
+    def drop(self, coordinator: Any) -> list[StepAttempt]:
         """Take back all places of a coordinator that has ended; return whose turn it is then."""
-        following: list[Unit] = []
+        following: list[StepAttempt] = []
         for name, inside in self._inside.items():
             held = [u for u in (*self._waiting[name], *inside) if u.coordinator is coordinator]
-            for unit in held:
-                turn = self.leave(name, unit)
+            for attempt in held:
+                turn = self.leave(name, attempt)
                 if turn is not None and turn.coordinator is not coordinator:
                     following.append(turn)
                 elif turn is not None:

@@ -3,41 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from agenticaiframework.actors import Request
 
-    from ..runner.messages import Cancellation
-    from ..state.events import EventKind
-    from ..state.run import Run
+    from ..runner.machine import Opening
+    from ..state.cancellation import Cancellation
+    from ..state.live import LiveRun
     from ..store import Signal
-    from .keeper import Keeper
 
 
-class Start:
+class StartRun:
     """Take a run in: at once, or when it is its turn."""
 
-    __slots__ = ("accepted", "bypass", "opening", "run")
+    __slots__ = ("accepted", "live", "opening", "part")
 
     def __init__(
         self,
-        run: Run,
+        live: LiveRun,
         accepted: Request | None = None,
         *,
-        bypass: bool = False,
-        opening: tuple[tuple[EventKind, Any], ...] = (),
+        part: bool = False,
+        opening: Opening = (),
     ) -> None:
-        self.run = run
+        self.live = live
         self.accepted = accepted
         """Answered when the run is taken in (and stored, if it is to be)."""
-        self.bypass = bypass
-        """Whether it counts as part of a run that has its turn already."""
+        self.part = part
+        """Whether it is part of a run that has its turn already."""
         self.opening = opening
 
 
 ADMIT: Final = "admit"
-"""Told by a coordinator that is free again: runs that wait for their turn may have it."""
+"""A coordinator is free again: runs that wait for their turn may have it."""
 
 
 class CancelRun:
@@ -60,13 +59,23 @@ class SignalRun:
         self.signals = tuple(signals)
 
 
-class Wake:
+class WakeRun:
     """A time has come that a parked run waits for."""
 
     __slots__ = ("run_id",)
 
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
+
+
+class DropRun:
+    """Let go of a run that another engine has taken."""
+
+    __slots__ = ("run_id", "why")
+
+    def __init__(self, run_id: str, why: str) -> None:
+        self.run_id = run_id
+        self.why = why
 
 
 class OpenStore:
@@ -78,42 +87,13 @@ class OpenStore:
         self.request = request
 
 
-class KeeperReady:
-    """Told when the store has been opened, or could not be."""
-
-    __slots__ = ("error", "keeper")
-
-    def __init__(self, keeper: Keeper, error: BaseException | None) -> None:
-        self.keeper = keeper
-        self.error = error
-
-
-class Reload:
-    """Start the coordinator of a stored run again from what is stored."""
-
-    __slots__ = ("run",)
-
-    def __init__(self, run: Run) -> None:
-        self.run = run
-
-
-class End:
+class StopEngine:
     """Stop now: the engine was told to."""
 
     __slots__ = ()
 
 
 class Retire:
-    """Nobody holds the engine any more: end once no workflow is left that can go on."""
+    """Nothing holds the engine any more: end once no workflow is left that can go on."""
 
     __slots__ = ()
-
-
-class Drop:
-    """Let go of a run that another engine has taken."""
-
-    __slots__ = ("run_id", "why")
-
-    def __init__(self, run_id: str, why: str) -> None:
-        self.run_id = run_id
-        self.why = why

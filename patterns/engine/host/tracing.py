@@ -12,10 +12,12 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from ..state.status import WorkflowState
 
 if TYPE_CHECKING:
-    from .otel import OtelExporter
+    from ..state.live import LiveRun
 
 OK: Final = "ok"
 ERROR: Final = "error"
@@ -70,6 +72,18 @@ class Span:
         }
 
 
+class Exporter(Protocol):
+    """Is told of every span, and hands it on."""
+
+    def begin(self, span: Span, parent: Span | None, outside: Any) -> None:
+        """Take note that *span* has begun under *parent*, or under the caller's own context."""
+        ...
+
+    def end(self, span: Span, error: BaseException | str | None) -> None:
+        """Take note that *span* has ended."""
+        ...
+
+
 class Tracer:
     """Makes spans and keeps the latest *limit* of them. Owned by the engine's loop."""
 
@@ -78,7 +92,7 @@ class Tracer:
         limit: int,
         now: Callable[[], float],
         rng: random.Random,
-        exporter: OtelExporter | None = None,
+        exporter: Exporter | None = None,
     ) -> None:
         self._now = now
         self._random = rng
@@ -128,6 +142,30 @@ class Tracer:
             span.status = status
         if self._exporter is not None:
             self._exporter.end(span, error)
+
+    def begin_run(self, live: LiveRun) -> None:
+        """Begin the span of a run, if it has none yet."""
+        if live.span is None:
+            plan = live.run.plan
+            live.span = self.start(
+                f"invoke_workflow {plan.name}",
+                "workflow",
+                live.id,
+                live.parent_span,
+                {
+                    "gen_ai.operation.name": "invoke_workflow",
+                    "workflow.name": plan.name,
+                    "workflow.id": live.id,
+                },
+                live.outside,
+            )
+
+    def end_run(self, live: LiveRun) -> None:
+        """End the span of a run that has ended, or was cut short here."""
+        if live.span is not None:
+            cut_short = live.interrupted or live.run.state is WorkflowState.CANCELLED
+            error = getattr(live.error, "why", live.error)
+            self.end(live.span, error, CANCELLED if cut_short else OK)
 
     def find(self, span_id: str | None) -> Span | None:
         """Return the span with this id, if it is still kept."""

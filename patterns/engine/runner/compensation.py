@@ -2,69 +2,55 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..errors import describe
-from ..state.events import EventKind
+from ..definition.templates import compile_template
 from ..state.step_run import COMPLETED
-from .failing import error_text, pause_before_retry
-from .messages import UNDO
-from .work import Unit
 
 if TYPE_CHECKING:
-    from .coordinator import Coordinator
+    from ..definition.plan import StepPlan
+    from ..state.run import Run
 
 
-def begin_undo(c: Coordinator) -> None:
-    """Work out which finished steps are to be undone, the latest first."""
-    run = c.run
-    undo: list[tuple[float, int]] = []
-    for plan, found in zip(run.plan.steps, run.steps, strict=True):
-        if (
-            plan.definition.compensate is not None
+class Undoing:
+    """Which finished steps of a run are still to be undone. Part of its machine."""
+
+    __slots__ = ("_left", "due_at", "tries")
+
+    def __init__(self, run: Run) -> None:
+        undo = sorted(
+            (found.ended_at or 0.0, plan.index)
+            for plan, found in zip(run.plan.steps, run.steps, strict=True)
+            if plan.definition.compensate is not None
             and found is not None
             and found.state is COMPLETED
             and plan.id not in run.undo_failed
-        ):
-            undo.append((found.ended_at or 0.0, plan.index))
-    undo.sort()
-    c._undo = [index for _, index in undo]
+        )
+        self._left = [index for _, index in undo]
+        """The steps by index, the next one last."""
+        self.tries = 0
+        """How often the compensation that is under way has failed."""
+        self.due_at: float | None = None
+        """When it is tried again, in seconds since the epoch."""
+
+    def __bool__(self) -> bool:
+        return bool(self._left)
+
+    def next(self) -> int:
+        """Return the step that is undone next; until it is `done`, it stays the next."""
+        return self._left[-1]
+
+    def done(self) -> None:
+        """Take note that the step has been undone, or cannot be."""
+        self._left.pop()
+        self.tries = 0
 
 
-def undo_next(c: Coordinator) -> None:
-    run = c.run
-    while c._undo:
-        index = c._undo.pop()
-        plan = run.plan.steps[index]
-        attempt = run.step(index).attempts + 1
-        try:
-            scope = {**run.scope, "output": run.scope.get(plan.id)}
-            payload = c._core.compensation_input(plan, scope)
-            target = c._core.resolve_compensation(plan)
-        except Exception as error:
-            data = {"error": describe(error)}
-            c._happened(EventKind.COMPENSATION_FAILED, plan.id, attempt, data)
-            continue
-        unit = Unit(plan, attempt, payload, target, c._me)
-        unit.undo = True
-        c._happened(EventKind.COMPENSATION_STARTED, plan.id, attempt)
-        c._active += 1
-        c._outbox.append(unit)
-        return
-
-
-def undo_failed(c: Coordinator, unit: Unit, error: BaseException) -> None:
-    plan = unit.plan
-    found = c.run.step(plan.index)
+def undo_input(run: Run, plan: StepPlan) -> Any:
+    """Return what the agent gets that undoes a step: by default the step's own output."""
     compensation = plan.definition.compensate
-    assert compensation is not None, "it was under way"
-    found.tries += 1
-    delay_s = pause_before_retry(c, compensation.retry, error, found.tries)
-    if delay_s is not None and c._undo is not None:
-        c._undo.append(plan.index)
-        c._active += 1  # the pause counts as work, so that the run does not end in it
-        c.send_after(delay_s, UNDO)
-        return
-    data = {"error": error_text(error)}
-    c._happened(EventKind.COMPENSATION_FAILED, plan.id, unit.attempt, data)
-    undo_next(c)
+    assert compensation is not None, "only steps that have it are undone"
+    output = run.scope.get(plan.id)
+    if "input" in compensation.model_fields_set:
+        return compile_template(compensation.input).build({**run.scope, "output": output})
+    return output

@@ -3,130 +3,108 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final, cast
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from ..definition.shapes import kind_of
-from ..state.events import EventKind
-from ..state.status import StepState
-from ..state.step_run import RUNNING, StepRun
 
 if TYPE_CHECKING:
     from ..definition.plan import StepPlan
-    from .coordinator import Coordinator
-    from .work import Unit
+    from ..state.run import Run
+    from ..state.step_run import Item
 
 MAX_ITEMS: Final = 1_000_000
 """Items of one ``for_each``."""
 
 
+class ItemStart(NamedTuple):
+    """An item whose attempt is to begin."""
+
+    place: int
+    """Its index in the list."""
+    payload: Any
+    number: int
+    via: str
+
+
 class Fan:
-    """A step with ``for_each`` under way."""
+    """A step with ``for_each`` under way: which of its items may start. Part of the run's machine."""
 
-    __slots__ = ("done", "items", "limit", "plan", "running", "waiting")
+    __slots__ = ("_items", "_run", "_under_way", "_waiting", "plan")
 
-    def __init__(self, plan: StepPlan, items: list[Any]) -> None:
+    def __init__(self, run: Run, plan: StepPlan) -> None:
+        """Raises what is wrong with the list."""
+        assert plan.for_each is not None, "only such steps have items"
+        items: Any = plan.for_each.build(run.scope)
+        if not isinstance(items, (list, tuple)):
+            raise TypeError(
+                f"for_each of step {plan.id!r} needs a list, and "
+                f"{plan.definition.for_each} is {kind_of(items)}"
+            )
+        if len(items) > MAX_ITEMS:
+            raise ValueError(
+                f"for_each of step {plan.id!r} has {len(items):,} items, over {MAX_ITEMS:,}"
+            )
         self.plan = plan
-        self.items = items
-        self.limit = plan.max_concurrency or len(items)
-        self.done = 0
-        self.running = 0
-        self.waiting: deque[int] = deque()
-        """Items that have not been started, by index."""
+        self._run = run
+        self._items = list(cast("list[Any]", items))
+        self._under_way: set[int] = set()
+        """Items that have begun and not ended, those between two attempts included, by index."""
+        self._waiting: deque[int] = deque()
+        """Items that have not begun, by index."""
+        states = self._states()
+        for index in range(len(self._items)):
+            state = states.get(index)
+            if state is None or (not state.done and state.due_at is None):
+                self._waiting.append(index)
+            elif not state.done:
+                self._under_way.add(index)
 
+    def _states(self) -> Mapping[int, Item]:
+        return self._run.step(self.plan.index).items or {}
 
-def expand(c: Coordinator, plan: StepPlan) -> None:
-    """Start as many items of a step as may run at the same time."""
-    run = c.run
-    assert plan.for_each is not None, "called for steps that have it"
-    items: Any = plan.for_each.build(run.scope)
-    if not isinstance(items, (list, tuple)):
-        raise TypeError(
-            f"for_each of step {plan.id!r} needs a list, and "
-            f"{plan.definition.for_each} is {kind_of(items)}"
-        )
-    found = run.step(plan.index)
-    if found.items is None:
-        found.items = {}
-    fan = Fan(plan, list(cast("list[Any]", items)))
-    if len(fan.items) > MAX_ITEMS:
-        raise ValueError(
-            f"for_each of step {plan.id!r} has {len(fan.items):,} items, over {MAX_ITEMS:,}"
-        )
-    if c._fans is None:
-        c._fans = {}
-    c._fans[plan.index] = fan
-    found.state = RUNNING
-    for index in range(len(fan.items)):
-        state = found.items.get(index)
-        if state is None or (not state.done and state.due_at is None):
-            fan.waiting.append(index)
-        elif state.done:
-            fan.done += 1
-        else:
-            fan.running += 1
-    if fan.done == len(fan.items):
-        fan_done(c, fan, found)
-    else:
-        more_items(c, fan)
+    @property
+    def size(self) -> int:
+        """How many items there are."""
+        return len(self._items)
 
+    @property
+    def done(self) -> bool:
+        """Whether all items have ended."""
+        return not self._waiting and not self._under_way
 
-def more_items(c: Coordinator, fan: Fan) -> None:
-    plan = fan.plan
-    states = c.run.step(plan.index).items or {}
-    while fan.waiting and fan.running < fan.limit and not c._closing:
-        index = fan.waiting.popleft()
-        fan.running += 1
-        state = states.get(index)
-        attempt = 1
-        via = "agent"
-        if state is not None:
-            # One that was under way when the last coordinator ended is the same attempt again.
-            attempt = state.attempts if state.running else state.attempts + 1
-            via = state.via
-        launch_item(c, plan, index, fan.items[index], attempt, via)
+    def next(self) -> ItemStart | None:
+        """Return an item that may start now; None while as many are under way as may be.
 
+        Raises what is wrong with its input.
+        """
+        limit = self.plan.max_concurrency
+        if not self._waiting or (limit is not None and len(self._under_way) >= limit):
+            return None
+        index = self._waiting.popleft()
+        self._under_way.add(index)
+        state = self._states().get(index)
+        if state is None:
+            return self._start(index, 1, "agent")
+        # One that was under way when the last coordinator ended is the same attempt again.
+        number = state.attempts if state.running else state.attempts + 1
+        return self._start(index, number, state.via)
 
-def launch_item(
-    c: Coordinator, plan: StepPlan, index: int, item: Any, attempt: int, via: str
-) -> None:
-    if plan.build is None:
-        payload = item
-    else:
-        payload = plan.build({**c.run.scope, "item": item, "index": index})
-    c._launch(plan, c.run.step(plan.index), attempt, payload, index, via)
+    def due(self, now: float) -> list[ItemStart]:
+        """Return the items whose time for another attempt has come."""
+        return [
+            self._start(index, state.attempts + 1, state.via)
+            for index, state in self._states().items()
+            if state.due_at is not None and state.due_at <= now
+        ]
 
+    def ended(self, index: int) -> None:
+        """Take note that an item has ended."""
+        self._under_way.discard(index)
 
-def item_done(c: Coordinator, unit: Unit, data: dict[str, Any]) -> None:
-    """Note the outcome of one item, and end the step after the last one."""
-    plan = unit.plan
-    data["item"] = unit.item
-    c._happened(EventKind.ITEM_COMPLETED, plan.id, unit.attempt, data)
-    found = c.run.step(plan.index)
-    fan = None if c._fans is None else c._fans.get(plan.index)
-    if fan is None or found.state is StepState.FAILED:
-        return
-    fan.done += 1
-    fan.running -= 1
-    if fan.done == len(fan.items):
-        fan_done(c, fan, found)
-    elif fan.waiting:
-        c._guarded(plan, more_items, c, fan)
-
-
-def fan_done(c: Coordinator, fan: Fan, found: StepRun) -> None:
-    if c._fans is not None:
-        c._fans.pop(fan.plan.index, None)
-    c._ended(EventKind.STEP_COMPLETED, fan.plan, found.attempts, {"items": fan.done})
-
-
-def tick_items(c: Coordinator, plan: StepPlan, found: StepRun, now: float) -> None:
-    states = found.items or {}
-    due = [i for i, item in states.items() if item.due_at is not None and item.due_at <= now]
-    fan = None if c._fans is None else c._fans.get(plan.index)
-    if fan is None:
-        return
-    for index in due:
-        state = states[index]
-        state.due_at = None
-        attempt = state.attempts + 1
-        c._guarded(plan, launch_item, c, plan, index, fan.items[index], attempt, state.via)
+    def _start(self, index: int, number: int, via: str) -> ItemStart:
+        build, item = self.plan.build, self._items[index]
+        if build is None:
+            return ItemStart(index, item, number, via)
+        payload = build({**self._run.scope, "item": item, "index": index})
+        return ItemStart(index, payload, number, via)

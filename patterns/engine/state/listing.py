@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from agenticaiframework.actors import near
@@ -10,13 +10,12 @@ from agenticaiframework.actors import near
 from .status import WorkflowPage, WorkflowState, WorkflowSummary
 
 if TYPE_CHECKING:
-    from ..host.core import EngineCore
     from ..store import RunFilter, RunRow, Store
-    from .run import Run
+    from .live import LiveRun
 
 
 async def list_runs(
-    core: EngineCore,
+    live: Iterable[LiveRun],
     store: Store | None,
     where: RunFilter,
     limit: int,
@@ -35,12 +34,12 @@ async def list_runs(
         following = stored.next
     if persisted is not True and page is None:
         found += [
-            _summary(run)
-            for run in core.runs.values()
-            if not run.persist
-            and (where.states is None or str(run.status().state) in where.states)
-            and (where.name is None or run.plan.name == where.name)
-            and all(run.labels.get(key) == value for key, value in where.labels.items())
+            _summary(known)
+            for known in live
+            if not known.run.persist
+            and (where.states is None or str(known.state) in where.states)
+            and (where.name is None or known.run.plan.name == where.name)
+            and all(known.run.labels.get(key) == value for key, value in where.labels.items())
         ]
     found.sort(key=lambda summary: -(summary.created_at or 0.0))
     return WorkflowPage(tuple(found[:limit] if following is None else found), following)
@@ -58,14 +57,14 @@ def read_states(state: str | Sequence[str] | None) -> frozenset[str] | None:
     known = {str(member) for member in WorkflowState}
     for name in given:
         if str(name) not in known:
-            raise ValueError(f"{name!r} is no state of a workflow. {near(str(name), known)}")
+            raise ValueError(f"{name!r} is not a state of a workflow. {near(str(name), known)}")
     return frozenset(str(name) for name in given)
 
 
-def _summary(run: Run) -> WorkflowSummary:
-    status = run.status()
+def _summary(live: LiveRun) -> WorkflowSummary:
+    run = live.run
     return WorkflowSummary(
-        run.id, run.plan.name, status.state, run.created_at, run.finished_at, run.last_error,
+        run.id, run.plan.name, live.state, run.created_at, run.finished_at, run.last_error,
         run.reason, run.persist, run.labels, run.parent,
     )  # fmt: skip
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from .status import StepState, StepStatus
-
-if TYPE_CHECKING:
-    from ..definition.plan import StepPlan
+from .status import StepState
 
 PENDING: Final = StepState.PENDING
 RUNNING: Final = StepState.RUNNING
@@ -22,7 +19,7 @@ BUSY: Final = frozenset(
 
 
 class StepRun:
-    """What has become of one step in one run."""
+    """What has become of one step in one run. Changed by the run's transitions."""
 
     # Class attributes as defaults: one is made for each step of each run, and few change much.
     state = PENDING
@@ -42,6 +39,19 @@ class StepRun:
     via = "agent"
     """Who works on it: the ``agent``, or its ``fallback``."""
 
+    def let_go(self) -> None:
+        """Let go of what was needed on the way to the end."""
+        self.due_at = self.previous = self.items = None
+
+    def item(self, index: int) -> Item:
+        """Return what has become of one item, made when first asked for."""
+        if self.items is None:
+            self.items = {}
+        found = self.items.get(index)
+        if found is None:
+            found = self.items[index] = Item()
+        return found
+
     @property
     def at_work(self) -> bool:
         """Whether an attempt is under way, as far as is known."""
@@ -51,7 +61,7 @@ class StepRun:
 
 
 class Item:
-    """One item of a step with ``for_each``."""
+    """One item of a step with ``for_each``. Changed by the run's transitions."""
 
     attempts = 0
     tries = 0
@@ -60,21 +70,3 @@ class Item:
     output: Any = None
     due_at: float | None = None
     via = "agent"
-
-
-def step_status(plan: StepPlan, found: StepRun | None) -> StepStatus:
-    """Return what is to be seen of one step."""
-    if found is None:
-        return StepStatus(plan.id, PENDING)
-    wait = plan.definition.wait_for
-    return StepStatus(
-        id=plan.id,
-        state=found.state,
-        attempts=found.attempts,
-        iterations=found.iteration if found.attempts else 0,
-        started_at=found.started_at,
-        ended_at=found.ended_at,
-        error=found.error,
-        waiting_for=wait.signal if wait is not None and found.state is StepState.WAITING else None,
-        due_at=found.due_at,
-    )

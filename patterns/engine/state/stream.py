@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, Self
 
 from .events import LAST, WorkflowEvent
-from .run import Run
+from .live import LiveRun
+from .views import history_of
 
 MAX_WAITING: Final = 100_000
 """Events that may wait for a slow reader before the oldest are dropped (and counted)."""
@@ -30,9 +31,7 @@ class WorkflowStream(AsyncIterator[WorkflowEvent]):
         self._begin = begin
         self._events: deque[WorkflowEvent] = deque(maxlen=MAX_WAITING)
         self._wake: asyncio.Future[None] | None = None
-        self._run: Run | None = None
-        self._among: list[Callable[[WorkflowEvent], None]] | None = None
-        """Those who follow the run: a run that is read from the store again takes them over."""
+        self._live: LiveRun | None = None
         self._begun = False
         self._closed = False
         self._replayed = 0
@@ -42,7 +41,7 @@ class WorkflowStream(AsyncIterator[WorkflowEvent]):
         self.workflow_id: str | None = None
         """The run's id, once the first event was asked for."""
         self.dropped = 0
-        """How many events were lost, because nobody read them for too long."""
+        """How many events were lost because they were not read for too long."""
 
     # -- the writing side, on the loop of the run --------------------------------------------------
 
@@ -55,17 +54,14 @@ class WorkflowStream(AsyncIterator[WorkflowEvent]):
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
 
-    def attach(self, run: Run, history: bool = True) -> None:
-        """Follow *run* from its beginning, or (without *history*) from here on."""
-        self._run = run
-        self.workflow_id = run.id
+    def attach(self, live: LiveRun, history: bool = True) -> None:
+        """Follow a run from its beginning, or (without *history*) from here on."""
+        self._live = live
+        self.workflow_id = live.id
         if history:
-            self._events.extend(run.history())
-        if not run.over:
-            if run.listeners is None:
-                run.listeners = []
-            run.listeners.append(self.put)
-            self._among = run.listeners
+            self._events.extend(history_of(live.run))
+        if not live.over:
+            live.attach(self.put)
 
     def replay(self, past: list[WorkflowEvent]) -> None:
         """Put what the journal tells before what came while it was read."""
@@ -98,7 +94,7 @@ class WorkflowStream(AsyncIterator[WorkflowEvent]):
                 if event.kind in LAST and not self._events:
                     await self.aclose()
                 continue
-            # What the journal calls an end was none, if the run has been resumed since.
+            # What the journal calls an end is not one, if the run has been resumed since.
             if event.kind in LAST and not self._events and not (replayed and self._follows()):
                 await self.aclose()
             return event
@@ -116,19 +112,13 @@ class WorkflowStream(AsyncIterator[WorkflowEvent]):
                 self._wake = None
 
     def _follows(self) -> bool:
-        run = self._run
-        if run is None or run.over or self._among is None:
-            return False
-        return self.put in self._among
+        return self._live is not None and self._live.follows(self.put)
 
     async def aclose(self) -> None:
         """Stop following."""
         self._closed = True
-        run, among = self._run, self._among
-        if run is not None and among is not None and self.put in among:
-            among.remove(self.put)
-            if not among and run.listeners is among:
-                run.listeners = None
+        if self._live is not None:
+            self._live.detach(self.put)
 
     async def __aenter__(self) -> Self:
         return self

@@ -1,4 +1,8 @@
-"""What each event changes in a run: the one place that says so, for live runs and for journals."""
+"""What each event changes in a run: the one place that says so.
+
+A live run applies events as they happen, recovery applies those of the journal, whether the run is
+stored, followed or simulated.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +11,35 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .events import EventKind
 from .status import StepState, WorkflowState
-from .step_run import COMPLETED, PENDING, RUNNING, Item, StepRun
+from .step_run import COMPLETED, PENDING, RUNNING, StepRun
 
 if TYPE_CHECKING:
     from ..definition.plan import StepPlan
     from .run import Run
 
+_NO_DATA: Final[Mapping[str, Any]] = {}
 
-def _item(found: StepRun, data: Mapping[str, Any]) -> Item | None:
-    index = data.get("item")
-    if index is None:
-        return None
-    if found.items is None:
-        found.items = {}
-    return found.items.setdefault(index, Item())
+
+def apply_step(run: Run, kind: str, plan: StepPlan, attempt: int, data: Any, at: float) -> None:
+    """Change *run* by what happened to the step of *plan*, which is one of its own."""
+    found = run.steps[plan.index]
+    if found is None:
+        found = run.steps[plan.index] = StepRun()
+    _STEP_CHANGES[kind](run, plan, found, attempt, data or _NO_DATA, at)
+
+
+def apply(run: Run, kind: str, step_id: str, attempt: int, data: Any, at: float) -> None:
+    """Change *run* by what happened at *at*; events of steps that no longer exist change nothing."""
+    change = _RUN_CHANGES.get(kind)
+    if change is not None:
+        change(run, data or _NO_DATA, at)
+        return
+    plan = run.plan.by_id.get(step_id)
+    if plan is not None:
+        apply_step(run, kind, plan, attempt, data, at)
+
+
+# -- steps -----------------------------------------------------------------------------------------
 
 
 def _started(
@@ -29,17 +48,24 @@ def _started(
     found.state = RUNNING
     if found.started_at is None:
         found.started_at = at
-    item = _item(found, data)
-    if item is None:
-        found.attempts = attempt
+    if found.due_at is not None:
         found.due_at = None
-        found.via = data.get("via", "agent")
+    if not data:
+        found.attempts = attempt
+        found.via = "agent"
+        return
+    via = data.get("via", "agent")
+    index = data.get("item")
+    if index is None:
+        found.attempts = attempt
+        found.via = via
     else:
+        found.attempts = max(found.attempts, attempt)
+        item = found.item(index)
         item.attempts = attempt
         item.running = True
         item.due_at = None
-        item.via = data.get("via", "agent")
-        found.attempts = max(found.attempts, attempt)
+        item.via = via
 
 
 def _completed(
@@ -47,14 +73,18 @@ def _completed(
 ) -> None:
     if found.started_at is None:
         found.started_at = at
-    found.error = data.get("error")
+    error = data.get("error")
+    # What an attempt before has failed with is over, unless something stands in for a step that has
+    # failed for good: a default, which comes with the error, or a fallback.
+    if error is not None or found.via == "agent":
+        found.error = error
     count = data.get("items")
     if count is None:
         output = data.get("output")
     else:
         items = found.items or {}
         output = [items[index].output for index in range(count)]
-    run.settle(plan, COMPLETED, output, at)
+    run.settle(plan, found, COMPLETED, output, at)
 
 
 def _iterated(
@@ -70,11 +100,10 @@ def _iterated(
 def _item_completed(
     run: Run, plan: StepPlan, found: StepRun, attempt: int, data: Mapping[str, Any], at: float
 ) -> None:
-    item = _item(found, data)
-    if item is not None:
-        item.done = True
-        item.running = False
-        item.output = data.get("output")
+    item = found.item(data["item"])
+    item.done = True
+    item.running = False
+    item.output = data.get("output")
 
 
 def _retrying(
@@ -83,13 +112,14 @@ def _retrying(
     found.error = run.last_error = data.get("error")
     due_at = at + data.get("delay_s", 0.0)
     via = data.get("via", "agent")
-    item = _item(found, data)
-    if item is None:
+    index = data.get("item")
+    if index is None:
         found.state = StepState.RETRYING
         found.tries += 1
         found.due_at = due_at
         found.via = via
     else:
+        item = found.item(index)
         item.tries += 1
         item.running = False
         item.due_at = due_at
@@ -103,9 +133,9 @@ def _failed(
     found.ended_at = at
     found.due_at = None
     found.error = run.last_error = data.get("error")
-    item = _item(found, data)
-    if item is not None:
-        item.running = False
+    index = data.get("item")
+    if index is not None:
+        found.item(index).running = False
     if plan.id not in run.failed_steps:
         run.failed_steps = (*run.failed_steps, plan.id)
 
@@ -114,7 +144,7 @@ def _skipped(
     run: Run, plan: StepPlan, found: StepRun, attempt: int, data: Mapping[str, Any], at: float
 ) -> None:
     found.error = data.get("error")
-    run.settle(plan, StepState.SKIPPED, None, at)
+    run.settle(plan, found, StepState.SKIPPED, None, at)
 
 
 def _waiting(
@@ -162,20 +192,22 @@ def _undo_failed(
     run.undo_failed = (*run.undo_failed, plan.id)
 
 
-def _run_started(run: Run, step: str, data: Mapping[str, Any], at: float) -> None:
+# -- the run ---------------------------------------------------------------------------------------
+
+
+def _run_started(run: Run, data: Mapping[str, Any], at: float) -> None:
     run.state = WorkflowState.RUNNING
     if run.started_at is None:
         run.started_at = at
 
 
-def _run_resumed(run: Run, step: str, data: Mapping[str, Any], at: float) -> None:
+def _run_resumed(run: Run, data: Mapping[str, Any], at: float) -> None:
     """Make everything that failed, was stopped or was undone run again."""
     run.state = WorkflowState.RUNNING
-    run.over = False
     run.finished_at = None
     run.resumed_at = at
     run.failed_steps = ()
-    run.last_error = run.reason = run.error = run.failure = run.cancel = None
+    run.last_error = run.reason = None
     run.compensated = run.undo_failed = ()
     again = {StepState.FAILED, StepState.CANCELLED, StepState.COMPENSATED}
     for plan, found in zip(run.plan.steps, run.steps, strict=True):
@@ -195,43 +227,43 @@ def _run_resumed(run: Run, step: str, data: Mapping[str, Any], at: float) -> Non
     run.recount()
 
 
-def _run_rewound(run: Run, step: str, data: Mapping[str, Any], at: float) -> None:
+def _run_rewound(run: Run, data: Mapping[str, Any], at: float) -> None:
     run.rewind(set(data["steps"]))
-    _run_resumed(run, step, data, at)
+    _run_resumed(run, data, at)
 
 
-def _run_cancelling(run: Run, step: str, data: Mapping[str, Any], at: float) -> None:
+def _run_cancelling(run: Run, data: Mapping[str, Any], at: float) -> None:
     run.state = WorkflowState.CANCELLING
     run.reason = data.get("reason")
 
 
-def _run_compensating(run: Run, step: str, data: Mapping[str, Any], at: float) -> None:
+def _run_compensating(run: Run, data: Mapping[str, Any], at: float) -> None:
     run.state = WorkflowState.COMPENSATING
     run.last_error = data.get("error", run.last_error)
 
 
-def _run_completed(run: Run, step: str, data: Mapping[str, Any], at: float) -> None:
+def _run_completed(run: Run, data: Mapping[str, Any], at: float) -> None:
     run.state = WorkflowState.COMPLETED
     run.finished_at = at
 
 
-def _run_failed(run: Run, step: str, data: Mapping[str, Any], at: float) -> None:
+def _run_failed(run: Run, data: Mapping[str, Any], at: float) -> None:
     run.state = WorkflowState.FAILED
     run.finished_at = at
     run.last_error = data.get("error", run.last_error)
 
 
-def _run_cancelled(run: Run, step: str, data: Mapping[str, Any], at: float) -> None:
+def _run_cancelled(run: Run, data: Mapping[str, Any], at: float) -> None:
     run.state = WorkflowState.CANCELLED
     run.finished_at = at
     run.reason = data.get("reason", run.reason)
 
 
-def _nothing(run: Run, step: str, data: Mapping[str, Any], at: float) -> None:
+def _nothing(run: Run, data: Mapping[str, Any], at: float) -> None:
     """The plan was changed before this was applied."""
 
 
-STEP_CHANGES: Final[Mapping[str, Callable[..., None]]] = {
+_STEP_CHANGES: Final[Mapping[str, Callable[..., None]]] = {
     EventKind.STEP_STARTED: _started,
     EventKind.STEP_COMPLETED: _completed,
     EventKind.STEP_ITERATED: _iterated,
@@ -246,7 +278,7 @@ STEP_CHANGES: Final[Mapping[str, Callable[..., None]]] = {
     EventKind.COMPENSATION_COMPLETED: _undone,
     EventKind.COMPENSATION_FAILED: _undo_failed,
 }
-RUN_CHANGES: Final[Mapping[str, Callable[..., None]]] = {
+_RUN_CHANGES: Final[Mapping[str, Callable[..., None]]] = {
     EventKind.WORKFLOW_STARTED: _run_started,
     EventKind.WORKFLOW_RESUMED: _run_resumed,
     EventKind.WORKFLOW_REWOUND: _run_rewound,
