@@ -277,9 +277,9 @@ class Scheduler(Home):
         before, self.current = self.current, cell
         task = swap_task(self.loop, None)
         try:
-            result = context.run(receive, message)
+            result: Any = context.run(receive, message)
             if type(result) is CoroutineType:
-                mailbox.appendleft(Returned(message, result))
+                mailbox.appendleft(Returned(message, result))  # pyright: ignore
         except BaseException as error:
             # A handler fails, waits, and an actor ends, in a turn of its own.
             mailbox.appendleft(Raised(message, error))

@@ -184,7 +184,7 @@ def test_an_unknown_dispatcher_is_an_error_that_shows_the_near_one(in_system: Ru
         dispatcher = "tread"
 
     async def main(system: ActorSystem) -> None:
-        with pytest.raises(WrongUse, match="'thread'") as unknown:
+        with pytest.raises(WrongUse, match="'thread'"):
             system.start(Lost)
         assert system.actor_count == 0
         assert system.actors() == []

@@ -439,9 +439,9 @@ PATTERN_BUGS = (
         "previous = output", "previous = payload",
     ),
     Mutation(
-        "a branch's result is dropped", f"{PATTERNS}ParallelOrchestration.coordinate",
-        "result: Any = dict(zip(self._names, answers, strict=True))",
-        "result: Any = dict(list(zip(self._names, answers, strict=True))[1:])",
+        "a branch's result is dropped", f"{PATTERNS}ParallelOrchestration._ask_directly",
+        "dict(zip(names, answers, strict=True))",
+        "dict(list(zip(names, answers, strict=True))[1:])",
     ),
 )  # fmt: skip
 
