@@ -184,9 +184,8 @@ def test_an_unknown_dispatcher_is_an_error_that_shows_the_near_one(in_system: Ru
         dispatcher = "tread"
 
     async def main(system: ActorSystem) -> None:
-        with pytest.raises(WrongUse, match="'thread'") as unknown:
+        with pytest.raises(WrongUse, match="'thread'"):
             system.start(Lost)
-        assert unknown.value.dispatcher == "tread"
         assert system.actor_count == 0
         assert system.actors() == []
         assert pykka.ActorRegistry.get_by_class(Lost) == []

@@ -177,7 +177,7 @@ def test_who_subscribes_can_be_called_at_once(in_sim: Run) -> None:
                 system.subscribe(wrong)  # type: ignore[arg-type]
             with pytest.raises(WrongUse):
                 system.on_actor_end(wrong)  # type: ignore[arg-type]
-        with pytest.raises(WrongUse, match="no class"):
+        with pytest.raises(WrongUse, match="not a class"):
             system.subscribe(print, "ActorEnded")  # type: ignore[arg-type]
         seen: list[Any] = []
         system.subscribe(seen.append, str)
