@@ -22,17 +22,16 @@ from typing import Any, Protocol
 if sys.version_info >= (3, 12):
     from asyncio.tasks import _swap_current_task as swap_task
 else:
-    from asyncio.tasks import _current_tasks
+    _current_tasks: dict[Any, Any] = vars(asyncio.tasks)["_current_tasks"]
 
     def swap_task(loop: asyncio.AbstractEventLoop, task: Any) -> Any:
         """Make *task* the loop's current task (None: no task) and return the one before.
 
         In asyncio's own table: by its functions for entering and leaving it takes four calls.
         """
-        tasks: dict[Any, Any] = _current_tasks
-        before = tasks.pop(loop, None)
+        before = _current_tasks.pop(loop, None)
         if task is not None:
-            tasks[loop] = task
+            _current_tasks[loop] = task
         return before
 
 
