@@ -313,6 +313,19 @@ def test_what_runs_while_another_step_fails_may_finish() -> None:
     assert d.states == ["failed", "completed", "-"]
 
 
+def test_the_first_failure_is_the_one_that_is_told() -> None:
+    d = drive("a", {"id": "b", "agent": "b", "depends_on": []}).fail("a").fail("b")
+    assert d.ended == "failed"
+    assert d.machine.failure is not None
+    assert d.machine.failure.step == "a"
+
+
+def test_what_fails_while_the_run_ends_is_not_tried_again() -> None:
+    d = drive({"id": "a", "agent": "a", "retry": 3}).cancel(graceful=True).fail("a")
+    assert d.ended == "cancelled"
+    assert d.states == ["failed"]
+
+
 def test_a_failure_stops_the_others_where_that_is_declared() -> None:
     d = drive("a", {"id": "b", "agent": "b", "depends_on": []}, on_failure="cancel").fail("a")
     assert d.ended == "failed"

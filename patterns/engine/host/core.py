@@ -69,8 +69,8 @@ class EngineCore(Actor):
         self.home = system
         # Dates follow the loop's own clock from here on, so that timers and deadlines agree, also
         # where time is simulated.
-        self._clock: Callable[[], float] = system.loop.time
-        self._epoch = setup.config.wall_clock() - self._clock()
+        self.clock: Callable[[], float] = system.loop.time
+        self.epoch = setup.config.wall_clock() - self.clock()
         self.chance: Callable[[], float] = system.random.random
         self.resolve: Callable[[Any], Askable] = setup.resolve
         config = setup.config
@@ -86,7 +86,7 @@ class EngineCore(Actor):
 
     def now(self) -> float:
         """Return the seconds since the epoch."""
-        return self._epoch + self._clock()
+        return self.epoch + self.clock()
 
     @property
     def ending(self) -> bool:

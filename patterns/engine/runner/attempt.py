@@ -10,7 +10,7 @@ from agenticaiframework.actors import ActorDied, HandlerCancelled
 if TYPE_CHECKING:
     from asyncio import TimerHandle
 
-    from agenticaiframework.actors import ActorRef, ActorSystem, Agent, AgentRequest, Request
+    from agenticaiframework.actors import ActorRef, AgentRequest, Request
 
     from ...vocabulary.target import Askable, Scope
     from ..definition.plan import StepPlan
@@ -76,13 +76,6 @@ class StepAttempt:
     # An agent's answer needs no actor that waits for it: the request tells this attempt, and this
     # attempt tells the coordinator.
 
-    def ask(self, agent: Agent, system: ActorSystem, timeout_s: float | None) -> None:
-        """Ask *agent*; the coordinator is told when the answer is there."""
-        self.request = request = agent.request(
-            self.payload, timeout_s, context=self.context, system=system
-        )
-        request.notify(self)
-
     def _reply_ready(self, request: Request, /) -> None:
         try:
             self.value = request.result()
@@ -128,13 +121,6 @@ class StepAttempt:
                 self.coordinator.tell(message)
             except ActorDied:
                 pass  # it ended meanwhile, and takes its work with it
-
-    def forget(self) -> None:
-        """Let go of what knows this attempt, now that it has ended.
-
-        Each would keep the other, and with them the whole run, until the garbage collector comes.
-        """
-        self.request = self.context = self.scope = None
 
 
 class Expired:

@@ -55,7 +55,8 @@ class RunCoordinator(Actor):
         self.trap_exit = True
         self._me: ActorRef[Any] = self.actor_ref
         self._host = host
-        self._now = host.now
+        self._clock = host.clock
+        self._epoch = host.epoch
         self._opening = TakeOn(live, opening)
         self.idle = False
         """Whether it has no run, and waits for the next."""
@@ -89,7 +90,7 @@ class RunCoordinator(Actor):
                 self.idle = False
                 self._take_on(message)
             return
-        now = self._now()
+        now = self._epoch + self._clock()
         followed = self._live.listeners is not None
         if followed is not self._followed:
             self._followed = followed
@@ -138,7 +139,7 @@ class RunCoordinator(Actor):
         self._followed = live.listeners is not None
         if self._followed:
             machine.followed(True)
-        now = host.now()
+        now = self._epoch + self._clock()
         self._carry_out(machine.begin(now, live.see_signals(), live.cancel), now)
 
     # -- what came of attempts -------------------------------------------------------------------
@@ -158,7 +159,9 @@ class RunCoordinator(Actor):
         attempts = self._host.attempts
         if attempts.watched:
             attempts.ended(attempt)
-        attempt.forget()
+        # What knows the attempt is let go of: each would keep the other, and with them the whole
+        # run, until the garbage collector comes.
+        attempt.request = attempt.context = attempt.scope = None
         if attempt.error is None:
             return machine.answered(attempt, attempt.value, now)
         return machine.failed(attempt, attempt.error, now)
@@ -284,7 +287,10 @@ class RunCoordinator(Actor):
         if isinstance(target, Agent):
             if timeout_s is None:
                 timeout_s = attempts.limit_time(attempt, now)
-            attempt.ask(target, host.home, timeout_s)
+            attempt.request = request = target.request(
+                attempt.payload, timeout_s, context=attempt.context, system=host.home
+            )
+            request.notify(attempt)  # which tells this actor of the answer
             return
         if target.__class__ is Coroutine:
             if timeout_s is None:

@@ -66,8 +66,14 @@ class RunHost(Protocol):
         """Whether the engine, or the whole system, is about to end."""
         ...
 
-    def now(self) -> float:
-        """Return the seconds since the epoch."""
+    @property
+    def clock(self) -> Callable[[], float]:
+        """The clock of the loop; with `epoch` it gives the seconds since the epoch."""
+        ...
+
+    @property
+    def epoch(self) -> float:
+        """The date, in seconds since the epoch, at which the clock was zero."""
         ...
 
     def chance(self) -> float:

@@ -117,10 +117,10 @@ class Steps:
             self.stop()
 
     def stop(self) -> None:
-        """Have all attempts stopped that are under way, compensations aside."""
+        """Have all attempts stopped that are under way: no compensation is, until the rest has ended."""
         # In definition order, so that runs are deterministic: sets have an order of their own.
         for attempt in sorted(self.under_way, key=_place):
-            if not attempt.undo and not attempt.stopping:
+            if not attempt.stopping:
                 attempt.stopping = True
                 self.stopping.append(attempt)
 
