@@ -1,4 +1,8 @@
-"""The engine: declarative workflows over agents, teams and patterns, durable where wanted."""
+"""The engine: declarative workflows over agents, teams and patterns, durable where wanted.
+
+Its rooms know those before them: store, definition, state, runner, host, and then `engine.py`.
+The runs of an engine belong to its actor, `host.core.EngineCore`, one in each actor system.
+"""
 
 from __future__ import annotations
 
