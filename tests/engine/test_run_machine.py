@@ -45,7 +45,7 @@ class Driver:
         self.orders = Orders()
 
     def new(self, **options: Any) -> RunMachine:
-        bound = [Target(plan.definition.agent or "") for plan in self.run.plan.steps]
+        bound = [Target(str(plan.definition.agent or "")) for plan in self.run.plan.steps]
         return RunMachine(self.run, bound, self.resolve, self.chance, **options)  # type: ignore[arg-type]
 
     def resolve(self, target: Any) -> Any:

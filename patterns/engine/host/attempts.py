@@ -136,7 +136,7 @@ class Attempts:
     # -- what follows an attempt -----------------------------------------------------------------
 
     def observe(self, live: LiveRun, attempt: StepAttempt) -> None:
-        """Begin an attempt's span, and let parts of its answer reach those who follow the run."""
+        """Begin an attempt's span, and let parts of its answer reach the listeners."""
         if self._tracer is not None:
             self._begin_span(self._tracer, live, attempt)
         if live.listeners is not None and isinstance(attempt.context, WorkContext):

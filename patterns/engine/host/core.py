@@ -428,7 +428,7 @@ class EngineCore(Actor):
         self.concluded(live)
 
     def concluded(self, live: LiveRun) -> None:
-        """Answer everybody who waits for the end of a run."""
+        """Take note that a run has ended, and complete the requests that wait for that."""
         if live.restarts:
             self.gate.reloaded(live)
         live.conclude()

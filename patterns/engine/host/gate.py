@@ -44,7 +44,7 @@ class StoreGate:
         self._held: Store | None = None
         """The store that keepers are given, until it is let go."""
         self._opening: list[Request] = []
-        """Those who wait for the store to be opened."""
+        """Requests that wait for the store to be opened."""
         self._reloading: dict[str, LiveRun] = {}
         """Runs on their way back from the store."""
 
@@ -98,7 +98,7 @@ class StoreGate:
         return True
 
     def refuse(self, error: BaseException) -> None:
-        """Tell those who wait for the store that it cannot be opened."""
+        """Fail the requests that wait for the store: it cannot be opened."""
         waiting, self._opening = self._opening, []
         for request in waiting:
             request.fail(error)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class HeldStore:
-    """Opens the store that the configuration names, and counts who uses it. Guarded by its lock."""
+    """Opens the store that the configuration names, and counts its users. Guarded by its lock."""
 
     def __init__(self, config: EngineConfig) -> None:
         self._config = config

@@ -162,7 +162,7 @@ def _make_part(
     if core.tracer is not None:
         live.parent_span = core.tracer.find((scope.context or {}).get("span_id"))
     if scope.emit is not None:
-        # What happens inside is told to those who follow the run around it.
+        # What happens inside is told to the listeners of the run around it.
         live.attach(cast("Any", scope.emit))
     return live
 

@@ -22,7 +22,7 @@ class AgentLimits:
         self._waiting: dict[str, deque[StepAttempt]] = {name: deque() for name in limits}
 
     def change(self, limits: Mapping[str, int]) -> None:
-        """Let other limits hold for those who ask from now on."""
+        """Let other limits hold for attempts that ask from now on."""
         self._limits.update(limits)
         for name in limits:
             self._inside.setdefault(name, set())

@@ -38,7 +38,7 @@ BREATHER: Final = 8
 
 
 class RecoveryHost(Protocol):
-    """The engine's actor, as those know it who bring its runs back."""
+    """The engine's actor, as what brings its runs back knows it."""
 
     @property
     def setup(self) -> Setup:

@@ -344,7 +344,7 @@ class RunCoordinator(Actor):
         self.exit("shutdown")
 
     def _conclude(self) -> None:
-        """Tell everybody who waits how the run ended."""
+        """Answer the requests that wait for the end of the run."""
         live, machine = self._live, self._machine
         run = live.run
         if run.state is WorkflowState.COMPLETED:

@@ -32,7 +32,7 @@ def pause_before_retry(
 def failure_of(
     run: Run, bound: Sequence[Any], plan: StepPlan | None, error: BaseException, attempts: int
 ) -> WorkflowFailed:
-    """Return what those who wait for *run* get, if it fails because of *error* in a step."""
+    """Return what *run* raises in its callers, if it fails because of *error* in a step."""
     kind = WorkflowTimedOut if isinstance(error, TimeoutError) else WorkflowFailed
     return kind(
         run.plan.name,
@@ -51,7 +51,7 @@ def failure_of(
 
 
 def failure_before(run: Run) -> WorkflowFailed:
-    """Return what those who wait for *run* get, if it failed before it was read from the store."""
+    """Return what *run* raises in its callers, if it failed before it was read from the store."""
     steps = ", ".join(run.failed_steps)
     return WorkflowFailed(
         run.plan.name, run.id, steps, "", run.last_error or "", stored=run.persist

@@ -24,7 +24,7 @@ class AttemptHost(Protocol):
 
     @property
     def default_timeout_s(self) -> float | None:
-        """The time limit of attempts whose step has none, for those who look after it themselves."""
+        """The time limit of attempts whose step has none, where the worker looks after it."""
         ...
 
     def admit(self, attempt: StepAttempt) -> bool:
@@ -32,7 +32,7 @@ class AttemptHost(Protocol):
         ...
 
     def observe(self, live: LiveRun, attempt: StepAttempt) -> None:
-        """Begin an attempt's span, and let parts of its answer reach those who follow the run."""
+        """Begin an attempt's span, and let parts of its answer reach the listeners."""
         ...
 
     def inherit(self, live: LiveRun, attempt: StepAttempt) -> None:
@@ -95,7 +95,7 @@ class RunHost(Protocol):
         ...
 
     def concluded(self, live: LiveRun) -> None:
-        """Take note that a run has ended, and tell everybody who waits for that."""
+        """Take note that a run has ended, and complete the requests that wait for that."""
         ...
 
     def released(self, coordinator: ActorRef[Any], live: LiveRun) -> bool:

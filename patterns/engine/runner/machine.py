@@ -99,7 +99,7 @@ class RunMachine:
 
     @property
     def failure(self) -> WorkflowFailed | None:
-        """What a failed run raises in those who wait for it."""
+        """What a failed run raises in its callers."""
         return self._steps.failure
 
     @property

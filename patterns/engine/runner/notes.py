@@ -1,4 +1,4 @@
-"""What happens in a run: applied to it at once, and noted for the journal and those who follow."""
+"""What happens in a run: applied to it at once, and noted for the journal and the listeners."""
 
 from __future__ import annotations
 

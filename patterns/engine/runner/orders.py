@@ -25,7 +25,7 @@ class Orders:
         self.write: Group | None = None
         """What is to be stored; the machine is told when it is."""
         self.tell: list[WorkflowEvent] = []
-        """What those who follow the run may know now."""
+        """What the listeners may know now."""
         self.start: list[StepAttempt] = []
         """Attempts that begin now."""
         self.give_up: BaseException | None = None
@@ -57,4 +57,4 @@ class Group:
         self.start = start
         """Attempts that begin then."""
         self.events = events
-        """What those who follow the run may know then."""
+        """What the listeners may know then."""

@@ -1,7 +1,7 @@
 """Which of a run's events are on their way into the store, and what changes in its row.
 
 Events are written in groups, one for each thing that happened. What can be seen outside (an agent
-that is asked, an answer to those who wait) waits until its group is acknowledged.
+that is asked, a request that is answered) waits until its group is acknowledged.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A cancellation that was asked for, and who waits until it has been carried out."""
+"""A cancellation that was asked for, and the requests that it answers when carried out."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Cancellation:
         """Answered with a `CancelReport` when it has been carried out."""
 
     def answer(self, report: CancelReport) -> None:
-        """Tell everybody who waits what the cancellation did."""
+        """Answer the waiting requests with what the cancellation did."""
         for request in self.requests:
             request.reply(report)
 
     def fail(self, error: BaseException) -> None:
-        """Tell everybody who waits that nothing can be said of it here."""
+        """Fail the waiting requests: nothing can be said of the run here."""
         for request in self.requests:
             request.fail(error)

@@ -24,7 +24,7 @@ MAX_SIGNALS: Final = 10_000
 
 
 class LiveRun:
-    """The story of a run with who works on it, who waits for it, and who follows it.
+    """The story of a run with its coordinator, its waiting requests and its listeners.
 
     Owned by the engine's actor and, while there is one, by the run's coordinator, which is part of
     the same turn of the same loop: what they both change goes through the methods here.
@@ -48,7 +48,7 @@ class LiveRun:
     unseen_signals = False
     """Whether signals have come that no coordinator has looked at."""
     error: BaseException | None = None
-    """What is raised in those who wait for a run that was not completed."""
+    """What the waiting requests of a run fail with that was not completed."""
     result: Any = None
     over = False
     """Whether it has ended, and everybody may know: its last event is stored, if it is to be."""
@@ -80,7 +80,7 @@ class LiveRun:
 
     @property
     def state(self) -> WorkflowState:
-        """Where it stands for those who look: nothing has ended before its last event is stored."""
+        """Where it stands, seen from outside: no run has ended before its last event is stored."""
         if self.interrupted:
             return WorkflowState.INTERRUPTED
         if self.run.state.finished and not self.over:
@@ -91,7 +91,7 @@ class LiveRun:
         """Return where it stands now."""
         return status_of(self.run, self.state)
 
-    # -- who started it ----------------------------------------------------------------------------
+    # -- its start ----------------------------------------------------------------------------
 
     def accept(self, error: BaseException | None = None) -> None:
         """Tell the caller that started it that it is stored, or cannot be."""
@@ -102,7 +102,7 @@ class LiveRun:
             else:
                 request.fail(error)
 
-    # -- who follows it ----------------------------------------------------------------------------
+    # -- listeners ----------------------------------------------------------------------------
 
     def attach(self, listener: Callable[[WorkflowEvent], None]) -> None:
         """Have *listener* told of what happens from now on."""
@@ -122,7 +122,7 @@ class LiveRun:
                 self.listeners = None
 
     def publish(self, events: Iterable[WorkflowEvent]) -> None:
-        """Tell those who follow the run."""
+        """Tell the listeners."""
         if self.listeners is not None:
             for event in events:
                 for listener in tuple(self.listeners):
@@ -161,7 +161,7 @@ class LiveRun:
             self.waiters.append(request)
 
     def conclude(self) -> None:
-        """Take note that it has ended, and answer everybody who waits for that."""
+        """Take note that it has ended, and complete the waiting requests."""
         self.over = True
         waiters, self.waiters = self.waiters, None
         if self.run.state is WorkflowState.COMPLETED and not self.interrupted:
@@ -173,7 +173,7 @@ class LiveRun:
                 request.fail(error)
 
     def interrupt(self, error: WorkflowLost) -> None:
-        """Take note that it has been cut short here, and answer everybody who waits for it."""
+        """Take note that it has been cut short here, and fail the waiting requests."""
         self.interrupted = True
         self.error = error
         self.stop_waking()
@@ -203,7 +203,7 @@ class LiveRun:
             cancellation.answer(report)
 
     def tell_last_event(self, at: float) -> None:
-        """Tell those who follow the run how it ended."""
+        """Tell the listeners how the run ended."""
         self.publish([last_event(self.run, at)])
 
     def stop_waking(self) -> None:

@@ -27,7 +27,7 @@ class WorkflowState(StrEnum):
 
     @property
     def finished(self) -> bool:
-        """Whether the run has ended; only a call such as `retry_from` makes it go on."""
+        """Whether the run has ended: nothing happens any more, unless it is resumed."""
         return self in _FINISHED
 
 
@@ -188,7 +188,7 @@ class RecoveryReport:
 class WorkflowResult(dict[str, Any]):
     """What a workflow returned: step id -> output; a skipped step's is None.
 
-    ``output`` is the output of the step that ended last on the page (skipped ones left out).
+    ``output`` is the output of the last step in definition order (skipped ones left out).
     """
 
     __slots__ = ("name", "output", "workflow_id")

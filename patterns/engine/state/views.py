@@ -27,7 +27,7 @@ def state_of(run: Run) -> WorkflowState:
 
 
 def status_of(run: Run, state: WorkflowState) -> WorkflowStatus:
-    """Return the status of *run*, which stands at *state* for those who look."""
+    """Return the status of *run*, seen from outside in *state*."""
     steps = {
         plan.id: _step_status(plan, found)
         for plan, found in zip(run.plan.steps, run.steps, strict=True)
@@ -69,7 +69,7 @@ def _step_status(plan: StepPlan, found: StepRun | None) -> StepStatus:
 
 
 def history_of(run: Run) -> list[WorkflowEvent]:
-    """Return events that tell how *run* came to where it is, for those who did not see them."""
+    """Return events that tell how *run* came to where it is, for a listener that comes late."""
     events: list[WorkflowEvent] = []
 
     def add(
