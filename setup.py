@@ -4,6 +4,9 @@ Everything else about the project stands in pyproject.toml. The mapping is code 
 can find the sub-packages; nothing generic (`actors`, `supervision`) must reach site-packages' top.
 """
 
+import shutil
+from pathlib import Path
+
 from setuptools import find_packages, setup
 
 LAYERS = {
@@ -12,6 +15,10 @@ LAYERS = {
     "agenticaiframework.patterns": "patterns",
     "agenticaiframework.supervision": "supervision",
 }
+
+# setuptools builds in this folder and never empties it, so that modules which are gone by now would
+# still go into a wheel.
+shutil.rmtree(Path(__file__).parent / "build" / "lib", ignore_errors=True)
 
 setup(
     packages=[

@@ -1,11 +1,17 @@
-"""The kernel: actors on pykka, with mailboxes, links, monitors, exit signals and dispatchers."""
+"""Actors on pykka: mailboxes, links, monitors, exit signals, dispatchers, systems, and agents.
 
-from .actor import Actor, ActorNotAsked
+The layers above use what stands in ``__all__``, and nothing else. This layer knows none of them.
+State belongs to the loop's thread of the actor system that it is part of.
+"""
+
+from .actor import Actor
 from .agents.address import Address
-from .agents.agent import Agent
+from .agents.address_book import AddressBook
+from .agents.agent import Agent, agent_names, find_agent
 from .agents.agent_actor import AgentActor, InboxMessage
-from .agents.agent_request import AgentRequest, agent_context, enter_agent_context
-from .agents.directory import UnknownAgent, agent_names, find_agent
+from .agents.agent_context import agent_context, enter_agent_context
+from .agents.agent_request import AgentRequest
+from .agents.directory import UnknownAgent
 from .agents.errors import AgentDefinitionError, AgentError, AgentFailed, AgentStopped, AgentTimeout
 from .agents.models import (
     ModelAnswer,
@@ -20,6 +26,7 @@ from .agents.models import (
     run_model,
     set_model_runner_factory,
 )
+from .agents.owner_link import OwnerLink
 from .dead_letters import DeadLetters
 from .dispatch.process_child import NotInChild, NotPicklable, RemoteError
 from .dispatch.processes import ProcessDied
@@ -27,10 +34,8 @@ from .dispatch.watchdog import LoopBlocked, Watchdog
 from .errors import (
     ActorDied,
     ActorExit,
+    ActorNotAsked,
     AgenticError,
-    BadDelay,
-    BadName,
-    BadPoolSize,
     CallingSelf,
     ForkedSystem,
     HandlerCancelled,
@@ -39,25 +44,24 @@ from .errors import (
     MissingExtra,
     NameTaken,
     NoSystem,
-    NotAnActorClass,
-    NotARef,
-    NotAwaitable,
-    NotCallable,
     RequestTimeout,
     StartFailed,
     StillAlive,
     SystemStopped,
-    UnknownDispatcher,
     WouldBlock,
+    WrongUse,
+    install_command,
     near,
 )
-from .events import BadSubscriber
+from .function_actor import CALL, FunctionActor, is_coroutine_function
 from .kernel.carried import with_context
-from .kernel.links import Monitor
+from .kernel.exit_signals import send_exit
+from .kernel.future import ActorFuture
 from .kernel.mailbox import Mailbox
-from .kernel.request import ActorFuture, Request, gather
+from .kernel.request import Request, gather
+from .kernel.running import running_here
 from .kernel.timers import Timer
-from .messages import ActorEnded, DeadLetter, Down, Exit, PipedFailure, ReceiveTimeout
+from .messages import ActorEnded, DeadLetter, Down, Exit, Monitor, PipedFailure, ReceiveTimeout
 from .reasons import (
     KILL,
     KILLED,
@@ -72,9 +76,11 @@ from .ref import ActorRef
 from .system.inspection import ActorInfo
 from .system.os_signals import NotMainThread, run_until_signal
 from .system.routers import NoRoutee, Router
-from .system.system import ActorSystem, StopReport
+from .system.stopping import StopReport
+from .system.system import ActorSystem
 
 __all__ = [
+    "CALL",
     "KILL",
     "KILLED",
     "NOCONNECTION",
@@ -91,6 +97,7 @@ __all__ = [
     "ActorRef",
     "ActorSystem",
     "Address",
+    "AddressBook",
     "Agent",
     "AgentActor",
     "AgentDefinitionError",
@@ -100,16 +107,13 @@ __all__ = [
     "AgentStopped",
     "AgentTimeout",
     "AgenticError",
-    "BadDelay",
-    "BadName",
-    "BadPoolSize",
-    "BadSubscriber",
     "CallingSelf",
     "DeadLetter",
     "DeadLetters",
     "Down",
     "Exit",
     "ForkedSystem",
+    "FunctionActor",
     "HandlerCancelled",
     "Ignore",
     "InboxMessage",
@@ -126,13 +130,10 @@ __all__ = [
     "NameTaken",
     "NoRoutee",
     "NoSystem",
-    "NotARef",
-    "NotAnActorClass",
-    "NotAwaitable",
-    "NotCallable",
     "NotInChild",
     "NotMainThread",
     "NotPicklable",
+    "OwnerLink",
     "PipedFailure",
     "ProcessDied",
     "ReceiveTimeout",
@@ -146,9 +147,9 @@ __all__ = [
     "SystemStopped",
     "Timer",
     "UnknownAgent",
-    "UnknownDispatcher",
     "Watchdog",
     "WouldBlock",
+    "WrongUse",
     "agent_context",
     "agent_names",
     "as_mapping",
@@ -156,6 +157,8 @@ __all__ = [
     "enter_agent_context",
     "find_agent",
     "gather",
+    "install_command",
+    "is_coroutine_function",
     "is_normal",
     "near",
     "override_model_runner",
@@ -163,6 +166,8 @@ __all__ = [
     "resolve_model_runner",
     "run_model",
     "run_until_signal",
+    "running_here",
+    "send_exit",
     "set_model_runner_factory",
     "with_context",
 ]

@@ -2,131 +2,55 @@
 
 from __future__ import annotations
 
-import inspect
 import threading
-from collections import deque
-from collections.abc import Awaitable, Callable
-from itertools import count
+from collections.abc import Awaitable, Callable, Sequence
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pykka
-from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
 
-from .errors import (
-    ActorExit,
-    AgenticError,
-    NoSystem,
-    NotARef,
-    NotAwaitable,
-    NotCallable,
-    RequestTimeout,
-    StillAlive,
-)
+from .dispatch.processes import actor_work
+from .errors import ActorExit, NoSystem, RequestTimeout, StillAlive, not_a_ref
 from .inbox import Inbox
-from .kernel import lifecycle, links
-from .kernel.carried import Carried, receive_carried
-from .kernel.mailbox import UNBOUNDED, Mailbox, MailboxPolicyError
-from .kernel.phase import IDLE, STOPPING
-from .kernel.request import ActorFuture, Promise, Request, new_request
+from .kernel import behavior as behaviors
+from .kernel import exit_signals as signals
+from .kernel.base import ActorBase
+from .kernel.cell import (
+    LastingAddress,
+    adopt_orphan,
+    current_request,
+    exit_reason_of,
+    home_of,
+    leftover_of,
+    parent_of,
+    set_trap,
+    traps,
+)
+from .kernel.future import ActorFuture
+from .kernel.pykka_seam import ActorStop
+from .kernel.request import Promise, Request, new_request
 from .kernel.running import on_loop, refuse_abandoned
-from .messages import PipedFailure, ReceiveTimeout
+from .kernel.starting import next_pid, spawn, start_link
+from .kernel.timers import Timer, check_seconds, set_receive_timeout
+from .messages import Down, Monitor
 from .reasons import NORMAL
 from .ref import ActorRef
-
-if TYPE_CHECKING:
-    from asyncio import Future
-    from types import TracebackType
-
-    from .agents.address import Address
-    from .kernel.links import Monitor
-    from .kernel.timers import Timer
-    from .system.system import ActorSystem
+from .system.system import ActorSystem
 
 A = TypeVar("A", bound="Actor")
 
-_next_pid = count(1).__next__
-KERNEL_STATE = frozenset(
-    {
-        "_doom",
-        "_exit_reason",
-        "_ext",
-        "_links",
-        "_parent",
-        "_ref",
-        "_stopped_event",
-        "_trap",
-        "_watchers",
-    }
-)
-"""The attributes of an actor that are the kernel's; all others are its class's and its user's."""
 _lazy = threading.Lock()
-
-
-class Ext:
-    """What only some actors need: one object, made when the first of it is needed."""
-
-    __slots__ = (
-        "behaviors",
-        "deferred",
-        "deferred_limit",
-        "grace",
-        "groups",
-        "job",
-        "leftover",
-        "mailbox_to",
-        "monitors",
-        "names",
-        "pipes",
-        "pool",
-        "receive_timeout",
-        "start_ack",
-        "stash",
-        "stop_requests",
-        "timers",
-    )
-
-    def __init__(self) -> None:
-        self.behaviors: list[Any] | None = None
-        self.deferred: dict[Any, None] | None = None
-        self.deferred_limit = 16
-        self.grace: Any = None
-        self.groups: dict[str, None] | None = None
-        self.job: Any = None
-        self.leftover: Any = None
-        self.mailbox_to: Any = None
-        self.monitors: dict[Monitor, None] | None = None
-        self.names: dict[str, None] | None = None
-        self.pipes: dict[Any, None] | None = None
-        self.pool: Any = None
-        self.receive_timeout: Any = None
-        self.stash: list[Any] | None = None
-        self.start_ack: Any = None
-        self.stop_requests: list[Any] | None = None
-        self.timers: dict[Any, None] | None = None
 
 
 def _checked(actor: Actor, operation: str, ref: pykka.ActorRef[Any]) -> pykka.ActorRef[Any]:
     """Return *ref* if it is one: a link with anything else would break the end of *actor*."""
     if not isinstance(ref, pykka.ActorRef):  # pyright: ignore[reportUnnecessaryIsInstance]
         _ = actor.system  # In a child process there is none, and that is what has to be said.
-        raise NotARef(f"self.{operation}", ref)
+        raise not_a_ref(f"self.{operation}", ref)
     return ref
 
 
-def _forward(name: str) -> Any:
-    """Return a property for what lives in the ref; off the path of messages it reads better here."""
-
-    def get(self: Actor) -> Any:
-        return getattr(self._ref, name)
-
-    def put(self: Actor, value: Any) -> None:
-        setattr(self._ref, name, value)
-
-    return property(get, put)
-
-
-class Actor(pykka.Actor):
+class Actor(ActorBase):
     """An actor of ours: a `pykka.Actor` with links, monitors, exits, timers and awaitable requests.
 
     Subclass it, and give it `on_receive`, plain or ``async``. The other hooks, `on_start`, `on_stop`
@@ -148,62 +72,12 @@ class Actor(pykka.Actor):
     ``pinned`` and ``process`` actors run elsewhere, one at a time.
     """
 
-    # No __slots__: on 3.13 a class that has both them and a dictionary pays 300 bytes for the first
-    # attribute that a user adds, and reads each more slowly.
-
-    dispatcher: ClassVar[str] = "event_loop"
-    crash_on_ask_error: bool | None = None
-    mailbox: Mailbox = UNBOUNDED
-    obey_parent: ClassVar[bool] = True
-    children_crash_on_ask_error: ClassVar[bool] = False
-    """What None as a child's own `crash_on_ask_error` means. A supervisor says True."""
-
-    _stopped_event: threading.Event | None = None
-    """pykka's `actor_stopped`; an attribute of the few instances that are asked for it."""
-
-    _behavior: Any = _forward("_behavior")
-    _context: Any = _forward("_context")
-    _coro: Any = _forward("_coro")
-    _current: Any = _forward("_current")
-    _driver: Any = _forward("_driver")
-    _handled: Any = _forward("_handled")
-    _mailbox: Any = _forward("_mailbox")
-    _message: Any = _forward("_message")
-    _phase: Any = _forward("_phase")
-    _sched: Any = _forward("_sched")
-    _state: Any = _forward("_state")
-    _task: Any = _forward("_task")
-
-    _is_async: ClassVar[bool] = False
-    _has_on_start: ClassVar[bool] = False
-    _has_on_stop: ClassVar[bool] = False
-    _has_on_failure: ClassVar[bool] = False
-    _stop_takes_reason: ClassVar[bool] = False
-
     if TYPE_CHECKING:
         _ref: ActorRef[Any]
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        mailbox: Any = cls.__dict__.get("mailbox", UNBOUNDED)
-        if not isinstance(mailbox, Mailbox) and not hasattr(mailbox, "__get__"):
-            raise MailboxPolicyError(f"{cls.__name__}.mailbox is {mailbox!r}, which is no Mailbox")
-        cls._is_async = inspect.iscoroutinefunction(cls.on_receive)
-        cls._has_on_start = cls.on_start not in _NO_START
-        cls._has_on_stop = cls.on_stop not in _NO_STOP
-        cls._has_on_failure = cls.on_failure not in _NO_FAILURE
-        cls._stop_takes_reason = cls._has_on_stop and _takes_an_argument(cls.on_stop)
-
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:
         # Not pykka's: it would make a UUID, a queue and an event for every actor.
-        self._links: Any = None
-        self._watchers: dict[Monitor, None] | None = None
-        self._parent: ActorRef[Any] | None = None
-        self._trap = False
-        self._ext: Ext | None = None
-        self._exit_reason: Any = None
-        self._doom: Any = None
-        self._ref = ActorRef(self, _next_pid())
+        self._ref = ActorRef(self, next_pid())
 
     # -- starting ------------------------------------------------------------------------------
 
@@ -216,8 +90,6 @@ class Actor(pykka.Actor):
         The current system is that of the running actor, that of ``async with ActorSystem()``, the
         default system of the running loop, or, where no loop runs, one in a background thread.
         """
-        from .system.system import ActorSystem
-
         return ActorSystem.current().start(cls, *args, **kwargs)
 
     def spawn(
@@ -233,10 +105,16 @@ class Actor(pykka.Actor):
 
         Nothing is awaited: if its `on_start` fails, the exit signal says so.
         """
-        system = self.system
-        if get_ident() != self._ref._sched.thread:
-            refuse_abandoned(self)
-        ref = system._spawn(actor_class, args, kwargs, name, self if link else None)
+        me = self._ref
+        home = home_of(me)
+        if get_ident() != home.thread:
+            _ = self.system  # which an actor that was not started has not
+            refuse_abandoned(me)
+        ref: ActorRef[A]
+        if link:
+            ref = spawn(home, actor_class, args, kwargs, name, me)
+        else:
+            ref = spawn(self.system.open_home(), actor_class, args, kwargs, name)
         if monitor:
             self.monitor(ref)
         return ref
@@ -247,7 +125,7 @@ class Actor(pykka.Actor):
         *args: Any,
         name: str | None = None,
         timeout: float | None = None,
-        mailbox_to: Address | None = None,
+        mailbox_to: LastingAddress | None = None,
         **kwargs: Any,
     ) -> ActorRef[A] | None:
         """Start a linked actor and return its ref once its `on_start` has succeeded.
@@ -256,16 +134,14 @@ class Actor(pykka.Actor):
         constructor did, or when it took longer than *timeout* seconds (it is killed then). What the
         actor has not handled when it ends abnormally goes back to *mailbox_to*.
         """
-        ref: ActorRef[A] | None = await self.system._start_link(
-            self, actor_class, args, kwargs, name, timeout, mailbox_to=mailbox_to
+        ref: ActorRef[A] | None = await start_link(
+            self._ref, actor_class, args, kwargs, name, timeout, mailbox_to=mailbox_to
         )
         return ref
 
     def adopt(self, ref: ActorRef[Any]) -> None:
         """Become the parent of *ref*, an actor that has none, and link with it."""
-        actor = ref._actor
-        if actor is not None and actor._parent is None:
-            actor._parent = self._ref
+        adopt_orphan(ref, self._ref)
         self.link(ref)
 
     # -- identity ------------------------------------------------------------------------------
@@ -280,26 +156,12 @@ class Actor(pykka.Actor):
     @property
     def actor_urn(self) -> str:  # type: ignore[override]
         """A UUID-based URN, made when first asked for."""
-        if self._ref._urn is None:
-            self._ref._urn = self._new_urn()
-        return self._ref._urn
-
-    def _new_urn(self) -> str:
-        import uuid
-
-        with _lazy:
-            if self._ref._urn is not None:
-                return self._ref._urn
-            system = self._ref.system
-            if system is None:
-                return uuid.uuid4().urn
-            bits = system.random.getrandbits(128)
-            return uuid.UUID(int=bits, version=4).urn
+        return self._ref.actor_urn
 
     @property
     def actor_inbox(self) -> Inbox:  # type: ignore[override]
         """pykka's view of the mailbox: `put`, `get`, `empty`."""
-        return Inbox(self)
+        return Inbox(self._ref)
 
     @property
     def actor_stopped(self) -> threading.Event:  # type: ignore[override]
@@ -311,76 +173,72 @@ class Actor(pykka.Actor):
                 if event is None:
                     event = threading.Event()
                     self._stopped_event = event
-            if self._phase & STOPPING or self._ref._actor is None:
+            if not self._ref.is_alive():
                 event.set()
         return event
 
     @property
     def system(self) -> ActorSystem:
         """The system that this actor runs in."""
-        system = self._ref._sched.system
-        if system is None:  # pyright: ignore[reportUnnecessaryComparison]
+        system: ActorSystem | None = self._ref.system
+        if system is None:
             raise NoSystem(f"{self._ref.label} has not been started, and")
         return system
 
     @property
     def parent(self) -> ActorRef[Any] | None:
         """The actor that started this one with a link."""
-        return self._parent
+        parent: ActorRef[Any] | None = parent_of(self._ref)
+        return parent
 
     @property
     def exit_reason(self) -> Any:
         """Why this actor is ending; for `on_stop`."""
-        return self._exit_reason
+        return exit_reason_of(self._ref)
 
     # -- links, monitors, exits ----------------------------------------------------------------
 
     @property
     def trap_exit(self) -> bool:
         """Whether exit signals become messages (`Exit`) instead of ending this actor."""
-        return self._trap
+        return traps(self._ref)
 
     @trap_exit.setter
     def trap_exit(self, value: bool) -> None:
-        self._trap = bool(value)
+        set_trap(self._ref, bool(value))
 
     def link(self, ref: pykka.ActorRef[Any]) -> None:
         """Link with *ref*: when one of the two ends, the other gets an exit signal.
 
         Linking twice is the same as once. A dead *ref* sends the signal ``noproc`` at once.
         """
-        on_loop(self, links.link, self, _checked(self, "link", ref))
+        on_loop(self._ref, signals.link, self._ref, _checked(self, "link", ref))
 
     def unlink(self, ref: pykka.ActorRef[Any]) -> None:
         """Undo the link with *ref*: its exit signal does not arrive any more."""
-        on_loop(self, links.unlink, self, _checked(self, "unlink", ref))
+        on_loop(self._ref, signals.unlink, self._ref, _checked(self, "unlink", ref))
 
     def monitor(self, ref: pykka.ActorRef[Any]) -> Monitor:
         """Watch *ref*: a message `Down` comes when it ends, once for each call of this."""
-        return on_loop(self, links.monitor, self, _checked(self, "monitor", ref))
+        return on_loop(self._ref, signals.monitor, self._ref, _checked(self, "monitor", ref))
 
     def demonitor(self, monitor: Monitor | pykka.ActorRef[Any], *, flush: bool = True) -> None:
         """Stop watching: *monitor* as `monitor` gave it, or a ref for all monitors of it.
 
         With *flush* a `Down` that is in the mailbox already is taken out.
         """
-        on_loop(self, self._demonitor, monitor, flush)
+        on_loop(self._ref, self._demonitor, monitor, flush)
 
     def _demonitor(self, monitor: Monitor | pykka.ActorRef[Any], flush: bool) -> None:
-        from .kernel.links import Monitor as MonitorClass
-        from .messages import Down
-
-        ext = self._ext
-        if isinstance(monitor, MonitorClass):
-            watches = [monitor]
+        single = monitor if isinstance(monitor, Monitor) else None
+        if isinstance(monitor, Monitor):
+            watches, target = [monitor], monitor.target
         else:
-            watches = [m for m in (ext.monitors or ()) if m.target is monitor] if ext else []
-            _checked(self, "demonitor", monitor)
-        target = monitor.target if isinstance(monitor, MonitorClass) else monitor
+            target = _checked(self, "demonitor", monitor)
+            watches = signals.monitors_of(self._ref, target)
         for watch in watches:
-            links.demonitor(self, watch)
+            signals.demonitor(self._ref, watch)
         if flush:
-            single = monitor if isinstance(monitor, MonitorClass) else None
             self.flush(
                 lambda m: (
                     isinstance(m, Down)
@@ -396,16 +254,17 @@ class Actor(pykka.Actor):
         order.
         """
         _checked(self, "wait_down", ref)
-        request = new_request(None, self._ref, self._sched, Promise)
-        watch = on_loop(self, links.monitor, self, ref, request)
+        home = home_of(self._ref)
+        request = new_request(None, self._ref, home, Promise)
+        watch = on_loop(self._ref, signals.monitor, self._ref, ref, request)
         if timeout is not None:
-            self._sched.post_or_call(request.start_timer, timeout)
+            home.post_or_call(request.start_timer, timeout)
         try:
             return await request
         except RequestTimeout as error:
             raise StillAlive(ref, error.timeout_s or 0.0) from None
         finally:
-            self._sched.post_or_call(links.demonitor, self, watch)
+            home.post_or_call(signals.demonitor, self._ref, watch)
 
     def exit(self, reason: Any = NORMAL) -> None:
         """End this actor with *reason*: raises `ActorExit` out of the handler."""
@@ -413,83 +272,47 @@ class Actor(pykka.Actor):
 
     def stop(self) -> None:
         """Stop after the messages that are in the mailbox now, with the reason ``normal``."""
-        self._ref.tell(_ActorStop())
+        self._ref.tell(ActorStop())
 
     # -- the mailbox ---------------------------------------------------------------------------
 
     def flush(self, predicate: Callable[[Any], bool]) -> list[Any]:
         """Take the messages that fit *predicate* out of this actor's mailbox and return them."""
-        return on_loop(self, self._flush, predicate)
+        return on_loop(self._ref, behaviors.flush, self._ref, predicate)
 
-    def _recall(self) -> None:
-        ext = self._ext
-        if ext is not None and ext.job is not None:
-            ext.job.recall()
-
-    def _flush(self, predicate: Callable[[Any], bool]) -> list[Any]:
-        self._recall()
-        mailbox = self._mailbox
-        if not mailbox:
-            return []
-        fits = [(item, predicate(item)) for item in mailbox]
-        taken = [item for item, fit in fits if fit]
-        if taken:
-            mailbox.clear()
-            mailbox.extend(item for item, fit in fits if not fit)
-            getattr(mailbox, "admit", int)()
-        return taken
+    @property
+    def unhandled(self) -> Sequence[Any]:
+        """The messages that wait and will not be handled any more: for `on_stop` and `on_failure`."""
+        return leftover_of(self._ref)
 
     def become(self, behavior: Callable[[Any], Any] | None, *, discard: bool = True) -> None:
         """Handle the next messages with *behavior* instead of `on_receive` (None: with it again).
 
         With ``discard=False`` the behaviour before is kept for `unbecome`.
         """
-        if behavior is not None and not callable(behavior):
-            raise NotCallable(behavior)
-        if not discard:
-            ext = self._own_ext()
-            if ext.behaviors is None:
-                ext.behaviors = []
-            ext.behaviors.append(self._behavior)
-        self._behavior = behavior
+        behaviors.become(self._ref, behavior, discard=discard)
 
     def unbecome(self) -> None:
         """Go back to the behaviour before the last ``become(..., discard=False)``."""
-        ext = self._ext
-        self._behavior = ext.behaviors.pop() if ext is not None and ext.behaviors else None
+        behaviors.unbecome(self._ref)
 
     def stash(self) -> None:
         """Put the message that is being handled aside, until `unstash_all`.
 
         Of an ask, the asker goes on waiting.
         """
-        ext = self._own_ext()
-        if ext.stash is None:
-            ext.stash = []
-        job = ext.job
-        ext.stash.append(self._message if job is None else job.item)
-        self._current = None
+        behaviors.stash(self._ref)
 
     def unstash_all(self) -> None:
         """Put what was stashed at the front of the mailbox, in its order."""
-        on_loop(self, self._unstash_all)
-
-    def _unstash_all(self) -> None:
-        ext = self._ext
-        if ext is None or not ext.stash:
-            return
-        stashed, ext.stash = ext.stash, None
-        if self._mailbox is None:
-            self._mailbox = self.mailbox.make(self)
-        self._recall()
-        self._mailbox.extendleft(reversed(stashed))
+        on_loop(self._ref, behaviors.unstash_all, self._ref)
 
     # -- answers -------------------------------------------------------------------------------
 
     @property
     def current_request(self) -> Request | ActorFuture | None:
         """The request that is being answered; None for a told message."""
-        current: Request | ActorFuture | None = self._current
+        current: Request | ActorFuture | None = current_request(self._ref)
         return current
 
     def defer_reply(self) -> Request | ActorFuture:
@@ -498,18 +321,7 @@ class Actor(pykka.Actor):
         Call ``reply(value)`` or ``fail(error)`` on what this returns, from any thread. If this actor
         ends before, the asker gets `ActorDied`.
         """
-        request: Request | ActorFuture | None = self._current
-        if request is None:
-            raise ActorNotAsked(self._ref.label)
-        ext = self._own_ext()
-        if ext.deferred is None:
-            ext.deferred = {}
-        if len(ext.deferred) >= ext.deferred_limit:
-            # Only now and then, so that many who wait cost no more each than a few.
-            ext.deferred = {r: None for r in ext.deferred if r.asker_waiting}
-            ext.deferred_limit = max(16, 2 * len(ext.deferred))
-        ext.deferred[request] = None
-        self._current = None
+        request: Request | ActorFuture = behaviors.defer_reply(self._ref)
         return request
 
     def pipe_to(
@@ -523,54 +335,21 @@ class Actor(pykka.Actor):
 
         A failure arrives as `PipedFailure`. The awaitable is cancelled when this actor ends.
         """
-        if not inspect.isawaitable(awaitable):
-            raise NotAwaitable(awaitable)
-        on_loop(self, self._pipe, awaitable, self._ref if to is None else to, convert)
-
-    def _pipe(
-        self,
-        awaitable: Awaitable[Any],
-        target: ActorRef[Any],
-        convert: Callable[[Any], Any] | None,
-    ) -> None:
-        ext = self._own_ext()
-        if ext.pipes is None:
-            ext.pipes = {}
-        pipes = ext.pipes
-
-        async def run() -> None:
-            try:
-                outcome = await awaitable
-                message = outcome if convert is None else convert(outcome)
-            except Exception as error:
-                message = PipedFailure(error)
-            try:
-                target.tell(message)
-            except pykka.ActorDeadError:
-                self.system.dead_letter(message, target.label, "noproc")
-
-        def forget(task: Future[None]) -> None:
-            pipes.pop(task, None)
-
-        task = self._sched.loop.create_task(run(), name=f"{self._ref.label}: pipe_to")
-        pipes[task] = None
-        task.add_done_callback(forget)
+        behaviors.check_awaitable(awaitable)
+        target = self._ref if to is None else to
+        on_loop(self._ref, behaviors.pipe, self._ref, awaitable, target, convert)
 
     # -- timers --------------------------------------------------------------------------------
 
     def send_after(self, delay_s: float, message: Any) -> Timer:
         """Send *message* to this actor in *delay_s* seconds; the timer dies with the actor."""
-        from .kernel.timers import Timer, check_seconds
-
         check_seconds("send_after", delay_s)
-        return on_loop(self, Timer, self, delay_s, message, repeat=False)
+        return on_loop(self._ref, Timer, self._ref, delay_s, message, repeat=False)
 
     def send_interval(self, period_s: float, message: Any) -> Timer:
         """Send *message* to this actor every *period_s* seconds; the timer dies with the actor."""
-        from .kernel.timers import Timer, check_seconds
-
         check_seconds("send_interval", period_s, positive=True)
-        return on_loop(self, Timer, self, period_s, message, repeat=True)
+        return on_loop(self._ref, Timer, self._ref, period_s, message, repeat=True)
 
     def set_receive_timeout(self, after_s: float | None) -> None:
         """Send this actor a `ReceiveTimeout` whenever no message came for *after_s* seconds.
@@ -578,144 +357,13 @@ class Actor(pykka.Actor):
         It comes up to a quarter of that late. None ends it.
         """
         if after_s is not None:
-            from .kernel.timers import check_seconds
-
             check_seconds("set_receive_timeout", after_s, positive=True)
-        on_loop(self, self._set_receive_timeout, after_s)
-
-    def _set_receive_timeout(self, after_s: float | None) -> None:
-        from .kernel.timers import IdleTimer
-
-        ext = self._own_ext()
-        if ext.receive_timeout is not None:
-            ext.receive_timeout.cancel()
-            ext.receive_timeout = None
-        if after_s is not None:
-            ext.receive_timeout = IdleTimer(self, after_s, ReceiveTimeout(after_s))
+        on_loop(self._ref, set_receive_timeout, self._ref, after_s)
 
     # -- the kernel's side ---------------------------------------------------------------------
 
-    def _own_ext(self) -> Ext:
-        ext = self._ext
-        if ext is None:
-            ext = self._ext = Ext()
-        return ext
-
-    def _append(self, item: Any) -> None:
-        """Take *item* into the mailbox by its policy; on the loop's thread."""
-        ref = self._ref
-        mailbox = ref._mailbox
-        if mailbox is None:
-            mailbox = ref._mailbox = self.mailbox.make(self)
-        mailbox.append(item)
-        if ref._state == IDLE:
-            self._sched.enqueue(ref)
-
-    def _put(self, item: Any) -> None:
-        """Take a message of the kernel's into the mailbox, whatever its bound."""
-        mailbox = self._mailbox
-        if mailbox is None:
-            mailbox = self._mailbox = self.mailbox.make(self)
-        if self._phase & STOPPING:
-            return
-        deque.append(mailbox, item)  # pyright: ignore
-        if self._state == IDLE:
-            self._sched.enqueue(self._ref)
-
-    def _lost(self, item: Any, reason: Any) -> None:
-        lifecycle.lose_one(self, item, reason)
-
-    def _resume(self) -> None:
-        """Give the parked handler a turn."""
-        self._ref._resume()
-
-    def _receive_special(self, message: Any) -> Any:
-        """Handle pykka's own messages."""
-        kind = message.__class__
-        if kind is _ActorStop:
-            current, self._current = self._current, None
-            if current is not None:
-                ext = self._own_ext()
-                if ext.stop_requests is None:
-                    ext.stop_requests = list[Any]()
-                ext.stop_requests.append(current)
-            lifecycle.doom(self, NORMAL, soft=True)
-            return None
-        if kind is ProxyCall or kind is ProxyGetAttr or kind is ProxySetAttr:
-            return self._handle_receive(message)
-        if kind is Carried:
-            special = isinstance(message.message, ProxyCall | ProxyGetAttr | ProxySetAttr)
-            receive = self._receive_special if special else self._behavior or self.on_receive
-            return receive_carried(message, receive)
-        return self.on_receive(message)
+    def _enter_current_system(self) -> None:
+        ActorSystem.current().adopt(self._ref)
 
     def _work_for_child(self, message: Any) -> bytes | None:
-        """Return what a child process needs in order to handle *message*; None: handle it here."""
-        from .dispatch.processes import actor_work
-
-        return actor_work(self, message)
-
-    def _stop_hook(self) -> Any:
-        if self._stop_takes_reason:
-            return self.on_stop(self._exit_reason)  # type: ignore[call-arg]
-        return self.on_stop()
-
-    # -- pykka's abstract methods ----------------------------------------------------------------
-
-    @staticmethod
-    def _create_actor_inbox() -> Any:
-        return None
-
-    @staticmethod
-    def _create_future() -> ActorFuture:
-        return ActorFuture()
-
-    def _start_actor_loop(self) -> None:
-        from .system.system import ActorSystem
-
-        ActorSystem.current()._adopt(self, self._ref)
-
-    # -- hooks -----------------------------------------------------------------------------------
-
-    def on_start(self) -> Any:
-        """Run before the first message. May be ``async``; an exception means that it did not start."""
-
-    def on_stop(self) -> Any:
-        """Run at the end, unless it ends by an exception. May be ``async``, and may take the reason.
-
-        It runs exactly once: here after every orderly end, exit signal and kill; for an exception it
-        is `on_failure` that runs.
-        """
-
-    def on_failure(
-        self,
-        exception_type: type[BaseException] | None,
-        exception_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> Any:
-        """Run at the end by an exception, instead of `on_stop`. May be ``async``."""
-
-
-class ActorNotAsked(AgenticError, RuntimeError):
-    """`defer_reply` outside of an ask."""
-
-    def __init__(self, actor: str) -> None:
-        super().__init__(
-            f"{actor} is handling a told message, which wants no reply. "
-            "Test self.current_request before defer_reply()."
-        )
-
-
-_NO_START = (Actor.on_start, pykka.Actor.on_start)
-_NO_STOP = (Actor.on_stop, pykka.Actor.on_stop)
-_NO_FAILURE = (Actor.on_failure, pykka.Actor.on_failure)
-
-
-def _takes_an_argument(hook: Callable[..., Any]) -> bool:
-    """Tell whether *hook*, a function of a class, takes something besides ``self``."""
-    try:
-        parameters = list(inspect.signature(hook).parameters.values())
-    except (TypeError, ValueError):
-        return False
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return len([p for p in parameters if p.kind in positional]) > 1
+        return actor_work(self._ref, self, message)

@@ -2,57 +2,45 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .errors import ActorDied
-
-if TYPE_CHECKING:
-    from .actor import Actor
+from .kernel.cell import Cell, home_of, is_empty, take_oldest
+from .kernel.delivery import arrive, is_ask
+from .kernel.future import ActorFuture
+from .kernel.pykka_seam import Envelope
 
 
 class Inbox:
     """`put`, `get` and `empty` over an actor's mailbox, in pykka's envelopes."""
 
-    __slots__ = ("_actor",)
+    __slots__ = ("_cell",)
 
-    def __init__(self, actor: Actor) -> None:
-        self._actor = actor
+    def __init__(self, cell: Cell) -> None:
+        self._cell = cell
 
     def put(self, envelope: Any, /) -> None:
         """Send the envelope's message; a future in it gets the reply. Safe from any thread."""
-        actor = self._actor
+        cell = self._cell
         reply_to = envelope.reply_to
         if reply_to is None:
-            actor.actor_ref.tell(envelope.message)
+            cell.tell(envelope.message)
             return
-        from .kernel.request import ActorFuture
-
         if not isinstance(reply_to, ActorFuture):
-            reply_to = _Forward(reply_to)
+            forward = ActorFuture()
+            forward.forward_to = reply_to
+            reply_to = forward
         reply_to.message = envelope.message
-        from .ref import arrive
-
-        if not actor._sched.post_or_call(arrive, actor._ref, reply_to):
-            reply_to.fail(ActorDied(actor._ref, "noproc"))
+        if not home_of(cell).post_or_call(arrive, cell, reply_to):
+            reply_to.fail(ActorDied(cell, "noproc"))
 
     def get(self) -> Any:
         """Take the oldest message, as an envelope; on the loop's thread."""
-        from pykka._envelope import Envelope
-
-        item = self._actor._mailbox.popleft()
-        if hasattr(item, "asker_waiting"):
+        item = take_oldest(self._cell)
+        if is_ask(item):
             return Envelope(item.message, reply_to=item)
         return Envelope(item)
 
     def empty(self) -> bool:
         """Tell whether no message waits."""
-        return not self._actor._mailbox
-
-
-def _Forward(future: Any) -> Any:
-    """Return a reply object of ours that answers a foreign pykka future."""
-    from .kernel.request import ActorFuture
-
-    forward = ActorFuture()
-    forward._forward_to = future
-    return forward
+        return is_empty(self._cell)

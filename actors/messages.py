@@ -1,20 +1,34 @@
-"""The messages that the kernel itself puts into mailboxes, and those it keeps for others to read."""
+"""The messages that the kernel itself puts into mailboxes, and those it keeps for others to read.
+
+A *ref* in them is the `ActorRef` of an actor of ours, or that of a plain pykka actor.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from .kernel.links import Monitor
-    from .ref import ActorRef
+
+class Monitor:
+    """One watch of *watcher* over *target*; `Actor.demonitor` takes it."""
+
+    __slots__ = ("request", "target", "watcher")
+
+    def __init__(self, watcher: Any, target: Any, request: Any = None) -> None:
+        self.watcher = watcher
+        self.target = target
+        self.request = request
+        """Answered with the reason instead of a `Down` message (`Actor.wait_down`)."""
+
+    def __repr__(self) -> str:
+        return f"<Monitor of {self.target} by {self.watcher}>"
 
 
 @dataclass(slots=True)
 class Exit:
     """An exit signal that reached an actor which traps exits: *ref* ended with *reason*."""
 
-    ref: ActorRef[Any] | None
+    ref: Any
     reason: Any
 
 
@@ -22,7 +36,7 @@ class Exit:
 class Down:
     """A monitored actor is gone: *ref* ended with *reason* (``noproc``: it was dead already)."""
 
-    ref: ActorRef[Any]
+    ref: Any
     reason: Any
     monitor: Monitor | None = None
 
@@ -54,5 +68,5 @@ class DeadLetter:
 class ActorEnded:
     """An event: the actor *ref* has ended with *reason*."""
 
-    ref: ActorRef[Any]
+    ref: Any
     reason: Any

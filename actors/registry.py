@@ -1,62 +1,14 @@
-"""Names, process groups, and pykka's registry at any size.
-
-pykka keeps its actors in a list and removes from it in O(n). `PykkaIndex` stands in that list's
-place: the same operations, in a dictionary. Ours are in it like any others, so
-`pykka.ActorRegistry` finds and stops them.
-"""
+"""Names and process groups of one system."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, SupportsIndex, cast, overload
-
-import pykka
+from typing import TYPE_CHECKING, Any
 
 from .errors import NameTaken, check_ref
+from .kernel.cell import mark_listed
 
 if TYPE_CHECKING:
-    from .actor import Ext
     from .ref import ActorRef
-
-
-class PykkaIndex(list["pykka.ActorRef[Any]"]):
-    """What `pykka.ActorRegistry` keeps its refs in: ordered by registration, O(1) to remove."""
-
-    def __init__(self, refs: list[pykka.ActorRef[Any]]) -> None:
-        super().__init__()
-        self.refs: dict[pykka.ActorRef[Any], None] = dict.fromkeys(refs)
-
-    def append(self, ref: pykka.ActorRef[Any], /) -> None:
-        self.refs[ref] = None
-
-    def remove(self, ref: pykka.ActorRef[Any], /) -> None:
-        del self.refs[ref]
-
-    def __contains__(self, ref: object) -> bool:
-        return ref in self.refs
-
-    def __iter__(self) -> Iterator[pykka.ActorRef[Any]]:
-        return iter(list(self.refs))
-
-    def __len__(self) -> int:
-        return len(self.refs)
-
-    @overload
-    def __getitem__(self, index: SupportsIndex, /) -> pykka.ActorRef[Any]: ...
-    @overload
-    def __getitem__(self, index: slice, /) -> list[pykka.ActorRef[Any]]: ...
-    def __getitem__(self, index: SupportsIndex | slice, /) -> Any:
-        return list(self.refs)[index]
-
-
-def pykka_index() -> PykkaIndex:
-    """Return the index of `pykka.ActorRegistry`, put in the list's place on the first call."""
-    with pykka.ActorRegistry._actor_refs_lock:
-        refs = cast("Any", pykka.ActorRegistry._actor_refs)
-        if not isinstance(refs, PykkaIndex):
-            refs = PykkaIndex(refs)
-            pykka.ActorRegistry._actor_refs = refs
-        return refs
 
 
 class Names:
@@ -64,30 +16,29 @@ class Names:
 
     def __init__(self) -> None:
         self._refs: dict[str, ActorRef[Any]] = {}
+        self._more: dict[Any, dict[str, None]] = {}
+        """The names of an actor besides the one that it was started with, which is in its ref."""
 
     def register(self, name: str, ref: ActorRef[Any]) -> None:
         """Give *name* to *ref*. Raises `NameTaken` if another live actor has it."""
         holder = self._refs.get(name)
-        if holder is not None and holder is not ref and holder._actor is not None:
+        if holder is not None and holder is not ref and not holder.ended:
             raise NameTaken(name, holder.label)
-        actor = ref._actor
-        if actor is None:
+        if ref.ended:
             return
         if name != ref.name:
-            # The name that it was started with is in the ref, and needs no list.
-            ext = actor._own_ext()
-            if ext.names is None:
-                ext.names = dict[str, None]()
-            ext.names[name] = None
+            mark_listed(ref)
+            self._more.setdefault(ref, {})[name] = None
         self._refs[name] = ref
 
     def unregister(self, name: str) -> None:
         """Free *name*."""
         ref = self._refs.pop(name, None)
-        if ref is not None and ref._actor is not None and ref._actor._ext is not None:
-            names = ref._actor._ext.names
-            if names is not None:
-                names.pop(name, None)
+        more = self._more.get(ref)
+        if more is not None:
+            more.pop(name, None)
+            if not more:
+                del self._more[ref]
 
     def whereis(self, name: str) -> ActorRef[Any] | None:
         """Return the live actor of that name, or None."""
@@ -97,16 +48,15 @@ class Names:
         """Return the names in use, sorted."""
         return sorted(self._refs)
 
-    def release(self, ref: ActorRef[Any], ext: Ext | None) -> None:
+    def release(self, ref: Any) -> None:
         """Free every name of an actor that has ended."""
         own = ref.name
         if own is not None and self._refs.get(own) is ref:
             del self._refs[own]
-        if ext is not None and ext.names is not None:
-            for name in ext.names:
+        if self._more:
+            for name in self._more.pop(ref, ()):
                 if self._refs.get(name) is ref:
                     del self._refs[name]
-            ext.names = None
 
 
 class Groups:
@@ -116,30 +66,31 @@ class Groups:
     """
 
     def __init__(self) -> None:
-        self._groups: dict[str, dict[ActorRef[Any], None]] = {}
+        self._groups: dict[str, dict[Any, None]] = {}
+        self._of: dict[Any, dict[str, None]] = {}
+        """The groups of each member."""
 
     def join(self, group: str, ref: ActorRef[Any]) -> None:
         """Add *ref* to *group*. One that is dead is not added."""
         check_ref("groups.join", ref)
-        actor = ref._actor
-        if actor is None:
+        if ref.ended:
             return
-        ext = actor._own_ext()
-        if ext.groups is None:
-            ext.groups = dict[str, None]()
-        ext.groups[group] = None
+        mark_listed(ref)
+        self._of.setdefault(ref, {})[group] = None
         self._groups.setdefault(group, {})[ref] = None
 
-    def leave(self, group: str, ref: ActorRef[Any]) -> None:
+    def leave(self, group: str, ref: Any) -> None:
         """Take *ref* out of *group*."""
         members = self._groups.get(group)
         if members is not None:
             members.pop(ref, None)
             if not members:
                 del self._groups[group]
-        actor = ref._actor
-        if actor is not None and actor._ext is not None and actor._ext.groups is not None:
-            actor._ext.groups.pop(group, None)
+        groups = self._of.get(ref)
+        if groups is not None:
+            groups.pop(group, None)
+            if not groups:
+                del self._of[ref]
 
     def members(self, group: str) -> list[ActorRef[Any]]:
         """Return the live members, in the order they joined."""
@@ -149,8 +100,8 @@ class Groups:
         """Return the names of the groups that have members, sorted."""
         return sorted(self._groups)
 
-    def release(self, ref: ActorRef[Any], ext: Ext) -> None:
+    def release(self, ref: Any) -> None:
         """Take an actor that has ended out of every group."""
-        groups, ext.groups = ext.groups, None
-        for group in groups or ():
-            self.leave(group, ref)
+        if self._of:
+            for group in self._of.pop(ref, ()):
+                self.leave(group, ref)

@@ -1,9 +1,13 @@
-"""An actor runtime for AI agents: supervised agents, orchestration patterns, durable workflows."""
+"""An actor runtime for AI agents: supervised agents, orchestration patterns, durable workflows.
+
+The top layer: what most users import, the model providers, the command line and the testing kit.
+It may know every layer below, by what that exports. It keeps no state of its own; its import
+connects model agents to `agenticaiframework.models`.
+"""
 
 from __future__ import annotations
 
-from agenticaiframework.actors import Agent
-from agenticaiframework.actors.agents.models import ModelRunner, set_model_runner_factory
+from agenticaiframework.actors import Agent, ModelRunner, set_model_runner_factory
 
 __all__ = ["Agent", "__version__"]
 

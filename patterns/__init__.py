@@ -1,72 +1,50 @@
-"""Patterns: ways of coordinating agents, as coordinator actors, and teams."""
+"""Patterns: ways of coordinating agents, as coordinator actors, and teams.
 
-from .choreography import ChoreographyOrchestration
-from .chunks import send_chunk
-from .debate import DebateOrchestration, Verdict, VoteOrchestration
-from .definition import Definition, DefinitionError
-from .delegation import Delegate
-from .errors import (
-    CallingSelf,
-    CoordinatorLost,
-    LimitReached,
-    MissingInput,
-    NestedTooDeep,
-    PatternFailed,
-    PatternTimedOut,
-    UnexpectedAnswer,
+Knows actors and supervision by what they export; the engine stands above the other packages here.
+A pattern is immutable data; the state of a run is owned by its coordinator, an actor.
+"""
+
+from .definition.definition import Definition, define
+from .definition.errors import DefinitionError
+from .definition.policy import Default, Fallback, Retry, WorkPolicy
+from .definition.step import Ask, Branch, Step
+from .execution.execution import Execution
+from .execution.pattern import (
+    OrchestrationPattern,
+    PatternDefinition,
+    pattern_from_dict,
+    pattern_kind,
+    pattern_kinds,
 )
-from .event_chain import WrongEvent
-from .events import (
-    AgentRestarted,
-    Chunk,
-    Ended,
-    Finished,
-    HandedOff,
-    PatternEvent,
-    Retried,
-    Started,
-)
-from .execution import Execution, Work
-from .expressions import ExpressionError, compile_expression
-from .hierarchical import DelegationRule, HierarchicalOrchestration
-from .join import Join, quorum
-from .kinds import pattern_from_dict, pattern_kind, pattern_kinds
-from .loop import LoopOrchestration
-from .map_reduce import MapReduceOrchestration
-from .outcome import (
-    Cancelled,
-    Completed,
-    Failed,
-    Outcome,
-    Skipped,
-    TimedOut,
-    describe_outcome,
-    outcome_to_dict,
-)
-from .parallel import ParallelOrchestration
-from .pattern import OrchestrationPattern, PatternDefinition
-from .policy import Default, Fallback, Retry, UnretriableError, WorkPolicy
-from .reaction import Happening, Reaction
-from .reflection import ReflectionOrchestration
-from .report import PartialList, PartialResults, Report
+from .execution.stream import EventStream
+from .execution.work import Work
+from .expressions.errors import ExpressionError
+from .expressions.expression import compile_expression
+from .kinds.choreography import ChoreographyOrchestration
+from .kinds.debate import DebateOrchestration, Verdict, VoteOrchestration
+from .kinds.delegation import Delegate
+from .kinds.hierarchical import DelegationRule, HierarchicalOrchestration
+from .kinds.join import Join, quorum
+from .kinds.loop import LoopOrchestration
+from .kinds.map_reduce import MapReduceOrchestration
+from .kinds.parallel import ParallelOrchestration
+from .kinds.reaction import Happening, Reaction
+from .kinds.reflection import ReflectionOrchestration
+from .kinds.router import NoRoute, Route, RouterOrchestration
+from .kinds.saga import CompensationFailed, SagaOrchestration, SagaStep
+from .kinds.scatter_gather import ScatterGatherOrchestration
+from .kinds.sequential import SequentialOrchestration
+from .kinds.voting import Tally
 from .resilience import (
     Bulkhead,
     BulkheadFull,
     CircuitBreaker,
     CircuitChanged,
     CircuitOpen,
-    GuardConflict,
     HedgedRequest,
     RateLimited,
     RateLimiter,
 )
-from .router import NoRoute, Route, RouterOrchestration
-from .saga import CompensationFailed, SagaOrchestration, SagaStep
-from .scatter_gather import ScatterGatherOrchestration
-from .sequential import SequentialOrchestration
-from .step import Ask, Branch, Step
-from .stream import EventStream, StreamNotFinished
-from .target import Askable, Nestable, Resolver, Scope, Target, target_name
 from .teams import (
     AgentHandoff,
     AgentRole,
@@ -74,10 +52,7 @@ from .teams import (
     Contribution,
     Discussion,
     HandoffRecord,
-    MemberLost,
     NotesUnavailable,
-    RoleFull,
-    SeveralHandoffs,
     SharedNotes,
     TeamConfig,
     TeamError,
@@ -87,12 +62,44 @@ from .teams import (
     TeamResult,
     TeamStep,
     UnknownMember,
-    UnknownRole,
-    UnknownTrigger,
+    WrongHandoff,
     shared_notes,
 )
-from .values import Emit, Handoff
-from .voting import Tally
+from .vocabulary.causes import UnretriableError
+from .vocabulary.chunks import send_chunk
+from .vocabulary.errors import (
+    CallingSelf,
+    CoordinatorLost,
+    LimitReached,
+    MissingInput,
+    NestedTooDeep,
+    PatternFailed,
+    PatternTimedOut,
+    UnexpectedAnswer,
+)
+from .vocabulary.events import (
+    AgentRestarted,
+    Chunk,
+    Ended,
+    Finished,
+    HandedOff,
+    PatternEvent,
+    Retried,
+    Started,
+)
+from .vocabulary.outcome import (
+    Cancelled,
+    Completed,
+    Failed,
+    Outcome,
+    Skipped,
+    TimedOut,
+    describe_outcome,
+    outcome_to_dict,
+)
+from .vocabulary.report import PartialList, PartialResults, Report
+from .vocabulary.target import Askable, Nestable, Resolver, Scope, Target, target_name
+from .vocabulary.values import Emit, Handoff
 
 __all__ = [
     "AgentHandoff",
@@ -130,7 +137,6 @@ __all__ = [
     "Failed",
     "Fallback",
     "Finished",
-    "GuardConflict",
     "HandedOff",
     "Handoff",
     "HandoffRecord",
@@ -141,7 +147,6 @@ __all__ = [
     "LimitReached",
     "LoopOrchestration",
     "MapReduceOrchestration",
-    "MemberLost",
     "MissingInput",
     "Nestable",
     "NestedTooDeep",
@@ -164,7 +169,6 @@ __all__ = [
     "Resolver",
     "Retried",
     "Retry",
-    "RoleFull",
     "Route",
     "RouterOrchestration",
     "SagaOrchestration",
@@ -172,12 +176,10 @@ __all__ = [
     "ScatterGatherOrchestration",
     "Scope",
     "SequentialOrchestration",
-    "SeveralHandoffs",
     "SharedNotes",
     "Skipped",
     "Started",
     "Step",
-    "StreamNotFinished",
     "Tally",
     "Target",
     "TeamConfig",
@@ -190,15 +192,14 @@ __all__ = [
     "TimedOut",
     "UnexpectedAnswer",
     "UnknownMember",
-    "UnknownRole",
-    "UnknownTrigger",
     "UnretriableError",
     "Verdict",
     "VoteOrchestration",
     "Work",
     "WorkPolicy",
-    "WrongEvent",
+    "WrongHandoff",
     "compile_expression",
+    "define",
     "describe_outcome",
     "outcome_to_dict",
     "pattern_from_dict",

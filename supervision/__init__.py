@@ -1,36 +1,12 @@
-"""Supervision: OTP's supervisor for actors and agents."""
+"""Supervision: OTP's supervisor for actors and agents.
 
-from .agent_supervisor import AgentSupervisor
-from .backoff import Backoff, BackoffType
-from .blueprint import SupervisorBlueprint
-from .child import Child
-from .child_spec import (
-    BRUTAL_KILL,
-    INFINITY,
-    Budget,
-    ChildSpec,
-    Started,
-    StartFunction,
-    check_child_spec,
-    check_child_specs,
-)
-from .dynamic_supervisor import DynamicSupervisor
-from .face_errors import (
-    BadOption,
-    ChildExited,
-    ChildStopped,
-    DuplicateChild,
-    SupervisorNotRunning,
-    SupervisorStartFailed,
-    UnknownChild,
-    WaitTimeout,
-)
-from .flags import SupervisorFlags, check_flags
-from .intensity import RestartWindow
-from .kinds import AutoShutdown, ChildType, RestartType, SupervisionStrategy
-from .partition_supervisor import PartitionSupervisor, partition_of
-from .reports import ReportKind, SupervisorReport
-from .requests import (
+Knows `agenticaiframework.actors` by what it exports. Its packages, lowest first: `vocabulary`, `policy`,
+`machine` (OTP's supervisor), `supervisors` (the classes with named children). Each says who owns its state.
+"""
+
+from .machine.dynamic_supervisor import DynamicSupervisor
+from .machine.reports import ReportKind, SupervisorReport
+from .machine.requests import (
     CountChildren,
     DeleteChild,
     GetChildSpec,
@@ -48,39 +24,45 @@ from .requests import (
     which_child,
     which_children,
 )
-from .restart_policy import InvalidRestartPolicy, RestartPolicy
-from .results import (
-    AlreadyStarted,
-    BadStartReturn,
-    ChildInfo,
-    ChildProblem,
-    Counts,
-    Error,
-    FailedToStartChild,
-    Ok,
+from .machine.results import AlreadyStarted, ChildInfo, ChildProblem, Counts, Error, Ok, StartError
+from .machine.starting import Started, StartFunction
+from .machine.supervisable import Supervisable
+from .machine.supervisor import Supervisor
+from .policy.backoff import Backoff, BackoffType
+from .policy.child_spec import BRUTAL_KILL, INFINITY, Budget, ChildSpec, check_child_specs
+from .policy.flags import SupervisorFlags
+from .policy.restart_policy import RestartPolicy
+from .supervisors.agent_supervisor import AgentSupervisor
+from .supervisors.partition_supervisor import PartitionSupervisor
+from .supervisors.supervised_child import SupervisedChild
+from .supervisors.task import Task
+from .supervisors.task_supervisor import TaskSupervisor
+from .supervisors.tree import SupervisionTree, tree_of_ref
+from .vocabulary.errors import (
+    BadOption,
+    ChildExited,
+    ChildStopped,
+    DuplicateChild,
     Refused,
-    StartCrashed,
-    StartError,
     SupervisionError,
+    SupervisorNotRunning,
+    SupervisorStartFailed,
+    UnknownChild,
+    UnknownRequest,
+    WaitTimeout,
 )
-from .spec_errors import (
+from .vocabulary.kinds import AutoShutdown, ChildState, ChildType, RestartType, SupervisionStrategy
+from .vocabulary.mermaid import mermaid_text
+from .vocabulary.problems import FlagError, FlagProblem, SpecError, SpecProblem
+from .vocabulary.reasons import (
     BadReturn,
+    BadStartReturn,
     BadStartSpec,
-    FlagError,
-    FlagProblem,
-    InvalidChildSpec,
-    InvalidFlags,
-    SpecError,
-    SpecProblem,
+    FailedToStartChild,
+    StartCrashed,
     StartSpec,
     SupervisorData,
 )
-from .supervisable import Supervisable
-from .supervised_child import ChildState, SupervisedChild
-from .supervisor import Supervisor, UnknownRequest
-from .targets import NotSupervisable
-from .task_supervisor import Task, TaskSupervisor, TaskTimeout
-from .tree import SupervisionTree, tree_of, tree_of_ref
 
 __all__ = [
     "BRUTAL_KILL",
@@ -95,7 +77,6 @@ __all__ = [
     "BadStartReturn",
     "BadStartSpec",
     "Budget",
-    "Child",
     "ChildExited",
     "ChildInfo",
     "ChildProblem",
@@ -113,10 +94,6 @@ __all__ = [
     "FlagError",
     "FlagProblem",
     "GetChildSpec",
-    "InvalidChildSpec",
-    "InvalidFlags",
-    "InvalidRestartPolicy",
-    "NotSupervisable",
     "Ok",
     "PartitionSupervisor",
     "Refused",
@@ -124,7 +101,6 @@ __all__ = [
     "RestartChild",
     "RestartPolicy",
     "RestartType",
-    "RestartWindow",
     "SpecError",
     "SpecProblem",
     "StartChild",
@@ -139,7 +115,6 @@ __all__ = [
     "SupervisionStrategy",
     "SupervisionTree",
     "Supervisor",
-    "SupervisorBlueprint",
     "SupervisorData",
     "SupervisorFlags",
     "SupervisorNotRunning",
@@ -147,24 +122,20 @@ __all__ = [
     "SupervisorStartFailed",
     "Task",
     "TaskSupervisor",
-    "TaskTimeout",
     "TerminateChild",
     "UnknownChild",
     "UnknownRequest",
     "WaitTimeout",
     "WhichChild",
     "WhichChildren",
-    "check_child_spec",
     "check_child_specs",
-    "check_flags",
     "count_children",
     "delete_child",
     "get_childspec",
-    "partition_of",
+    "mermaid_text",
     "restart_child",
     "start_child",
     "terminate_child",
-    "tree_of",
     "tree_of_ref",
     "which_child",
     "which_children",

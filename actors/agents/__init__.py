@@ -1,1 +1,6 @@
-"""TODO: what lives here, what it may know, and who owns its state."""
+"""Agents: a handler or a model behind an address that stays valid across restarts.
+
+It knows the kernel, `ActorSystem`, `Actor` and the dispatchers; supervision and patterns stand on it.
+An `Address` is the record of what is restarted under one name, its incarnation included. Its state is
+owned by the loop's thread of its system; the directory and the model runners belong to the process.
+"""

@@ -9,18 +9,16 @@ is never sent again.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from operator import attrgetter
 from threading import get_ident
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import ActorDied, MailboxFull
-from ..kernel.request import FAILED, Request, new_request
+from ..kernel.cell import deliver, put
+from ..kernel.delivery import fence, is_ask, refuse
+from ..kernel.request import Request, new_request
 from ..reasons import SHUTDOWN
-from ..ref import fence
-
-if TYPE_CHECKING:
-    from ..ref import ActorRef
-    from ..system.system import ActorSystem
+from ..ref import ActorRef
+from ..system.system import ActorSystem
 
 
 class Address:
@@ -69,7 +67,10 @@ class Address:
         """The name, as a ref has one."""
         return self.name
 
-    _latest = property(attrgetter("ref"))
+    @property
+    def latest(self) -> ActorRef[Any] | None:
+        """The latest incarnation; it may have ended."""
+        return self.ref
 
     @property
     def live(self) -> ActorRef[Any] | None:
@@ -86,6 +87,11 @@ class Address:
     def waiting(self) -> int:
         """How many messages are kept for the next incarnation."""
         return len(self._kept)
+
+    @property
+    def kept(self) -> list[Any]:
+        """What is kept for the next incarnation, oldest first."""
+        return list(self._kept)
 
     # -- messages ------------------------------------------------------------------------------
 
@@ -117,11 +123,10 @@ class Address:
         scheduler = self.system.scheduler
         if ref is not None and ref.is_alive() and get_ident() == scheduler.thread:
             return ref.request(message, timeout)
-        request = new_request(message, self, scheduler)
+        request: Request = new_request(message, self, scheduler)
         closed = self._closed is not None or self._fenced(message)
         if closed or not scheduler.post_or_call(self._arrive, request):
-            request._state = FAILED
-            request._result = ActorDied(self, self._closed or "noproc")
+            refuse(request, ActorDied(self, self._closed or "noproc"))
         elif timeout is not None:
             scheduler.post_or_call(request.start_timer, timeout)
         return request
@@ -136,8 +141,8 @@ class Address:
             if self._closed is not None:
                 raise ActorDied(self, self._closed)
             ref = self.ref
-            if ref is not None and ref.is_alive() and ref._actor is not None:
-                ref._actor._append(item)
+            if ref is not None and ref.is_alive():
+                deliver(ref, item)
             else:
                 self._keep(item)
             return
@@ -154,7 +159,7 @@ class Address:
         if not self.system.running:
             raise ActorDied(self, SHUTDOWN)
         self._kept.append(item)
-        self.system._keeping[self] = None
+        self.system.keeping[self] = None
         self.start_on_demand()
 
     # -- incarnations --------------------------------------------------------------------------
@@ -166,19 +171,18 @@ class Address:
         ref.incarnation = self.incarnation
         self._closed = None
         kept, self._kept = self._kept, []
-        actor = ref._actor
         for item in kept:
             if isinstance(item, Request) and not item.asker_waiting:
                 continue
-            if actor is None or not ref.is_alive():
+            if not ref.is_alive():
                 self._kept.append(item)  # it has ended before it was bound: for the next, then
             else:
-                actor._put(item)
+                put(ref, item)
         if not self._kept:
-            self.system._keeping.pop(self, None)
+            self.system.keeping.pop(self, None)
 
     def release(self, *, kept: bool = True) -> None:
-        """There is no incarnation for now; what was kept stays, or is lost with ``kept=False``."""
+        """No incarnation runs for now; what was kept stays, or is lost with ``kept=False``."""
         self.ref = None
         if not kept:
             self.drop("dropped")
@@ -195,19 +199,22 @@ class Address:
     def drop(self, reason: Any) -> None:
         """Lose what is kept, as dead letters and failed requests that give *reason*."""
         kept, self._kept = self._kept, []
-        self.system._keeping.pop(self, None)
+        self.system.keeping.pop(self, None)
         for item in kept:
             self._lose(item, reason)
 
     @property
     def owned(self) -> bool:
-        """Whether somebody decides about the next incarnation, so that messages may wait for it."""
+        """Whether an owner decides about the next incarnation, so that messages may wait for it."""
         return True
 
     def start_on_demand(self) -> None:
         """Start an incarnation for the messages that wait; nothing where a supervisor does that."""
 
-    def _take_back(self, items: Iterable[Any], never_started: Any = None) -> None:
+    def forget(self) -> None:
+        """The system has ended, and its address book forgets this."""
+
+    def take_back(self, items: Iterable[Any], never_started: Any = None) -> None:
         """Keep what an incarnation that crashed had not handled, before what came since.
 
         *never_started* is the reason of one that did not even start: unless a supervisor tries
@@ -227,16 +234,15 @@ class Address:
             return
         self._kept[:0] = items
         if self._kept:
-            self.system._keeping[self] = None
+            self.system.keeping[self] = None
 
-    def _ended(self) -> None:
-        """An incarnation is gone, and everybody who is to know has been told: start the next."""
+    def incarnation_ended(self) -> None:
+        """An incarnation is gone, and its links and monitors have been told: start the next."""
         if self._kept:
             self.start_on_demand()
 
     def _lose(self, item: Any, reason: Any) -> None:
-        fail = getattr(item, "fail", None)
-        if fail is not None and hasattr(item, "asker_waiting"):
-            fail(ActorDied(self, reason))
+        if is_ask(item):
+            item.fail(ActorDied(self, reason))
         else:
             self.system.dead_letter(item, self.name, reason)

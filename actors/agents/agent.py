@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import inspect
-import weakref
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..actor import Actor
-from ..errors import DISPATCHERS, ActorDied, UnknownDispatcher
-from ..kernel.mailbox import FailingMailbox, Mailbox
-from ..kernel.phase import IDLE, QUEUED, STOPPING
-from ..kernel.request import FAILED, PENDING
+from ..dispatch.processes import check_portable
+from ..errors import DISPATCHERS, ActorDied, unknown_dispatcher
+from ..kernel import lifecycle
+from ..kernel.cell import adopt_orphan, request_bounded
+from ..kernel.delivery import refuse
+from ..kernel.mailbox import Mailbox
+from ..kernel.request import new_request
 from ..kernel.running import running_here
+from ..kernel.starting import spawn, start_link
 from ..reasons import NORMAL
 from ..system.system import ActorSystem
-from . import directory
 from .address import Address
+from .address_book import AddressBook
 from .agent_actor import AgentActor, AgentSpec
 from .agent_request import AgentRequest, Work
+from .directory import Directory
 from .errors import AgentDefinitionError, AgentStopped
 from .models import ModelRequest, run_model
+from .owner_link import OwnerLink
 
 if TYPE_CHECKING:
     from ..ref import ActorRef
-
-enter = deque[Any].append
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -46,7 +47,7 @@ class Agent:
 
     On the first message its actor is started in the current system, and again after a crash; a
     supervisor that was given the agent decides about that instead. Per system an agent is one actor,
-    whoever asks it, and handles one message at a time.
+    for all who ask it, and handles one message at a time.
 
     An exception out of the handler is a crash: the asker gets `AgentFailed` with the exception as its
     cause, the supervisor gets the exit. *on_start* and *on_stop* run in the actor at every start and
@@ -82,8 +83,8 @@ class Agent:
         if dispatcher is None:
             dispatcher = "event_loop" if _is_async(handler) else "thread"
         self._spec = AgentSpec(name, handler, dispatcher, mailbox, on_start, on_stop)
-        self._homes: dict[int, AgentAddress] = {}
-        directory.enter(self)
+        self._homes = AddressBook[AgentAddress]()
+        _directory.enter(self)
 
     def __repr__(self) -> str:
         return f"<Agent {self.name!r}>"
@@ -129,38 +130,20 @@ class Agent:
         if system is None:
             system = ActorSystem.current()
         home = self._homes.get(id(system))
-        if home is None or home.system is not system:
+        if home is None:
             home = self.address(system)
-        scheduler = system.scheduler
-        request = AgentRequest()
-        request.message = Work(payload, context)
-        request._target = home  # type: ignore[assignment]
-        request._home = scheduler
-        request._state = PENDING
-        request._waiter = None
-        request._result = None
-        request.agent = self
-        # What `put` would do, without its calls, where an incarnation lives on this very loop and has
-        # room: the path of nearly every request.
         ref = home.ref
-        mailbox = None if ref is None or ref._phase else ref._mailbox
-        if (
-            ref is None
-            or mailbox is None
-            or mailbox.__class__ is not FailingMailbox
-            or len(mailbox) >= mailbox.capacity
-            or get_ident() != scheduler.thread
-        ):
-            home.put(request)
+        work = Work(payload, context)
+        # Where an incarnation lives on this very loop and has room: the path of nearly every request.
+        request = None if ref is None else request_bounded(ref, work, home, AgentRequest)
+        if request is not None:
+            request.agent = self
         else:
-            enter(mailbox, request)
-            if ref._state == IDLE:
-                ref._state = QUEUED
-                scheduler.ready.append(ref)
-                if not scheduler.awake:
-                    scheduler.wake()
+            request = new_request(work, home, system.scheduler, AgentRequest)
+            request.agent = self
+            home.put(request)
         if timeout is not None:
-            scheduler.post_or_call(request.start_timer, timeout)
+            system.scheduler.post_or_call(request.start_timer, timeout)
         return request
 
     def tell(self, payload: Any, *, context: Mapping[str, Any] | None = None) -> None:
@@ -185,23 +168,18 @@ class Agent:
         """Whether its actor runs in the current system."""
         system = ActorSystem.current_or_none()
         home = None if system is None else self._homes.get(id(system))
-        return home is not None and home.system is system and home.live is not None
+        return home is not None and home.live is not None
 
     def address(self, system: ActorSystem | None = None) -> AgentAddress:
         """Return the agent's address in *system* (the current one, if not given)."""
         if system is None:
             system = ActorSystem.current()
-        homes = self._homes
-        home = homes.get(id(system))
-        if home is None:
-            # Systems come and go while a module's agent stays: forget those that have ended. Other
-            # threads, with systems of their own, may be here too: each step is a single one of the
-            # dict's. No new system takes the key of one that is forgotten, because that home holds it.
-            for key, other in list(homes.items()):
-                if not other.system.running:
-                    homes.pop(key, None)
-            home = homes.setdefault(id(system), AgentAddress(self, system))
-        return home
+        home = self._homes.get(id(system))
+        return (
+            self._homes.of(system, lambda it: AgentAddress(self, it, self._spec))
+            if home is None
+            else home
+        )
 
     async def stop(self, reason: Any = NORMAL, timeout: float | None = None) -> None:
         """End the agent's actor in the current system with *reason*, and wait until it has ended.
@@ -211,18 +189,21 @@ class Agent:
         """
         home = self.address()
         ref = home.live
-        if ref is None or ref._actor is None:
+        if ref is None or ref.ended:
             return
         home.system.end_actor(ref, reason)
         await home.system.wait_ended(ref, timeout)
 
     # -- for supervisors -----------------------------------------------------------------------
 
-    async def start_under(self, parent: Actor, timeout: float | None = None) -> ActorRef[Any]:
+    async def start_under(
+        self, parent: Actor, timeout: float | None = None
+    ) -> ActorRef[Any] | None:
         """Start the agent's actor as a child of *parent*, and return the ref of the incarnation.
 
         If an actor of this agent runs already, unsupervised, it is linked to *parent* and becomes
-        its child as it is. From now on only *parent* starts it. Raises `StartFailed`.
+        its child as it is. From now on only *parent* starts it. Returns None if it declines to start
+        (its *on_start* raises `Ignore`). Raises `StartFailed`.
         """
         home = self.address(parent.system)
         owner = home.owner
@@ -234,12 +215,11 @@ class Agent:
         home.owner = parent.actor_ref
         home.reopen()
         ref = home.live
-        if ref is not None and ref._actor is not None and ref._actor._parent is None:
-            ref._actor._parent = parent.actor_ref
+        if ref is not None and adopt_orphan(ref, parent.actor_ref):
             parent.link(ref)
             return ref
-        started = await parent.system._start_link(
-            parent,
+        started = await start_link(
+            parent.actor_ref,
             AgentActor,
             (self._spec,),
             {},
@@ -248,8 +228,9 @@ class Agent:
             mailbox_to=home,
             incarnation=home.incarnation + 1,
         )
-        home.bind(started)
-        return cast("ActorRef[Any]", started)
+        if started is not None:
+            home.bind(started)
+        return cast("ActorRef[Any] | None", started)
 
     def release(self, system: ActorSystem) -> None:
         """Belong to no supervisor any more: messages start an actor on demand again."""
@@ -263,35 +244,36 @@ class Agent:
 class AgentAddress(Address):
     """An agent's address in one system: starts the actor on demand unless a supervisor owns it."""
 
-    __slots__ = ("_agent", "owner")
+    __slots__ = ("_agent", "_spec", "owner")
 
-    def __init__(self, agent: Agent, system: ActorSystem) -> None:
-        super().__init__(agent.name, system, capacity=agent._spec.mailbox.capacity)
-        # An agent that nobody holds any more must not leave its idle actor behind.
-        self._agent = _AgentLink(agent, _end_actor)
+    def __init__(self, agent: Agent, system: ActorSystem, spec: AgentSpec) -> None:
+        super().__init__(agent.name, system, capacity=spec.mailbox.capacity)
+        self._spec = spec
+        # An agent that is no longer referenced must not leave its idle actor behind.
+        self._agent = OwnerLink(agent, _end_actor)
         self._agent.home = self
         self.owner: ActorRef[Any] | None = None
 
     @property
     def owned(self) -> bool:
         """Whether a supervisor decides about the next incarnation."""
-        return self.owner is not None and self.owner._actor is not None
+        return self.owner is not None and not self.owner.ended
 
     def start_on_demand(self) -> None:
         """Start an incarnation for the messages that wait, unless that is a supervisor's business."""
         agent = self._agent()
         if self.owned or agent is None or not self.system.running:
             return
-        before: Any = None if self.ref is None else self.ref._actor
-        if before is not None:
-            # It lives, or is still ending: its end starts the next (`_ended`), and has to come.
-            if before._phase & STOPPING and before._own_ext().grace is None:
-                self.system._grace(before)
+        before = self.ref
+        if before is not None and not before.ended:
+            # It lives, or is still ending: its end starts the next, and has to come.
+            lifecycle.hurry(before)
             return
         self.owner = None
-        ref = self.system._spawn(
+        ref = spawn(
+            self.system.open_home(),
             AgentActor,
-            (agent._spec,),
+            (self._spec,),
             {},
             name=agent.name,
             mailbox_to=self,
@@ -302,42 +284,37 @@ class AgentAddress(Address):
     def put(self, request: AgentRequest) -> None:
         """Take *request* into the live incarnation's mailbox, or keep it. Safe from any thread."""
         if self._fenced(request.message):
-            request._state = FAILED
-            request._result = ActorDied(running_here() or self, "abandoned")
+            refuse(request, ActorDied(running_here() or self, "abandoned"))
         elif not self.system.scheduler.post_or_call(self._arrive, request):
-            request._state = FAILED
-            request._result = AgentStopped(self.name, "the system has stopped")
+            refuse(request, AgentStopped(self.name, "the system has stopped"))
 
 
-class _AgentLink(weakref.ref[Agent]):
-    """An address's way to its agent, and back once that is gone.
-
-    One object, where a `weakref.finalize` is six that stay until the agent goes, however many systems
-    come and end before.
-    """
-
-    __slots__ = ("home",)
-
-    home: AgentAddress | None
-
-
-def _end_actor(link: Any) -> None:
+def _end_actor(link: OwnerLink) -> None:
     """The agent is gone; this is the thread that dropped it last."""
-    home: AgentAddress | None
-    home, link.home = link.home, None
+    home: AgentAddress | None = link.take()
     if home is None or not home.system.running:
         return
     ref = home.ref
-    if ref is not None and ref._actor is not None:
+    if ref is not None and not ref.ended:
         home.system.scheduler.post(_end_unless_owned, home, ref)
 
 
 def _end_unless_owned(home: AgentAddress, ref: ActorRef[Any]) -> None:
-    from ..kernel import lifecycle
+    if ref.is_alive() and not home.owned:
+        lifecycle.doom(ref, NORMAL, soft=True)
 
-    actor = ref._actor
-    if actor is not None and not home.owned and not actor._phase & STOPPING:
-        lifecycle.doom(actor, NORMAL, soft=True)
+
+_directory: Directory[Agent] = Directory()
+
+
+def find_agent(name: str, *, where: str | None = None) -> Agent:
+    """Return the agent of that name. Raises `UnknownAgent`, with the near names, if none lives."""
+    return _directory.find(name, where=where)
+
+
+def agent_names() -> list[str]:
+    """Return the names of the agents that exist, sorted."""
+    return _directory.names()
 
 
 def _check(name: Any, handler: Any, model: Any, capabilities: Any) -> None:
@@ -361,15 +338,13 @@ def _check(name: Any, handler: Any, model: Any, capabilities: Any) -> None:
 
 def _check_dispatcher(name: str, handler: Any, dispatcher: Any) -> None:
     if dispatcher is not None and dispatcher not in DISPATCHERS:
-        raise UnknownDispatcher(f"Agent {name!r}", dispatcher)
+        raise unknown_dispatcher(f"Agent {name!r}", dispatcher)
     if dispatcher == "process":
         if handler is None:
             raise AgentDefinitionError(
                 f"agent {name!r} has a model, which is waited for and not computed, so it needs no "
                 "process of its own; leave dispatcher= out"
             )
-        from ..dispatch.processes import check_portable
-
         check_portable(f"The handler of agent {name!r}", handler)
 
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from types import CoroutineType, TracebackType
 from typing import Any
 
-from ..actor import Actor, _takes_an_argument
-from ..kernel import lifecycle
+from ..actor import Actor
+from ..kernel.base import takes_an_argument
+from ..kernel.cell import current_request
 from ..kernel.mailbox import Mailbox
-from ..kernel.phase import DEAD, PARKED, STOPPING
-from ..kernel.request import PENDING
-from .agent_request import _EMPTY, Work, _context
-from .errors import AgentTimeout
+from .agent_context import CONTEXT, NOTHING
+from .agent_process import agent_work
+from .agent_request import Work
 
 
 @dataclass(slots=True)
@@ -52,50 +52,53 @@ class AgentActor(Actor):
         self._handler = spec.handler
         self.dispatcher = spec.dispatcher  # type: ignore[misc]
         self.mailbox = spec.mailbox
+        # Most agents have no hooks, and for a handler that blocks each would cost a trip to a thread:
+        # so the class has none, and an actor gets those that its agent has.
         if spec.on_start is not None:
-            self._has_on_start = True  # type: ignore[misc]
+            self.on_start = self._run_on_start  # type: ignore[method-assign]
+            self._has_on_start = True
         if spec.on_stop is not None:
-            self._has_on_stop = self._has_on_failure = True  # type: ignore[misc]
+            self.on_stop = self._run_on_stop  # type: ignore[method-assign]
+            self.on_failure = self._run_on_failure  # type: ignore[method-assign]
+            self._has_on_stop = self._has_on_failure = self._stop_takes_reason = True
 
-    def on_start(self) -> Any:
+    def _run_on_start(self) -> Any:
         on_start = self._agent_spec.on_start
         return None if on_start is None else _await_if_needed(on_start())
 
-    def on_stop(self, reason: Any = None) -> Any:
+    def _run_on_stop(self, reason: Any = None) -> Any:
         on_stop = self._agent_spec.on_stop
         if on_stop is None:
             return None
         result = on_stop(reason) if _wants_reason(on_stop) else on_stop()
         return _await_if_needed(result)
 
-    def on_failure(
+    def _run_on_failure(
         self,
         exception_type: type[BaseException] | None,
         exception_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> Any:
-        return self.on_stop(exception_value)
+        return self._run_on_stop(exception_value)
 
     def on_receive(self, message: Any) -> Any:
-        request = self._ref._current
-        if request is not None and request._state != PENDING:
-            # Withdrawn while it waited in the mailbox: nobody wants this work done any more.
+        request = current_request(self._ref)
+        if request is not None and not request.asker_waiting:
+            # Withdrawn while it waited in the mailbox: its asker does not want this work done any more.
             self.system.dead_letter(message, self.actor_ref.label, "withdrawn")
             return None
         if message.__class__ is Work:
-            _context.set(message.context if message.context is not None else _EMPTY)
+            CONTEXT.set(NOTHING if message.context is None else message.context)
             result = self._handler(message.payload)
         elif isinstance(message, InboxMessage):
             return self._receive_inbox(message)
         else:
-            _context.set(_EMPTY)
+            CONTEXT.set(NOTHING)
             result = self._handler(message)
         return result if result.__class__ is CoroutineType else _await_if_needed(result)
 
     def _work_for_child(self, message: Any) -> bytes | None:
-        from ..dispatch.processes import agent_work
-
-        request = self._current
+        request = self.current_request
         if isinstance(message, InboxMessage) or (request is not None and not request.asker_waiting):
             return None
         work = message if message.__class__ is Work else Work(message, None)
@@ -122,42 +125,11 @@ class AgentActor(Actor):
                 result = await asyncio.to_thread(fn, message)
         return result
 
-    def _cancel_work(self, request: Any, timeout: AgentTimeout | None) -> None:
-        """The asker has withdrawn *request*, which is being handled: cancel it, or leave it behind."""
-        job = self._ext.job if self._ext is not None else None
-        if job is not None:
-            # A thread cannot be cancelled. It may be done with the work just now.
-            if not job.fence(request):
-                return
-            if timeout is not None:
-                lifecycle.doom(self, timeout, kill=True)
-            else:
-                lifecycle.abandon_work(self)
-            return
-        task = self._task
-        if self._coro is None or task is None:
-            return
-        task.work_cancelled = True
-        task.cancel("the asker does not wait any more")
-        self.system.call_later(self.system.cancel_grace_s, self._check_cancelled, task, timeout)
-
-    def _check_cancelled(self, task: Any, timeout: AgentTimeout | None) -> None:
-        if self._task is not task or task._done or self._phase & (DEAD | STOPPING):
-            return
-        if timeout is not None:
-            lifecycle.doom(self, timeout, kill=True)
-        elif self._state == PARKED:
-            lifecycle.abandon_work(self)
-
-
-# Most agents have no hooks, and for a handler that blocks each would cost a trip to a thread.
-AgentActor._has_on_start = AgentActor._has_on_stop = AgentActor._has_on_failure = False
-
 
 def _wants_reason(hook: Callable[..., Any]) -> bool:
     bound = getattr(hook, "__func__", None)
     if bound is not None:
-        return _takes_an_argument(bound)
+        return takes_an_argument(bound)
     try:
         parameters = inspect.signature(hook).parameters.values()
     except (TypeError, ValueError):

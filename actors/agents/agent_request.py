@@ -1,6 +1,6 @@
 """The request to an agent: a kernel request that speaks the agent's errors and owns its work.
 
-Who waits for the answer owns the work: when the waiting ends early, by a timeout or a cancellation,
+The asker owns the work: when the waiting ends early, by a timeout or a cancellation,
 the handler is cancelled too. That is the difference to a raw actor's request.
 """
 
@@ -8,30 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import ActorDied, RequestTimeout, StartFailed
+from ..kernel.lifecycle import cancel_work
 from ..kernel.request import ABANDONED, PENDING, Request
+from .directory import Named
 from .errors import AgentError, AgentFailed, AgentStopped, AgentTimeout
-
-if TYPE_CHECKING:
-    from ..kernel.scheduler import Scheduler
-    from .address import Address
-    from .agent import Agent
-
-_EMPTY: Mapping[str, Any] = {}
-_context: ContextVar[Mapping[str, Any]] = ContextVar("agenticaiframework_agent_context")
-
-
-def agent_context() -> Mapping[str, Any]:
-    """Return what came with the message that the running handler handles (idempotency key, ...)."""
-    return _context.get(_EMPTY)
-
-
-def enter_agent_context(context: Mapping[str, Any] | None) -> None:
-    """Let `agent_context` return *context* for the rest of the handler that calls this."""
-    _context.set(_EMPTY if context is None else context)
 
 
 class Work:
@@ -52,20 +35,7 @@ class AgentRequest(Request):
 
     __slots__ = ("agent",)
 
-    agent: Agent
-
-    @classmethod
-    def make(cls, work: Work, home: Address, scheduler: Scheduler, agent: Agent) -> AgentRequest:
-        """Return a request of *work* from *agent*, whose address is *home*."""
-        request = cls()
-        request.message = work
-        request._target = home  # type: ignore[assignment]
-        request._home = scheduler
-        request._state = PENDING
-        request._waiter = None
-        request._result = None
-        request.agent = agent
-        return request
+    agent: Named
 
     def _exception(self) -> BaseException:
         error: BaseException = super()._exception()
@@ -105,13 +75,6 @@ class AgentRequest(Request):
             self._withdraw(None)
 
     def _withdraw(self, timeout: AgentTimeout | None) -> None:
-        scheduler = self._home
-        ref: Any = self._target.ref  # type: ignore[attr-defined]
+        ref = self._target.latest
         if ref is not None:
-            scheduler.post_or_call(_cancel_work, ref, self, timeout)
-
-
-def _cancel_work(ref: Any, request: AgentRequest, timeout: AgentTimeout | None) -> None:
-    actor = ref._actor
-    if actor is not None and actor._current is request:
-        actor._cancel_work(request, timeout)
+            self._home.post_or_call(cancel_work, ref, self, timeout)

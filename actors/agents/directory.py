@@ -1,20 +1,22 @@
-"""The directory of agents by name: weak, so that a service may make agents for ever."""
+"""A directory of named things: weak, so that a service may make agents for ever."""
 
 from __future__ import annotations
 
 import threading
 import weakref
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import Generic, Protocol, TypeVar
 
 from ..errors import AgenticError, near
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
-    from .agent import Agent
+class Named(Protocol):
+    """What a directory holds."""
 
-_lock = threading.Lock()
-_agents: weakref.WeakValueDictionary[str, Agent] = weakref.WeakValueDictionary()
+    name: str
+
+
+N = TypeVar("N", bound=Named)
 
 
 class UnknownAgent(AgenticError, LookupError):
@@ -30,22 +32,27 @@ class UnknownAgent(AgenticError, LookupError):
         self.name = name
 
 
-def enter(agent: Agent) -> None:
-    """Enter *agent* under its name; the latest of a name wins. Safe from any thread."""
-    with _lock:
-        _agents[agent.name] = agent
+class Directory(Generic[N]):
+    """The agents of the process by name; the latest of a name wins. Safe from any thread."""
 
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._by_name: weakref.WeakValueDictionary[str, N] = weakref.WeakValueDictionary()
 
-def find_agent(name: str, *, where: str | None = None) -> Agent:
-    """Return the agent of that name. Raises `UnknownAgent`, with the near names, if none lives."""
-    with _lock:
-        agent = _agents.get(name)
-        if agent is None:
-            raise UnknownAgent(name, list(_agents), where)
-        return agent
+    def enter(self, agent: N) -> None:
+        """Enter *agent* under its name."""
+        with self._lock:
+            self._by_name[agent.name] = agent
 
+    def find(self, name: str, *, where: str | None = None) -> N:
+        """Return the agent of that name. Raises `UnknownAgent`, with the near names, if none lives."""
+        with self._lock:
+            agent = self._by_name.get(name)
+            if agent is None:
+                raise UnknownAgent(name, list(self._by_name), where)
+            return agent
 
-def agent_names() -> list[str]:
-    """Return the names of the agents that exist, sorted."""
-    with _lock:
-        return sorted(_agents)
+    def names(self) -> list[str]:
+        """Return the names of the agents that exist, sorted."""
+        with self._lock:
+            return sorted(self._by_name)

@@ -1,6 +1,6 @@
 """How a model agent reaches its model, without this layer knowing any model library.
 
-An agent that was made with ``model=`` sends a `ModelRequest` to `run_model`. Who answers is decided
+An agent that was made with ``model=`` sends a `ModelRequest` to `run_model`. What answers is decided
 at that moment: the latest override (tests install one), else the runner that the installed factory
 gives for the model's name. The factory comes from the layer above, when the package is imported, so
 that the kernel imports no provider and no provider is imported before an agent needs it.
@@ -22,7 +22,7 @@ from ..errors import AgenticError
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
-    """One question to a model: who asks which model what, under which instructions.
+    """One question to a model: which agent asks, which model, and under which instructions.
 
     *model* is a name, or a model object of the library that will run it. *payload* is what the
     agent was sent, untouched. *output* is a JSON schema that the answer has to fit, for runners

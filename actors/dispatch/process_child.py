@@ -11,13 +11,12 @@ import pickle
 import signal
 import traceback
 from collections.abc import Callable, Mapping
-from contextvars import Context
 from multiprocessing.connection import Connection
 from types import CoroutineType
 from typing import Any, Final, cast
 
-from ..agents.agent_request import enter_agent_context
 from ..errors import AgenticError
+from ..kernel.base import KERNEL_STATE, ActorBase, stand_in
 
 READY: Final = b"ready"
 PROTOCOL: Final = pickle.HIGHEST_PROTOCOL
@@ -68,6 +67,10 @@ class _Elsewhere:
         self._behavior = None
         self._phase = 0
 
+    @property
+    def _sched(self) -> Any:
+        raise NotInChild(self.label, "system")
+
     def __getattr__(self, what: str) -> Any:
         if what.startswith("__"):
             raise AttributeError(what)
@@ -75,16 +78,6 @@ class _Elsewhere:
 
     def __repr__(self) -> str:
         return f"<{self.label} in a child process>"
-
-
-def call(handler: Callable[[Any], Any], payload: Any, context: Mapping[str, Any] | None) -> Any:
-    """Return the result of an agent's *handler*, which finds *context* in `agent_context()`."""
-
-    def handle() -> Any:
-        enter_agent_context(context)
-        return _complete(handler(payload))
-
-    return Context().run(handle)
 
 
 class ActorWork:
@@ -109,11 +102,9 @@ class ActorWork:
         actor = object.__new__(self.actor_class)
         put_state(actor, pickle.loads(self.state))
         elsewhere = _Elsewhere(*self.identity)
-        actor._ref = actor._sched = elsewhere
-        actor._ext = None
-        actor._trap = False
+        stand_in(actor, elsewhere)
         try:
-            result = _complete(getattr(actor, self.method)(self.message))
+            result = complete(getattr(actor, self.method)(self.message))
         except BaseException as error:
             return False, error, self._changed(actor)
         return True, result, self._changed(actor)
@@ -125,12 +116,10 @@ class ActorWork:
 
 def state_of(actor: Any) -> dict[str, Any]:
     """Return the attributes that the actor's class and its user have given it."""
-    from ..actor import KERNEL_STATE, Actor
-
     attributes = cast(dict[str, Any], vars(actor))
     state = {name: value for name, value in attributes.items() if name not in KERNEL_STATE}
     for base in type(actor).__mro__:
-        if base is Actor:
+        if base is ActorBase:
             break
         slots = base.__dict__.get("__slots__", ())
         for slot in (slots,) if isinstance(slots, str) else slots:
@@ -162,6 +151,19 @@ def pickle_each(parts: Mapping[str, Any], name_of: Callable[[str], str]) -> byte
         raise NotPicklable(", ".join(map(name_of, parts)), _reason(error)) from error
 
 
+def pickle_tuple(parts: Mapping[str, Any]) -> bytes:
+    """Return the values of *parts* pickled as a tuple. Raises `NotPicklable`, which names the part."""
+    try:
+        return pickle.dumps(tuple(parts.values()), PROTOCOL)
+    except Exception:
+        return pickle_each(parts, str)  # which raises
+
+
+def call_work(function: Callable[..., Any], named_args: Mapping[str, Any]) -> bytes:
+    """Return the call of *function*, from the top of a module, pickled for a child."""
+    return pickle_tuple({"kind": "call", "function": function, **named_args})
+
+
 def serve(pipe: Connection) -> None:
     """Do what comes through *pipe*, one after the other, until it is closed."""
     # The terminal's Ctrl-C goes to the whole group; what it means is the parent's to decide.
@@ -187,7 +189,8 @@ def answer_to(work: bytes) -> bytes:
         if kind == "actor":
             well, value, state = ActorWork(*rest).run()
         else:
-            well, value = True, call(*rest)
+            function, *args = rest
+            well, value = True, function(*args)
     except BaseException as error:
         well, value = False, error
     if not well:
@@ -199,7 +202,8 @@ def answer_to(work: bytes) -> bytes:
         return pickle.dumps((False, refused, state), PROTOCOL)
 
 
-def _complete(result: Any) -> Any:
+def complete(result: Any) -> Any:
+    """Return *result*; a coroutine is run to its end."""
     return asyncio.run(result) if result.__class__ is CoroutineType else result
 
 

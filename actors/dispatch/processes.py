@@ -35,16 +35,26 @@ from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from ..errors import AgenticError
+from ..kernel.base import ActorBase
+from ..kernel.behavior import behavior_of
 from ..kernel.carried import Carried
+from ..kernel.cell import Cell
+from ..kernel.job import Job
+from ..kernel.pykka_seam import HANDLE, PROXY_MESSAGES
 from ..kernel.request import Request
-from .process_child import PROTOCOL, READY, NotPicklable, pickle_each, put_state, serve, state_of
-from .workers import Job, ThreadPool, Worker
+from .process_child import (
+    READY,
+    NotPicklable,
+    pickle_each,
+    pickle_tuple,
+    put_state,
+    serve,
+    state_of,
+)
+from .workers import ThreadPool, Worker
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
-
-    from ..actor import Actor
-    from ..system.system import ActorSystem
 
 LOOK_S: Final = 0.1
 """How soon a child is killed after the asker of its work has stopped waiting."""
@@ -79,16 +89,6 @@ class ProcessDied(AgenticError):
         if self.signal == "SIGKILL":
             hint = " (killed from outside, or out of memory)"
         super().__init__(f"The child process of {actor} died {how}{hint} while {doing}.")
-
-
-def process_pool(system: ActorSystem) -> ProcessPool:
-    """Return the pool of *system*, made when first asked for."""
-    pool = system._process_pool
-    if pool is None:
-        size = system.processes or os.cpu_count() or 1
-        pool = system._process_pool = ProcessPool(f"{system.name}-process", size)
-        system._pools.append(pool)
-    return cast("ProcessPool", pool)
 
 
 def check_portable(what: str, thing: Any) -> None:
@@ -217,9 +217,9 @@ class Child:
         if not wait([process.sentinel], GOODBYE_S):
             process.kill()
             wait([process.sentinel])
-        # Whoever starts a process, or asks for the active ones, in another thread may have been told
+        # Another thread that starts a process, or asks for the active ones, may have been told
         # of this end by the operating system, and tell the process object in a moment. If it was
-        # somebody else (`os.wait()`), nobody will.
+        # other code (`os.wait()`), it is never told.
         for _ in range(REAPED_MS):
             if process.exitcode is not None:
                 break
@@ -263,44 +263,30 @@ def call_in_child(job: Job, local: Any, message: Any, request: Any) -> Any:
 
     *local* handles it here, for what belongs to the parent.
     """
-    actor = job.actor
-    work = actor._work_for_child(message)
+    work = job.work_for_child(message)
     if work is None:
         return local()
     worker = cast("ProcessWorker", threading.current_thread())
-    label = actor._ref.label
     try:
-        answer = worker.call(work, label, request)
+        answer = worker.call(work, job.label, request)
     except AskerGone:
         return None
     well, value, state = pickle.loads(answer)
     if state is not None and not job.abandoned:
-        put_state(actor, pickle.loads(state))
+        put_state(job.actor, pickle.loads(state))
     if well:
         return value
     raise value
 
 
-def agent_work(agent: str, handler: Any, payload: Any, context: Any) -> bytes:
-    """Return the call of an agent's handler, pickled. Raises `NotPicklable`."""
-    parts = {
-        "kind": "agent",
-        f"The handler of agent {agent!r}": handler,
-        f"The payload for agent {agent!r}": payload,
-        f"The context of a message to agent {agent!r}": None if context is None else dict(context),
-    }
-    return _tuple(parts)
-
-
-def actor_work(actor: Actor, message: Any) -> bytes:
+def actor_work(ref: Cell, actor: ActorBase, message: Any) -> bytes:
     """Return a message to *actor*, and as much of it as the handler needs, pickled."""
-    ref = actor._ref
     label = ref.label
     if isinstance(message, Carried):
         raise NotPicklable(
             f"A message with_context(...) to {label}", "context variables stay in their process"
         )
-    behavior = actor._behavior
+    behavior: Any = behavior_of(ref)
     method = "on_receive"
     if behavior is not None:
         if getattr(behavior, "__self__", None) is not actor:
@@ -308,8 +294,8 @@ def actor_work(actor: Actor, message: Any) -> bytes:
                 f"The behaviour of {label}", "a behaviour must be a method of the actor itself"
             )
         method = behavior.__name__
-    if type(message).__module__ == "pykka.messages":
-        method = "_handle_receive"
+    if isinstance(message, PROXY_MESSAGES):
+        method = HANDLE
     state = pickle_each(state_of(actor), lambda name: f"{type(actor).__name__}.{name} of {label}")
     parts = {
         "kind": "actor",
@@ -319,14 +305,7 @@ def actor_work(actor: Actor, message: Any) -> bytes:
         "method": method,
         f"The message {type(message).__name__} to {label}": message,
     }
-    return _tuple(parts)
-
-
-def _tuple(parts: dict[str, Any]) -> bytes:
-    try:
-        return pickle.dumps(tuple(parts.values()), PROTOCOL)
-    except Exception:
-        return pickle_each(parts, str)  # which raises, and names the part
+    return pickle_tuple(parts)
 
 
 def _signal_name(exitcode: int | None) -> str | None:
@@ -338,4 +317,4 @@ def _signal_name(exitcode: int | None) -> str | None:
         return f"signal {-exitcode}"
 
 
-__all__ = ["ProcessDied", "ProcessPool", "check_portable", "process_pool"]
+__all__ = ["ProcessDied", "ProcessPool", "actor_work", "check_portable"]

@@ -17,16 +17,18 @@ import threading
 import time
 import traceback
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ..errors import AgenticError
+from ..errors import WrongUse
+from ..kernel.home import Home
 from ..kernel.lifecycle import KERNEL_FILES
+from ..kernel.look import message_in_hand
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
     from ..ref import ActorRef
-    from ..system.system import ActorSystem
 
 FRAMES = 20
 """Frames of the blocked thread's stack that are shown, the innermost."""
@@ -46,20 +48,30 @@ class LoopBlocked:
     stack: str
 
 
-class WatchdogThreshold(AgenticError, ValueError):
-    """A threshold that is no time."""
+def bad_threshold(threshold_s: Any) -> WrongUse:
+    """Return the error: a threshold that is not a time."""
+    return WrongUse(
+        f"A watchdog's threshold is in seconds and above 0, not {threshold_s!r}. "
+        "For example: ActorSystem(watchdog_s=1.0)"
+    )
 
-    def __init__(self, threshold_s: Any) -> None:
-        super().__init__(
-            f"A watchdog's threshold is in seconds and above 0, not {threshold_s!r}. "
-            "For example: ActorSystem(watchdog_s=1.0)"
-        )
+
+class WatchedSystem(Protocol):
+    """What a `Watchdog` wants of the system whose loop it watches; `ActorSystem` is one."""
+
+    name: str
+    log: Any
+
+    @property
+    def scheduler(self) -> Home: ...
+    def at_stop(self, fn: Callable[[], Any], /) -> None: ...
+    def publish(self, event: Any, /) -> None: ...
 
 
 class Watchdog:
     """Watches the loop of *system* until the system ends, or `stop`. Safe from any thread."""
 
-    def __init__(self, system: ActorSystem, threshold_s: float = 1.0) -> None:
+    def __init__(self, system: WatchedSystem, threshold_s: float = 1.0) -> None:
         check_threshold(threshold_s)
         self.system = system
         self.threshold_s = threshold_s
@@ -69,7 +81,7 @@ class Watchdog:
         self._beats = 0
         self._stopped = False
         self._thread: threading.Thread | None = None
-        if hasattr(system.loop, "inline_pool"):
+        if hasattr(system.scheduler.loop, "inline_pool"):
             return
         self._thread = threading.Thread(
             target=self._watch, name=f"{system.name}-watchdog", daemon=True
@@ -88,7 +100,7 @@ class Watchdog:
     # -- the watching thread -------------------------------------------------------------------
 
     def _watch(self) -> None:
-        loop = self.system.loop
+        loop = self.system.scheduler.loop
         while True:
             asked = self._beats
             began = time.monotonic()
@@ -113,9 +125,9 @@ class Watchdog:
 
     def _report(self) -> LoopBlocked:
         scheduler = self.system.scheduler
-        frame = sys._current_frames().get(scheduler.thread)
-        current: Any = scheduler.current
-        ref = None if current is None else current.actor_ref
+        frames = sys._current_frames()  # pyright: ignore[reportPrivateUsage]
+        frame = frames.get(scheduler.thread)
+        ref: ActorRef[Any] | None = scheduler.current
         message = "" if ref is None else _class_of_message(ref)
         stack = _stack(frame)
         who = "code that belongs to no actor" if ref is None else ref.label
@@ -144,17 +156,15 @@ class Watchdog:
 
 
 def check_threshold(threshold_s: Any) -> None:
-    """Raise `WatchdogThreshold` unless *threshold_s* is a time above 0."""
+    """Raise `WrongUse` unless *threshold_s* is a time above 0."""
     if isinstance(threshold_s, bool) or not isinstance(threshold_s, int | float):
-        raise WatchdogThreshold(threshold_s)
+        raise bad_threshold(threshold_s)
     if not 0 < threshold_s < threading.TIMEOUT_MAX:
-        raise WatchdogThreshold(threshold_s)
+        raise bad_threshold(threshold_s)
 
 
 def _class_of_message(ref: ActorRef[Any]) -> str:
-    from ..system.inspection import unwrap
-
-    message = unwrap(getattr(ref, "_message", None))
+    message = message_in_hand(ref)
     return "" if message is None else type(message).__name__
 
 
@@ -170,4 +180,4 @@ def _stack(frame: FrameType | None) -> str:
     return "".join(traceback.format_list(summary[first:][-FRAMES:] or summary[-1:])).rstrip()
 
 
-__all__ = ["LoopBlocked", "Watchdog", "WatchdogThreshold", "check_threshold"]
+__all__ = ["LoopBlocked", "Watchdog", "bad_threshold", "check_threshold"]

@@ -1,6 +1,6 @@
 """Messages that carry the context variables of their sender, where that is asked for.
 
-An actor's handlers run in the actor's own context, because whoever sends to it is many. A trace, a
+An actor's handlers run in the actor's own context, because its senders are many. A trace, a
 request's identity or a deadline that lives in context variables stays behind then, unless the sender
 says ``ref.tell(with_context(message))``. Other messages pay nothing for it: a carried one is told
 apart by its class, as pykka's own messages are.
@@ -13,6 +13,8 @@ from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context, copy_context
 from types import CoroutineType
 from typing import Any
+
+from .current import enter_host, host_here
 
 
 class Carried:
@@ -40,12 +42,10 @@ def with_context(message: Any, context: Context | None = None) -> Any:
 
 def receive_carried(carried: Carried, receive: Callable[[Any], Any]) -> Any:
     """Return what *receive* makes of the message, run in a copy of its context."""
-    from ..system.system import enter_system, system_here
-
-    system = system_here()
+    host = host_here()
     context = carried.context.copy()
     # The handler belongs to its actor's system, whichever its sender belonged to.
-    context.run(enter_system, system)
+    context.run(enter_host, host)
     result = context.run(receive, carried.message)
     return _in_context(context, result) if result.__class__ is CoroutineType else result
 

@@ -1,10 +1,11 @@
-"""How an actor starts, is told to end, ends, and what its end sets in motion.
+# pyright: reportPrivateUsage=false
+"""How an actor begins its service, is told to end, ends, and what becomes of what it leaves.
 
 Everything here runs on the loop's thread of the actor's system, and off the path of an ordinary
 message. The order of an end is fixed:
 
 1. the handler that runs is cancelled (it may finish its ``finally`` blocks within
-   ``ActorSystem.cancel_grace_s``; a kill does not wait; whoever does not obey is abandoned);
+   ``ActorSystem.cancel_grace_s``; a kill does not wait; a handler that does not obey is abandoned);
 2. from here on the actor is not alive: sends fail, its names are free;
 3. `on_stop` (or `on_failure` after an exception) runs, once;
 4. what it left in its mailbox fails, becomes dead letters, or goes back to its address;
@@ -17,20 +18,22 @@ Source: Erlang's reference manual, "Processes" (links, monitors, exit signals), 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 import pykka
-from pykka.messages import _ActorStop
 
-from ..dispatch.workers import JOB_MESSAGES, Job
-from ..errors import ActorDied, ActorExit, HandlerCancelled, Ignore, MailboxFull, StartFailed
-from ..messages import ActorEnded
+from ..errors import ActorDied, ActorExit, HandlerCancelled, Ignore, StartFailed
 from ..reasons import NORMAL, is_normal
-from . import links
+from .cell import Cell, Ext
+from .delivery import is_ask, is_system_message, lose
+from .home import Home
+from .in_hand import IN_HAND, Raised, Returned
+from .job import JOB_MESSAGES, Job
+from .link_table import remove_link
 from .mailbox import CLOSED
 from .phase import (
     DEAD,
@@ -48,21 +51,18 @@ from .phase import (
     UNWINDING,
     ZOMBIE,
 )
-from .task import ActorTask, swap_task
+from .pykka_seam import ActorStop, leave_registry, log_failure, log_stop, logger
+from .request import set_unless_done
+from .special import receive_special
+from .task import new_task, step
+from .zombie import Zombie
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
     from types import TracebackType
 
-    from ..actor import Actor
-    from ..ref import ActorRef
-    from .scheduler import Scheduler
-
-# pykka's own logger: raw actors log what pykka documents, where its users look for it.
-logger = logging.getLogger("pykka")
-
 KERNEL_FILES = frozenset(
-    str(Path(__file__).with_name(name)) for name in ("scheduler.py", "lifecycle.py", "workers.py")
+    str(Path(__file__).with_name(name))
+    for name in ("job.py", "lifecycle.py", "scheduler.py", "special.py", "task.py")
 )
 """What stands in a traceback before the handler."""
 
@@ -70,238 +70,246 @@ KERNEL_FILES = frozenset(
 # -- turns off the fast path ---------------------------------------------------------------------
 
 
-def special_turn(scheduler: Scheduler, actor: Any) -> None:
-    """Give *actor*, which is not in plain service, its turn."""
-    ref = actor._ref
-    phase = ref._phase
+def special_turn(home: Home, cell: Any) -> None:
+    """Give *cell*, which is not in plain service, its turn."""
+    phase = cell._phase
     if phase & DOOMED:
-        obey_doom(scheduler, actor)
-    elif ref._coro is not None:
-        step(scheduler, actor)
+        obey_doom(home, cell)
+    elif cell._coro is not None:
+        resume(home, cell)
     elif phase & UNWINDING:
-        begin_stop(scheduler, actor, actor._doom[0])
+        begin_stop(home, cell, cell._doom[0])
     elif phase & SUSPENDED:
-        ref._state = HELD
+        cell._state = HELD
     elif phase & STARTING:
-        run_hook(scheduler, actor, actor.on_start)
+        run_hook(home, cell, cell._actor.on_start)
     elif phase & OFFLOADED:
-        offload(scheduler, actor)
+        offload(home, cell)
     elif phase & DEAD:
-        ref._state = ENDED
+        cell._state = ENDED
 
 
-def offload(scheduler: Scheduler, actor: Actor) -> None:
-    """Hand messages of *actor* to its workers."""
-    mailbox = actor._mailbox
+def resume(home: Home, cell: Any) -> None:
+    """Let the coroutine of *cell* go on, and finish what it was doing when it ends."""
+    outcome = step(home, cell)
+    if outcome is not None:
+        value, error = outcome
+        job_done(home, cell, value, error)
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise error
+
+
+def offload(home: Home, cell: Cell) -> None:
+    """Hand messages of *cell* to its workers."""
+    mailbox = cell._mailbox
     if not mailbox:
-        actor._state = IDLE
+        cell._state = IDLE
         return
-    actor._state = RUNNING
-    first = mailbox[0]
-    if isinstance(getattr(first, "message", first), _ActorStop):
-        settle_offloaded(scheduler, actor)
+    cell._state = RUNNING
+    if is_stop(mailbox[0]):
+        settle_offloaded(home, cell)
         return
     taken: deque[Any] = deque()
     while mailbox and len(taken) < JOB_MESSAGES:
         taken.append(mailbox.popleft())
-    scheduler.system._run_job(Job(actor, scheduler, taken))
+    hand_over(cell, Job(cell, taken))
 
 
-def run_hook(scheduler: Scheduler, actor: Actor, hook: Callable[..., Any], *args: Any) -> None:
-    """Run `on_start`, `on_stop` or `on_failure` where the actor's dispatcher says."""
-    ref = actor._ref
-    ref._state = RUNNING
-    ref._since = scheduler.loop.time()
-    if ref._phase & OFFLOADED:
-        scheduler.system._run_job(Job(actor, scheduler, deque(), (hook, args)))
+def hand_over(cell: Cell, job: Job) -> None:
+    """Have *job* done by a worker; if there is no thread for it, its hook or its actor fails."""
+    ext = cell._own_ext()
+    ext.job = job
+    try:
+        ext.pool.submit(job)
+    except RuntimeError as error:  # the operating system gives no more threads
+        ext.job = None
+        if job.hook is not None:
+            job_done(job.home, cell, None, error)
+        else:
+            job.recall()
+            crash(job.home, cell, error, told=True)
+
+
+def job_finished(job: Job) -> None:
+    """Take the actor of *job* back from its worker."""
+    cell = job.cell
+    ext = cell._ext
+    if job.abandoned or ext is None or ext.job is not job:
         return
-    before, scheduler.current = scheduler.current, actor
-    context = ref._context
+    ext.job = None
+    if job.items:
+        cell._mailbox.extendleft(reversed(job.items))
+    if job.hook is None and job.error is None and not cell._phase & UNWINDING:
+        settle_offloaded(job.home, cell)
+    else:
+        job_done(job.home, cell, job.value, job.error)
+
+
+def run_hook(home: Home, cell: Cell, hook: Callable[..., Any], *args: Any) -> None:
+    """Run `on_start`, `on_stop` or `on_failure` where the actor's dispatcher says."""
+    cell._state = RUNNING
+    cell._since = home.loop.time()
+    if cell._phase & OFFLOADED:
+        hand_over(cell, Job(cell, deque(), (hook, args)))
+        return
+    before, home.current = home.current, cell
+    context = cell._context
     if context is None:
-        context = ref._context = scheduler.context.copy()
+        context = cell._context = home.context.copy()
     try:
         result = context.run(hook, *args)
     except BaseException as error:
-        scheduler.current = before
-        job_done(scheduler, actor, None, error)
+        home.current = before
+        job_done(home, cell, None, error)
         return
-    scheduler.current = before
+    home.current = before
     if result.__class__ is CoroutineType:
-        ref._coro = result
-        ref._task = ActorTask()
-        ref._task._cell = actor._ref
-        step(scheduler, actor)
+        cell._coro = result
+        cell._task = new_task(cell)
+        resume(home, cell)
     else:
-        job_done(scheduler, actor, result, None)
+        job_done(home, cell, result, None)
 
 
-def step(scheduler: Scheduler, actor: Any) -> None:
-    """Resume the coroutine of *actor* once, and park it again or finish what it was doing."""
-    ref = actor._ref
-    from .scheduler import DONE, park
-
-    ref._state = RUNNING
-    coro = ref._driver or ref._coro
-    task = ref._task
-    before, scheduler.current = scheduler.current, actor
-    task_before = swap_task(scheduler.loop, task)
-    thread = scheduler.thread
-    if ref._phase & ZOMBIE:
-        # Sends from here take the slow path, which drops and counts what a fenced handler sends.
-        scheduler.thread = -1
-    error: BaseException | None = None
-    value = yielded = None
-    parked = False
-    try:
-        if task._must_cancel:
-            yielded = ref._context.run(coro.throw, task._cancelled_error())
-        else:
-            yielded = ref._context.run(coro.send, None)
-        parked = True
-    except StopIteration as stop:
-        value = stop.value
-    except BaseException as caught:
-        error = caught
-    finally:
-        scheduler.thread = thread
-        swap_task(scheduler.loop, task_before)
-        scheduler.current = before
-    if parked:
-        if yielded is not DONE:
-            park(scheduler, ref, task, yielded)
-            return
-        value, scheduler.result = scheduler.result, None
-        scheduler.drivers.append(coro)
-    ref._coro = ref._driver = None
-    task._finish()
-    job_done(scheduler, actor, value, error)
-    if isinstance(error, KeyboardInterrupt | SystemExit):
-        raise error
-
-
-def job_done(scheduler: Scheduler, actor: Any, value: Any, error: BaseException | None) -> None:
+def job_done(home: Home, cell: Any, value: Any, error: BaseException | None) -> None:
     """Go on after a hook, or a handler off the fast path, has ended."""
-    ref = actor._ref
-    phase = ref._phase
+    phase = cell._phase
     if phase & ZOMBIE:
-        actor._ended()
+        cell.coroutine_ended()
     elif phase & STOPPING:
         if error is not None:
-            log_failure(actor, error)
-            if is_normal(actor._exit_reason):
+            log_failure(cell._actor, error)
+            if is_normal(cell._reason):
                 # An exception in `terminate` replaces the reason (OTP, gen_server).
-                actor._exit_reason = error
-        finish(scheduler, actor)
+                cell._reason = error
+        finish(home, cell)
     elif phase & UNWINDING:
-        reason = actor._doom[0]
-        request = ref._current
+        reason = cell._doom[0]
+        request = cell._current
         if request is not None and error is None and not phase & STARTING:
-            ref._current = None
+            cell._current = None
             request.reply(value)
         if isinstance(error, asyncio.CancelledError):
-            cut_off(actor, reason)
+            cut_off(cell, reason)
         elif error is not None and not isinstance(error, ActorExit):
-            log_failure(actor, error)
-            cut_off(actor, error)
-        begin_stop(scheduler, actor, reason)
+            log_failure(cell._actor, error)
+            cut_off(cell, error)
+        begin_stop(home, cell, reason)
     elif phase & STARTING:
         if error is None:
-            started(scheduler, actor)
+            started(home, cell)
         else:
-            start_failed(scheduler, actor, error)
+            start_failed(home, cell, error)
     elif error is not None:
-        ref._state = RUNNING
-        handler_failed(scheduler, actor, ref._current, ref._message, error)
-        settle(scheduler, actor)
+        cell._state = RUNNING
+        handler_failed(home, cell, cell._current, cell._message, error)
+        settle(home, cell)
     else:
-        request = ref._current
+        request = cell._current
         if request is not None:
-            ref._current = None
+            cell._current = None
             request.reply(value)
-        ref._handled += 1
-        settle(scheduler, actor)
+        cell._handled += 1
+        settle(home, cell)
 
 
-def job_refused(job: Job, error: BaseException) -> None:
-    """There is no thread for *job*: a hook has failed with *error*, or its actor crashes with it."""
-    if job.hook is not None:
-        job_done(job.scheduler, job.actor, None, error)
-    else:
-        job.recall()
-        crash(job.scheduler, job.actor, error, told=True)
-
-
-def settle(scheduler: Scheduler, actor: Actor) -> None:
-    """Queue *actor* if it has work, else let it idle; nothing if it is parked or ended."""
-    ref = actor._ref
-    if ref._state == RUNNING:
-        if ref._mailbox or ref._phase & DOOMED:
-            scheduler.enqueue(ref)
+def settle(home: Home, cell: Cell) -> None:
+    """Queue *cell* if it has work, else let it idle; nothing if it is parked or ended."""
+    if cell._state == RUNNING:
+        if cell._mailbox or cell._phase & DOOMED:
+            home.enqueue(cell)
         else:
-            ref._state = IDLE
-            ref._message = None
+            cell._state = IDLE
+            cell._message = None
 
 
-def settle_offloaded(scheduler: Scheduler, actor: Actor) -> None:
+def settle_offloaded(home: Home, cell: Cell) -> None:
     """A worker has handled what it was given: hand it more, or let the actor idle."""
-    mailbox = actor._mailbox
-    if mailbox and not actor._phase & (DOOMED | SUSPENDED):
-        first = mailbox[0]
-        if isinstance(getattr(first, "message", first), _ActorStop):
-            mailbox.popleft()
-            actor._current = first if first.__class__ is not _ActorStop else None
-            actor._receive_special(_ActorStop())
-    settle(scheduler, actor)
+    mailbox = cell._mailbox
+    if mailbox and not cell._phase & (DOOMED | SUSPENDED) and is_stop(mailbox[0]):
+        first = mailbox.popleft()
+        cell._current = first if first.__class__ is not ActorStop else None
+        stop_after_messages(cell)
+    settle(home, cell)
+
+
+def is_stop(item: Any) -> bool:
+    """Tell whether *item* of a mailbox asks the actor to stop."""
+    return isinstance(getattr(item, "message", item), ActorStop)
+
+
+def receive(cell: Cell, message: Any) -> Any:
+    """Handle a message that is not simply a user's."""
+    if message.__class__ is ActorStop:
+        return stop_after_messages(cell)
+    if message.__class__ is Raised:
+        cell._message = message.message
+        raise message.take()
+    if message.__class__ is Returned:
+        cell._message = message.message
+        return message.work
+    return receive_special(cell, message)
+
+
+def stop_after_messages(cell: Cell) -> None:
+    """The actor has come to a message that asks it to stop; who waits for its end is told then."""
+    current, cell._current = cell._current, None
+    if current is not None:
+        ext = cell._own_ext()
+        if ext.stop_requests is None:
+            ext.stop_requests = list[Any]()
+        ext.stop_requests.append(current)
+    doom(cell, NORMAL, soft=True)
 
 
 # -- the beginning -------------------------------------------------------------------------------
 
 
-def started(scheduler: Scheduler, actor: Actor) -> None:
+def started(home: Home, cell: Cell) -> None:
     """`on_start` has succeeded."""
-    ref = actor._ref
-    ref._phase &= ~STARTING
-    ext = actor._ext
+    cell._phase &= ~STARTING
+    ext = cell._ext
     if ext is not None and ext.start_ack is not None:
         ack, ext.start_ack = ext.start_ack, None
-        ack.reply(ref)
-    if ref._state != IDLE:
-        ref._state = RUNNING
-        settle(scheduler, actor)
+        ack.reply(cell)
+    if cell._state != IDLE:
+        cell._state = RUNNING
+        settle(home, cell)
 
 
-def start_failed(scheduler: Scheduler, actor: Actor, error: BaseException) -> None:
+def start_failed(home: Home, cell: Cell, error: BaseException) -> None:
     """`on_start` has raised: the actor never lived."""
     ignored = isinstance(error, Ignore)
     reason: Any = NORMAL if ignored else error
     if isinstance(error, ActorExit):
         reason = error.reason
     elif isinstance(error, asyncio.CancelledError):
-        reason = HandlerCancelled(actor._ref.label)
+        reason = HandlerCancelled(cell.label)
         reason.__cause__ = error
-    elif not ignored and actor._parent is None:
-        log_failure(actor, error)
-    refuse_start(actor, reason, ignored)
-    actor._phase |= STOPPING
-    actor._exit_reason = reason
-    not_alive(scheduler, actor)
-    finish(scheduler, actor)
+    elif not ignored and cell._parent is None:
+        log_failure(cell._actor, error)
+    refuse_start(cell, reason, ignored)
+    cell._phase |= STOPPING
+    cell._reason = reason
+    not_alive(home, cell)
+    finish(home, cell)
     if isinstance(error, KeyboardInterrupt | SystemExit):
         raise error
 
 
-def refuse_start(actor: Actor, reason: Any, ignored: bool) -> None:
-    """Tell whoever waits for the start that it failed; an exit signal does not say it again."""
-    ext = actor._ext
+def refuse_start(cell: Cell, reason: Any, ignored: bool) -> None:
+    """Fail the request that waits for the start; an exit signal does not say it again."""
+    ext = cell._ext
     if ext is None or ext.start_ack is None:
         return
-    if actor._parent is not None:
-        links.unlink(actor._parent._actor, actor._ref)
+    parent = cell._parent
+    if parent is not None and remove_link(cell, parent):
+        remove_link(parent, cell)
     ack, ext.start_ack = ext.start_ack, None
     if ignored:
         ack.reply(None)
     else:
-        failure = StartFailed(actor._ref.label, reason)
+        failure = StartFailed(cell.label, reason)
         failure.__cause__ = reason if isinstance(reason, BaseException) else None
         ack.fail(failure)
 
@@ -309,183 +317,196 @@ def refuse_start(actor: Actor, reason: Any, ignored: bool) -> None:
 # -- being told to end -----------------------------------------------------------------------------
 
 
-def doom(actor: Actor, reason: Any, *, kill: bool = False, soft: bool = False) -> None:
-    """Make *actor* end with *reason*.
+def doom(cell: Cell, reason: Any, *, kill: bool = False, soft: bool = False) -> None:
+    """Make *cell* end with *reason*.
 
     *kill* waits for nothing. *soft* lets the running handler finish: so ends a trapping actor whose
     parent asks it to, and one that was told to stop by a message.
     """
-    ref = actor._ref
-    phase = ref._phase
+    phase = cell._phase
     if phase & DEAD:
         return
     if phase & STOPPING:
         # A second kill changes nothing: the last hook of a killed actor has its grace.
-        if kill and not (actor._doom is not None and actor._doom[1]):
-            abandon(actor)
-            actor._exit_reason = reason
-            finish(actor._sched, actor)
+        if kill and not (cell._doom is not None and cell._doom[1]):
+            abandon(cell)
+            cell._reason = reason
+            finish(cell._sched, cell)
         return
-    if phase & (DOOMED | UNWINDING) and not (kill and (actor._trap or busy(actor))):
+    if phase & (DOOMED | UNWINDING) and not (kill and (cell._trap or busy(cell))):
         # The first signal that reaches an actor which traps none decides why it ends.
         return
-    actor._doom = (reason, kill)
-    if soft and busy(actor):
-        ref._phase |= UNWINDING
+    cell._doom = (reason, kill)
+    if soft and busy(cell):
+        cell._phase |= UNWINDING
         return
-    ref._phase |= DOOMED
-    state = ref._state
+    cell._phase |= DOOMED
+    state = cell._state
     if state == RUNNING:
-        if phase & OFFLOADED and actor._ext is not None and actor._ext.job is not None:
-            obey_doom(actor._sched, actor)
+        if phase & OFFLOADED and cell._ext is not None and cell._ext.job is not None:
+            obey_doom(cell._sched, cell)
     elif state != QUEUED:
-        actor._sched.enqueue(ref)
+        cell._sched.enqueue(cell)
 
 
-def busy(actor: Actor) -> bool:
-    """Tell whether a handler or hook of *actor* is under way and off the stack."""
-    ref = actor._ref
-    return ref._coro is not None or (actor._ext is not None and actor._ext.job is not None)
+def busy(cell: Cell) -> bool:
+    """Tell whether a handler or hook of *cell* is under way and off the stack."""
+    return cell._coro is not None or (cell._ext is not None and cell._ext.job is not None)
 
 
-def end(target: ActorRef[Any], reason: Any) -> None:
-    """Make the actor of *target* end as if its parent had told it to."""
-    actor = target._actor
-    if actor is not None:
-        doom(actor, reason, soft=actor._trap)
+def end_as_parent(cell: Cell, reason: Any) -> None:
+    """Make *cell* end as if its parent had told it to: after its handler if it traps exits."""
+    if cell._actor is not None:
+        doom(cell, reason, soft=cell._trap)
 
 
-def obey_doom(scheduler: Scheduler, actor: Actor) -> None:
-    """Cancel what *actor* is doing, and stop it when nothing runs any more."""
-    ref = actor._ref
-    reason, kill = actor._doom
-    ref._phase &= ~DOOMED
-    if not busy(actor):
-        begin_stop(scheduler, actor, reason)
+def end_at_stop(cell: Cell, reason: Any) -> bool:
+    """End *cell* because its system stops; return whether it has to be waited for."""
+    slow = cell._actor._has_on_stop or cell._coro is not None or cell._links is not None
+    if cell._state == IDLE and not cell._phase:
+        begin_stop(cell._sched, cell, reason)
+    else:
+        end_as_parent(cell, reason)
+    return slow
+
+
+def obey_doom(home: Home, cell: Cell) -> None:
+    """Cancel what *cell* is doing, and stop it when nothing runs any more."""
+    reason, kill = cell._doom
+    cell._phase &= ~DOOMED
+    if not busy(cell):
+        begin_stop(home, cell, reason)
         return
-    first = not ref._phase & UNWINDING
-    ref._phase |= UNWINDING
+    first = not cell._phase & UNWINDING
+    cell._phase |= UNWINDING
     if kill:
-        cut_off(actor, reason)
-        abandon(actor)
-        begin_stop(scheduler, actor, reason)
+        cut_off(cell, reason)
+        abandon(cell)
+        begin_stop(home, cell, reason)
         return
     if not first:
         return
-    job = actor._ext.job if actor._ext is not None else None
+    job = cell._ext.job if cell._ext is not None else None
     if job is not None and job.withdraw():
-        actor._own_ext().job = None
-        begin_stop(scheduler, actor, reason)
+        cell._own_ext().job = None
+        begin_stop(home, cell, reason)
         return
-    scheduler.system._grace(actor)
-    if ref._coro is not None:
-        ref._state = PARKED
-        ref._task.cancel("actor is being stopped")
+    give_grace(home, cell)
+    if cell._coro is not None:
+        cell._state = PARKED
+        cell._task.cancel("actor is being stopped")
 
 
-def cut_off(actor: Actor, reason: Any) -> None:
+def cut_off(cell: Cell, reason: Any) -> None:
     """Make a dead letter of the told message whose handling comes to no end; an asker is told."""
-    ref = actor._ref
-    if ref._phase & STARTING:
+    if cell._phase & STARTING:
         return
-    job = actor._ext.job if actor._ext is not None else None
+    job = cell._ext.job if cell._ext is not None else None
     if job is not None:
         job.fence()  # or it might be done with it now, and take up another
-    item = ref._message if job is None else job.item
-    if item is not None and not hasattr(item, "asker_waiting"):
-        lose(actor, (item,), reason)
+    item = cell._message if job is None else job.item
+    if item is not None and not is_ask(item):
+        lose(cell, (item,), reason)
 
 
-def abandon(actor: Actor) -> None:
-    """Leave the running handler behind: fenced off, cancelled, and no part of *actor* any more."""
-    ext = actor._ext
+def abandon(cell: Cell) -> None:
+    """Leave the running handler behind: fenced off, cancelled, and no part of *cell* any more."""
+    ext = cell._ext
     if ext is not None and ext.job is not None:
         job, ext.job = ext.job, None
         if job.abandon():
-            actor._sched.system._abandoned(actor._ref)
-    if actor._coro is not None:
-        from .zombie import Zombie
-
-        Zombie(actor)
+            cell._sched.host.left_behind(cell)
+    if cell._coro is not None:
+        Zombie(cell)
 
 
-def abandon_work(actor: Actor) -> None:
-    """Leave the handling of the current message behind; the actor goes on with the next."""
-    abandon(actor)
-    actor._current = None
-    actor._state = RUNNING
-    settle(actor._sched, actor)
+def give_grace(home: Home, cell: Cell) -> None:
+    """Have what runs in *cell* abandoned if it has not ended in ``cancel_grace_s``."""
+    cell._own_ext().grace = home.loop.call_later(
+        home.host.cancel_grace_s, abandon_after_grace, cell
+    )
 
 
-def abandon_after_grace(actor: Actor) -> None:
+def hurry(cell: Cell) -> None:
+    """Give the last hook of *cell*, if one runs, the grace of a cancelled handler and no more."""
+    if cell._actor is not None and cell._phase & STOPPING and cell._own_ext().grace is None:
+        give_grace(cell._sched, cell)
+
+
+def abandon_after_grace(cell: Cell) -> None:
     """The time is over in which a cancelled handler, or a killed actor's last hook, may clean up."""
-    if actor._phase & DEAD:
+    if cell._phase & DEAD:
         return
-    if actor._phase & STOPPING:
-        abandon(actor)
-        finish(actor._sched, actor)
-    elif actor._phase & UNWINDING:
-        cut_off(actor, actor._doom[0])
-        abandon(actor)
-        begin_stop(actor._sched, actor, actor._doom[0])
+    if cell._phase & STOPPING:
+        abandon(cell)
+        finish(cell._sched, cell)
+    elif cell._phase & UNWINDING:
+        cut_off(cell, cell._doom[0])
+        abandon(cell)
+        begin_stop(cell._sched, cell, cell._doom[0])
 
 
 # -- a handler fails -------------------------------------------------------------------------------
 
 
 def handler_failed(
-    scheduler: Scheduler, actor: Actor, request: Any, message: Any, error: BaseException
+    home: Home, cell: Cell, request: Any, message: Any, error: BaseException
 ) -> None:
     """Decide what an exception out of a handler means: an answer, an exit, or a crash."""
     error.__traceback__ = without_kernel(error.__traceback__)
-    ref = actor._ref
-    if ref._current is not request:
+    if cell._current is not request:
         request = None  # deferred: the reply is no longer this handler's business
-    ref._current = None
+    cell._current = None
     if isinstance(error, ActorExit):
         if request is not None:
-            request.fail(ActorDied(ref, error.reason))
-        begin_stop(scheduler, actor, error.reason)
+            request.fail(ActorDied(cell, error.reason))
+        begin_stop(home, cell, error.reason)
         return
     if isinstance(error, asyncio.CancelledError):
-        task = ref._task
+        task = cell._task
         if task is not None and task.work_cancelled:
             # The asker has withdrawn the work; the actor lives on.
             if request is not None:
                 request.fail(error)
             return
-        cancelled = HandlerCancelled(ref.label)
+        cancelled = HandlerCancelled(cell.label)
         cancelled.__cause__ = error
         error = cancelled
     elif not isinstance(error, Exception):
-        if request is not None:
-            request.fail(error)
-        logger.debug(f"{error!r} in {actor}. Stopping all actors.")
-        begin_stop(scheduler, actor, error)
-        if isinstance(error, KeyboardInterrupt | SystemExit):
-            raise error
-        if not crashes_on_ask_error(actor):
-            pykka.ActorRegistry.stop_all(block=False)
+        _end_of_program(home, cell, request, error)
         return
     if request is not None:
         request.fail(error)
-        if not crashes_on_ask_error(actor) and not getattr(error, "ends_actor", False):
+        if not crashes_on_ask_error(cell) and not getattr(error, "ends_actor", False):
             logger.info(
-                f"Exception returned from {actor} to caller:",
+                f"Exception returned from {cell._actor} to caller:",
                 exc_info=(type(error), error, error.__traceback__),
             )
             return
     else:
-        scheduler.system.dead_letter(message, ref.label, error)
-    crash(scheduler, actor, error, told=request is None)
+        home.host.dead_letter(message, cell.label, error)
+    crash(home, cell, error, told=request is None)
 
 
-def crashes_on_ask_error(actor: Actor) -> bool:
-    """Tell whether an error that its asker gets is the end of *actor* too."""
-    own = actor.crash_on_ask_error
+def _end_of_program(home: Home, cell: Cell, request: Any, error: BaseException) -> None:
+    """A handler has raised what is not an `Exception`: pykka stops all actors then."""
+    if request is not None:
+        request.fail(error)
+    logger.debug(f"{error!r} in {cell._actor}. Stopping all actors.")
+    crashes = crashes_on_ask_error(cell)
+    begin_stop(home, cell, error)
+    if isinstance(error, KeyboardInterrupt | SystemExit):
+        raise error
+    if not crashes:
+        pykka.ActorRegistry.stop_all(block=False)
+
+
+def crashes_on_ask_error(cell: Cell) -> bool:
+    """Tell whether an error that its asker gets is the end of *cell* too."""
+    own: bool | None = cell._actor.crash_on_ask_error
     if own is not None:
         return own
-    parent = actor._parent
+    parent = cell._parent
     return parent is not None and parent.actor_class.children_crash_on_ask_error
 
 
@@ -500,193 +521,237 @@ def without_kernel(traceback: TracebackType | None) -> TracebackType | None:
     return traceback if first is None else first
 
 
-def crash(scheduler: Scheduler, actor: Actor, error: BaseException, *, told: bool) -> None:
-    """End *actor* because of *error*: `on_failure` instead of `on_stop`, and an exit signal."""
-    if told and actor._parent is None:
+def crash(home: Home, cell: Cell, error: BaseException, *, told: bool) -> None:
+    """End *cell* because of *error*: `on_failure` instead of `on_stop`, and an exit signal."""
+    actor = cell._actor
+    if told and cell._parent is None:
         log_failure(actor, error)
-    actor._phase |= STOPPING
-    actor._phase &= ~(DOOMED | UNWINDING)
-    actor._exit_reason = error
-    not_alive(scheduler, actor)
+    cell._phase |= STOPPING
+    cell._phase &= ~(DOOMED | UNWINDING)
+    cell._reason = error
+    not_alive(home, cell)
     if actor._has_on_failure:
-        scheduler.system._ending[actor._ref] = None
-        run_hook(scheduler, actor, actor.on_failure, type(error), error, error.__traceback__)
+        home.ending[cell] = None
+        run_hook(home, cell, actor.on_failure, type(error), error, error.__traceback__)
     else:
-        finish(scheduler, actor)
+        finish(home, cell)
 
 
 # -- ending ----------------------------------------------------------------------------------------
 
 
-def begin_stop(scheduler: Scheduler, actor: Actor, reason: Any) -> None:
-    """Nothing runs in *actor* any more: close it, and run its `on_stop`."""
-    ref = actor._ref
-    starting = ref._phase & STARTING
-    ref._phase |= STOPPING
-    ref._phase &= ~(DOOMED | UNWINDING | STARTING)
-    actor._exit_reason = reason
-    not_alive(scheduler, actor)
+def begin_stop(home: Home, cell: Cell, reason: Any) -> None:
+    """Nothing runs in *cell* any more: close it, and run its `on_stop`."""
+    starting = cell._phase & STARTING
+    cell._phase |= STOPPING
+    cell._phase &= ~(DOOMED | UNWINDING | STARTING)
+    cell._reason = reason
+    not_alive(home, cell)
+    actor = cell._actor
     if starting:
-        refuse_start(actor, reason, False)
+        refuse_start(cell, reason, False)
     elif actor._has_on_stop:
-        scheduler.system._ending[ref] = None
-        if actor._doom is not None and actor._doom[1]:
-            scheduler.system._grace(actor)
-        run_hook(scheduler, actor, actor._stop_hook)
+        home.ending[cell] = None
+        if cell._doom is not None and cell._doom[1]:
+            give_grace(home, cell)
+        args = (reason,) if actor._stop_takes_reason else ()
+        run_hook(home, cell, actor.on_stop, *args)
         return
-    finish(scheduler, actor)
+    finish(home, cell)
 
 
-def not_alive(scheduler: Scheduler, actor: Actor) -> None:
+def not_alive(home: Home, cell: Cell) -> None:
     """Close the mailbox and give the names back: from here on sends fail."""
-    ref = actor._ref
-    left = ref._mailbox
-    ref._mailbox = CLOSED
-    ext = actor._ext
-    if ref.name is not None or (ext is not None and ext.names is not None):
-        scheduler.system.names.release(ref, ext)
+    left = cell._mailbox
+    cell._mailbox = CLOSED
+    ext = cell._ext
     if ext is not None:
-        if ext.groups is not None:
-            scheduler.system.groups.release(ref, ext)
         for timer in list(ext.timers or ()):
             timer.cancel()
         if ext.grace is not None:
             ext.grace.cancel()
             ext.grace = None
     if left:
-        actor._own_ext().leftover = left
-    scheduler.system._unregister(actor)
+        cell._own_ext().leftover = left
+    home.live.pop(cell, None)
+    leave_registry(cell)
+    if cell.name is not None or (ext is not None and ext.listed):
+        home.host.released(cell)
+    actor = cell._actor
+    log_stop(actor, cell)
     event = actor._stopped_event
     if event is not None:
         event.set()
 
 
-def finish(scheduler: Scheduler, actor: Actor) -> None:
-    """The actor is dead: settle what it leaves, and tell everybody who is to know."""
-    ref = actor._ref
-    if ref._phase & DEAD:
+def finish(home: Home, cell: Cell) -> None:
+    """The actor is dead: settle what it leaves, and tell all that are to know."""
+    if cell._phase & DEAD:
         return
-    reason = actor._exit_reason
-    system = scheduler.system
-    never_started = bool(ref._phase & STARTING)
-    ref._phase = DEAD
-    ref._state = ENDED
-    ref._actor = None
-    ref._reason = reason
-    ext = actor._ext
-    current = ref._current
+    reason = cell._reason
+    never_started = bool(cell._phase & STARTING)
+    cell._phase = DEAD
+    cell._state = ENDED
+    cell._actor = None
+    ext, cell._ext = cell._ext, None
+    current, cell._current = cell._current, None
     if current is not None:
-        ref._current = None
-        current.fail(ActorDied(ref, reason))
+        current.fail(ActorDied(cell, reason))
     if ext is not None:
-        actor._ext = None
         if ext.grace is not None:
             ext.grace.cancel()
         if ext.pool is not None:
-            system._leave_pool(ext.pool)
-        settle_leftovers(actor, ext, reason, never_started)
-    if scheduler.observer is not None:
-        scheduler.observer.on_end(ref, reason)
-    if system._end_hooks:
-        for hook in list(system._end_hooks):
-            try:
-                hook(ref, reason)
-            except Exception as caught:
-                system.log.opt(exception=caught).error("A hook failed on the end of {}", ref.label)
-    if system.events.active:
-        system.events.publish(ActorEnded(ref, reason))
-    links.announce_end(actor, ref, reason, ext)
-    ref._mailbox = CLOSED
-    ref._coro = ref._driver = ref._task = ref._behavior = ref._message = ref._context = None
+            home.host.leave_pool(ext.pool)
+        settle_leftovers(cell, ext, reason, never_started)
+    if home.observer is not None:
+        home.observer.on_end(cell, reason)
+    home.host.ended(cell, reason)
+    home.announce_end(cell, reason, ext)
+    cell._mailbox = CLOSED
+    cell._coro = cell._driver = cell._task = cell._behavior = cell._message = cell._context = None
     if ext is not None and ext.stop_requests is not None:
         for request in ext.stop_requests:
             request.reply(None)
-    system._ended(ref)
+    if home.ending:
+        home.ending.pop(cell, None)
+    if home.end_waiters:
+        for future in home.end_waiters.pop(cell, ()):
+            if not future.done():
+                future.set_result(True)
     if ext is not None and ext.mailbox_to is not None:
-        # Last, so that nobody ever sees two incarnations of one address.
-        ext.mailbox_to._ended()
+        # Last, so that two incarnations of one address are never seen.
+        ext.mailbox_to.incarnation_ended()
 
 
-def settle_leftovers(actor: Actor, ext: Any, reason: Any, never_started: bool) -> None:
+def settle_leftovers(cell: Cell, ext: Ext, reason: Any, never_started: bool) -> None:
     """Give back, fail, or dead-letter what the actor had not handled."""
-    ref = actor._ref
     if ext.pipes:
         for task in list(ext.pipes):
             task.cancel()
     if ext.deferred:
         for request in ext.deferred:
-            request.fail(ActorDied(ref, reason))
+            request.fail(ActorDied(cell, reason))
     left: list[Any] = list(ext.leftover or ())
     if ext.stash:
         left[:0] = ext.stash
     waiting = getattr(ext.leftover, "waiting", None)
     if waiting:
         left.extend(waiting)
+    if left and isinstance(left[0], IN_HAND):
+        begun = left.pop(0)  # as a message that was in hand when its actor ended: not for the next
+        begun.drop()
+        lose(cell, (begun.message,), reason)
     for item in left:
-        if item.__class__ is not _ActorStop and isinstance(
-            getattr(item, "message", None), _ActorStop
-        ):
+        if item.__class__ is not ActorStop and is_stop(item):
             if ext.stop_requests is None:
                 ext.stop_requests = list[Any]()
             ext.stop_requests.append(item)
     address = ext.mailbox_to
     if address is not None and reason != NORMAL:
         items = [item for item in left if not is_system_message(item)]
-        address._take_back(items, reason if never_started else None)
+        address.take_back(items, reason if never_started else None)
         return
-    lose(actor, left, reason)
+    lose(cell, left, reason)
 
 
-def is_system_message(item: Any) -> bool:
-    """Tell whether *item* concerns only the incarnation that it was sent to."""
-    from ..messages import Down, Exit, ReceiveTimeout
-
-    if isinstance(item, _ActorStop | Exit | Down | ReceiveTimeout):
+async def wait_ended(cell: Cell, timeout_s: float | None) -> bool:
+    """Wait until the actor has ended; return False if it has not after *timeout_s* seconds."""
+    if cell._actor is None:
         return True
-    return isinstance(getattr(item, "message", None), _ActorStop)
+    # Not by `asyncio.wait_for`: its steps differ from one Python to the next, and with them what
+    # a seed of a simulated run means.
+    home = cell._sched
+    future: asyncio.Future[bool] = home.loop.create_future()
+    waiting = home.end_waiters.setdefault(cell, [])
+    waiting.append(future)
+    timer = None
+    if timeout_s is not None:
+        timer = home.loop.call_later(timeout_s, set_unless_done, future, False)
+    try:
+        return await future
+    finally:
+        if timer is not None:
+            timer.cancel()
+        if future in waiting:
+            waiting.remove(future)
+        if not waiting and home.end_waiters.get(cell) is waiting:
+            del home.end_waiters[cell]
 
 
-def lose(actor: Actor, items: Iterable[Any], reason: Any) -> None:
-    """Fail the requests among *items*, and make dead letters of the other messages."""
-    for item in items:
-        if not is_system_message(item):
-            lose_one(actor, item, reason)
+def leave_all(home: Home) -> list[Cell]:
+    """The loop of *home* is gone, and its actors can do nothing any more: forget and return them."""
+    home.cut_off()
+    left = list(home.live)
+    for cell in left:
+        home.live.pop(cell, None)
+        leave_registry(cell)
+    return left
 
 
-def lose_one(actor: Actor, item: Any, reason: Any) -> None:
-    """Fail *item* if it is a request, else make it a dead letter."""
-    ref = actor._ref
-    fail = getattr(item, "fail", None)
-    if fail is not None and hasattr(item, "asker_waiting"):
-        if reason == "mailbox_full":
-            capacity = getattr(actor._mailbox, "capacity", 0)
-            fail(MailboxFull(ref, capacity))
-        else:
-            fail(ActorDied(ref, reason))
+# -- for the packages above ----------------------------------------------------------------------
+
+
+def abandon_work(cell: Cell) -> None:
+    """Leave the handling of the current message behind; the actor goes on with the next."""
+    abandon(cell)
+    cell._current = None
+    cell._state = RUNNING
+    settle(cell._sched, cell)
+
+
+def cancel_work(cell: Cell, request: Any, timeout: BaseException | None) -> None:
+    """The asker has withdrawn *request*: if it is being handled, cancel that.
+
+    A handler that does not obey, or that blocks a thread, is left behind; with *timeout* its actor
+    is killed then, with that as the reason.
+    """
+    if cell._actor is None or cell._current is not request:
+        return
+    job = cell._ext.job if cell._ext is not None else None
+    if job is not None:
+        # A thread cannot be cancelled. It may be done with the work just now.
+        if not job.fence(request):
+            return
+        _leave_work(cell, timeout)
+        return
+    task = cell._task
+    if cell._coro is None or task is None:
+        return
+    task.work_cancelled = True
+    task.cancel("the asker does not wait any more")
+    home = cell._sched
+    home.loop.call_later(home.host.cancel_grace_s, _check_cancelled, cell, task, timeout)
+
+
+def _check_cancelled(cell: Cell, task: Any, timeout: BaseException | None) -> None:
+    if cell._task is not task or task._done or cell._phase & (DEAD | STOPPING):
+        return
+    if timeout is not None or cell._state == PARKED:
+        _leave_work(cell, timeout)
+
+
+def _leave_work(cell: Cell, timeout: BaseException | None) -> None:
+    if timeout is not None:
+        doom(cell, timeout, kill=True)
     else:
-        actor._sched.system.dead_letter(item, ref.label, reason)
+        abandon_work(cell)
 
 
-def log_failure(actor: Actor, error: BaseException) -> None:
-    """Log an exception that nobody else is told about, as pykka does."""
-    logger.error(
-        f"Unhandled exception in {actor}:", exc_info=(type(error), error, error.__traceback__)
-    )
+def suspend(cell: Cell) -> None:
+    """Let *cell* handle no message until `unsuspend`; exit signals still act."""
+    if cell._actor is not None:
+        cell._phase |= SUSPENDED
 
 
-__all__ = [
-    "begin_stop",
-    "crash",
-    "doom",
-    "finish",
-    "handler_failed",
-    "job_done",
-    "log_failure",
-    "obey_doom",
-    "run_hook",
-    "settle",
-    "special_turn",
-    "start_failed",
-    "started",
-    "step",
-]
+def unsuspend(cell: Cell) -> None:
+    """Let a suspended actor handle messages again."""
+    if cell._actor is not None:
+        cell._phase &= ~SUSPENDED
+        if cell._state == HELD or (cell._state == IDLE and cell._mailbox):
+            cell._sched.enqueue(cell)
+
+
+def fail_start(cell: Cell, on_start: Callable[[], Any]) -> None:
+    """Run *on_start* in the place of the actor's own; before it has started (an `Observer` does)."""
+    cell._actor.on_start = on_start
+    cell._actor._has_on_start = True

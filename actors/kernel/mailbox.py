@@ -9,15 +9,20 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
-from ..errors import AgenticError, MailboxFull
-
-if TYPE_CHECKING:
-    from ..actor import Actor
+from ..errors import MailboxFull, WrongUse
 
 Overflow = Literal["fail", "drop_newest", "drop_oldest", "backpressure"]
 _POLICIES = ("fail", "drop_newest", "drop_oldest", "backpressure")
+
+
+class Owner(Protocol):
+    """Whose mailbox it is: a `Cell`."""
+
+    def lose(self, item: Any, reason: Any, /) -> None:
+        """*item* is not handled: fail it if it is a request, else make a dead letter of it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,28 +46,26 @@ class Mailbox:
     def __post_init__(self) -> None:
         capacity: Any = self.capacity
         if capacity is not None and (not isinstance(capacity, int) or capacity is True):
-            raise MailboxPolicyError(f"capacity is {capacity!r}, which is no whole number")
+            raise bad_mailbox_policy(f"capacity is {capacity!r}, which is not a whole number")
         if self.capacity is not None and self.capacity < 1:
-            raise MailboxPolicyError(f"capacity is {self.capacity}, and must be at least 1")
+            raise bad_mailbox_policy(f"capacity is {self.capacity}, and must be at least 1")
         if self.overflow not in _POLICIES:
-            raise MailboxPolicyError(
+            raise bad_mailbox_policy(
                 f"overflow is {self.overflow!r}, and must be one of " + ", ".join(_POLICIES)
             )
 
-    def make(self, actor: Actor) -> deque[Any]:
-        """Return an empty mailbox for *actor* after this policy."""
+    def make(self, owner: Owner) -> deque[Any]:
+        """Return an empty mailbox of *owner* with this policy."""
         if self.capacity is None:
             return deque()
         if self.overflow == "fail":
-            return FailingMailbox(actor, self.capacity)
-        return BoundedMailbox(actor, self.capacity, self.overflow)
+            return FailingMailbox(owner, self.capacity)
+        return BoundedMailbox(owner, self.capacity, self.overflow)
 
 
-class MailboxPolicyError(AgenticError, ValueError, TypeError):
-    """A mailbox policy makes no sense."""
-
-    def __init__(self, problem: str) -> None:
-        super().__init__(f'{problem}. For example: Mailbox(100, overflow="drop_oldest")')
+def bad_mailbox_policy(problem: str) -> WrongUse:
+    """Return the error: a mailbox policy makes no sense."""
+    return WrongUse(f'{problem}. For example: Mailbox(100, overflow="drop_oldest")')
 
 
 UNBOUNDED = Mailbox()
@@ -76,11 +79,11 @@ class BoundedMailbox(deque[Any]):
     from its senders and not from the system.
     """
 
-    __slots__ = ("_actor", "capacity", "overflow", "waiting")
+    __slots__ = ("_owner", "capacity", "overflow", "waiting")
 
-    def __init__(self, actor: Actor, capacity: int, overflow: Overflow) -> None:
+    def __init__(self, owner: Owner, capacity: int, overflow: Overflow) -> None:
         super().__init__()
-        self._actor = actor
+        self._owner = owner
         self.capacity = capacity
         self.overflow = overflow
         self.waiting: deque[Any] = deque()
@@ -91,14 +94,14 @@ class BoundedMailbox(deque[Any]):
             super().append(item)
             return
         if self.overflow == "drop_oldest":
-            self._actor._lost(super().popleft(), "mailbox_full")
+            self._owner.lose(super().popleft(), "mailbox_full")
             super().append(item)
         elif self.overflow == "drop_newest":
-            self._actor._lost(item, "mailbox_full")
+            self._owner.lose(item, "mailbox_full")
         elif self.overflow == "backpressure" and getattr(item, "waits_for_room", False):
             self.waiting.append(item)
         else:
-            raise MailboxFull(self._actor.actor_ref, self.capacity)
+            raise MailboxFull(self._owner, self.capacity)
 
     def popleft(self) -> Any:
         item = super().popleft()
@@ -117,22 +120,25 @@ class FailingMailbox(deque[Any]):
     """A bounded mailbox whose senders fail when it is full: that of every agent.
 
     Nobody waits for room here, so taking a message out is the deque's own `popleft`. A sender that
-    is on the path of most messages compares `len` with `capacity` itself.
+    is on the path of most messages compares `len` with `capacity` itself, and calls `enter`.
     """
 
-    __slots__ = ("_actor", "capacity")
+    __slots__ = ("_owner", "capacity")
 
     overflow: Overflow = "fail"
     waiting: tuple[Any, ...] = ()
 
-    def __init__(self, actor: Actor, capacity: int) -> None:
+    def __init__(self, owner: Owner, capacity: int) -> None:
         super().__init__()
-        self._actor = actor
+        self._owner = owner
         self.capacity = capacity
+
+    enter = deque[Any].append
+    """Take an item without a look at the bound."""
 
     def append(self, item: Any, /) -> None:
         if len(self) >= self.capacity:
-            raise MailboxFull(self._actor.actor_ref, self.capacity)
+            raise MailboxFull(self._owner, self.capacity)
         _append(self, item)
 
 

@@ -1,3 +1,4 @@
+# pyright: reportPrivateUsage=false
 """Requests: a message that wants an answer, and the awaitable that gives it.
 
 One object is both the envelope in the receiver's mailbox and the reply in the asker's hands, so
@@ -5,7 +6,8 @@ that an ask costs one allocation. Who waits decides how it wakes:
 
 - an actor parks its handler on the request itself, and the reply puts the actor back into the
   ready queue of its system: no asyncio future, no callback, no trip round the event loop;
-- anything else (a task, also one made by `asyncio.gather` inside a handler) gets an asyncio future.
+- for anything else (a task, `asyncio.gather`, `asyncio.wait_for`) the request is a future of its own:
+  it speaks asyncio's protocol for futures, so no task and no second future are made.
 
 State is owned by the loop thread of the receiver's system; a reply from another thread is posted
 to it.
@@ -14,43 +16,55 @@ to it.
 from __future__ import annotations
 
 import asyncio
-import queue
-import sys
-from asyncio import current_task
+import operator
+from asyncio import InvalidStateError, current_task
 from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextvars import Context, copy_context
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast, overload
 
-import pykka
-
-from ..errors import CallingSelf, RequestTimeout, WouldBlock
-from .task import ActorTask
+from ..errors import CallingSelf, RequestTimeout
+from .task import OWN_AWAITABLES, ActorTask
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
-    from ..ref import ActorRef
-    from .scheduler import Scheduler
+    from .home import Home
 
 PENDING: Final = 0
 ANSWERED: Final = 1
 FAILED: Final = 2
 ABANDONED: Final = 3
 
+ASKED: Final = 1
+SPECIAL: Final = 2
+
+KINDS: Final[dict[type, int]] = {}
+"""What in a mailbox is not simply a user's message, by exact class: one look-up tells. `ASKED` is a
+request, which enters itself; what is `SPECIAL` is not handed to `on_receive` as it is."""
+
+
+class Target(Protocol):
+    """What a request was sent to: an actor's ref, or an address over its incarnations."""
+
+    @property
+    def label(self) -> str: ...
+    @property
+    def latest(self) -> Any: ...
+
 
 class Waiter(Protocol):
-    """What a request wakes: a parked actor, a `Gathering`, or an asyncio future's adapter."""
+    """What a request wakes: a parked actor, a `Gathering`, or the callbacks of asyncio code."""
 
     def _reply_ready(self, request: Request, /) -> None: ...
 
 
 class Request:
-    """A message under way and the answer to it. Await it once.
+    """A message under way and the answer to it.
 
-    Raises in the awaiting code: what the handler raised, `ActorDied` at once when the receiver is or
-    becomes dead, `RequestTimeout` after the timeout given to `ActorRef.request`. Cancelling the
-    waiting code abandons the request: the receiver can see that nobody waits (`asker_waiting`), and
-    its answer is dropped.
+    Await it, or use it where asyncio takes a future: `asyncio.gather`, `wait_for`, `shield`. It raises
+    what the handler raised, `ActorDied` at once when the receiver is or becomes dead, and
+    `RequestTimeout` after the timeout given to `ActorRef.request`. Cancelling the waiting code, or
+    the request itself, abandons it: the receiver can see that no one waits (`asker_waiting`), and its
+    answer is dropped.
     """
 
     # No constructor: one is made for each ask, and `new_request` sets the slots for half its price.
@@ -58,8 +72,8 @@ class Request:
     __slots__ = ("_home", "_result", "_state", "_steps", "_target", "_waiter", "message")
 
     message: Any
-    _target: ActorRef[Any]
-    _home: Scheduler
+    _target: Target
+    _home: Home
     _state: int
     _waiter: Waiter | None
     _result: Any
@@ -67,18 +81,22 @@ class Request:
 
     waits_for_room = True
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        KINDS[cls] = ASKED
+        OWN_AWAITABLES.add(cls)
+
     def __repr__(self) -> str:
         state = ("pending", "answered", "failed", "abandoned")[self._state]
         return f"<Request to {self._target.label} ({state})>"
 
-    @property
     def done(self) -> bool:
-        """Whether the answer, or the error, is there (or nobody waits for it any more)."""
+        """Tell whether the answer or the error is there, or the request was abandoned."""
         return self._state != PENDING
 
     @property
     def asker_waiting(self) -> bool:
-        """Whether somebody still waits for the answer."""
+        """Whether the asker still waits for the answer."""
         return self._state == PENDING
 
     def admit(self) -> Any:
@@ -183,9 +201,78 @@ class Request:
         else:
             waiter._reply_ready(self)
 
+    # -- asyncio's protocol for futures ----------------------------------------------------------
+
+    # A task that is handed a request calls these, as it does of its own futures; so do `gather`,
+    # `wait_for` and `shield`. The request counts as a future of the loop that it is asked on.
+
+    _asyncio_future_blocking = property(operator.truth, cast(Any, operator.is_))
+    """Marks a future to asyncio, which sets it false when a task begins to wait. Nothing reads that,
+    so it is always true here, and setting it does nothing; both by functions written in C."""
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the running loop, or that of the receiver's system where none runs."""
+        return asyncio._get_running_loop() or self._home.loop
+
     def result(self) -> Any:
-        """Return the answer, or raise the error, of a request that is `done`."""
-        return self._outcome()
+        """Return the answer, or raise the error; `asyncio.InvalidStateError` while it is pending."""
+        if self._state == PENDING:
+            raise InvalidStateError("The request has no answer yet.")
+        try:
+            return self._outcome()
+        finally:
+            del self  # the error holds this frame
+
+    def exception(self) -> BaseException | None:
+        """Return the error, or None for an answer; raise what `result` raises of a cancelled request."""
+        if self._state == ANSWERED:
+            return None
+        if self._state == PENDING or self.cancelled():
+            self.result()
+        error = self._result = self._exception()
+        return error
+
+    def cancelled(self) -> bool:
+        """Tell whether the request was abandoned, or its handling cancelled."""
+        return self._state > ANSWERED and isinstance(self._result, asyncio.CancelledError)
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        """Abandon the request, and let what waits for it see a CancelledError."""
+        if self._state != PENDING:
+            return False
+        waiter = self._waiter
+        self.abandon()
+        if msg is not None:
+            self._result = asyncio.CancelledError(msg)
+        if waiter is not None:
+            waiter._reply_ready(self)
+        return True
+
+    def add_done_callback(
+        self, fn: Callable[[Any], object], *, context: Context | None = None
+    ) -> None:
+        """Have ``fn(request)`` called by the loop that this is called on, once the request is done."""
+        callback = Callback(
+            self, self.get_loop(), fn, copy_context() if context is None else context
+        )
+        if self._state == PENDING:
+            callback._before = self._waiter
+            self._waiter = callback
+            if get_ident() == self._home.thread or self._state == PENDING:
+                return
+            # Answered by its own thread in this moment; it may have overlooked the callback.
+        callback.call_soon()
+
+    def remove_done_callback(self, fn: Callable[[Any], object]) -> int:
+        """Forget *fn*, and return how often it was there."""
+        removed = 0
+        waiter: Any = self._waiter
+        while type(waiter) is Callback:
+            if waiter.fn == fn:
+                waiter.fn = _ignore
+                removed += 1
+            waiter = waiter._before
+        return removed
 
     # A request may stand where a coroutine is wanted: `asyncio.create_task(ref.request(...))`.
 
@@ -212,25 +299,30 @@ class Request:
     def __await__(self) -> Generator[Any, None, Any]:
         if self._state == PENDING:
             task: Any = current_task()
-            if type(task) is ActorTask and task._cell._sched is self._home:
-                cell = self._waiter = task._cell
+            if type(task) is ActorTask:
+                if task._cell._sched is self._home:
+                    cell = self._waiter = task._cell
+                    try:
+                        _refuse_own(self, cell)
+                        yield self
+                    except BaseException:
+                        self.abandon()
+                        raise
+                else:
+                    # An actor of another system: its scheduler parks it on requests of its own only.
+                    future: asyncio.Future[None] = self.get_loop().create_future()
+                    self.add_done_callback(lambda _: set_unless_done(future))
+                    try:
+                        yield from future
+                    finally:
+                        self.abandon()
+            else:
                 try:
-                    _refuse_own(self, cell)
                     yield self
                 except BaseException:
-                    self.abandon()
+                    self.cancel()
+                    del self  # the error may be the answer, and holds this frame
                     raise
-            else:
-                loop = asyncio.get_running_loop()
-                future: asyncio.Future[None] = loop.create_future()
-                self._waiter = _FutureWaiter(future)
-                # Another thread may have answered between the check above and the line before.
-                try:
-                    if self._state == PENDING:
-                        yield from future
-                finally:
-                    if self._state == PENDING:
-                        self.abandon()
         if self._state == ANSWERED:
             return self._result
         try:
@@ -239,10 +331,15 @@ class Request:
             del self  # the error holds this frame too
 
 
-def new_request(
-    message: Any, target: Any, home: Scheduler, kind: type[Request] = Request
-) -> Request:
-    """Return a request for *message* to *target*, homed in the scheduler *home*."""
+R = TypeVar("R", bound=Request)
+
+
+@overload
+def new_request(message: Any, target: Target, home: Home) -> Request: ...
+@overload
+def new_request(message: Any, target: Target, home: Home, kind: type[R]) -> R: ...
+def new_request(message: Any, target: Target, home: Home, kind: type[Request] = Request) -> Request:
+    """Return a request for *message* to *target*, homed in *home*."""
     request = kind()
     request.message = message
     request._target = target
@@ -253,25 +350,78 @@ def new_request(
     return request
 
 
+KINDS[Request] = ASKED
+OWN_AWAITABLES.add(Request)
 Coroutine.register(Request)  # type: ignore[type-abstract,unused-ignore]  # pyright: ignore
 
 
-class _FutureWaiter:
-    """Wakes code that is no actor: a task on the request's own loop or on another one."""
+class Callback:
+    """A function that a loop calls when a request is done; more than one hang together.
 
-    __slots__ = ("_future",)
+    In the loop of the receiver's system the scheduler calls it, once no actor is ready.
+    """
 
-    def __init__(self, future: asyncio.Future[None]) -> None:
-        self._future = future
+    __slots__ = ("_before", "_request", "context", "fn", "loop")
+
+    def __init__(
+        self,
+        request: Request,
+        loop: asyncio.AbstractEventLoop,
+        fn: Callable[[Any], object],
+        context: Context,
+    ) -> None:
+        self.loop = loop
+        self.fn = fn
+        self.context = context
+        self._request: Request | None = request
+        self._before: Any = None
+        """What waited for the request already."""
 
     def _reply_ready(self, request: Request, /) -> None:
-        future = self._future
-        loop = future.get_loop()
-        if loop is request._home.loop:
-            if not future.done():
-                future.set_result(None)
-        else:
-            call_on(loop, _set_unless_done, future)
+        request._waiter = None  # it refers to the request
+        before = self._before
+        if before is not None:
+            self._before = None
+            before._reply_ready(request)
+        self.call_soon()
+
+    def call_soon(self) -> None:
+        """Have the function called by its loop; from any thread."""
+        request = self._request
+        if request is None:
+            return
+        home = request._home
+        if self.loop is not home.loop:
+            call_on(self.loop, self.call)
+        elif get_ident() == home.thread:
+            home.call_back(self)
+        elif not home.post(home.call_back, self):
+            call_on(self.loop, self.call)
+
+    def take(self) -> Request | None:
+        """Return the request that the function is to be called with, once."""
+        request, self._request = self._request, None
+        return request
+
+    def call(self) -> None:
+        """Call the function now, in the context that it was given with."""
+        request = self.take()
+        if request is None:
+            return  # two threads have found it done in the same moment
+        try:
+            self.context.run(self.fn, request)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self.loop.call_exception_handler(
+                {"message": f"A callback of {request!r} failed", "exception": error}
+            )
+        finally:
+            del request  # its error may hold this frame
+
+
+def _ignore(_request: Request, /) -> None:
+    """Stand in the place of a callback that was removed."""
 
 
 def call_on(loop: asyncio.AbstractEventLoop, fn: Callable[..., object], *args: Any) -> None:
@@ -282,20 +432,21 @@ def call_on(loop: asyncio.AbstractEventLoop, fn: Callable[..., object], *args: A
         pass  # closed: nobody waits there any more
 
 
-def _set_unless_done(future: asyncio.Future[None]) -> None:
+def set_unless_done(future: asyncio.Future[Any], value: Any = None) -> None:
+    """Set the result of *future*, unless it is done already."""
     if not future.done():
-        future.set_result(None)
+        future.set_result(value)
 
 
-def _refuse_own(request: Request, cell: ActorRef[Any]) -> None:
+def _refuse_own(request: Request, cell: Any) -> None:
     """Raise `CallingSelf` if only the actor *cell*, which is about to wait, could answer *request*."""
     target = request._target
-    if (target is cell or target._latest is cell) and type(request) is not Promise:
+    if (target is cell or target.latest is cell) and type(request) is not Promise:
         raise CallingSelf(cell)
 
 
 class Promise(Request):
-    """A request that nobody gets as a message: whoever holds it answers it."""
+    """A request that is never delivered; its holder completes it."""
 
     __slots__ = ()
 
@@ -364,7 +515,7 @@ class Gathering:
                 self._waiter = None
                 if isinstance(waiter, asyncio.Future):
                     future: asyncio.Future[None] = waiter  # pyright: ignore
-                    _set_unless_done(future)
+                    set_unless_done(future)
                 else:
                     waiter._reply_ready(self)
 
@@ -417,6 +568,9 @@ class Gathering:
         ]
 
 
+OWN_AWAITABLES.add(Gathering)
+
+
 def gather(
     *requests: Request,
     return_exceptions: bool = False,
@@ -433,91 +587,3 @@ def gather(
     abandoned (with *return_exceptions* a CancelledError stands in its place): a race.
     """
     return Gathering(requests, return_exceptions, on_reply)
-
-
-class ActorFuture(pykka.ThreadingFuture[Any]):
-    """The future of pykka's blocking `ask`, and of proxies: a `pykka.Future` that knows loops.
-
-    `get` in a foreign thread blocks that thread; on the loop that has to produce the answer it
-    raises `WouldBlock` instead of waiting for itself. `await` never blocks the loop.
-    """
-
-    _home: Scheduler | None = None
-
-    message: Any = None
-    asker_waiting = True
-    waits_for_room = False
-    _forward_to: Any = None
-    """A foreign pykka future that gets the same answer."""
-
-    def get(self, *, timeout: float | None = None) -> Any:
-        home = self._home
-        if (
-            home is not None
-            and timeout != 0
-            and self._result is None
-            and self._get_hook is None
-            and get_ident() == home.thread
-        ):
-            raise WouldBlock("future.get()", "await future")
-        return super().get(timeout=timeout)
-
-    def reply(self, value: Any = None) -> None:
-        """Give the answer. Safe from any thread; later answers are ignored."""
-        if self._result is None:
-            try:
-                self.set(value)
-            except queue.Full:
-                pass  # another thread has answered meanwhile
-
-    answer = reply
-
-    def fail(self, error: BaseException) -> None:
-        """Make the asker's `get` raise *error*. Safe from any thread."""
-        if self._result is None:
-            try:
-                self.set_exception((type(error), error, error.__traceback__))
-            except queue.Full:
-                pass
-
-    def set(self, value: Any | None = None) -> None:
-        super().set(value)
-        if self._forward_to is not None:
-            self._forward_to.set(value)
-        self._wake()
-
-    def set_exception(
-        self,
-        exc_info: tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
-        | None = None,
-    ) -> None:
-        exc_info = exc_info if exc_info is not None else sys.exc_info()
-        super().set_exception(exc_info)
-        if self._forward_to is not None:
-            self._forward_to.set_exception(exc_info)
-        self._wake()
-
-    def _wake(self) -> None:
-        with self._condition:
-            waiters, self._waiters = self._waiters, ()
-        for future in waiters:
-            call_on(future.get_loop(), _set_unless_done, future)
-
-    _waiters: tuple[asyncio.Future[None], ...] = ()
-
-    def __await__(self) -> Generator[Any, None, Any]:
-        if self._get_hook is None:
-            with self._condition:
-                if self._result is None:
-                    future = asyncio.get_running_loop().create_future()
-                    self._waiters = (*self._waiters, future)
-                else:
-                    future = None
-            if future is not None:
-                yield from future
-            return self.get()
-        # A hook (map, filter, join, stop) computes by blocking: that belongs into a thread.
-        loop = asyncio.get_running_loop()
-        return (yield from loop.run_in_executor(None, self.get).__await__())
-
-    __iter__ = __await__

@@ -1,3 +1,4 @@
+# pyright: reportPrivateUsage=false
 """Whose handler runs here: what gives a signal its sender, in a loop's thread and in a worker's."""
 
 from __future__ import annotations
@@ -6,63 +7,59 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from ..errors import ActorDied, SystemStopped
-
-if TYPE_CHECKING:
-    from ..actor import Actor
-    from ..ref import ActorRef
+from .cell import Cell
+from .current import host_here
+from .home import NOT_STARTED, Home
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class _Here(threading.local):
-    ref: ActorRef[Any] | None = None
+    cell: Cell | None = None
     """The actor whose handler this worker thread runs."""
 
 
 _here = _Here()
 
 
-def enter(ref: ActorRef[Any] | None) -> ActorRef[Any] | None:
-    """Let *ref* be the actor that this thread works for, and return the one before."""
-    before, _here.ref = _here.ref, ref
+def enter(cell: Cell | None) -> Cell | None:
+    """Let *cell* be the actor that this thread works for, and return the one before."""
+    before, _here.cell = _here.cell, cell
     return before
 
 
-def running_here() -> ActorRef[Any] | None:
-    """Return the actor whose handler makes this call, in whichever system; None outside of any."""
-    if _here.ref is not None:
-        return _here.ref
-    from ..system.system import system_here
-
-    system = system_here()
-    scheduler = None if system is None else system._scheduler
-    if scheduler is None or scheduler.thread != get_ident() or scheduler.current is None:
+def running_here() -> Any:
+    """Return the ref of the actor whose handler makes this call, in any system; None outside of one."""
+    if _here.cell is not None:
+        return _here.cell
+    host = host_here()
+    if host is None:
         return None
-    return scheduler.current._ref
+    home: Home = host.scheduler
+    return home.current if home.thread == get_ident() else None
 
 
-def refuse_abandoned(actor: Actor) -> None:
-    """Raise `ActorDied` in a handler that was left behind: *actor* is no more, or has another."""
-    scheduler = actor._sched
-    if scheduler.fenced():
-        raise ActorDied(actor._ref, actor._exit_reason or "abandoned")
+def refuse_abandoned(cell: Cell) -> None:
+    """Raise `ActorDied` in a handler that was left behind: *cell* has ended, or runs another."""
+    if cell._sched.fenced():
+        raise ActorDied(cell, cell._reason or "abandoned")
 
 
-def on_loop(actor: Actor, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Return ``fn(*args)``, called in the thread that owns the state of *actor*.
+def on_loop(cell: Cell, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Return ``fn(*args)``, called in the thread that owns the state of *cell*.
 
     From a handler in a worker's thread that is a trip to the loop and back, in the order of what that
     handler sends. Raises `ActorDied` in a handler that was left behind, and `SystemStopped` if the
     loop is gone.
     """
-    scheduler = actor._sched
-    if scheduler.system is None or get_ident() == scheduler.thread:
+    home = cell._sched
+    if get_ident() == home.thread or home is NOT_STARTED:
         return fn(*args, **kwargs)
-    refuse_abandoned(actor)
+    refuse_abandoned(cell)
     result: Future[T] = Future()
 
     def call() -> None:
@@ -71,9 +68,9 @@ def on_loop(actor: Actor, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
         except BaseException as error:
             result.set_exception(error)
 
-    if not scheduler.post(call):
-        raise SystemStopped(scheduler.system.name)
+    if not home.post(call):
+        raise SystemStopped(home.host.name)
     while not wait([result], 1.0).done:
-        if scheduler.closed or scheduler.loop.is_closed():
-            raise SystemStopped(scheduler.system.name)
+        if home.closed or home.loop.is_closed():
+            raise SystemStopped(home.host.name)
     return result.result()

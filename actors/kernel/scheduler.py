@@ -1,3 +1,4 @@
+# pyright: reportPrivateUsage=false
 """The ready queue of a system: it decides which actor runs next, and drives its handler.
 
 One `Scheduler` belongs to one event loop thread, and all mutable state of a system's actors belongs
@@ -7,252 +8,39 @@ whatever else lives on the loop keeps its latency. An asynchronous handler is a 
 stepped here (see `task` for what asyncio sees meanwhile); while it waits, its actor is parked and
 others run.
 
-`run` is the path of every message and is written out flat on purpose: a helper call costs as much
-as a tenth of a message. Whatever is rare (starting, stopping, exit signals, threads) leaves it at
-one test of ``actor._phase`` and continues in `lifecycle`.
+`run` is the path of every message and is written out flat on purpose: every message would pay for a
+helper's call. Whatever is rare (starting, stopping, exit signals, threads) leaves it at one test of
+``cell._phase`` and continues in `lifecycle`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import sys
-import types
-from collections import deque
-from collections.abc import Callable, Generator
-from contextvars import Context
+from collections.abc import Coroutine
+from functools import partial
 from sys import getrefcount
 from threading import get_ident
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import Any, Final, cast
 
-from pykka import messages as pykka_messages
-
-from ..agents.agent_request import AgentRequest
-from ..errors import ForkedSystem
-from . import lifecycle
-from .carried import Carried
+from . import exit_signals, lifecycle
+from .home import CHECK_EVERY, SLICE_S, Home
+from .in_hand import Raised, Returned
 from .phase import DOOMED, IDLE, PARKED, QUEUED, RUNNING
-from .request import ActorFuture, Gathering, Promise, Request
-from .task import ActorTask, swap_task
-
-if TYPE_CHECKING:
-    from ..actor import Actor
-    from ..system.system import ActorSystem
-
-ASKED: Final = 1
-SPECIAL: Final = 2
-
-KINDS: Final[dict[type, int]] = {
-    Request: ASKED,
-    AgentRequest: ASKED,
-    ActorFuture: ASKED,
-    pykka_messages._ActorStop: SPECIAL,
-    pykka_messages.ProxyCall: SPECIAL,
-    pykka_messages.ProxyGetAttr: SPECIAL,
-    pykka_messages.ProxySetAttr: SPECIAL,
-    Carried: SPECIAL,
-}
-"""What is not simply a user's message, by exact class: one dictionary look-up tells."""
-
-DONE: Final = object()
-"""What a driver yields when the coroutine in it has returned."""
+from .request import ASKED, KINDS
+from .task import DONE, OWN_AWAITABLES, ActorTask, new_driver, park, swap_task
 
 UNSHARED: Final = 5 if sys.version_info < (3, 14) else -1
 """References to the task of a message in `run` if nobody else keeps one: two local variables, the
 actor's, asyncio's, and the argument of the count. From 3.14 on, counts do not tell (borrowed)."""
 
-OWN_AWAITABLES: Final = frozenset((Request, AgentRequest, Promise, Gathering))
-"""What parks a handler without asyncio, by exact class."""
 
-BATCH: Final = 16
-"""Messages an actor may handle in a row while others are ready."""
-
-CHECK_EVERY: Final = 64
-"""Messages between two looks at the clock; a look costs as much as a fifth of a message."""
-
-SLICE_S: Final = 0.001
-"""How long the queue is drained before the loop gets control back."""
-
-
-class ReadyQueue(Protocol):
-    """What may stand in the place of the deque: a seeded order of ready actors, in simulation."""
-
-    def append(self, actor: Any, /) -> None: ...
-    def popleft(self) -> Any: ...
-    def __len__(self) -> int: ...
-
-
-class Observer(Protocol):
-    """What simulation hangs into a system; None in production, at the price of one test.
-
-    Messages are seen where they are sent by the mailboxes that `on_spawn` may put in, and where
-    they are handled by `on_deliver`, which returns what handles the message in fact.
-    """
-
-    def on_spawn(self, ref: Any, parent: Any) -> None: ...
-    def on_deliver(
-        self, actor: Any, message: Any, request: Any, receive: Callable[[Any], Any]
-    ) -> Callable[[Any], Any]: ...
-    def on_signal(self, target: Any, sender: Any, reason: Any) -> None: ...
-    def on_end(self, ref: Any, reason: Any) -> None: ...
-
-
-@types.coroutine
-def _drive(scheduler: Scheduler) -> Generator[Any, Any, None]:
-    """Run one coroutine after another; yield `DONE` where one returns.
-
-    A coroutine that is driven by hand tells its result by raising StopIteration, which costs as much
-    as running it. Below a ``yield from`` nothing is raised: so a handler's coroutine is sent into one
-    of these, and whatever it yields comes through as if this were not there.
-    """
-    coro = yield
-    while True:
-        scheduler.result = yield from coro
-        coro = yield DONE
-
-
-def new_driver(scheduler: Scheduler) -> Any:
-    """Return a driver that waits for its first coroutine."""
-    driver: Any = _drive(scheduler)
-    driver.send(None)
-    return driver
-
-
-class Scheduler:
+class Scheduler(Home):
     """Drives the actors of one system on one loop. Owned by the loop's thread, but for `post`."""
 
-    __slots__ = (
-        "__weakref__",
-        "_inbox",
-        "_signalled",
-        "awake",
-        "batch",
-        "closed",
-        "context",
-        "current",
-        "drivers",
-        "fenced_sends",
-        "fenced_threads",
-        "home_thread",
-        "forked",
-        "late_replies",
-        "loop",
-        "observer",
-        "ready",
-        "result",
-        "runs",
-        "system",
-        "thread",
-    )
+    __slots__ = ()
 
-    def __init__(
-        self,
-        system: ActorSystem,
-        loop: asyncio.AbstractEventLoop,
-        ready: ReadyQueue | None,
-        context: Context,
-    ) -> None:
-        self.system = system
-        self.loop = loop
-        self.thread = self.home_thread = get_ident()
-        self.ready: ReadyQueue = deque() if ready is None else ready
-        self.batch: int = getattr(ready, "batch", BATCH)
-        self.context = context
-        """Every actor's handlers start from a copy of this context."""
-        self.current: Actor | None = None
-        """The actor whose handler is on the stack of the loop's thread."""
-        self.observer: Observer | None = None
-        self.drivers: list[Any] = []
-        """Drivers that wait for a coroutine (see `_drive`)."""
-        self.result: Any = None
-        """What the coroutine returned whose driver has just said DONE."""
-        self.awake = False
-        """Whether `run` is running or on its way."""
-        self.closed = False
-        self.forked = False
-        self.late_replies = 0
-        self.fenced_sends = 0
-        self.fenced_threads: set[int] = set()
-        self.runs = 0
-        self._inbox: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
-        self._signalled = False
-
-    # -- from anywhere -------------------------------------------------------------------------
-
-    def post(self, fn: Callable[..., Any], *args: Any) -> bool:
-        """Have ``fn(*args)`` called on the loop's thread, in the order of the posts of a thread.
-
-        Return False when the loop is closed, so that nobody waits for what cannot happen.
-        """
-        if self.forked:
-            raise ForkedSystem(self.system.name)
-        if self.closed:
-            return False
-        self._inbox.append((fn, args))
-        if not self._signalled:
-            # Set before the call: the loop clears it before it drains, so no post is overlooked.
-            self._signalled = True
-            try:
-                self.loop.call_soon_threadsafe(self._drain)
-            except RuntimeError:
-                self.closed = True
-                return False
-        return True
-
-    def fenced(self) -> bool:
-        """Tell whether this call is made by a handler that was left behind."""
-        me = get_ident()
-        # While the rest of an abandoned coroutine is stepped, the loop's thread is not `thread`.
-        return me in self.fenced_threads or (self.thread == -1 and me == self.home_thread)
-
-    def post_or_call(self, fn: Callable[..., Any], *args: Any) -> bool:
-        """Call ``fn(*args)`` now on the loop's thread, or post it from another."""
-        if get_ident() == self.thread:
-            fn(*args)
-            return True
-        return self.post(fn, *args)
-
-    def _drain(self) -> None:
-        self._signalled = False
-        inbox = self._inbox
-        clock = self.loop.time
-        deadline = clock() + SLICE_S
-        credits = CHECK_EVERY
-        try:
-            while inbox:
-                fn, args = inbox.popleft()
-                fn(*args)
-                credits -= 1
-                if credits == 0:
-                    # Several threads together may post faster than this takes out.
-                    if clock() > deadline:
-                        break
-                    credits = CHECK_EVERY
-        finally:
-            if inbox and not self._signalled:
-                self._signalled = True
-                self.loop.call_soon(self._drain)
-
-    def close(self) -> None:
-        """Do what has been posted, and take nothing more; on the loop's thread."""
-        self.closed = True
-        while self._inbox:
-            self._drain()
-
-    # -- on the loop's thread ------------------------------------------------------------------
-
-    def enqueue(self, cell: Any) -> None:
-        """Put the actor of the ref *cell* into the ready queue, and have the queue drained."""
-        cell._state = QUEUED
-        self.ready.append(cell)
-        if not self.awake:
-            self.awake = True
-            self.loop.call_soon(self.run)
-
-    def wake(self) -> None:
-        """Have the queue drained by the loop."""
-        self.awake = True
-        self.loop.call_soon(self.run)
+    announce_end = exit_signals.announce_end
 
     def run(self) -> None:
         """Let ready actors take their turns, for about `SLICE_S`."""
@@ -275,8 +63,9 @@ class Scheduler:
         message: Any
         result: Any
         drivers = self.drivers
+        callbacks = self.callbacks
         try:
-            while ready:
+            while ready or callbacks:
                 if credits <= 0:
                     now = clock()
                     # A clock that stands still is a simulated one: the loop must get its turn there
@@ -284,6 +73,17 @@ class Scheduler:
                     if now > deadline or now == began:
                         break
                     credits = CHECK_EVERY
+                if not ready:
+                    # Tasks that wait for answers go on here, and not by the loop: a trip round it
+                    # costs more than the rest of an ask. After the actors, so that what an answer
+                    # or a crash has led to among them has happened when its asker sees it.
+                    if entered is not None:
+                        swap_task(loop, None)
+                        entered = None
+                    self.current = None
+                    credits -= 1
+                    callbacks.popleft().call()
+                    continue
                 cell = next_ready()
                 if cell._state != QUEUED:
                     continue
@@ -292,9 +92,9 @@ class Scheduler:
                         swap_task(loop, None)
                         entered = None
                     credits -= 1
-                    lifecycle.special_turn(self, cell._actor)
+                    lifecycle.special_turn(self, cell)
                     continue
-                actor = self.current = cell._actor
+                self.current = cell
                 cell._state = RUNNING
                 context = cell._context
                 if context is None:
@@ -318,7 +118,7 @@ class Scheduler:
                     except BaseException as error:
                         cell._coro = cell._driver = None
                         task._finish()
-                        lifecycle.handler_failed(self, actor, cell._current, cell._message, error)
+                        lifecycle.handler_failed(self, cell, cell._current, cell._message, error)
                     else:
                         if yielded is DONE:
                             result, self.result = self.result, None
@@ -339,6 +139,7 @@ class Scheduler:
                         else:
                             park(self, cell, task, yielded)
                 else:
+                    actor = cell._actor
                     behavior = cell._behavior
                     on_receive = actor.on_receive if behavior is None else behavior
                     direct: Any = on_receive if actor._is_async and behavior is None else None
@@ -359,9 +160,9 @@ class Scheduler:
                                 message = request.message
                                 kind = kind_of(type(message))  # pyright: ignore
                             if kind is not None:
-                                receive = actor._receive_special
+                                receive = partial(lifecycle.receive, cell)
                         if observer is not None:
-                            receive = observer.on_deliver(actor, message, request, receive)
+                            receive = observer.on_deliver(cell, message, request, receive)
                         try:
                             if direct is receive:
                                 result = receive(message)
@@ -393,7 +194,7 @@ class Scheduler:
                                 result = self.result
                                 coro = cell._coro = None
                                 if getrefcount(task) != UNSHARED or task._num_cancels:
-                                    # Somebody keeps this task: it is done, and the next message
+                                    # This task is kept: it is done, and the next message
                                     # gets another.
                                     task._finish()
                                     cell._task = None
@@ -401,7 +202,7 @@ class Scheduler:
                             if coro is not None:
                                 cell._coro = driver = None
                                 task._finish()  # pyright: ignore
-                            lifecycle.handler_failed(self, actor, request, cell._message, error)
+                            lifecycle.handler_failed(self, cell, request, cell._message, error)
                             break
                         if request is not None and cell._current is request:
                             cell._current = None
@@ -424,58 +225,74 @@ class Scheduler:
                     else:
                         cell._state = IDLE
                         cell._message = None
+            if callbacks and ready:
+                # Actors that are never idle must not shut out the tasks that wait for answers.
+                if entered is not None:
+                    swap_task(loop, None)
+                    entered = None
+                self.current = None
+                for _ in range(len(callbacks)):
+                    callbacks.popleft().call()
         finally:
             if entered is not None:
                 swap_task(loop, None)
             self.current = None
             self.result = None
-            # An error that somebody keeps holds this frame, and with it what was handled last.
+            # An error that is kept holds this frame, and with it what was handled last.
             request = message = result = yielded = None
             if driver is not None:
                 drivers.append(driver)
-            if ready:
+            if ready or callbacks:
                 loop.call_soon(self.run)
             else:
                 self.awake = False
 
+    def handle_now(self, cell: Any, message: Any) -> bool:
+        """Let the idle actor of *cell* handle *message* inside another's turn (`Cell.handle_now`)."""
+        observer = self.observer
+        if (
+            cell._state != IDLE
+            or cell._phase
+            or cell._mailbox
+            or get_ident() != self.thread
+            or (observer is not None and not observer.may_handle_now())
+        ):
+            return False
+        mailbox = cell._mailbox
+        if mailbox is None:
+            mailbox = cell._make_mailbox()
+        cell._state = RUNNING
+        mailbox.append(message)
+        if not mailbox:
+            cell._state = IDLE
+            return True  # it was dropped, by the mailbox's policy or by a planted fault
+        message = cell._message = mailbox.popleft()
+        receive = cell._behavior or cell._actor.on_receive
+        if type(message) in KINDS:
+            receive = partial(lifecycle.receive, cell)
+        if observer is not None:
+            receive = observer.on_deliver(cell, message, None, receive)
+        context = cell._context
+        if context is None:
+            context = cell._context = self.context.copy()
+        before, self.current = self.current, cell
+        task = swap_task(self.loop, None)
+        try:
+            result: Any = context.run(receive, message)
+            if type(result) is CoroutineType:
+                work: Coroutine[Any, Any, Any] = result
+                mailbox.appendleft(Returned(message, work))
+        except BaseException as error:
+            # A handler fails, waits, and an actor ends, in a turn of its own.
+            mailbox.appendleft(Raised(message, error))
+        finally:
+            if task is not None:
+                swap_task(self.loop, task)
+            self.current = before
+        cell._handled += 1
+        if cell._state == RUNNING:
+            lifecycle.settle(self, cell)
+        return True
 
-def park(scheduler: Scheduler, cell: Any, task: ActorTask, yielded: Any) -> None:
-    """Suspend the handler on what it yielded: a request, a bare yield, or asyncio's future."""
-    cell._state = PARKED
-    if isinstance(yielded, Request | Gathering):
-        if task._must_cancel or cell._phase & DOOMED:
-            scheduler.enqueue(cell)
-        return
-    if yielded is None:
-        scheduler.enqueue(cell)
-        return
-    blocking = getattr(yielded, "_asyncio_future_blocking", None)
-    if not blocking:
-        task._must_cancel = True
-        task._wrong_await = TypeError(
-            f"A handler of {cell.label} awaited {yielded!r}, which is no asyncio "
-            "awaitable. Await coroutines, asyncio futures and tasks, or requests."
-        )
-        scheduler.enqueue(cell)
-        return
-    yielded._asyncio_future_blocking = False
-    get_loop = getattr(yielded, "get_loop", None)
-    if get_loop is not None and get_loop() is not scheduler.loop:
-        # That loop's thread would call the handler back.
-        task._must_cancel = True
-        task._wrong_await = RuntimeError(
-            f"A handler of {cell.label} awaited {yielded!r}, which belongs to another event loop. "
-            "Let that loop tell it: asyncio.wrap_future(asyncio.run_coroutine_threadsafe(..., loop))."
-        )
-        scheduler.enqueue(cell)
-        return
-    # In a context of its own: the wake-up runs handlers, each in theirs, and none can be entered twice.
-    yielded.add_done_callback(task._wakeup, context=scheduler.context)
-    task._fut_waiter = yielded
-    if task._must_cancel and yielded.cancel(msg=task._cancel_message):
-        task._must_cancel = False
-    if cell._phase & DOOMED:
-        scheduler.enqueue(cell)
 
-
-__all__ = ["KINDS", "Observer", "ReadyQueue", "Scheduler", "park"]
+__all__ = ["Scheduler"]

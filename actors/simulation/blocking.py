@@ -23,6 +23,10 @@ class _Here(threading.local):
     allow_threads: bool = False
 
 
+class BlockedForEver(BaseException):
+    """Inline work sleeps and never wakes: nothing after that may happen, and its end never comes."""
+
+
 _here = _Here()
 _lock = threading.Lock()
 _installed = 0
@@ -40,6 +44,8 @@ def _sleep(secs: float | SupportsIndex, /) -> None:
         raise ValueError("sleep length must be non-negative")
     elif _here.inline_slept_s is not None:
         _here.inline_slept_s += secs
+        if secs == math.inf:
+            raise BlockedForEver
     else:
         clock.block(secs)
 

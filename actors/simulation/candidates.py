@@ -1,4 +1,4 @@
-"""What a simulated loop chooses among, and who is behind each candidate.
+"""What a simulated loop chooses among, and the runner behind each candidate.
 
 A candidate is one step that could run now. The steps of one runner (a task, an actor) are never
 candidates at the same time, so a runner's own order is kept whatever is chosen; plain callbacks of
@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable
+from contextvars import Context
+from typing import Any, Protocol
 
+from ..kernel.request import Callback
 from .tasks import SimTask
-
-if TYPE_CHECKING:
-    from .loop import SimLoop
 
 
 class Candidate(Protocol):
@@ -54,6 +54,15 @@ class CallbackLane:
         return "callbacks"
 
 
+class _Loop(Protocol):
+    """The part of a simulated loop that is needed here."""
+
+    def add_candidate(self, candidate: Candidate, /) -> None: ...
+    def call_soon(
+        self, callback: Callable[..., object], /, *args: Any, context: Context | None = None
+    ) -> object: ...
+
+
 class _Driver(Protocol):
     """The part of a system's scheduler that is needed here."""
 
@@ -70,13 +79,14 @@ class ActorLanes:
     among each other, and not actors only among actors.
     """
 
-    __slots__ = ("_driver", "_granted", "_loop")
+    __slots__ = ("_driver", "_granted", "_loop", "callbacks")
 
     #: Messages a turn: one, so that any other runner may come between two messages.
     batch = 1
 
-    def __init__(self, loop: SimLoop) -> None:
+    def __init__(self, loop: _Loop) -> None:
         self._loop = loop
+        self.callbacks = TaskLane(loop)
         self._driver: _Driver | None = None
         self._granted: Any = None
 
@@ -88,7 +98,7 @@ class ActorLanes:
 
     def append(self, cell: Any, /) -> None:
         """Make the turn of the actor whose ref is *cell* a candidate."""
-        self._loop.add_candidate(ActorTurn(cell._actor, self))
+        self._loop.add_candidate(ActorTurn(cell, self))
 
     def popleft(self) -> Any:
         """Return the ref of the actor whose turn it is."""
@@ -102,39 +112,57 @@ class ActorLanes:
     def __len__(self) -> int:
         return self._granted is not None
 
-    def grant(self, actor: Any) -> None:
-        """Let *actor* have its turn now."""
+    def grant(self, cell: Any) -> None:
+        """Let the actor whose ref is *cell* have its turn now."""
         driver = self._driver
         if driver is None:
             raise RuntimeError("ActorLanes.attach(scheduler) comes before the first actor")
-        self._granted = actor._ref
+        self._granted = cell
         driver.run()
         driver.awake = True
+
+
+class TaskLane:
+    """Takes what a system's scheduler would call for tasks, and makes it steps that the loop chooses."""
+
+    __slots__ = ("_loop",)
+
+    def __init__(self, loop: _Loop) -> None:
+        self._loop = loop
+
+    def append(self, callback: Callback, /) -> None:
+        """Make the next step of the task behind *callback* a candidate."""
+        request = callback.take()
+        if request is not None:
+            self._loop.call_soon(callback.fn, request, context=callback.context)
+
+    def __len__(self) -> int:
+        return 0
 
 
 class ActorTurn:
     """The next turn of one actor."""
 
-    __slots__ = ("actor", "lanes")
+    __slots__ = ("cell", "lanes")
 
     _cancelled = False
 
-    def __init__(self, actor: Any, lanes: ActorLanes) -> None:
-        self.actor = actor
+    def __init__(self, cell: Any, lanes: ActorLanes) -> None:
+        self.cell = cell
         self.lanes = lanes
 
     def _run(self) -> None:
-        self.lanes.grant(self.actor)
+        self.lanes.grant(self.cell)
 
     def __repr__(self) -> str:
-        return f"turn of {label_of(self.actor)}"
+        return f"turn of {label_of(self.cell)}"
 
 
 def owner_of(candidate: object) -> object:
-    """Return the runner behind *candidate*: an actor, a task, or for the rest the step itself."""
+    """Return the runner behind *candidate*: an actor's ref, a task, or for the rest the step itself."""
     if isinstance(candidate, ActorTurn):
-        actor: object = candidate.actor
-        return actor
+        cell: object = candidate.cell
+        return cell
     if isinstance(candidate, asyncio.Handle):
         callback: Any = getattr(candidate, "_callback", None)
         task: asyncio.Task[Any] | None = getattr(callback, "__self__", None)
@@ -146,13 +174,13 @@ def owner_of(candidate: object) -> object:
 def key_of(owner: object) -> tuple[str, int]:
     """Return what tells a runner from the others, without keeping it alive.
 
-    Whoever chooses must not hold on to tasks and actors: what they refer to would live longer than
-    in a run where another chooses, and code that notices (a weak reference) would do other things.
+    A chooser must not hold on to tasks and actors: what they refer to would live longer than
+    in a run with another chooser, and code that notices (a weak reference) would do other things.
     The key of a single step (a timer, a callback) means it only until that step has run.
     """
-    ref = getattr(owner, "actor_ref", None)
-    if ref is not None:
-        return "actor", getattr(ref, "pid", id(ref))
+    pid = getattr(owner, "pid", None)
+    if pid is not None:
+        return "actor", pid
     if isinstance(owner, SimTask):
         return "task", owner.serial
     return "step", id(owner)
@@ -160,9 +188,9 @@ def key_of(owner: object) -> tuple[str, int]:
 
 def label_of(owner: object) -> str:
     """Return a short text for a runner, the same in every run."""
-    ref = getattr(owner, "actor_ref", None)
-    if ref is not None:
-        return str(getattr(ref, "label", ref))
+    label = getattr(owner, "label", None)
+    if label is not None:
+        return str(label)
     if isinstance(owner, asyncio.Task):
         return owner.get_name()
     if isinstance(owner, asyncio.TimerHandle):

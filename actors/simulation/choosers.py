@@ -1,4 +1,4 @@
-"""Who goes next: the one place where a simulated run has a choice.
+"""What runs next: the one place where a simulated run has a choice.
 
 A chooser is asked only when two or more candidates could go, so the list of its answers is the
 whole schedule of a run, and 0 is always the candidate that has been ready longest.

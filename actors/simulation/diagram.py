@@ -1,4 +1,4 @@
-"""A run as a sequence diagram in Mermaid: who sent what to whom, and where the fault hit."""
+"""A run as a sequence diagram in Mermaid: the messages between actors, and where faults hit."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def sequence_diagram(
     """
     wanted = [event for event in events if event.kind in _DRAW]
     if only:
-        wanted = [event for event in wanted if event.who in only or event.whom in only]
+        wanted = [event for event in wanted if event.actor in only or event.peer in only]
     left_out = max(len(wanted) - last, 0)
     shown = wanted[left_out:]
     names: dict[str, str] = {}
     for event in shown:
-        for name in (event.who, event.whom):
+        for name in (event.actor, event.peer):
             if name and name not in names:
                 names[name] = f"p{len(names)}"
     lines = ["sequenceDiagram"]
@@ -49,42 +49,42 @@ def _safe(text: str) -> str:
 
 
 def _arrow(event: Event, names: dict[str, str]) -> list[str]:
-    sender = names.get(event.whom, "")
+    sender = names.get(event.peer, "")
     if not sender:
-        return [f"    Note over {names[event.who]}: handles {_safe(event.what)}"]
-    return [f"    {sender}->>{names[event.who]}: {_safe(event.what)}"]
+        return [f"    Note over {names[event.actor]}: handles {_safe(event.detail)}"]
+    return [f"    {sender}->>{names[event.actor]}: {_safe(event.detail)}"]
 
 
 def _reply(event: Event, names: dict[str, str]) -> list[str]:
-    if not event.whom:
+    if not event.peer:
         return []
-    return [f"    {names[event.who]}-->>{names[event.whom]}: {_safe(event.what)}"]
+    return [f"    {names[event.actor]}-->>{names[event.peer]}: {_safe(event.detail)}"]
 
 
 def _spawn(event: Event, names: dict[str, str]) -> list[str]:
-    if not event.whom:
-        return [f"    Note over {names[event.who]}: starts"]
-    return [f"    {names[event.whom]}-){names[event.who]}: starts {_safe(event.what)}".rstrip()]
+    if not event.peer:
+        return [f"    Note over {names[event.actor]}: starts"]
+    return [f"    {names[event.peer]}-){names[event.actor]}: starts {_safe(event.detail)}".rstrip()]
 
 
 def _end(event: Event, names: dict[str, str]) -> list[str]:
-    return [f"    Note over {names[event.who]}: ends: {_safe(event.what)}"]
+    return [f"    Note over {names[event.actor]}: ends: {_safe(event.detail)}"]
 
 
 def _fault(event: Event, names: dict[str, str]) -> list[str]:
     return [
         "    rect rgb(255, 205, 210)",
-        f"    Note over {names[event.who]}: FAULT {_safe(event.what)}",
+        f"    Note over {names[event.actor]}: FAULT {_safe(event.detail)}",
         "    end",
     ]
 
 
 def _dead(event: Event, names: dict[str, str]) -> list[str]:
-    return [f"    Note over {names[event.who]}: dead letter {_safe(event.what)}"]
+    return [f"    Note over {names[event.actor]}: dead letter {_safe(event.detail)}"]
 
 
 def _note(event: Event, names: dict[str, str]) -> list[str]:
-    return [f"    Note over {names[event.who]}: {_safe(event.what)}"]
+    return [f"    Note over {names[event.actor]}: {_safe(event.detail)}"]
 
 
 _DRAW = {

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
 
 from agenticaiframework.actors.errors import AgenticError
 
 
 class SimulationError(AgenticError, RuntimeError):
-    """Something a simulated run cannot do, or that went wrong in it."""
+    """What a simulated run cannot do, or what went wrong in it. The base of the others here."""
 
 
 class RealIORefused(SimulationError):
@@ -23,35 +22,21 @@ class RealIORefused(SimulationError):
         self.operation = operation
 
 
-class NotAScenario(AgenticError, TypeError):
-    """What was to be simulated is no asynchronous function."""
-
-    def __init__(self, given: Any) -> None:
-        name = getattr(given, "__name__", repr(given))
-        super().__init__(
-            f"A scenario is an async function of the simulation, and {name} is none. "
-            "Write: async def scenario(sim): ..."
-        )
-
-
-class LoopIsRunning(SimulationError):
-    """A simulation was to begin in asynchronous code, whose loop it would hold up."""
-
-    def __init__(self, what: str) -> None:
-        super().__init__(
-            f"{what} runs on an event loop of its own, and in this thread one is running already. "
-            "Call it in plain code, or in another thread: await asyncio.to_thread(simulate_once, "
-            "scenario)."
-        )
+class BadSimulation(SimulationError, ValueError):
+    """A simulation was asked for in a way that cannot work: a wrong option, fault, or scenario."""
 
 
 def refuse_running_loop(what: str) -> None:
-    """Raise `LoopIsRunning` in asynchronous code."""
+    """Raise `BadSimulation` in asynchronous code, whose loop a simulation would hold up."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return
-    raise LoopIsRunning(what)
+    raise BadSimulation(
+        f"{what} runs on an event loop of its own, and in this thread one is running already. "
+        "Call it in plain code, or in another thread: await asyncio.to_thread(simulate_once, "
+        "scenario)."
+    )
 
 
 class SimulationStalled(SimulationError):
@@ -104,3 +89,7 @@ class MachineStopped(SimulationError):
     def __init__(self, step: int, now_s: float) -> None:
         super().__init__(f"the machine stops at step {step}, t={now_s:g} s")
         self.step = step
+
+
+class InjectedCrash(Exception):
+    """The error of a `Crash`, or of a `FailStart`: not a bug of the code under test."""

@@ -11,7 +11,7 @@ Source: Flanagan and Godefroid, "Dynamic Partial-Order Reduction for Model Check
 
 What a step can see. An actor's turn depends on another one if both send to the same actor, if one
 signals the other (exit, kill), if they are turns of the same actor, or if both `touch` the same
-resource. Steps of tasks, timers and plain callbacks share memory in ways nobody can know, so they
+resource. Steps of tasks, timers and plain callbacks share memory in ways that cannot be known, so they
 depend on everything. Actors that share Python objects must say so with `touch`, or give up the
 reduction with ``reduce=False``.
 """
@@ -44,7 +44,7 @@ class Footprint:
     causes: int = 0
 
     def depends_on(self, other: Footprint) -> bool:
-        """Whether the order of the two can be seen by anybody."""
+        """Whether the order of the two can be seen at all."""
         if self.lane == other.lane or self.everything or other.everything:
             return True
         return (
@@ -57,7 +57,7 @@ class Footprint:
 
 @dataclass(slots=True)
 class _Node:
-    """The state before one step: who could go, who was tried, who still has to be."""
+    """The state before one step: which lanes could go, were tried, and still have to be."""
 
     enabled: list[Lane]
     chosen: Lane

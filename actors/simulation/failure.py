@@ -36,7 +36,7 @@ class Failure(BaseModel):
     #: ``module:name`` of the checks that the search added.
     checks: tuple[str, ...] = ()
     #: The options of `Simulation` that the search ran with, those that are plain values.
-    options: dict[str, float] = {}
+    options: dict[str, bool | float] = {}
     #: How its order was chosen when it was found, and after how many runs.
     found_by: str = ""
     runs: int = 0
@@ -145,5 +145,5 @@ def scenario_name(scenario: Any) -> str:
 
 
 def _number(value: float) -> str:
-    """Return Python code for a number; JSON and `repr` have none for the infinite."""
+    """Return Python code for a number or a truth value; `repr` has none for the infinite."""
     return repr(value) if math.isfinite(value) else f'float("{value}")'

@@ -1,8 +1,8 @@
-"""Faults as data: what goes wrong, to whom, and when.
+"""Faults as data: what goes wrong, in which actor, and when.
 
 A fault names an actor by its label: the name that it was started with, or its class and number
 (`Worker#2` is the second `Worker` that the system started). `*` and `?` match as in file names, so
-`actor="*"` with `at_message=17` is the 17th message that anybody handles. Messages are counted over
+`actor="*"` with `at_message=17` is the 17th message handled in the run. Messages are counted over
 all incarnations of a label, from 1; times are virtual seconds from the start of the run.
 
 Every model is frozen and reads and writes JSON. What a fault does when its moment comes is in
@@ -15,18 +15,15 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from .errors import SimulationError
+from .errors import BadSimulation
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 
 
-class BadFault(SimulationError, ValueError):
-    """A fault that could never land, or not be told when to."""
-
-    def __init__(self, kind: str, problem: str, form: str) -> None:
-        super().__init__(f"{kind}: {problem}. Write for example {form}")
-        self.kind = kind
+def bad_fault(kind: str, problem: str, example: str) -> BadSimulation:
+    """Return the error for a fault that could never land, with the form that works."""
+    return BadSimulation(f"{kind}: {problem}. Write for example {example}")
 
 
 class FaultModel(BaseModel):
@@ -38,14 +35,14 @@ class FaultModel(BaseModel):
 
     if not TYPE_CHECKING:
 
-        def __init__(self, *whom: Any, **data: Any) -> None:
+        def __init__(self, *first: Any, **data: Any) -> None:
             """Take the first field also by position: ``Crash("worker", at_message=2)``."""
-            if len(whom) > 1:
+            if len(first) > 1:
                 name = type(self).__name__
-                raise BadFault(name, "only its first field goes by position", self.example)
-            if whom:
-                first = next(name for name in type(self).model_fields if name != "kind")
-                data = {first: whom[0], **data}
+                raise bad_fault(name, "only its first field goes by position", self.example)
+            if first:
+                name = next(name for name in type(self).model_fields if name != "kind")
+                data = {name: first[0], **data}
             super().__init__(**data)
 
     def code(self) -> str:
@@ -76,13 +73,13 @@ class ActorFault(FaultModel):
     def _has_one_moment(self) -> Self:
         name = type(self).__name__
         if not self.by_time and self.at_time_s is not None:
-            raise BadFault(
+            raise bad_fault(
                 name, "happens while a message is handled, so needs at_message", self.example
             )
         if (self.at_message is None) == (self.at_time_s is None):
-            raise BadFault(name, "needs either at_message or at_time_s", self.example)
+            raise bad_fault(name, "needs either at_message or at_time_s", self.example)
         if self.at_time_s is not None and self.times != 1:
-            raise BadFault(name, "times counts messages, so goes with at_message", self.example)
+            raise bad_fault(name, "times counts messages, so goes with at_message", self.example)
         return self
 
 
@@ -164,6 +161,12 @@ class FillMailbox(ActorFault):
     example: ClassVar[str] = "FillMailbox(actor='worker', at_time_s=1, count=1000)"
 
 
+class Noise:
+    """A message of `FillMailbox`: takes room, means nothing, is thrown away in its turn."""
+
+    __slots__ = ()
+
+
 class FailStart(FaultModel):
     """`on_start` raises, at the n-th start of the label and *times* - 1 more."""
 
@@ -219,7 +222,7 @@ class StopMachine(FaultModel):
     @model_validator(mode="after")
     def _has_one_moment(self) -> Self:
         if (self.at_step is None) == (self.at_time_s is None):
-            raise BadFault("StopMachine", "needs either at_step or at_time_s", self.example)
+            raise bad_fault("StopMachine", "needs either at_step or at_time_s", self.example)
         return self
 
 

@@ -2,62 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Awaitable, Callable
-from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from agenticaiframework.actors.kernel import lifecycle
 
 from . import faults as f
-from .plan import FaultPlan, Landed
-
-if TYPE_CHECKING:
-    from .loop import SimLoop
-    from .observer import Watched
-    from .simulation import Simulation
-
-Receive = Callable[[Any], Any]
-
-
-class InjectedCrash(Exception):
-    """The error of a `Crash`, or of a `FailStart`: not a bug of the code under test."""
-
-
-class Noise:
-    """A message of `FillMailbox`: takes room, means nothing, is thrown away in its turn."""
-
-    __slots__ = ()
-
-
-class Armed:
-    """One fault of the plan that waits for its moment."""
-
-    __slots__ = ("count", "fault", "first", "index", "last")
-
-    def __init__(self, index: int, fault: Any, first: int, times: int) -> None:
-        self.index = index
-        self.fault = fault
-        self.first = first
-        self.last = first + times - 1
-        self.count = 0
-
-    def due(self) -> bool:
-        """Count one occasion, and tell whether it is one of those to use."""
-        self.count += 1
-        return self.first <= self.count <= self.last
-
-
-def matches(pattern: str, label: str) -> bool:
-    """Whether a fault's *actor* means this label."""
-    return pattern == label or (("*" in pattern or "?" in pattern) and fnmatchcase(label, pattern))
+from .armed import Armed, matches
+from .errors import InjectedCrash
+from .loop import SimLoop
+from .plan import Landed
+from .spoil import Receive, spoiled
+from .state import RunState
+from .watched import Watched
 
 
 class Injector:
-    """Applies the actor faults of one plan to one run. Owned by the run's thread."""
+    """Applies the actor faults of a run's plan. Owned by the run's thread.
 
-    def __init__(self, sim: Simulation, plan: FaultPlan) -> None:
-        self._sim = sim
-        self.plan = plan
+    *live* gives the actors that live, in the order of their start.
+    """
+
+    def __init__(self, run: RunState, live: Callable[[], Iterable[Watched]]) -> None:
+        self._run = run
+        self._live = live
+        plan = run.plan
         self.landed: list[Landed] = []
         self._partitions: list[tuple[int, f.Partition]] = []
         by_message: list[Armed] = []
@@ -89,7 +58,7 @@ class Injector:
         for when, index, fault in self._by_time:
             if when >= loop.time():
                 loop.call_at(when, self._at_time, index, fault)
-        before = self._sim.steps_before
+        before = self._run.steps_before
         for index, fault in self._stops:
             if fault.at_time_s is not None:
                 if fault.at_time_s >= loop.time():
@@ -105,7 +74,7 @@ class Injector:
         if self.off:
             return
         self._stopping = (index, fault)
-        self._sim.loop.halt()
+        self._run.loop.halt()
 
     def machine_stopped(self) -> None:
         """Note the fault that stopped the machine."""
@@ -119,14 +88,14 @@ class Injector:
         """Note that a fault did its harm."""
         if self.off:
             return
-        sim = self._sim
-        self.landed.append(Landed(index=index, fault=fault, time_s=sim.loop.time(), where=where))
-        sim.trace.add("fault", where, "", fault.code())
+        run = self._run
+        self.landed.append(Landed(index=index, fault=fault, time_s=run.loop.time(), where=where))
+        run.trace.add("fault", where, "", fault.code())
 
     def missed(self) -> list[Any]:
         """Return the faults of the plan that never landed."""
         hit = {landed.index for landed in self.landed}
-        return [fault for index, fault in enumerate(self.plan.faults) if index not in hit]
+        return [fault for index, fault in enumerate(self._run.plan.faults) if index not in hit]
 
     # -- at the start of an actor ----------------------------------------------------------------
 
@@ -137,7 +106,7 @@ class Injector:
         armed = [a for a in self._by_message if matches(a.fault.actor, label)]
         return armed or None
 
-    def at_start(self, actor: Any, label: str) -> None:
+    def at_start(self, cell: Any, label: str) -> None:
         """Let the actor fail in `on_start`, if it is its turn."""
         for armed in self._at_start:
             if matches(armed.fault.actor, label) and armed.due():
@@ -147,24 +116,19 @@ class Injector:
                     self.land(index, fault, label)
                     raise InjectedCrash(fault.error)
 
-                actor._has_on_start = True
-                actor.on_start = fail
+                lifecycle.fail_start(cell, fail)
                 return
 
     # -- at a message --------------------------------------------------------------------------
 
     def at_message(
-        self, watched: Watched, armed: list[Armed], actor: Any, request: Any, receive: Receive
+        self, watched: Watched, armed: list[Armed], cell: Any, request: Any, receive: Receive
     ) -> Receive:
-        """Return what handles the message that *actor* takes up now: *receive*, or worse."""
+        """Return what handles the message that *cell* takes up now: *receive*, or worse."""
         for one in armed:
             if not self.off and one.due():
-                fault = one.fault
-                self.land(one.index, fault, watched.label)
-                kind: Any = fault.__class__
-                blocks = actor.dispatcher != "event_loop" and kind in _SPOIL_BLOCKING
-                spoil = (_SPOIL_BLOCKING if blocks else _SPOIL)[kind]
-                receive = spoil(self._sim, fault, actor, receive)
+                self.land(one.index, one.fault, watched.label)
+                receive = spoiled(self._run, one.fault, cell, receive)
         return receive
 
     # -- at a time -----------------------------------------------------------------------------
@@ -172,18 +136,18 @@ class Injector:
     def _at_time(self, index: int, fault: Any) -> None:
         if self.off:
             return
-        sim = self._sim
+        run = self._run
         if isinstance(fault, f.ClockSkew):
             self.land(index, fault, "clock")
-            sim.loop.block(fault.by_s)
+            run.loop.block(fault.by_s)
             return
         if isinstance(fault, f.Partition):
             self.land(index, fault, fault.between)
             self._partitions.append((index, fault))
             self.partitioned = True
-            sim.loop.call_later(fault.heal_after_s, self._heal, index)
+            run.loop.call_later(fault.heal_after_s, self._heal, index)
             return
-        targets = [w for w in sim.observer.live() if matches(fault.actor, w.label)]
+        targets = [w for w in self._live() if matches(fault.actor, w.label)]
         if not isinstance(fault, f.LoseNode):
             targets = targets[:1]
         for watched in targets:
@@ -192,23 +156,20 @@ class Injector:
             self._strike(fault, watched.ref)
 
     def _strike(self, fault: Any, ref: Any) -> None:
-        from agenticaiframework.actors.kernel import lifecycle
-
-        actor = ref._actor
-        if actor is None:
+        if ref.ended:
             return
         if isinstance(fault, f.FillMailbox):
             for _ in range(fault.count):
                 try:
-                    ref.tell(Noise())
+                    ref.tell(f.Noise())
                 except Exception:
                     return  # full, as intended
         elif isinstance(fault, f.Kill):
             ref.kill()
         elif isinstance(fault, f.LoseNode):
-            lifecycle.doom(actor, "noconnection", kill=True)
+            lifecycle.doom(ref, "noconnection", kill=True)
         else:
-            lifecycle.doom(actor, InjectedCrash(fault.error))
+            lifecycle.doom(ref, InjectedCrash(fault.error))
 
     def _heal(self, index: int) -> None:
         self._partitions = [entry for entry in self._partitions if entry[0] != index]
@@ -221,157 +182,3 @@ class Injector:
             or (matches(p.between, other) and not matches(p.between, one) and matches(p.other, one))
             for _, p in self._partitions
         )
-
-
-# -- what a fault makes of a handler ---------------------------------------------------------------
-
-
-def _crash(sim: Simulation, fault: f.Crash, actor: Any, receive: Receive) -> Receive:
-    def crash(message: Any) -> Any:
-        if not fault.after:
-            raise InjectedCrash(fault.error)
-        result = receive(message)
-        if asyncio.iscoroutine(result):
-            return _then_crash(result, fault.error)
-        raise InjectedCrash(fault.error)
-
-    return crash
-
-
-async def _then_crash(work: Awaitable[Any], error: str) -> None:
-    await work
-    raise InjectedCrash(error)
-
-
-def _kill(sim: Simulation, fault: f.Kill, actor: Any, receive: Receive) -> Receive:
-    async def be_killed(message: Any) -> None:
-        actor._ref.kill()
-        await sim.loop.create_future()
-
-    return be_killed
-
-
-def _hang(sim: Simulation, fault: f.Hang, actor: Any, receive: Receive) -> Receive:
-    async def hang(message: Any) -> None:
-        await sim.loop.create_future()
-
-    return hang
-
-
-def _slow(sim: Simulation, fault: f.Slow, actor: Any, receive: Receive) -> Receive:
-    async def slow(message: Any) -> Any:
-        await asyncio.sleep(fault.delay_s)
-        result = receive(message)
-        return await result if asyncio.iscoroutine(result) else result
-
-    return slow
-
-
-def _late(sim: Simulation, fault: f.LateAnswer, actor: Any, receive: Receive) -> Receive:
-    async def late(message: Any) -> Any:
-        result = receive(message)
-        if asyncio.iscoroutine(result):
-            result = await result
-        await asyncio.sleep(fault.delay_s)
-        return result
-
-    return late
-
-
-def _garbage(sim: Simulation, fault: f.Garbage, actor: Any, receive: Receive) -> Receive:
-    def garbage(message: Any) -> Any:
-        result = receive(message)
-        return _then_return(result, fault.value) if asyncio.iscoroutine(result) else fault.value
-
-    return garbage
-
-
-async def _then_return(work: Awaitable[Any], value: Any) -> Any:
-    await work
-    return value
-
-
-def _swallow(sim: Simulation, fault: f.SwallowCancel, actor: Any, receive: Receive) -> Receive:
-    async def stubborn(message: Any) -> Any:
-        until = sim.loop.time() + fault.delay_s
-        while (left := until - sim.loop.time()) > 0:
-            try:
-                await asyncio.sleep(left)
-            except asyncio.CancelledError:
-                sim.trace.add("note", sim.labels.of(actor._ref), "", "swallows its cancellation")
-        result = receive(message)
-        return await result if asyncio.iscoroutine(result) else result
-
-    return stubborn
-
-
-def _block(sim: Simulation, fault: f.BlockLoop, actor: Any, receive: Receive) -> Receive:
-    def block(message: Any) -> Any:
-        sim.loop.block(fault.delay_s)
-        return receive(message)
-
-    return block
-
-
-def _fill(sim: Simulation, fault: f.FillMailbox, actor: Any, receive: Receive) -> Receive:
-    def fill(message: Any) -> Any:
-        for _ in range(fault.count):
-            try:
-                actor._ref.tell(Noise())
-            except Exception:
-                break  # full, as intended
-        return receive(message)
-
-    return fill
-
-
-_SPOIL: dict[type, Callable[[Simulation, Any, Any, Receive], Receive]] = {
-    f.Crash: _crash,
-    f.Kill: _kill,
-    f.Hang: _hang,
-    f.Slow: _slow,
-    f.LateAnswer: _late,
-    f.Garbage: _garbage,
-    f.SwallowCancel: _swallow,
-    f.BlockLoop: _block,
-    f.FillMailbox: _fill,
-}
-
-
-# In a thread or a process nothing can be awaited, and nothing be cancelled: there a handler blocks.
-
-
-def _block_for_ever(sim: Simulation, fault: Any, actor: Any, receive: Receive) -> Receive:
-    def block(message: Any) -> None:
-        if isinstance(fault, f.Kill):
-            actor._ref.kill()
-        time.sleep(float("inf"))
-
-    return block
-
-
-def _block_before(sim: Simulation, fault: Any, actor: Any, receive: Receive) -> Receive:
-    def block(message: Any) -> Any:
-        time.sleep(fault.delay_s)
-        return receive(message)
-
-    return block
-
-
-def _block_after(sim: Simulation, fault: Any, actor: Any, receive: Receive) -> Receive:
-    def block(message: Any) -> Any:
-        result = receive(message)
-        time.sleep(fault.delay_s)
-        return result
-
-    return block
-
-
-_SPOIL_BLOCKING: dict[type, Callable[[Simulation, Any, Any, Receive], Receive]] = {
-    f.Kill: _block_for_ever,
-    f.Hang: _block_for_ever,
-    f.Slow: _block_before,
-    f.SwallowCancel: _block_before,
-    f.LateAnswer: _block_after,
-    f.BlockLoop: _block_before,
-}

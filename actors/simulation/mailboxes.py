@@ -1,4 +1,4 @@
-"""Mailboxes that tell who sent what: how a simulated run sees every message without a hook.
+"""Mailboxes that report each message and its sender: how a simulated run sees every message without a hook.
 
 The kernel's `tell` appends to the actor's mailbox and does nothing else, and so it stays: in
 simulation the mailbox itself is another one. What the kernel puts in past the policy (exits, downs,
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any
 
-from agenticaiframework.actors.kernel.mailbox import BoundedMailbox, Mailbox
+from agenticaiframework.actors.kernel.mailbox import BoundedMailbox, FailingMailbox, Mailbox
 
 Sent = Callable[[Any, Any], None]
 
@@ -83,21 +83,19 @@ def _take(
     return None
 
 
-class WatchedMailbox(deque[Any]):
-    """An unbounded mailbox that reports what is appended."""
+class _Watching(deque[Any]):
+    """What the watched mailboxes have in common. *sent* is told what is let in."""
 
-    __slots__ = ("_sent", "ledger", "owner")
+    __slots__ = ()
 
+    ledger: Ledger
     owner: Any
 
-    def __init__(self, actor: Any, ledger: Ledger, sent: Sent) -> None:
-        super().__init__()
+    def watch(self, ledger: Ledger, sent: Sent, owner: Any) -> None:
+        """Report to *sent* from now on, and keep the order in *ledger*."""
         self.ledger = ledger
-        self._sent = sent
-
-    def append(self, item: Any, /) -> None:
-        self._sent(self, item)
-        super().append(item)
+        self.sent = sent
+        self.owner = owner
 
     def clear(self) -> None:
         self.ledger.hold()
@@ -106,38 +104,53 @@ class WatchedMailbox(deque[Any]):
     def extend(self, items: Iterable[Any], /) -> None:
         for item in items:
             if not self.ledger.give_back(item):
-                self._sent(self, item)
+                self.sent(self, item)
             _put(self, item)
 
 
-class WatchedBoundedMailbox(BoundedMailbox):
+class WatchedMailbox(_Watching):
+    """An unbounded mailbox that reports what is appended."""
+
+    __slots__ = ("ledger", "owner", "sent")
+
+    def append(self, item: Any, /) -> None:
+        self.sent(self, item)
+        super().append(item)
+
+
+class WatchedFailingMailbox(_Watching, FailingMailbox):
+    """A mailbox that fails its senders when it is full, and reports what is let in."""
+
+    __slots__ = ("ledger", "owner", "sent")
+
+    def append(self, item: Any, /) -> None:
+        super().append(item)
+        self.sent(self, item)
+
+    def enter(self, item: Any, /) -> None:
+        super().enter(item)
+        self.sent(self, item)
+
+
+class WatchedBoundedMailbox(_Watching, BoundedMailbox):
     """A bounded mailbox that reports what is let in."""
 
-    __slots__ = ("_sent", "ledger", "owner")
-
-    owner: Any
-
-    def __init__(self, actor: Any, policy: Mailbox, ledger: Ledger, sent: Sent) -> None:
-        assert policy.capacity is not None, "an unbounded policy has the other mailbox"
-        super().__init__(actor, policy.capacity, policy.overflow)
-        self.ledger = ledger
-        self._sent = sent
+    __slots__ = ("ledger", "owner", "sent")
 
     def append(self, item: Any, /) -> None:
         before = len(self)
         oldest = self[0] if before else None
         super().append(item)  # by its policy, which may raise
         if self and self[-1] is item:
-            self._sent(self, item)
+            self.sent(self, item)
             if len(self) == before:
                 self.ledger.forget(oldest)
 
-    def clear(self) -> None:
-        self.ledger.hold()
-        super().clear()
 
-    def extend(self, items: Iterable[Any], /) -> None:
-        for item in items:
-            if not self.ledger.give_back(item):
-                self._sent(self, item)
-            _put(self, item)
+def watched_mailbox(actor: Any, policy: Mailbox) -> Any:
+    """Return a watched mailbox of the same kind as *policy* makes, and with its behavior."""
+    if policy.capacity is None:
+        return WatchedMailbox()
+    if policy.overflow == "fail":
+        return WatchedFailingMailbox(actor, policy.capacity)
+    return WatchedBoundedMailbox(actor, policy.capacity, policy.overflow)

@@ -2,56 +2,36 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from agenticaiframework.actors.kernel.mailbox import Mailbox
-from agenticaiframework.actors.kernel.request import ActorFuture, Request
+from agenticaiframework.actors.kernel.cell import (
+    lasting_address,
+    mailbox_policy_of,
+    replace_mailbox,
+)
+from agenticaiframework.actors.kernel.future import ActorFuture
+from agenticaiframework.actors.kernel.in_hand import IN_HAND
+from agenticaiframework.actors.kernel.request import Request
 
+from .armed import Armed
 from .describe import describe, kind_of
-from .injector import Armed, Noise
-from .mailboxes import Ledger, WatchedBoundedMailbox, WatchedMailbox
+from .explore import ExploringChooser
+from .faults import Noise
+from .injector import Injector
+from .mailboxes import Ledger, watched_mailbox
+from .state import RunState
 from .violations import Violation
-
-if TYPE_CHECKING:
-    from .explore import ExploringChooser
-    from .simulation import Simulation
-
-
-class Watched:
-    """One actor as the observer sees it: an incarnation of a label."""
-
-    __slots__ = (
-        "address",
-        "alive",
-        "armed",
-        "handled",
-        "label",
-        "ledger",
-        "number",
-        "place",
-        "ref",
-    )
-
-    def __init__(self, label: str, ref: Any, number: int) -> None:
-        self.label = label
-        self.ref = ref
-        self.number = number
-        self.ledger = Ledger()
-        self.armed: list[Armed] | None = None
-        #: Where what it leaves unhandled goes, if it has such a place.
-        self.address: Any = None
-        #: What it must be the only live incarnation of.
-        self.place: tuple[int, Any] | None = None
-        self.alive = True
-        self.handled = 0
+from .watched import Watched
 
 
 class SimObserver:
     """The observer of a system: see `actors.scheduler.Observer`. Owned by the run's thread."""
 
-    def __init__(self, sim: Simulation) -> None:
-        self._sim = sim
+    def __init__(self, run: RunState, injector: Injector) -> None:
+        self._run = run
+        self._injector = injector
         self._watched: dict[int, Watched] = {}
         self._numbers: dict[str, int] = {}
         self._live_by_place: dict[tuple[int, Any], int] = {}
@@ -61,10 +41,11 @@ class SimObserver:
         self._asks: list[Any] = []
         self._asks_limit = 1024
         self._scheduler: Any = None
+        self._random = random.Random(f"turns {run.seed}")
         self._explorer: ExploringChooser | None = None
         #: Whether some fault may hit a message.
-        self._may_disturb = bool(sim.plan.faults)
-        self._add_event = sim.trace.event_adder()
+        self._may_disturb = bool(run.plan.faults)
+        self._add_event = run.trace.event_adder()
         self.violations: list[Violation] = []
         self.messages = 0
         #: Label -> messages handled, over all incarnations.
@@ -77,7 +58,7 @@ class SimObserver:
         scheduler = system.scheduler
         scheduler.observer = self
         self._scheduler = scheduler
-        self._explorer = self._sim.explorer
+        self._explorer = self._run.explorer
         system.dead_letters.subscribe(self._dead_letter)
 
     def live(self) -> Iterator[Watched]:
@@ -91,7 +72,7 @@ class SimObserver:
     def next_boot(self) -> SimObserver:
         """Return the observer of the machine's next life; what was alive is gone."""
         self.count_all()
-        after = SimObserver(self._sim)
+        after = SimObserver(self._run, self._injector)
         after.violations = self.violations
         after.messages = self.messages
         after.handled = self.handled
@@ -101,20 +82,18 @@ class SimObserver:
 
     def violation(self, rule: str, detail: str) -> None:
         """Note that an invariant does not hold."""
-        self.violations.append(Violation(rule, detail, self._sim.loop.time()))
+        self.violations.append(Violation(rule, detail, self._run.loop.time()))
 
     # -- called by the kernel --------------------------------------------------------------------
 
     def on_spawn(self, ref: Any, parent: Any) -> None:
-        sim = self._sim
-        label = sim.labels.add(ref)
-        above = sim.labels.of(parent)
+        run = self._run
+        label = run.labels.add(ref)
+        above = run.labels.of(parent)
         number = self._numbers[label] = self._numbers.get(label, 0) + 1
         watched = self._watched[ref.pid] = Watched(label, ref, number)
-        sim.trace.add("spawn", label, above, f"incarnation {number}" if number > 1 else "")
-        actor = ref._actor
-        if actor._ext is not None:
-            watched.address = actor._ext.mailbox_to
+        run.trace.add("spawn", label, above, f"incarnation {number}" if number > 1 else "")
+        watched.address = lasting_address(ref)
         watched.place = place = _place_of(ref, parent, watched.address)
         if place is not None:
             alive = self._live_by_place[place] = self._live_by_place.get(place, 0) + 1
@@ -122,28 +101,22 @@ class SimObserver:
                 self.violation(
                     "one live incarnation", f"{alive} of {label} under {above or 'no parent'}"
                 )
-        injector = sim.injector
+        injector = self._injector
         if label not in self._armed:
             self._armed[label] = injector.armed_for(label)
         watched.armed = self._armed[label]
-        injector.at_start(actor, label)
-        policy: Mailbox = actor.mailbox
-        if policy.capacity is None:
-            mailbox: Any = WatchedMailbox(actor, watched.ledger, self._sent)
-        else:
-            mailbox = WatchedBoundedMailbox(actor, policy, watched.ledger, self._sent)
-        mailbox.owner = watched
-        # What came before the launch, from another thread or from the constructor.
-        for item in actor._mailbox or ():
-            mailbox.append(item)
-        actor._mailbox = mailbox
+        injector.at_start(ref, label)
+        mailbox = watched_mailbox(ref, mailbox_policy_of(ref))
+        mailbox.watch(watched.ledger, self._sent, watched)
+        # With what came before the launch, from another thread or from the constructor.
+        replace_mailbox(ref, mailbox)
 
     def _sent(self, mailbox: Any, item: Any) -> None:
         watched: Watched = mailbox.owner
         current = self._scheduler.current
-        sender = "" if current is None else self._watched[current._ref.pid].label
+        sender = "" if current is None else self._watched[current.pid].label
         explorer = self._explorer
-        step = -1 if explorer is None else explorer.sent(watched.ref._actor)
+        step = -1 if explorer is None else explorer.sent(watched.ref)
         if self.left and watched.label in self.left:
             self.left[watched.label].forget(item)  # it comes again, to the next incarnation
         watched.ledger.pending.append((item, sender, step))
@@ -154,10 +127,12 @@ class SimObserver:
                 self._asks_limit = max(1024, 2 * len(self._asks))
 
     def on_deliver(
-        self, actor: Any, message: Any, request: Any, receive: Callable[[Any], Any]
+        self, cell: Any, message: Any, request: Any, receive: Callable[[Any], Any]
     ) -> Callable[[Any], Any]:
-        sim = self._sim
-        watched = self._watched[actor._ref.pid]
+        if isinstance(message, IN_HAND):
+            return receive  # its message was seen when its handling began
+        run = self._run
+        watched = self._watched[cell.pid]
         label = watched.label
         item = message if request is None else request
         entry = watched.ledger.handled(item)
@@ -171,42 +146,42 @@ class SimObserver:
         if message.__class__ is Noise:
             return _ignore
         watched.handled += 1
-        if sim.detailed:
-            what = describe(message, names=sim.labels.or_none)
+        if run.detailed:
+            what = describe(message, names=run.labels.or_none)
         else:
             what = kind_of(message)
-        self._add_event((sim.loop.time(), "handle", label, sender, what))
+        self._add_event((run.loop.time(), "handle", label, sender, what))
         if self._may_disturb:
-            receive = self._disturb(watched, actor, request, sender, receive)
-        if sim.detailed and request is not None:
+            receive = self._disturb(watched, cell, request, sender, receive)
+        if run.detailed and request is not None:
             receive = self._see_reply(label, sender, receive)
         return receive
 
     def _disturb(
         self,
         watched: Watched,
-        actor: Any,
+        cell: Any,
         request: Any,
         sender: str,
         receive: Callable[[Any], Any],
     ) -> Callable[[Any], Any]:
-        injector = self._sim.injector
+        injector = self._injector
         if injector.partitioned and injector.separated(watched.label, sender or "outside"):
             return self._lose(watched, request)
         if watched.armed is not None:
-            return injector.at_message(watched, watched.armed, actor, request, receive)
+            return injector.at_message(watched, watched.armed, cell, request, receive)
         return receive
 
     def on_end(self, ref: Any, reason: Any) -> None:
-        sim = self._sim
+        run = self._run
         watched = self._watched.get(ref.pid)
         if watched is None:
             return
         watched.alive = False
         if watched.place is not None:
             self._live_by_place[watched.place] -= 1
-        why = describe(reason, names=sim.labels.or_none)
-        sim.trace.add("end", watched.label, "", sim.labels.scrub(why))
+        why = describe(reason, names=run.labels.or_none)
+        run.trace.add("end", watched.label, "", run.labels.scrub(why))
         self._count(watched)
         if watched.ledger.pending:
             self.left.setdefault(watched.label, Ledger()).inherit(watched.ledger)
@@ -228,16 +203,22 @@ class SimObserver:
         for watched in self._watched.values():
             self._count(watched)
 
+    def may_handle_now(self) -> bool:
+        """Choose whether an idle actor handles a message inside another's turn, or in its own."""
+        if self._explorer is not None:
+            return False  # the order that it explores is that of turns
+        return self._run.loop.chooser is None or self._random.random() < 0.5
+
     def on_signal(self, target: Any, sender: Any, reason: Any) -> None:
-        if self._explorer is not None and target._actor is not None:
-            self._explorer.signalled(target._actor)
+        if self._explorer is not None and not target.ended:
+            self._explorer.signalled(target)
 
     # -- the rest --------------------------------------------------------------------------------
 
     def _dead_letter(self, letter: Any) -> None:
         self.dead[id(letter.message)] = letter.message
-        recipient = self._sim.labels.of_text(str(letter.recipient))
-        self._sim.trace.add("dead", recipient, "", kind_of(letter.message))
+        recipient = self._run.labels.of_text(str(letter.recipient))
+        self._run.trace.add("dead", recipient, "", kind_of(letter.message))
 
     def _lose(self, watched: Watched, request: Any) -> Callable[[Any], Any]:
         from agenticaiframework.actors.errors import ActorDied
@@ -253,10 +234,10 @@ class SimObserver:
     def _see_reply(
         self, label: str, asker: str, receive: Callable[[Any], Any]
     ) -> Callable[[Any], Any]:
-        sim = self._sim
+        run = self._run
 
         def answer(value: Any) -> Any:
-            sim.trace.add("reply", label, asker, describe(value, names=sim.labels.or_none))
+            run.trace.add("reply", label, asker, describe(value, names=run.labels.or_none))
             return value
 
         async def later(work: Any) -> Any:
@@ -290,8 +271,8 @@ def _place_of(ref: Any, parent: Any, address: Any) -> tuple[int, Any] | None:
 
 
 def _is_open(ask: Any) -> bool:
-    """Whether an ask has neither an answer nor an error, and somebody waits for it."""
-    return ask.asker_waiting if isinstance(ask, Request) else ask._result is None
+    """Whether an ask has neither an answer nor an error, and is still waited for."""
+    return ask.asker_waiting if isinstance(ask, Request) else not ask.answered
 
 
 def _ignore(message: Any) -> None:

@@ -72,7 +72,7 @@ class PctChooser:
                 best, best_priority, best_key = index, priority, key
         low = self._change_at.get(self._step)
         if best_key[0] == "step":
-            self._last = None  # whoever spins is a runner, and comes again
+            self._last = None  # what spins is a runner, and comes again
         elif best_key == self._last:
             self._row += 1
             if self._row > _PATIENCE:

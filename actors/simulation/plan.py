@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict
 
-from .errors import SimulationError
+from .errors import BadSimulation
 from .faults import Fault, FaultModel
 
 
@@ -74,23 +74,16 @@ class Landed(BaseModel):
         return f"{self.fault.code()} landed at t={self.time_s:g} s on {self.where}"
 
 
-class NotFaults(SimulationError, TypeError):
-    """What may go wrong was said in a way that means nothing."""
-
-    def __init__(self, given: Any) -> None:
-        super().__init__(
-            f"faults={given!r} says not what may go wrong. Write faults=True for anything, "
-            "faults=Faults(kinds=(Crash, Hang)), or faults=[Crash(actor='worker', at_message=2)]"
-        )
-
-
 def as_plan(given: Any) -> FaultPlan:
-    """Return a plan, a fault, or a list of faults as a plan. Raises `NotFaults`."""
+    """Return a plan, a fault, or a list of faults as a plan. Raises `BadSimulation`."""
     if isinstance(given, FaultPlan):
         return given
     faults: tuple[Any, ...] = (given,)
     if isinstance(given, list | tuple):
         faults = tuple(cast("list[Any]", given))
     if not all(isinstance(fault, FaultModel) for fault in faults):
-        raise NotFaults(given)
+        raise BadSimulation(
+            f"faults={given!r} does not say what may go wrong. Write faults=True for anything, "
+            "faults=Faults(kinds=(Crash, Hang)), or faults=[Crash(actor='worker', at_message=2)]"
+        )
     return FaultPlan(faults=faults)

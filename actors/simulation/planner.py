@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import faults as f
-from .injector import matches
+from .armed import matches
 from .plan import FaultPlan
 from .report import Report
 
@@ -17,7 +17,7 @@ DELAYS_S = (0.001, 0.1, 1.0, 10.0, 60.0, 600.0)
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What a scenario does when nothing goes wrong: who handles how much, and how long it takes."""
+    """What a scenario does when nothing goes wrong: how many messages each actor handles, and how long it takes."""
 
     handled: dict[str, int]
     time_s: float
@@ -69,13 +69,13 @@ class Faults:
             object.__setattr__(self, "kinds", (given,))
         for kind in self.kinds:
             if kind not in _MAKE:
-                raise f.BadFault(
+                raise f.bad_fault(
                     "Faults",
-                    f"{kind!r} is no kind of fault that is made at random",
+                    f"{kind!r} is not a kind of fault that is made at random",
                     "Faults(kinds=(Crash, Hang), most=2)",
                 )
         if self.most < 1:
-            raise f.BadFault("Faults", f"most={self.most} is below 1", "Faults(most=2)")
+            raise f.bad_fault("Faults", f"most={self.most} is below 1", "Faults(most=2)")
 
     def plan(self, seed: int, profile: Profile) -> FaultPlan:
         """Return the plan of one run: the same for the same seed and profile."""

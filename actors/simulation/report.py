@@ -32,6 +32,8 @@ class Report:
 
     seed: int | None
     plan: FaultPlan
+    #: Whether the actors took turns as in production: see `simulate_once`.
+    batched: bool = False
     #: What the scenario returned; None if it raised.
     value: Any = None
     #: What the scenario raised.

@@ -1,4 +1,4 @@
-"""Exceptions that nobody awaited: kept on the loop, then handled as asyncio does."""
+"""Exceptions that were never awaited: kept on the loop, then handled as asyncio does."""
 
 from __future__ import annotations
 

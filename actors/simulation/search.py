@@ -11,7 +11,7 @@ from .choosers import Chooser, RandomChooser
 from .explore import explore
 from .failure import Failure
 from .faults import FaultModel
-from .options import check_choice, check_count, check_known, check_limit
+from .options import check_choice, check_count, check_known, check_limit, check_seed
 from .pct import PctChooser
 from .plan import FaultPlan, as_plan
 from .planner import Faults, Profile
@@ -78,7 +78,7 @@ class SearchResult:
 
 
 def fault_source(given: Any) -> _Source:
-    """Return *given*, which may go wrong in a search, as the search wants it. Raises `NotFaults`."""
+    """Return *given*, which may go wrong in a search, as the search wants it. Raises `BadSimulation`."""
     if given is None or given is False:
         return None
     if given is True:
@@ -96,8 +96,8 @@ class Search:
 
     faults: what may go wrong: `Faults()` or True for anything, a `FaultPlan`, a fault or a list of
         faults for the same in every run, a function of seed and profile, or None.
-    mode: how orders are chosen: ``random``, ``pct`` (see `pct`), or ``mixed``: three random ones,
-        then one of PCT.
+    mode: how orders are chosen: ``random``, ``pct`` (see `pct`), or ``mixed``: of four runs one of
+        PCT. Unless it is ``pct``, one of four is batched (see `simulate_once`).
     depth: the depth of PCT.
     checks: invariants beside those that are always on.
     options: of `Simulation`, such as ``{"limit_s": 86400}``.
@@ -118,6 +118,11 @@ class Search:
         check_known(self.options, OPTIONS)
         if "limit_s" in self.options:
             check_limit(self.options["limit_s"])
+
+    def check(self, runs: int, seed: int) -> None:
+        """Raise `BadSimulation` unless *runs* runs can be made from *seed* on."""
+        check_count("runs", runs)
+        check_seed(seed)
 
     def run_one(
         self,
@@ -161,7 +166,9 @@ class Search:
             yield "random order", report
         for number in range(seed + samples, seed + runs - 1):
             plan = self.plan_for(number, profile)
-            if self.mode == "pct" or (self.mode == "mixed" and number % 4 == 0):
+            if self.mode != "pct" and number % 4 == 2:
+                yield "random order, batched", self.run_one(plan, number, batched=True)
+            elif self.mode == "pct" or (self.mode == "mixed" and number % 4 == 0):
                 chooser = PctChooser(number, depth=self.depth, steps=max(profile.choices, 1))
                 yield f"PCT of depth {self.depth}", self.run_one(plan, number, chooser=chooser)
             else:
@@ -185,7 +192,7 @@ class Search:
 
     def run(self, runs: int = 100, *, seed: int = 0, shrink: bool = True) -> SearchResult:
         """Make up to *runs* runs, stop at the first that fails, and shrink it."""
-        check_count("runs", runs)
+        self.check(runs, seed)
         result = SearchResult()
         for how, report in self.reports(runs, seed=seed):
             result.count(report)
@@ -198,6 +205,7 @@ class Search:
         """Return the failure of *report*, shrunk, with the story of its smallest run."""
         schedule = report.schedule
         seed = report.seed or 0
+        own: dict[str, Any] = {"batched": True} if report.batched else {}
         if shrink:
             shrinker = Shrinker(
                 lambda plan, order: self.run_one(
@@ -205,11 +213,12 @@ class Search:
                     seed,
                     schedule=order if isinstance(order, Schedule) else None,
                     chooser=RandomChooser(order) if isinstance(order, int) else None,
+                    **own,
                 ),
                 report,
             )
             report, schedule = shrinker.shrink(), shrinker.schedule
-        told = self.run_one(report.plan, seed, schedule=schedule, detailed=True)
+        told = self.run_one(report.plan, seed, schedule=schedule, detailed=True, **own)
         if told.failure != report.failure:  # pragma: no cover - describing must change nothing
             told = report
         return Failure.of(
@@ -220,7 +229,7 @@ class Search:
             how,
             runs,
             checks=self.checks,
-            options=self.options,
+            options={**self.options, **own},
         )
 
     def explore(

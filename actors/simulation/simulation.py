@@ -15,11 +15,10 @@ from agenticaiframework.actors.system.system import ActorSystem
 
 from .candidates import ActorLanes
 from .choosers import Chooser, RandomChooser
-from .errors import MachineStopped, NotAScenario, SimulationError, refuse_running_loop
+from .errors import BadSimulation, MachineStopped, SimulationError, refuse_running_loop
 from .explore import ExploringChooser
 from .injector import Injector
 from .invariants import after_stop
-from .labels import Labels
 from .loop import SimLoop
 from .observer import SimObserver
 from .options import check_limit
@@ -28,7 +27,7 @@ from .quiet import QuietLogs
 from .report import Report
 from .run import cancel_leftovers
 from .schedule import RecordingChooser, ReplayChooser, Schedule
-from .trace import Trace
+from .state import RunState
 from .violations import Violation
 
 Scenario = Callable[["Simulation"], Coroutine[Any, Any, Any]]
@@ -51,7 +50,7 @@ class Attempt:
         return self.error is None
 
 
-class Simulation:
+class Simulation(RunState):
     """What a scenario is given: its system, its clock, its randomness, and the faults of the run.
 
     Owned by the run's thread. `boot` counts the starts of the machine from 0: after a
@@ -68,38 +67,38 @@ class Simulation:
         limit_s: float = 3600.0,
         max_steps: int = 1_000_000,
         logs: bool = False,
+        batched: bool = False,
         system_options: dict[str, Any] | None = None,
     ) -> None:
         check_limit(limit_s)
-        self.seed = seed
-        self.plan = as_plan(plan) if plan is not None else FaultPlan()
-        self.boot = 0
-        #: Whether messages and answers are described in full: for people, at some cost.
-        self.detailed = detailed
-        self.explorer = chooser if isinstance(chooser, ExploringChooser) else None
-        self.labels = Labels()
+        if chooser is None and seed is not None:
+            chooser = RandomChooser(seed)
         self._limit_s = limit_s
         self._max_steps = max_steps
         self._options = system_options or {}
+        self._batched = batched
         self._logs = contextlib.nullcontext() if logs else QuietLogs()
-        if chooser is None and seed is not None:
-            chooser = RandomChooser(seed)
-        self._recorder = RecordingChooser(chooser) if self.explorer is None and chooser else None
+        explores = isinstance(chooser, ExploringChooser)
+        self._recorder = RecordingChooser(chooser) if chooser is not None and not explores else None
         self._chooser: Chooser | None = self._recorder or chooser
-        self.loop = self._make_loop(0.0)
-        self.trace = Trace(lambda: self.loop.time())
-        self.injector = Injector(self, self.plan)
-        self.observer = SimObserver(self)
+        super().__init__(
+            seed=seed,
+            plan=as_plan(plan) if plan is not None else FaultPlan(),
+            chooser=chooser,
+            loop=self._make_loop(0.0),
+            detailed=detailed,
+        )
+        self.boot: int = 0
+        self.injector = Injector(self, lambda: self.observer.live())
+        self.observer: SimObserver = SimObserver(self, self.injector)
         self._system: ActorSystem | None = None
         self._entered: ActorSystem | None = None
         self._abandoned = 0
         self._random: random.Random | None = None
         #: Things that survive `StopMachine`, by name; stores put their disks here.
         self.disk: dict[str, Any] = {}
-        #: Steps of the boots before this one.
-        self.steps_before = 0
         #: Operations that the stores of this run have counted.
-        self.store_operations = 0
+        self.store_operations: int = 0
         #: What the testing kit's parts keep for this run.
         self.data: dict[Any, Any] = {}
 
@@ -139,8 +138,8 @@ class Simulation:
     def note(self, text: str) -> None:
         """Put *text* into the trace."""
         current = self.system.scheduler.current
-        who = "scenario" if current is None else self.labels.of(current._ref)
-        self.trace.add("note", who, "", text)
+        actor = "scenario" if current is None else self.labels.of(current)
+        self.trace.add("note", actor, "", text)
 
     def touch(self, resource: object) -> None:
         """Say that this step uses *resource*, a hashable name of something that actors share.
@@ -171,16 +170,16 @@ class Simulation:
     def run(self, scenario: Scenario, *, checks: Iterable[Check] = ()) -> Report:
         """Run *scenario* once and return what happened. Never raises what the scenario raises.
 
-        Raises `NotAScenario`, and `LoopIsRunning` in asynchronous code.
+        Raises `BadSimulation` if *scenario* is not a function, and in asynchronous code.
         """
         if not callable(scenario):
-            raise NotAScenario(scenario)
+            raise _not_a_scenario(scenario)
         refuse_running_loop("A simulation")
         collecting = gc.isenabled()
         # A collection runs finalizers at a moment that depends on all that ran before in this
         # process; without one the same seed does the same thing.
         gc.disable()
-        report = Report(self.seed, self.plan)
+        report = Report(self.seed, self.plan, batched=self._batched)
         try:
             with self._logs:
                 self._run_boots(scenario, report)
@@ -191,7 +190,8 @@ class Simulation:
 
     def complete(self, report: Report, checks: Iterable[Check] = ()) -> Report:
         """Check what must hold now that the run is over, and fill in *report*."""
-        for check in (after_stop, *checks):
+        self.observer.violations.extend(after_stop(self, self.observer))
+        for check in checks:
             self.observer.violations.extend(check(self))
         report.violations = self.observer.violations
         report.landed = self.injector.landed
@@ -228,14 +228,13 @@ class Simulation:
                     return
                 self.loop = self._make_loop(self.loop.time())
                 self.observer = self.observer.next_boot()
-            except SimulationError as error:
-                self.violation("progress", str(error))
-                self._bury()
-                return
             except BaseException as error:
                 if isinstance(error, KeyboardInterrupt | SystemExit):
                     raise
-                report.error = error
+                if isinstance(error, SimulationError) and not isinstance(error, BadSimulation):
+                    self.violation("progress", str(error))
+                else:
+                    report.error = error
                 self._bury()
                 return
 
@@ -253,7 +252,7 @@ class Simulation:
         for task in cancel_leftovers(loop):
             if self._abandoned:
                 # It may be the child of a handler that swallowed its cancellation; the stop report
-                # has said so, and nobody can know what such a handler has begun.
+                # has said so, and what such a handler has begun cannot be known.
                 self.trace.add("note", "system", "", f"{task.get_name()} was left behind")
             else:
                 self.violation("no orphan task", f"{task.get_name()} was left behind")
@@ -261,8 +260,12 @@ class Simulation:
         loop.close()
 
     def make_system(self) -> tuple[ActorSystem, ActorLanes | None]:
-        """Return the system of this boot, and what orders its actors, before it is entered."""
-        lanes = ActorLanes(self.loop) if self.loop.chooser is not None else None
+        """Return the system of this boot, and what orders its actors, before it is entered.
+
+        Without lanes the actors stand in the queue that they have in production.
+        """
+        ordered = self.loop.chooser is not None and not self._batched
+        lanes = ActorLanes(self.loop) if ordered else None
         seed = 0 if self.seed is None else self.seed
         return ActorSystem("sim", seed=seed, ready_queue=lanes, **self._options), lanes
 
@@ -280,7 +283,7 @@ class Simulation:
             self.watch(system, lanes)
             called: Any = scenario(self)
             if not inspect.isawaitable(called):
-                raise NotAScenario(scenario)
+                raise _not_a_scenario(scenario)
             value = await called
             if self.explorer is not None:
                 self.explorer.scenario_is_over()
@@ -327,9 +330,17 @@ class Simulation:
         if system is None:
             return
         for _ in range(2):  # a second kill ends those whose last hook does not end
-            for ref in [*system._ending, *system.actors()]:
+            for ref in [*system.scheduler.ending, *system.actors()]:
                 ref.kill()
             self.loop.settle_ready()
+
+
+def _not_a_scenario(given: Any) -> BadSimulation:
+    name = getattr(given, "__name__", repr(given))
+    return BadSimulation(
+        f"A scenario is an async function of the simulation, and {name} is not one. "
+        "Write: async def scenario(sim): ..."
+    )
 
 
 def _say_nothing(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -352,7 +363,8 @@ def simulate_once(
     *schedule* of an earlier run or a *chooser* gives that; None of them: the plain order of
     asyncio. *plan* says what goes wrong. *checks* add invariants to those that are always on.
     *options* are those of `Simulation`: detailed, limit_s, max_steps, logs (let the library log as
-    usual), system_options.
+    usual), system_options, and batched: actors take turns as in production, first come, first
+    served, up to 16 messages a turn, while the order of tasks, timers and blocking work is chosen.
     """
     if schedule is not None:
         chooser = ReplayChooser(schedule)

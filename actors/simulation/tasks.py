@@ -37,7 +37,7 @@ class SimTask(asyncio.Task[Any]):
 
 
 def describe_task(task: asyncio.Task[Any]) -> str:
-    """Return who *task* is and the line at which it waits."""
+    """Return the name of *task* and the line at which it waits."""
     where = ""
     frames = task.get_stack(limit=1)
     if frames:

@@ -10,25 +10,28 @@ from typing import NamedTuple
 class Event(NamedTuple):
     """One thing that happened.
 
-    kind: ``spawn`` (who was started, by whom), ``handle`` (who takes up what from whom), ``reply``
-        (who answers whom; only in detailed traces), ``end`` (who ended, what is the reason),
-        ``dead`` (who did not get what), ``fault`` (what hit whom), ``note``.
+    kind: ``spawn`` (*actor* was started by *peer*), ``handle`` (*actor* takes up a message of
+        *peer*), ``reply`` (*actor* answers *peer*; only in detailed traces), ``end`` (*actor* ended;
+        *detail* is the reason), ``dead`` (*actor* did not get a message), ``fault`` (one hit
+        *actor*), ``note``.
     """
 
     time_s: float
     kind: str
-    who: str
-    whom: str = ""
-    what: str = ""
+    actor: str
+    peer: str = ""
+    detail: str = ""
 
     def __str__(self) -> str:
         if self.kind == "handle":
-            who = f"{self.whom or 'outside'} -> {self.who}"
-        elif self.whom:
-            who = f"{self.who} {'->' if self.kind == 'reply' else 'by'} {self.whom}"
+            named = f"{self.peer or 'outside'} -> {self.actor}"
+        elif self.peer:
+            named = f"{self.actor} {'->' if self.kind == 'reply' else 'by'} {self.peer}"
         else:
-            who = self.who
-        return f"{self.time_s:>10g}  {self.kind:<6} {who}" + (f": {self.what}" if self.what else "")
+            named = self.actor
+        return f"{self.time_s:>10g}  {self.kind:<6} {named}" + (
+            f": {self.detail}" if self.detail else ""
+        )
 
 
 Raw = tuple[float, str, str, str, str]
@@ -52,13 +55,13 @@ class Trace:
         self._seen = 0
         self._paused = False
 
-    def add(self, kind: str, who: str, whom: str = "", what: str = "") -> None:
+    def add(self, kind: str, actor: str, peer: str = "", detail: str = "") -> None:
         """Add an event that happens now."""
         if not self._paused:
-            self._events.append((self._clock(), kind, who, whom, what))
+            self._events.append((self._clock(), kind, actor, peer, detail))
 
     def event_adder(self) -> Callable[[Raw], None]:
-        """Return a function that adds a finished event, for whoever adds very many."""
+        """Return a function that adds a finished event, for a caller that adds very many."""
         events = self._events
         room = self._keep + self._CHUNK
         append = events.append

@@ -10,17 +10,15 @@ import asyncio
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from ..errors import AgenticError
+from ..kernel.home import Home
 from ..kernel.request import call_on
 from .shutdown import unended
-from .system import StopReport
-
-if TYPE_CHECKING:
-    from .system import ActorSystem
+from .stopping import StopReport
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -29,7 +27,27 @@ AT_ONCE_S = 1.0
 
 
 LOOK_S = 0.5
-"""How soon a main thread that waits notices that its system was stopped by somebody else."""
+"""How soon a main thread that waits notices that its system was stopped by other code."""
+
+
+class Service(Protocol):
+    """What a signal stops; `ActorSystem` is one."""
+
+    name: str
+    log: Any
+
+    @property
+    def running(self) -> bool: ...
+    @property
+    def scheduler(self) -> Home: ...
+    @property
+    def actor_count(self) -> int: ...
+    def at_stop(self, fn: Callable[[], Any], /) -> None: ...
+    def call_later(
+        self, delay_s: float, fn: Callable[..., object], /, *args: Any
+    ) -> asyncio.TimerHandle: ...
+    def stop(self, timeout: float | None = None, /) -> Coroutine[Any, Any, StopReport]: ...
+    def stop_blocking(self, timeout: float | None = None, /) -> StopReport: ...
 
 
 class NotMainThread(AgenticError, RuntimeError):
@@ -44,13 +62,13 @@ class NotMainThread(AgenticError, RuntimeError):
 
 
 async def until_signal(
-    system: ActorSystem, signals: Iterable[signal.Signals] = SIGNALS, timeout: float | None = None
+    system: Service, signals: Iterable[signal.Signals] = SIGNALS, timeout: float | None = None
 ) -> StopReport:
     """Wait for one of *signals*, then stop *system* in order and return the report of its end.
 
     A second signal while it stops ends it at once: every actor is killed, and what does not end
     within `AT_ONCE_S` seconds is left. *timeout* bounds the orderly end, as in `ActorSystem.stop`.
-    Returns too when somebody else stops the system. Raises `NotMainThread`.
+    Returns too when other code stops the system. Raises `NotMainThread`.
     """
     loop = asyncio.get_running_loop()
     first, second = asyncio.Event(), asyncio.Event()
@@ -71,7 +89,7 @@ async def until_signal(
             first.set()
 
     with _Handlers(signals, lambda number: loop.call_soon_threadsafe(arrived, number)):
-        system.at_stop(lambda: call_on(loop, first.set))  # somebody else may stop it
+        system.at_stop(lambda: call_on(loop, first.set))  # other code may stop it
         if not system.running:
             first.set()
         look_again()
@@ -88,11 +106,13 @@ async def until_signal(
         if stopping.done():
             return stopping.result()
         stopping.cancel()
-        return StopReport(abandoned=[ref.label for ref in unended(system)] or [system.name])
+        return StopReport(
+            abandoned=[ref.label for ref in unended(system.scheduler)] or [system.name]
+        )
 
 
 def run_until_signal(
-    system: ActorSystem, signals: Iterable[signal.Signals] = SIGNALS, timeout: float | None = None
+    system: Service, signals: Iterable[signal.Signals] = SIGNALS, timeout: float | None = None
 ) -> StopReport:
     """Block the main thread until one of *signals*, then stop *system*, which runs in the background.
 
@@ -122,9 +142,9 @@ def run_until_signal(
         return system.stop_blocking(timeout)
 
 
-def end_at_once(system: ActorSystem) -> None:
+def end_at_once(system: Service) -> None:
     """Kill every actor of *system*, and soon again: who is in its last hook then is cut off."""
-    for ref in unended(system):
+    for ref in unended(system.scheduler):
         ref.kill()
     if system.actor_count:
         system.call_later(AT_ONCE_S / 4, end_at_once, system)

@@ -14,7 +14,7 @@ from .project.build import build_project
 def check_command(file: Path, *, as_json: bool) -> int:
     """Print what the project in *file* consists of; raises the error that says what is wrong.
 
-    Of a workflow alone only the workflow is checked: who its names stand for is not in the file.
+    Of a workflow alone only the workflow is checked: its file does not say what the names stand for.
     """
     definition = load_either(file)
     if isinstance(definition, ProjectDefinition):

@@ -72,7 +72,7 @@ def _read_json(text: str, value: str) -> Any:
     try:
         return json.loads(value)
     except ValueError as error:
-        raise BadInput(text, f"the value is no JSON ({error}).") from None
+        raise BadInput(text, f"the value is not JSON ({error}).") from None
 
 
 def _read_file(text: str) -> Mapping[str, Any]:
@@ -81,7 +81,7 @@ def _read_file(text: str) -> Mapping[str, Any]:
     except OSError as error:
         raise BadInput(text, f"the file cannot be read ({error.strerror or error}).") from None
     except ValueError as error:
-        raise BadInput(text, f"the file is no JSON ({error}).") from None
+        raise BadInput(text, f"the file is not JSON ({error}).") from None
     if not isinstance(data, dict):
         raise BadInput(text, "the file holds no JSON object.")
     return cast("dict[str, Any]", data)

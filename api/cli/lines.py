@@ -1,4 +1,4 @@
-"""What the progress of a run says: one line for each event that somebody watching wants to know."""
+"""What the progress of a run says: one line for each event worth showing."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ _WIDTH = 100
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line: *who* it is about, what is *said*, and how much it matters."""
+    """One line: its *subject*, what is *said* of it, and how much it matters."""
 
-    who: str
+    subject: str
     said: str
     tone: Tone = "quiet"
 
 
-def workflow_line(event: WorkflowEvent, who: str = "") -> Line | None:
+def workflow_line(event: WorkflowEvent, agent: str = "") -> Line | None:
     """Return the line for an event of a run, or None for one that needs none.
 
-    *who* works on the event's step.
+    *agent* works on the event's step.
     """
     match event.kind:
         case EventKind.WORK:
             return work_line(event.step, event.data)
         case EventKind.STEP_STARTED:
             again = f" (attempt {event.attempt})" if event.attempt > 1 else ""
-            return Line(event.step, f"{who} at work{again}" if who else f"started{again}")
+            return Line(event.step, f"{agent} at work{again}" if agent else f"started{again}")
         case EventKind.STEP_COMPLETED:
             return Line(event.step, "done", "good")
         case EventKind.STEP_ITERATED:

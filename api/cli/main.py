@@ -12,9 +12,10 @@ from loguru import logger
 
 from agenticaiframework.actors import AgenticError, MissingExtra
 
+from .interrupts import EXIT_INTERRUPTED, Interrupted
+
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
-EXIT_INTERRUPTED = 130
 
 _NEEDED = ("cyclopts", "rich", "yaml")
 
@@ -24,6 +25,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     No error of the library's own prints a traceback. A defect of the program does.
     """
+    try:
+        return _main(list(sys.argv[1:] if arguments is None else arguments))
+    except (Interrupted, KeyboardInterrupt):
+        print("Interrupted; everything has been stopped.", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def _main(tokens: list[str]) -> int:
     try:
         from .app import app
     except ImportError as error:
@@ -40,21 +49,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         WorkflowLost,
     )
 
-    from .interrupts import Interrupted
-
     # The progress says what happens; the library's log would say it a second time.
     logger.remove()
     _say_everything()
-    tokens = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
         _complain(error)
         print("Try: agenticaiframework --help", file=sys.stderr)
         return EXIT_BAD_INPUT
-    except (Interrupted, KeyboardInterrupt):
-        print("Interrupted; everything has been stopped.", file=sys.stderr)
-        return EXIT_INTERRUPTED
     except (WorkflowFailed, WorkflowCancelled, WorkflowLost) as error:
         _complain(error)
         return EXIT_FAILED

@@ -93,17 +93,17 @@ class PlainProgress:
     def _print(self, line: Line | None) -> None:
         if line is not None:
             seconds = self._clock() - self._began
-            print(f"{seconds:7.1f}s  {line.who}: {line.said}", file=self._out, flush=True)
+            print(f"{seconds:7.1f}s  {line.subject}: {line.said}", file=self._out, flush=True)
 
 
 class _Row:
     """One step in the table."""
 
-    __slots__ = ("attempts", "began", "ended", "who", "word")
+    __slots__ = ("agent", "attempts", "began", "ended", "word")
 
-    def __init__(self, who: str) -> None:
+    def __init__(self, agent: str) -> None:
         self.word = "waiting"
-        self.who = who
+        self.agent = agent
         self.attempts = 0
         self.began: float | None = None
         self.ended: float | None = None
@@ -130,7 +130,7 @@ class LiveProgress:
 
         self._clock = clock
         self._console = console
-        self._rows = {step: _Row(who) for step, who in steps.items()}
+        self._rows = {step: _Row(agent) for step, agent in steps.items()}
         self._began = clock()
         self._restarts = 0
         # Redrawn by `tick` on the loop's thread: no thread of its own that could outlive the run.
@@ -157,8 +157,8 @@ class LiveProgress:
                     row.began = self._clock() if row.began is None else row.began
                 row.ended = None if word in ("running", "retrying") else self._clock()
             elif event.kind is EventKind.WORK:
-                row.who = str(getattr(event.data, "agent", "") or row.who)
-        self._show(workflow_line(event, "" if row is None else row.who))
+                row.agent = str(getattr(event.data, "agent", "") or row.agent)
+        self._show(workflow_line(event, "" if row is None else row.agent))
 
     def supervision(self, report: SupervisorReport) -> None:
         """Show the report as a line."""
@@ -184,7 +184,7 @@ class LiveProgress:
 
         seconds = self._clock() - self._began
         text = Text(f"{seconds:7.1f}s  ", style="dim")
-        text.append(f"{line.who}: ", style="bold")
+        text.append(f"{line.subject}: ", style="bold")
         text.append(line.said, style=_STYLES[line.tone])
         self._live.console.print(text)
         self.tick()
@@ -197,14 +197,14 @@ class LiveProgress:
         table = Table(title=f"{now - self._began:.1f} s{restarts}", title_justify="left", box=None)
         for heading in ("step", "state", "agent", "attempts", "time"):
             table.add_column(
-                heading, justify="right" if heading in ("attempts", "time") else "left"
+                heading, justify="right" if heading in ("agent", "attempts", "time") else "left"
             )
         for step, row in self._rows.items():
             spent = "" if row.began is None else f"{(row.ended or now) - row.began:.1f} s"
             table.add_row(
                 step,
                 f"[{_WORD_STYLES.get(row.word, 'dim')}]{row.word}[/]",
-                row.who,
+                row.agent,
                 str(row.attempts or ""),
                 spent,
             )
@@ -214,7 +214,7 @@ class LiveProgress:
 def make_progress(clock: Clock, steps: Mapping[str, str], out: IO[str] | None = None) -> Progress:
     """Return the progress that suits *out* (standard output): live in a terminal, else plain.
 
-    *steps* has the workflow's steps in order, each with who works on it.
+    *steps* has the workflow's steps in order, each with the agent that works on it.
     """
     stream = sys.stdout if out is None else out
     if not stream.isatty():

@@ -83,7 +83,7 @@ def run_to_the_end(
     project = build_project(
         definition, file.resolve().parent, model=model, crash=fault, on_start=starts
     )
-    steps = {step.id: _who(step) for step in definition.workflow.steps}
+    steps = {step.id: _agent_of(step) for step in definition.workflow.steps}
     # With --json standard output is for the result alone.
     progress = make_progress(time.monotonic, steps, sys.stderr if as_json else sys.stdout)
 
@@ -118,7 +118,7 @@ class Starts:
         self._loop, self._tell = loop, tell
 
     def __call__(self, agent: str) -> None:
-        # Each agent has a key of its own and starts one incarnation at a time: nobody else counts it.
+        # Each agent has a key of its own and starts one incarnation at a time: nothing else counts it.
         count = self._counts[agent] = self._counts.get(agent, 0) + 1
         if count > 1 and self._loop is not None and self._tell is not None:
             self._loop.call_soon_threadsafe(self._tell, agent, count)
@@ -196,7 +196,7 @@ async def _end(task: asyncio.Task[None]) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-def _who(step: StepDefinition) -> str:
+def _agent_of(step: StepDefinition) -> str:
     return "" if step.target is None else target_name(step.target)
 
 

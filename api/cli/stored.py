@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from agenticaiframework.actors import ActorSystem, AgenticError
-from agenticaiframework.patterns.definition import define
+from agenticaiframework.patterns import define
 from agenticaiframework.patterns.engine import (
     EngineConfig,
     OrchestrationEngine,
@@ -103,7 +103,7 @@ def list_command(
 
     default = sqlite_file(EngineConfig().state_store)
     if store is None and default is not None and not default.exists():
-        found = WorkflowPage(())  # nothing has been stored here yet, which is no mistake
+        found = WorkflowPage(())  # nothing has been stored here yet, which is not a mistake
     else:
         found = with_engine(store, work)
     if as_json:
@@ -179,7 +179,7 @@ def cancel_command(
         if file is not None:
             raise
         raise BadRequest(
-            f"Nobody runs {workflow_id} any more. To end it in order, its agents are needed: "
+            f"No engine runs {workflow_id} any more. To end it in order, its agents are needed: "
             f"agenticaiframework workflows cancel {workflow_id} --project FILE"
         ) from error
     if as_json:
@@ -200,7 +200,7 @@ def signal_command(
         value: Any = json.loads(payload)
     except ValueError as error:
         raise BadRequest(
-            f"--payload {payload}: it is no JSON ({error}). "
+            f"--payload {payload}: it is not JSON ({error}). "
             """For example: --payload '{"approved": true}'"""
         ) from None
 

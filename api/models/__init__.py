@@ -1,8 +1,12 @@
-"""Model providers: what answers an agent that was made with ``model=``."""
+"""Model providers: what answers an agent that was made with ``model=``.
+
+Knows of the layers below only `agenticaiframework.actors`, and pydantic-ai once a model is asked.
+The state of a local model's child process is owned by its `LocalServer`; a hosted one has none.
+"""
 
 from .local import close_local_models
 from .names import UnknownModel
-from .providers import install, model_runner
+from .providers import model_runner
 from .readiness import ModelNotReady, check_model
 from .weights import LocalModelUnavailable, check_local_model
 
@@ -13,6 +17,5 @@ __all__ = [
     "check_local_model",
     "check_model",
     "close_local_models",
-    "install",
     "model_runner",
 ]

@@ -47,7 +47,7 @@ class ModelName:
 
 
 def read_model_name(model: str) -> ModelName:
-    """Return who runs *model*; raises `UnknownModel` for a name that nobody claims.
+    """Return the provider of *model*; raises `UnknownModel` for a name that no provider claims.
 
     >>> read_model_name("gpt-4o-mini")
     ModelName(provider='pydantic-ai', name='openai-chat:gpt-4o-mini')

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from agenticaiframework.actors.agents.models import ModelRunner, set_model_runner_factory
+from agenticaiframework.actors import ModelRunner
 
 from .names import read_model_name
 
 
 def model_runner(model: object) -> ModelRunner:
-    """Return the runner for *model*; raises `UnknownModel` for a name that nobody claims."""
+    """Return the runner for *model*; raises `UnknownModel` for a name that no provider claims."""
     if isinstance(model, str) and read_model_name(model).provider == "scripted":
         from .scripted import run_scripted
 
@@ -16,8 +16,3 @@ def model_runner(model: object) -> ModelRunner:
     from .pydantic_ai import pydantic_ai_runner
 
     return pydantic_ai_runner(model)
-
-
-def install() -> None:
-    """Let model agents of this process be answered by the providers of this package."""
-    set_model_runner_factory(model_runner)

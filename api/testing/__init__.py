@@ -1,10 +1,14 @@
-"""What users need to test their own agents."""
+"""What users need to test their own agents: simulation, faults, scripted models, pykka's suite.
+
+Knows the simulation and the layers below by what they export.
+Its state, the scripted models of the process, is owned by the model registry of `actors`.
+"""
 
 from agenticaiframework.actors.simulation import (
     ACTOR_FAULTS,
     STORE_FAULTS,
     Attempt,
-    BadSimulationOption,
+    BadSimulation,
     BlockLoop,
     ClockSkew,
     Crash,
@@ -22,7 +26,6 @@ from agenticaiframework.actors.simulation import (
     Kill,
     LateAnswer,
     LoseNode,
-    NotFaults,
     Partition,
     PctChooser,
     PowerCut,
@@ -47,13 +50,13 @@ from agenticaiframework.actors.simulation import (
 
 from .pykka_suite import pykka_runtimes
 from .scripted_model import ScriptedModel, scripted_model
-from .simulate import NotASimulation, SimulationFailed, simulate
+from .simulate import SimulationFailed, simulate
 
 __all__ = [
     "ACTOR_FAULTS",
     "STORE_FAULTS",
     "Attempt",
-    "BadSimulationOption",
+    "BadSimulation",
     "BlockLoop",
     "ClockSkew",
     "Crash",
@@ -71,8 +74,6 @@ __all__ = [
     "Kill",
     "LateAnswer",
     "LoseNode",
-    "NotASimulation",
-    "NotFaults",
     "Partition",
     "PctChooser",
     "PowerCut",

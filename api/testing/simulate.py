@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from agenticaiframework.actors.simulation import (
+    BadSimulation,
     Check,
     Failure,
     FaultSource,
@@ -17,8 +18,6 @@ from agenticaiframework.actors.simulation import (
     Search,
     SearchResult,
     Simulation,
-    check_count,
-    check_seed,
 )
 
 from .settings import settings
@@ -34,16 +33,6 @@ class SimulationFailed(AssertionError):
         super().__init__(f"{failure}{where}")
         self.failure = failure
         self.saved = saved
-
-
-class NotASimulation(TypeError):
-    """`@simulate` was put on something else than an async function."""
-
-    def __init__(self, function: object) -> None:
-        name = getattr(function, "__name__", repr(function))
-        super().__init__(
-            f"@simulate needs an async function, and {name} is none. Write: async def {name}(sim): ..."
-        )
 
 
 @overload
@@ -85,7 +74,7 @@ def simulate(
 
     faults: True or `Faults(...)` for random ones, a `FaultPlan` or a list of faults for the same ones
         in every run, or a function of seed and `Profile`; None: only orders differ.
-    mode: how orders are chosen: ``random``, ``pct``, or ``mixed``.
+    mode: how orders are chosen: ``random``, ``pct``, or ``mixed``; see `Search`.
     exhaustive: try every essentially different order instead, at most *runs*; for small systems.
     seed: the first of the seeds; the same seed does the same thing on every machine.
     checks: functions of the simulation that yield violations.
@@ -99,19 +88,21 @@ def simulate(
     ...     await asyncio.sleep(60)
     ...     assert sim.time() == 60
     """
-
-    check_count("runs", runs)
-    check_seed(seed)
     more = {"limit_s": limit_s, **options}
 
     def searching(scenario: Any) -> Search:
         return Search(scenario, faults, mode, depth, tuple(checks), more)
 
-    searching(None)  # what it does not take is told here, and not in the first run
+    # What cannot be simulated is told here, and not in the first run.
+    searching(None).check(runs, seed)
 
     def decorate(function: Test) -> Callable[..., None]:
         if not inspect.iscoroutinefunction(function):
-            raise NotASimulation(function)
+            name = getattr(function, "__name__", repr(function))
+            raise BadSimulation(
+                f"@simulate needs an async function, and {name} is not one. "
+                f"Write: async def {name}(sim): ..."
+            )
         parameters = list(inspect.signature(function).parameters.values())
         place = _place_of_simulation(parameters)
 
@@ -180,7 +171,8 @@ def _save(result: SearchResult, test: Any) -> Path | None:
 
 def _replay(search: Search, failure: Failure) -> Report:
     __tracebackhide__ = True
-    report = search.run_one(failure.plan, failure.seed, schedule=failure.schedule, detailed=True)
+    options: dict[str, Any] = {**failure.options, "detailed": True}
+    report = search.run_one(failure.plan, failure.seed, schedule=failure.schedule, **options)
     if report.failed:
         told = failure.model_copy(update={"narrative": report.narrative(last=200)})
         raise SimulationFailed(told, None)

@@ -1,14 +1,24 @@
-"""The engine: declarative workflows over agents, teams and patterns, durable where wanted."""
+"""The engine: declarative workflows over agents, teams and patterns, durable where wanted.
+
+Knows the patterns below, supervision and actors by what they export. Its packages, lowest first:
+`store`, `definition`, `state`, `runner`, `host`. The state of a run is owned by its coordinator, an actor of
+the runner; the engine's own by the actor in `host`.
+"""
 
 from __future__ import annotations
 
-from .config import EngineConfig
 from .definition import (
     Compensation,
+    EngineConfig,
+    MissingValue,
     StepDefinition,
     WaitFor,
     WorkflowDefinition,
     define_workflow,
+    draw_mermaid,
+    load_workflow,
+    parse_text,
+    workflow_schema,
 )
 from .engine import OrchestrationEngine
 from .errors import (
@@ -28,9 +38,9 @@ from .errors import (
     WorkflowLost,
     WorkflowTimedOut,
 )
-from .forms import load_workflow, workflow_schema
-from .mermaid import draw_mermaid
-from .status import (
+from .host.tracing import Span
+from .state.events import EventKind, WorkflowEvent
+from .state.status import (
     CancelReport,
     RecoveryReport,
     StepState,
@@ -41,11 +51,8 @@ from .status import (
     WorkflowStatus,
     WorkflowSummary,
 )
+from .state.stream import WorkflowStream
 from .store import Durability, Retention
-from .templates import MissingValue
-from .tracing import Span
-from .workflow_events import EventKind, WorkflowEvent
-from .workflow_stream import WorkflowStream
 
 __all__ = [
     "CancelReport",
@@ -88,5 +95,6 @@ __all__ = [
     "define_workflow",
     "draw_mermaid",
     "load_workflow",
+    "parse_text",
     "workflow_schema",
 ]

@@ -5,45 +5,29 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Self, cast
+from typing import Any, Literal, Self
 
-from agenticaiframework.actors import ActorDied, agent_context, near
+from agenticaiframework.actors import agent_context
 
-from ..definition import DefinitionError, read_target
-from ..target import Askable
-from .config import EngineConfig
-from .coordinator_messages import Cancellation
-from .core import EngineCore
-from .core_messages import CancelRun, Retire, SignalRun, Start
-from .definition import WorkflowDefinition, define_workflow
-from .errors import (
-    NotStored,
-    UnknownWorkflow,
-    WorkflowFailed,
-    WorkflowLost,
-    WorkflowTimedOut,
-)
-from .launching import CANCEL_GRACE_S, attend, follow, launch, make_run
-from .listing import list_runs, read_states
-from .nested import NestedWorkflow
-from .routing import Routing
-from .run import Run, ending_of
-from .setup import Setup
-from .status import (
-    CancelReport,
-    RecoveryReport,
-    WorkflowPage,
-    WorkflowState,
-    WorkflowStatus,
-)
-from .store import RunFilter, RunHeld, Signal, StoreError, UnknownRun
-from .tracing import Span
-from .workflow_events import EventKind, WorkflowEvent
-from .workflow_stream import WorkflowStream
-
-if TYPE_CHECKING:
-    from .keeper import Keeper
-    from .plan import Plan
+from ..definition.errors import DefinitionError
+from ..definition.fields import read_target
+from ..vocabulary.target import Askable
+from .definition.config import EngineConfig
+from .definition.routing import Routing
+from .definition.workflow import WorkflowDefinition, define_workflow
+from .errors import WorkflowFailed, WorkflowTimedOut
+from .host.control import RunControl
+from .host.core import EngineCore
+from .host.cores import Cores
+from .host.launching import CANCEL_GRACE_S, attend, follow, launch, make_run, start
+from .host.messages import Retire, StartRun, StopEngine
+from .host.tracing import Span
+from .state.cancellation import Cancellation
+from .state.listing import list_runs, read_states
+from .state.live import LiveRun
+from .state.status import CancelReport, RecoveryReport, WorkflowPage, WorkflowStatus
+from .state.stream import WorkflowStream
+from .store import RunFilter
 
 Workflow = WorkflowDefinition | Mapping[str, Any] | str
 """What may be given as a workflow: a definition, one as a mapping, or a registered one's name."""
@@ -67,11 +51,12 @@ class OrchestrationEngine:
     """
 
     def __init__(self, config: EngineConfig | None = None, *, name: str = "engine") -> None:
-        self._setup = Setup(name, config or EngineConfig())
-        # Whoever drops the engine lets its workflows end, and then nothing of it stays.
-        self._finalizer = weakref.finalize(self, _retire, weakref.ref(self._setup))
-        self._finalizer.atexit = False
-        self._recovering: asyncio.Future[RecoveryReport] | None = None
+        self._cores = Cores(name, config or EngineConfig())
+        self._setup = self._cores.setup
+        self._control = RunControl(self._cores)
+        # When the engine is dropped its workflows end, and then nothing of it stays.
+        finalizer = weakref.finalize(self, _retire, weakref.ref(self._cores))
+        finalizer.atexit = False
 
     def __repr__(self) -> str:
         return f"<OrchestrationEngine {self.name!r}>"
@@ -101,14 +86,12 @@ class OrchestrationEngine:
                     f"max_concurrent={max_concurrent}: at least 1, or None for no limit"
                 )
             self._setup.limits[name] = max_concurrent
-            self._setup.limits_changed()
-        self._setup.directory.agents[name] = self._setup.resolve(target)
-        self._registered()
+            self._cores.limits_changed()
+        self._setup.directory.enter("agent", name, self._setup.resolve(target))
 
     def register_team(self, name: str, team: Any) -> None:
         """Let *name* stand for *team* in workflows."""
-        self._setup.directory.teams[name] = _checked(name, team, "team")
-        self._registered()
+        self._setup.directory.enter("team", name, _checked(name, team, "team"))
 
     def register_pattern(self, name: str, pattern: Any) -> None:
         """Let *name* stand for *pattern* in workflows, routing rules and `execute`.
@@ -118,16 +101,15 @@ class OrchestrationEngine:
         checked = _checked(name, pattern, "pattern")
         if getattr(checked, "resolver", self) is None:
             checked.resolver = self._setup.resolve
-        self._setup.directory.patterns[name] = self._setup.resolve(checked)
-        self._registered()
+        self._setup.directory.enter("pattern", name, self._setup.resolve(checked))
 
     def register_supervisor(self, name: str, supervisor: Any) -> None:
         """Let steps ask the children of *supervisor* by their names under it.
 
-        An agent that crashes in a step is restarted by its supervisor, whoever asked it.
+        An agent that crashes in a step is restarted by its supervisor.
         """
-        self._setup.directory.supervisors[name] = _checked(name, supervisor, "supervisor")
-        self._registered()
+        checked = _checked(name, supervisor, "supervisor")
+        self._setup.directory.enter("supervisor", name, checked)
 
     def register_workflow(self, name: str, workflow: Workflow) -> WorkflowDefinition:
         """Let *name* stand for *workflow*, and return its checked definition.
@@ -137,10 +119,7 @@ class OrchestrationEngine:
         if isinstance(workflow, str):
             workflow = self._setup.directory.workflow(workflow)
         definition = define_workflow(workflow)
-        self._setup.directory.workflows[name] = definition
-        if definition.name != name:
-            self._setup.directory.workflows.setdefault(definition.name, definition)
-        self._registered()
+        self._setup.directory.enter("workflow", name, definition)
         return definition
 
     def configure_routing(self, rules: Sequence[Mapping[str, Any]]) -> None:
@@ -154,21 +133,16 @@ class OrchestrationEngine:
 
     def workflow(self, name: str) -> Askable:
         """Return a registered workflow as something that can be asked, wherever an agent can."""
-        return cast(
-            "Askable", NestedWorkflow(self._setup, self._setup.directory.workflow(name).plan)
-        )
+        return self._cores.nest(self._setup.directory.workflow(name).plan)
 
     def check(self, workflow: Workflow) -> WorkflowDefinition:
         """Return *workflow* as a definition whose names are all known here.
 
         Raises `DefinitionError` and `UnknownName`; nothing runs.
         """
-        plan = self._setup.plan_of(workflow, None, None)
-        self._setup.bind(plan)
-        return plan.definition
-
-    def _registered(self) -> None:
-        self._setup.directory.version += 1
+        definition = self._setup.definition_of(workflow)
+        self._setup.bind(definition.plan)
+        return definition
 
     # -- running -----------------------------------------------------------------------------------
 
@@ -191,27 +165,23 @@ class OrchestrationEngine:
         seconds the run is cancelled and `WorkflowTimedOut` raised. Cancelling the awaiting task
         cancels the run and what it does.
         """
-        setup = self._setup
-        plan = setup.plan_of(workflow, pattern, input_data)
-        core = setup.core()
-        persist = setup.config.persist_state if persist_state is None else persist_state
-        if persist or setup.config.recover_on_start:
-            await self._ready(core)
-        run = self._make(core, plan, input_data, persist, workflow_id, labels)
-        request = follow(core, run)
+        core, live = await self._make(
+            workflow, input_data, pattern, persist_state, workflow_id, labels
+        )
+        request = follow(core, live)
         # A run that a handler waits for must not wait for the handler's own to give it its turn.
-        around = core.runs.get(agent_context().get("workflow_id", ""))
-        launch(core, Start(run, bypass=around is not None and not around.over))
+        around = core.roster.get(agent_context().get("workflow_id", ""))
+        launch(core, StartRun(live, part=around is not None and not around.over))
         if timeout is None:
-            return await attend(core, run, request)
+            return await attend(core, live, request)
         try:
             async with asyncio.timeout(timeout):
-                return await attend(core, run, request)
+                return await attend(core, live, request)
         except TimeoutError as error:
             if isinstance(error, WorkflowFailed):
                 raise
             limit = TimeoutError(f"it took longer than timeout={timeout:g} s")
-            raise WorkflowTimedOut(plan.name, run.id, "", "", limit) from None
+            raise WorkflowTimedOut(live.run.plan.name, live.id, "", "", limit) from None
 
     async def start_workflow(
         self,
@@ -228,43 +198,31 @@ class OrchestrationEngine:
         With *persist_state* every step's beginning and end is written to the store, so that the run
         survives this process. *workflow_id* makes starting it twice an error (`WorkflowExists`).
         """
-        setup = self._setup
-        plan = setup.plan_of(workflow, pattern, input_data)
-        core = setup.core()
-        persist = setup.config.persist_state if persist_state is None else persist_state
-        if persist or setup.config.recover_on_start:
-            await self._ready(core)
-        run = self._make(core, plan, input_data, persist, workflow_id, labels)
-        accepted = core.promise()
-        launch(core, Start(run, accepted))
-        await accepted
-        return run.id
-
-    def _make(
-        self,
-        core: EngineCore,
-        plan: Plan,
-        input_data: Any,
-        persist: bool,
-        workflow_id: str | None,
-        labels: Mapping[str, str] | None,
-    ) -> Run:
-        run = make_run(
-            self._setup, core, plan, input_data, run_id=workflow_id, persist=persist, labels=labels
+        core, live = await self._make(
+            workflow, input_data, pattern, persist_state, workflow_id, labels
         )
-        if core.tracer is not None:
-            from .otel import current_context
+        await start(core, StartRun(live))
+        return live.id
 
-            run.outside = current_context()
-        return run
-
-    async def _ready(self, core: EngineCore) -> Keeper:
-        """Return the way to the store; recovers first, once, if the configuration says so."""
-        keeper = await self._setup.keeper(core)
-        if self.config.recover_on_start and not keeper.recovered:
-            keeper.recovered = True
-            await keeper.recover()
-        return keeper
+    async def _make(
+        self,
+        workflow: Workflow | None,
+        input_data: Any,
+        pattern: Any,
+        persist_state: bool | None,
+        workflow_id: str | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> tuple[EngineCore, LiveRun]:
+        """Return a run that has not begun, and the actor that is to take it in."""
+        config = self._setup.config
+        plan = self._setup.plan_of(workflow, pattern, input_data)
+        core = self._cores.here()
+        persist = config.persist_state if persist_state is None else persist_state
+        if persist or config.recover_on_start:
+            await self._cores.ready(core)
+        return core, make_run(
+            core, plan, input_data, run_id=workflow_id, persist=persist, labels=labels
+        )
 
     async def wait(self, workflow_id: str, timeout: float | None = None) -> Any:
         """Return the result of a run, when it has ended; raises as `execute` does.
@@ -273,26 +231,7 @@ class OrchestrationEngine:
         engine can be waited for as well.
         """
         async with asyncio.timeout(timeout):
-            while True:
-                core = self._setup.core()
-                run = core.runs.get(workflow_id)
-                state = None if run is None else run.state
-                known = state is WorkflowState.COMPLETED  # its result is one, whoever has it now
-                if run is not None and not known and state is not WorkflowState.INTERRUPTED:
-                    known = not await self._moved_on(core, run)
-                if run is not None and known:
-                    try:
-                        return await follow(core, run)
-                    except WorkflowLost:
-                        if not run.persist or self._setup.stopped or not core.home.running:
-                            raise
-                        continue
-                run = await self._stored(core, workflow_id)
-                if run.state is WorkflowState.COMPLETED:
-                    return run.result
-                if run.state.finished:
-                    raise ending_of(run)
-                await asyncio.sleep(self.config.poll_seconds)
+            return await self._control.wait(workflow_id)
 
     # -- looking -----------------------------------------------------------------------------------
 
@@ -301,11 +240,7 @@ class OrchestrationEngine:
 
         Raises `UnknownWorkflow`.
         """
-        core = self._setup.core()
-        run = core.runs.get(workflow_id)
-        if run is None or run.state is WorkflowState.INTERRUPTED or await self._moved_on(core, run):
-            run = await self._stored(core, workflow_id)
-        return run.status()
+        return (await self._control.find(workflow_id)).status()
 
     async def list_workflows(
         self,
@@ -322,19 +257,17 @@ class OrchestrationEngine:
         *persisted* True lists the store alone (and opens it), False the memory alone.
         """
         where = RunFilter(states=read_states(state), name=name, labels=dict(labels or {}))
-        core = self._setup.core()
-        keeper = core.keeper
-        if persisted:
-            keeper = await self._ready(core)
+        core = self._cores.here()
+        keeper = await self._cores.ready(core) if persisted else core.gate.keeper
         store = None if keeper is None or persisted is False else keeper.store
-        return await list_runs(core, store, where, limit, page, persisted)
+        return await list_runs(core.roster, store, where, limit, page, persisted)
 
     def trace(self, workflow_id: str | None = None) -> list[Span]:
         """Return the recorded spans, of one run or of all, in the order in which they began.
 
         Empty unless the engine was set up with ``enable_tracing=True``.
         """
-        core = self._setup.core_or_none() or self._setup.last_core
+        core = self._cores.here_or_none() or self._cores.last
         if core is None or core.tracer is None:
             return []
         return list(core.tracer.spans(workflow_id))
@@ -355,57 +288,15 @@ class OrchestrationEngine:
         """
 
         async def begin(stream: WorkflowStream) -> None:
-            core = self._setup.core()
-            if workflow_id is None:
-                await self._begin_streamed(
-                    stream, core, workflow, input_data, pattern, persist_state
-                )
+            if workflow_id is not None:
+                await self._control.attach(stream, workflow_id)
                 return
-            run = core.runs.get(workflow_id)
-            if run is not None and not run.persist:
-                stream.attach(run)
-                return
-            stream.workflow_id = workflow_id
-            keeper = await self._ready(core)
-            run = core.runs.get(workflow_id)
-            if run is not None and not run.over:
-                stream.attach(run, history=False)
-                # What is on its way into the journal was not told to this stream.
-                await keeper.store.flush()
-            try:
-                entries = await keeper.store.read_journal(workflow_id)
-            except UnknownRun:
-                raise UnknownWorkflow(workflow_id, core.runs) from None
-            past = [
-                WorkflowEvent(
-                    EventKind(entry.kind), workflow_id, entry.step, entry.attempt, entry.data,
-                    entry.at, entry.seq,
-                )
-                for entry in entries
-            ]  # fmt: skip
-            stream.replay(past)
+            core, live = await self._make(workflow, input_data, pattern, persist_state)
+            stream.attach(live)
+            # Until it is taken in: a run that is refused would be followed for ever.
+            await start(core, StartRun(live))
 
         return WorkflowStream(begin)
-
-    async def _begin_streamed(
-        self,
-        stream: WorkflowStream,
-        core: EngineCore,
-        workflow: Workflow | None,
-        input_data: Any,
-        pattern: Any,
-        persist_state: bool | None,
-    ) -> None:
-        setup = self._setup
-        plan = setup.plan_of(workflow, pattern, input_data)
-        persist = setup.config.persist_state if persist_state is None else persist_state
-        if persist:
-            await self._ready(core)
-        run = self._make(core, plan, input_data, persist, None, None)
-        stream.attach(run)
-        accepted = core.promise()
-        launch(core, Start(run, accepted))
-        await accepted  # or it would be followed for ever, if it is refused
 
     # -- steering ----------------------------------------------------------------------------------
 
@@ -425,57 +316,8 @@ class OrchestrationEngine:
         anything else, so that it survives a crash. A run that has ended stays as it is. Raises
         `UnknownWorkflow`.
         """
-        core = self._setup.core()
-        run = core.runs.get(workflow_id)
         cancellation = Cancellation(reason, graceful=graceful, compensate=compensate)
-        if run is None or run.state is WorkflowState.INTERRUPTED or await self._moved_on(core, run):
-            return await self._cancel_stored(core, workflow_id, cancellation)
-        if run.persist and not run.over and core.keeper is not None:
-            try:
-                await core.keeper.store.request_cancel(workflow_id, reason)
-            except UnknownRun:
-                pass  # it is only about to be stored, and is cancelled all the same
-        return await self._cancel_here(core, workflow_id, cancellation)
-
-    async def _cancel_here(
-        self, core: EngineCore, workflow_id: str, cancellation: Cancellation
-    ) -> CancelReport:
-        done = core.promise()
-        cancellation.requests.append(done)
-        launch(core, CancelRun(workflow_id, cancellation))
-        report: CancelReport = await done
-        return report
-
-    async def _cancel_stored(
-        self, core: EngineCore, workflow_id: str, cancellation: Cancellation
-    ) -> CancelReport:
-        """Cancel a run that is not in memory: take it over, or leave it to the engine that has it."""
-        keeper = await self._open(core, workflow_id)
-        try:
-            open_ = await keeper.store.request_cancel(workflow_id, cancellation.reason)
-        except UnknownRun:
-            raise UnknownWorkflow(workflow_id, core.runs) from None
-        if not open_:
-            row = await keeper.store.load_run(workflow_id)
-            return CancelReport(
-                workflow_id, WorkflowState(row.state), cancellation.reason, already_finished=True
-            )
-        try:
-            await keeper.claim(workflow_id, "old", ())
-        except RunHeld:
-            run = await self._until_finished(core, workflow_id)
-            return CancelReport(
-                workflow_id, run.state, cancellation.reason, compensated_steps=run.compensated
-            )
-        return await self._cancel_here(core, workflow_id, cancellation)
-
-    async def _until_finished(self, core: EngineCore, workflow_id: str) -> Run:
-        """Wait until another engine has carried out what was asked of it."""
-        while True:
-            run = await self._stored(core, workflow_id)
-            if run.state.finished:
-                return run
-            await asyncio.sleep(self.config.poll_seconds)
+        return await self._control.cancel(workflow_id, cancellation)
 
     async def resume_workflow(
         self,
@@ -492,32 +334,8 @@ class OrchestrationEngine:
         whether to go on with the ``old`` or the ``new`` one; the default is the configuration's
         ``changed_definition``. Raises `UnknownWorkflow`, `DefinitionChanged`.
         """
-        core = self._setup.core()
-        newest = None if workflow is None else self._setup.plan_of(workflow, None, None).definition
-        opening = ((EventKind.WORKFLOW_RESUMED, None),)
-        run = core.runs.get(workflow_id)
-        if run is not None and not run.persist:
-            if run.state is WorkflowState.FAILED and run.over:
-                await self._again(core, run, opening)
-            return run.status()
-        settled = run is not None and (run.state not in _RESUMABLE or not run.over)
-        if run is not None and settled and not await self._moved_on(core, run):
-            return run.status()
-        keeper = await self._open(core, workflow_id)
-        run = await self._stored(core, workflow_id)
-        if run.state in (WorkflowState.COMPLETED, WorkflowState.CANCELLED):
-            if workflow_id in core.runs:
-                # Its end was written, but the store could not say so any more.
-                core.runs[workflow_id] = run
-            return run.status()
-        try:
-            again = await keeper.claim(
-                workflow_id, definition, opening if run.state.finished else (), newest
-            )
-        except RunHeld:
-            return run.status()
-        await self._until_taken_in(core, again)
-        return again.status()
+        newest = self._definition_of(workflow)
+        return (await self._control.resume(workflow_id, definition, newest)).status()
 
     async def retry_from(
         self,
@@ -533,47 +351,11 @@ class OrchestrationEngine:
         had been completed, failed or cancelled. Raises `UnknownWorkflow`, `RunHeld`, and ValueError
         for a step that the workflow does not have or a run that still runs.
         """
-        core = self._setup.core()
-        newest = None if workflow is None else self._setup.plan_of(workflow, None, None).definition
-        run = core.runs.get(workflow_id)
-        if run is None or run.state is WorkflowState.INTERRUPTED:
-            run = await self._stored(core, workflow_id)
-        if run.id in core.runs and not run.over:
-            raise ValueError(
-                f"workflow {workflow_id!r} still runs; cancel it first, or wait for its end"
-            )
-        if step not in run.plan.by_id:
-            raise ValueError(
-                f"workflow {run.plan.name!r} has no step {step!r}. {near(step, run.plan.by_id)}"
-            )
-        steps = [step, *sorted(run.plan.after(step))]
-        opening = ((EventKind.WORKFLOW_REWOUND, {"step": step, "steps": steps}),)
-        if not run.persist:
-            await self._again(core, run, opening)
-            return run.status()
-        keeper = await self._open(core, workflow_id)
-        again = await keeper.claim(workflow_id, definition, opening, newest)
-        await self._until_taken_in(core, again)
-        return again.status()
+        newest = self._definition_of(workflow)
+        return (await self._control.retry_from(workflow_id, step, definition, newest)).status()
 
-    async def _again(
-        self, core: EngineCore, run: Run, opening: tuple[tuple[EventKind, Any], ...]
-    ) -> None:
-        """Let a run in memory that has ended go on."""
-        run.bound = self._setup.bind(run.plan)
-        run.span = None
-        accepted = core.promise()
-        launch(core, Start(run, accepted, opening=opening))
-        run.over = False  # from now on, so that who asks for the same meanwhile finds it running
-        await accepted
-        await self._until_taken_in(core, run)
-
-    async def _until_taken_in(self, core: EngineCore, run: Run) -> None:
-        """Wait until the engine's actor, and the run's coordinator, have seen the run."""
-        for _ in range(100):
-            if core.runs.get(run.id) is run and not run.over and not run.state.finished:
-                return
-            await asyncio.sleep(0)
+    def _definition_of(self, workflow: Workflow | None) -> WorkflowDefinition | None:
+        return None if workflow is None else self._setup.definition_of(workflow)
 
     async def signal_workflow(self, workflow_id: str, signal: str, payload: Any = None) -> None:
         """Send a run the signal that a ``wait_for`` step waits for, now or later.
@@ -581,24 +363,7 @@ class OrchestrationEngine:
         It is kept until a step takes it; for a stored run it is stored before this returns. Raises
         `UnknownWorkflow`, and ValueError for a run that has ended.
         """
-        core = self._setup.core()
-        run = core.runs.get(workflow_id)
-        if run is not None and run.over and run.state.finished:
-            raise ValueError(f"workflow {workflow_id!r} has ended ({run.state}); nothing can wait")
-        if run is not None and not run.persist:
-            item = Signal(0, workflow_id, signal, payload, core.now())
-            launch(core, SignalRun(workflow_id, [item]))
-            return
-        keeper = await self._open(core, workflow_id)
-        try:
-            number = await keeper.store.put_signal(workflow_id, signal, payload)
-        except UnknownRun:
-            raise UnknownWorkflow(workflow_id, core.runs) from None
-        if workflow_id in core.runs:
-            item = Signal(number, workflow_id, signal, payload, core.now())
-            launch(core, SignalRun(workflow_id, [item]))
-
-    # -- stored runs ---------------------------------------------------------------------------------
+        await self._control.signal(workflow_id, signal, payload)
 
     async def recover(self) -> RecoveryReport:
         """Take over the stored runs that no living engine holds, and let them go on.
@@ -607,35 +372,9 @@ class OrchestrationEngine:
         not go on. Those of an engine that was killed on this machine are free at once, those of one
         that vanished elsewhere after ``lease_seconds``.
         """
-        core = self._setup.core()
-        keeper = await self._setup.keeper(core)
+        keeper = await self._cores.keeper(self._cores.here())
         keeper.recovered = True
-        return await keeper.recover()
-
-    async def _open(self, core: EngineCore, workflow_id: str) -> Keeper:
-        run = core.runs.get(workflow_id)
-        if run is not None and not run.persist:
-            raise NotStored(workflow_id, "This")
-        return await self._ready(core)
-
-    async def _moved_on(self, core: EngineCore, run: Run) -> bool:
-        """Tell whether another engine has taken a run since it ended here."""
-        keeper, lease = core.keeper, run.lease
-        if not run.over or lease is None or keeper is None:
-            return False
-        try:
-            row = await keeper.store.load_run(run.id)
-        except StoreError:
-            return False  # it is forgotten there, or the store fails: what is known here remains
-        return row.fence != lease.fence
-
-    async def _stored(self, core: EngineCore, workflow_id: str) -> Run:
-        """Return a run as the store has it; raises `UnknownWorkflow`."""
-        keeper = await self._ready(core)
-        try:
-            return await keeper.read(workflow_id)
-        except UnknownRun:
-            raise UnknownWorkflow(workflow_id, core.runs) from None
+        return await keeper.recovery.recover()
 
     # -- its end -------------------------------------------------------------------------------------
 
@@ -646,22 +385,18 @@ class OrchestrationEngine:
         so; again: harmless.
         """
         self._setup.stopped = True
-        core = self._setup.core_or_none()
+        core = self._cores.here_or_none()
         if core is not None and core.actor_ref.is_alive():
-            ref = core.actor_ref
-            core.end()
-            await core.home.wait_ended(ref, CANCEL_GRACE_S)
+            core.tell(StopEngine())
+            await core.home.wait_ended(core.actor_ref, CANCEL_GRACE_S)
 
     async def __aenter__(self) -> Self:
         if self.config.recover_on_start:
-            await self._ready(self._setup.core())
+            await self._cores.ready(self._cores.here())
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
         await self.stop()
-
-
-_RESUMABLE = frozenset({WorkflowState.FAILED, WorkflowState.INTERRUPTED})
 
 
 def _checked(name: str, value: Any, kind: str) -> Any:
@@ -685,15 +420,12 @@ def _checked(name: str, value: Any, kind: str) -> Any:
         raise TypeError(f"{wrong}: {error}") from None
 
 
-def _retire(setup_ref: weakref.ref[Setup]) -> None:
-    """Nobody holds the engine any more: let its actors end when their workflows have."""
-    setup = setup_ref()
-    # Weakly: the setup reaches its actors and, through a workflow's code, perhaps the engine.
-    for core in setup.cores() if setup is not None else ():
-        try:
-            core.actor_ref.tell(Retire())
-        except ActorDied:
-            pass
+def _retire(cores_ref: weakref.ref[Cores]) -> None:
+    """Nothing holds the engine any more: let its actors end when their workflows have."""
+    cores = cores_ref()
+    # Weakly: they reach their setup and, through a workflow's code, perhaps the engine.
+    for core in cores.alive() if cores is not None else ():
+        core.tell(Retire())
 
 
 __all__ = ["OrchestrationEngine", "Workflow"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from agenticaiframework.actors import AgenticError, near
 
-from ..policy import UnretriableError
+from ..vocabulary.causes import UnretriableError
 
 
 class EngineError(AgenticError):

@@ -11,11 +11,12 @@ from pydantic import Field
 
 from agenticaiframework.actors import ActorRef, AgenticError, Down
 
-from ..definition import Seconds
-from ..execution import Execution
-from ..policy import ErrorNames, matches_any
-from ..step import Ask
-from ..target import Target
+from ..definition.fields import Seconds
+from ..definition.policy import ErrorNames
+from ..definition.step import Ask
+from ..execution.execution import Execution
+from ..vocabulary.causes import matches_any
+from ..vocabulary.target import Target
 from .guard import GuardActor, GuardDefinition, GuardedPattern, Message, ask_guard, find_guard
 
 CircuitState: TypeAlias = Literal["closed", "open", "half_open"]

@@ -11,10 +11,10 @@ from pydantic import Field
 
 from agenticaiframework.actors import ActorDied, ActorRef, AgenticError, Down, Request
 
-from ..execution import Execution
-from ..step import Ask
-from ..target import Target
-from ..turn import one_turn
+from ..definition.step import Ask
+from ..execution.execution import Execution
+from ..execution.turn import one_turn
+from ..vocabulary.target import Target
 from .guard import GuardActor, GuardDefinition, GuardedPattern, Message, ask_guard, find_guard
 
 _EXPIRED: Final = "expired"

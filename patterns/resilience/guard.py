@@ -1,6 +1,6 @@
-"""Guards: named actors that decide whether a call may go on, shared by all who use the name.
+"""Guards: named actors that decide whether a call may go on, shared by all users of the name.
 
-A guard lives in its system's registry under its kind and name, is started by the first who needs it,
+A guard lives in its system's registry under its kind and name, is started by the first call that needs it,
 and ends once it has been idle and remembers nothing, so that a service may use any number of names.
 """
 
@@ -19,14 +19,14 @@ from agenticaiframework.actors import (
     ReceiveTimeout,
 )
 
-from ..drawing import Drawing
-from ..errors import work_failed
-from ..execution import Execution
-from ..outcome import Completed, Skipped
-from ..pattern import OrchestrationPattern, PatternDefinition
-from ..policy import UnretriableError
-from ..step import Ask, AskField
-from ..target import Askable, Scope, Target, ask_in_scope
+from ..definition.drawing import Drawing
+from ..definition.errors import DefinitionError
+from ..definition.step import Ask, AskField
+from ..execution.execution import Execution
+from ..execution.pattern import OrchestrationPattern, PatternDefinition
+from ..vocabulary.errors import work_failed
+from ..vocabulary.outcome import Completed, Skipped
+from ..vocabulary.target import Askable, Scope, Target, ask_in_scope
 
 IDLE_S = 60.0
 """How long a guard stays after its last message; it is then made anew by the next."""
@@ -35,26 +35,15 @@ _TRIES = 5
 SettingsT = TypeVar("SettingsT")
 
 
-class GuardConflict(UnretriableError, ValueError):
-    """One name is used with different settings."""
-
-    def __init__(self, kind: str, name: str, used: Any, given: Any) -> None:
-        super().__init__(
-            f"The {kind} {name!r} is in use with {used}, and was now given {given}. "
-            "Whoever shares a name shares its settings; use another name for other settings."
-        )
-        self.name = name
-
-
 @dataclass(frozen=True, slots=True)
 class Message(Generic[SettingsT]):
-    """What a guard is told: what is wanted, by whom, and the settings that the sender knows."""
+    """A message to a guard, with the settings that the sender knows."""
 
     settings: SettingsT
 
 
 class GuardActor(Actor, Generic[SettingsT]):
-    """Base of guards: settles who shares it, and ends when nobody needs it."""
+    """Base of guards: checks that its users agree on the settings, and ends when it is not needed."""
 
     kind: ClassVar[str] = "guard"
 
@@ -74,7 +63,13 @@ class GuardActor(Actor, Generic[SettingsT]):
         if isinstance(message, Message):
             asked = cast("Message[SettingsT]", message)
             if asked.settings != self.settings:
-                raise GuardConflict(self.kind, self.guard_name, self.settings, asked.settings)
+                raise DefinitionError(
+                    f"The {self.kind} {self.guard_name!r}",
+                    [
+                        f"it is in use with {self.settings}, and was now given {asked.settings}. All "
+                        "that share a name share its settings; use another name for other settings"
+                    ],
+                )
         return self.decide(message)
 
     @abstractmethod
@@ -113,7 +108,7 @@ def find_guard(
 
 
 class GuardDefinition(PatternDefinition):
-    """What every guarded call says: whom it is about."""
+    """The definition of every guarded call: the agent behind the guard."""
 
     agent: AskField
 

@@ -8,19 +8,19 @@ from typing import Any, ClassVar, cast
 
 from pydantic import Field
 
-from ..definition import Seconds
-from ..drawing import Drawing
-from ..errors import PatternFailed
-from ..execution import Execution
-from ..outcome import Completed
-from ..pattern import OrchestrationPattern, PatternDefinition
-from ..step import Ask, AskField, unique_names
-from ..target import Target
-from ..task_bag import TaskBag
+from ..definition.drawing import Drawing
+from ..definition.fields import Seconds
+from ..definition.step import Ask, AskField, unique_names
+from ..execution.execution import Execution
+from ..execution.pattern import OrchestrationPattern, PatternDefinition
+from ..execution.task_bag import TaskBag
+from ..vocabulary.errors import PatternFailed
+from ..vocabulary.outcome import Completed
+from ..vocabulary.target import Target
 
 
 class HedgedRequestDefinition(PatternDefinition):
-    """A hedged request: who is asked, in order, and after which wait the next one is."""
+    """A hedged request: the agents, in order, and the wait before the next one is asked."""
 
     agents: tuple[AskField, ...] = Field(min_length=2)
     after_s: Seconds

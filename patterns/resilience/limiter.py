@@ -11,11 +11,11 @@ from pydantic import Field
 
 from agenticaiframework.actors import AgenticError, Request
 
-from ..definition import Seconds
-from ..execution import Execution
-from ..policy import retry_after_s
-from ..step import Ask
-from ..target import Target
+from ..definition.fields import Seconds
+from ..definition.step import Ask
+from ..execution.execution import Execution
+from ..vocabulary.causes import retry_after_s
+from ..vocabulary.target import Target
 from .guard import GuardActor, GuardDefinition, GuardedPattern, Message, ask_guard, find_guard
 
 _PUMP: Final = "pump"
@@ -78,7 +78,7 @@ class Acquire(Message[Rate]):
 
 @dataclass(frozen=True, slots=True)
 class Pause(Message[Rate]):
-    """Whoever is behind the limiter asked to be left alone for *delay_s* seconds."""
+    """The agent behind the limiter asked for no calls for *delay_s* seconds."""
 
     delay_s: float = 0.0
 
@@ -88,7 +88,7 @@ _EPSILON = 1e-9
 
 
 class LimiterActor(GuardActor[Rate]):
-    """Lets calls pass in their order, as tokens come. Nobody overtakes, so nobody starves."""
+    """Lets calls pass in their order, as tokens come. No call overtakes another, so none starves."""
 
     kind = "rate limiter"
 
@@ -182,7 +182,7 @@ class RateLimiter(GuardedPattern):
     one system with the same *limiter* name share one bucket (default: this pattern's name), so that
     many agents keep to one provider's limit together. A call costs *cost* tokens. One that would wait
     longer than *max_wait_s* fails at once with `RateLimited`. An error of the agent that has a
-    ``retry_after_s`` holds back everybody who shares the limiter for that long.
+    ``retry_after_s`` holds back all users of the limiter for that long.
 
     Example: ``rate=10, per_s=60, burst=2``: two calls at once, then one every six seconds.
     """

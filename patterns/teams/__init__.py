@@ -1,17 +1,17 @@
-"""Teams: agents in roles, that work on tasks together."""
+"""Teams: agents in roles, that work on tasks together.
+
+Knows patterns and what is below them, and nothing of the engine. Roles and members are owned by
+the code that puts the team together, turns by the team's actor, a task by its coordinator.
+"""
 
 from .config import TeamConfig
 from .discussion import Contribution, Discussion
 from .errors import (
-    MemberLost,
-    RoleFull,
-    SeveralHandoffs,
     TeamError,
     TeamFull,
     TeamIncomplete,
     UnknownMember,
-    UnknownRole,
-    UnknownTrigger,
+    WrongHandoff,
 )
 from .handoff import AgentHandoff, HandoffRecord
 from .message import TeamMessage
@@ -28,10 +28,7 @@ __all__ = [
     "Contribution",
     "Discussion",
     "HandoffRecord",
-    "MemberLost",
     "NotesUnavailable",
-    "RoleFull",
-    "SeveralHandoffs",
     "SharedNotes",
     "TeamConfig",
     "TeamError",
@@ -41,7 +38,6 @@ __all__ = [
     "TeamResult",
     "TeamStep",
     "UnknownMember",
-    "UnknownRole",
-    "UnknownTrigger",
+    "WrongHandoff",
     "shared_notes",
 ]

@@ -1,15 +1,21 @@
-"""The channels of a team, and who gets what is said on them."""
+"""The channels of a team, and the delivery of messages over them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-from agenticaiframework.actors import ActorDied, ActorSystem, Agent, agent_context, near
-from agenticaiframework.actors.kernel.running import running_here
+from agenticaiframework.actors import (
+    ActorDied,
+    ActorSystem,
+    Agent,
+    agent_context,
+    near,
+    running_here,
+)
 
-from ..definition import DefinitionError
-from ..target import Resolver
+from ..definition.errors import DefinitionError
+from ..vocabulary.target import Resolver
 from .errors import TeamError
 from .message import DEFAULT_CHANNEL, Protocol, TeamMessage, as_message, check_message
 from .roster import Member, Roster
@@ -21,10 +27,10 @@ PROTOCOLS: tuple[Protocol, ...] = ("structured", "text")
 
 
 class Communication:
-    """The channels of one team. Owned by whoever puts the team together.
+    """The channels of one team. Owned by the code that puts the team together.
 
-    A message goes into the inboxes of agents (`Agent.on_message`), apart from their work, and nobody
-    waits for it to be handled: members may answer each other without waiting for themselves.
+    A message goes into the inboxes of agents (`Agent.on_message`), apart from their work, and is not
+    waited for: members may answer each other without waiting for themselves.
     """
 
     def __init__(self, team: str) -> None:
@@ -81,7 +87,7 @@ class Communication:
         resolver: Resolver,
         system: ActorSystem,
     ) -> list[str]:
-        """Put *message* into the inbox of each of *members* that has one; return who got it.
+        """Put *message* into the inbox of each of *members* that has one; return the names of those that got it.
 
         One that has been stopped for good gets nothing: the message is a dead letter.
         """
@@ -101,10 +107,10 @@ class Communication:
 
 
 def speaker(roster: Roster, name: str | None) -> set[str]:
-    """Return the names of who *name*, a member or a role, stands for as a sender.
+    """Return the names of the members that *name*, a member or a role, means as a sender.
 
     A role with several members means the one whose handler is running, if it is one of them; else
-    all of them, because a message must never come back to who sent it.
+    all of them, because a message must never come back to its sender.
     """
     if name is None:
         return set()

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from ..definition import TargetField
-from ..policy import WorkPolicy
+from ..definition.fields import TargetField
+from ..definition.policy import WorkPolicy
 
 SpeakerPolicy = Literal["round_robin", "random", "simultaneous", "moderator"]
 
@@ -19,11 +19,11 @@ class TeamConfig(WorkPolicy):
     - *communication_style*: how members see what others said: ``structured`` (a list of mappings
       with speaker, role, round, content) or ``free`` (one text).
     - *decision_making*: how a discussion is decided: ``consensus``, ``vote`` or ``moderator``.
-    - *quorum*: how many votes decide (None: more than half of those who spoke).
-    - *moderator*: who decides, or picks the speakers: a member's name, an agent.
-    - *speaker_policy*: who speaks when: ``round_robin`` (in the order of the participants, later ones
+    - *quorum*: how many votes decide (None: more than half of the speakers).
+    - *moderator*: decides, or picks the speakers: a member's name, or an agent.
+    - *speaker_policy*: the order of the speakers: ``round_robin`` (in the order of the participants, later ones
       hear earlier ones), ``random`` (the same, in a new order each round), ``simultaneous`` (all at
-      once, each hears the rounds before), ``moderator`` (the moderator names who is next).
+      once, each hears the rounds before), ``moderator`` (the moderator names the next ones).
     - *coordinator*: the role or member that leads tasks (None: the first role that has members).
     - *max_handoffs*: how many handoffs one task or workflow may take.
     - *synthesis*: whether the leader sees all contributions at the end, and makes the result of them.

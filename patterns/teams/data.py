@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from pydantic import Field
 
-from ..definition import Definition, TargetField, define
-from ..drawing import Drawing
-from ..dump import dump_definition
-from ..target import Resolver, target_name
+from ..definition.definition import Definition, define
+from ..definition.drawing import Drawing
+from ..definition.dump import dump_definition
+from ..definition.fields import TargetField
+from ..vocabulary.target import target_name
 from .config import TeamConfig
 from .handoff import AgentHandoff
 from .role import AgentRole
-
-if TYPE_CHECKING:
-    from .team import AgentTeam
+from .roster import Member
 
 
 class TeamDefinition(Definition):
@@ -37,42 +36,40 @@ EXAMPLE = (
 )
 
 
-def team_to_dict(team: AgentTeam) -> dict[str, Any]:
-    """Return *team* as plain data; raises `DefinitionError` for what cannot be written."""
-    members: dict[str, tuple[Any, ...]] = {}
-    for member in team.members:
-        members[member.role] = (*members.get(member.role, ()), member.target)
+def team_to_dict(
+    what: str,
+    name: str,
+    config: TeamConfig,
+    roles: Iterable[AgentRole],
+    members: Iterable[Member],
+    handoffs: tuple[AgentHandoff, ...],
+) -> dict[str, Any]:
+    """Return a team as plain data; raises `DefinitionError`, about *what*, for what has no such form."""
+    targets: dict[str, tuple[Any, ...]] = {}
+    for member in members:
+        targets[member.role] = (*targets.get(member.role, ()), member.target)
     definition = TeamDefinition.model_construct(
-        name=team.name,
-        config=team.config,
-        roles=tuple(team.roles.values()),
-        members=members,
-        handoffs=team.handoffs,
+        name=name, config=config, roles=tuple(roles), members=targets, handoffs=handoffs
     )
-    return dump_definition(definition, repr(team))
+    return dump_definition(definition, what)
 
 
-def team_from_dict(
-    cls: type[AgentTeam], data: Mapping[str, Any], resolver: Resolver | None
-) -> AgentTeam:
-    """Return the team that *data* defines."""
-    name = data.get("name")
-    definition = define(TeamDefinition, f"team {name!r}", data, EXAMPLE)
-    team = cls(definition.name, definition.config, roles=definition.roles, resolver=resolver)
-    for role, agents in definition.members.items():
-        for agent in agents:
-            team.assign_agent(agent, role)
-    team.configure_handoffs(definition.handoffs)
-    return team
+def read_team(data: Mapping[str, Any]) -> TeamDefinition:
+    """Return *data* as a checked definition; raises `DefinitionError`."""
+    return define(TeamDefinition, f"team {data.get('name')!r}", data, EXAMPLE)
 
 
-def draw_team(team: AgentTeam, drawing: Drawing) -> None:
-    """Draw *team*: a box for each role with its members, and the handoffs between the roles."""
+def draw_team(
+    drawing: Drawing,
+    roles: Iterable[str],
+    members: Sequence[Member],
+    handoffs: Iterable[AgentHandoff],
+) -> None:
+    """Draw a team: a box for each role with its members, and the handoffs between the roles."""
     nodes: dict[str, str] = {}
-    for role in team.roles.values():
-        with drawing.group(role.name):
-            members = [m for m in team.members if m.role == role.name]
-            drawn = [drawing.node(target_name(m.target)) for m in members]
-            nodes[role.name] = drawn[0] if drawn else drawing.node("nobody", "end")
-    for rule in team.handoffs:
+    for role in roles:
+        with drawing.group(role):
+            drawn = [drawing.node(target_name(m.target)) for m in members if m.role == role]
+            nodes[role] = drawn[0] if drawn else drawing.node("nobody", "end")
+    for rule in handoffs:
         drawing.edge(nodes[rule.from_role], nodes[rule.to_role], rule.trigger)

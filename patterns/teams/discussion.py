@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast
 
-from ..errors import PatternFailed, work_failed
-from ..execution import Execution
-from ..outcome import Completed, Outcome, Skipped
-from ..target import Target
-from ..task_bag import TaskBag
-from ..voting import Tally, position_of, tally
+from ..execution.execution import Execution
+from ..execution.task_bag import TaskBag
+from ..kinds.voting import Tally, position_of, tally
+from ..vocabulary.errors import PatternFailed, work_failed
+from ..vocabulary.outcome import Completed, Outcome, Skipped
+from ..vocabulary.target import Target
 from .errors import UnknownMember
 from .handoff import without_handoff
 from .job import TeamJob
@@ -43,7 +43,7 @@ class Contribution:
 class Discussion:
     """How a discussion went.
 
-    ``ended`` says how: by ``consensus`` (everybody spoke, and is of one position), by ``vote``,
+    ``ended`` says how: by ``consensus`` (all spoke, and have one position), by ``vote``,
     by the ``moderator``, or because the ``rounds`` were used up without a decision, in which case
     ``decision`` is None. ``tally`` counts the positions of each member's last contribution.
     ``missing`` are the members that could not speak, and why.
@@ -68,7 +68,7 @@ class DiscussionJob(TeamJob):
     A speaker gets ``{"topic", "round", "max_rounds", "speaker", "role", "contributions"}``. What it
     is for is its answer's ``position`` (or ``vote``, ``answer``, ``decision``) field, or the whole
     answer. ``{"agree": true}`` joins the position that was stated last. The moderator gets the same
-    with ``"participants"``, and answers with ``decision`` (or ``done``), or with ``next``: who speaks
+    with ``"participants"``, and answers with ``decision`` (or ``done``), or with ``next``: the names that speak
     in the next round.
     """
 
@@ -143,7 +143,7 @@ class DiscussionJob(TeamJob):
             causes = [o.cause for o in self.missing.values() if o.cause is not None]
             raise PatternFailed(
                 self.name,
-                f"failed: nobody could speak in round {round_} of the discussion",
+                f"failed: no participant could speak in round {round_} of the discussion",
                 run.outcomes,
                 cause=causes[-1] if causes else None,
             )
@@ -168,7 +168,7 @@ class DiscussionJob(TeamJob):
         if not isinstance(outcome, Completed):
             if isinstance(outcome, Skipped):
                 return
-            # Who has failed says no more; the others can still decide.
+            # A participant that failed says no more; the others can still decide.
             self.missing[member.name] = outcome
             self._positions.pop(member.name, None)
             return
@@ -195,8 +195,8 @@ class DiscussionJob(TeamJob):
 
     def _unanimous(self, round_: int) -> bool:
         spoke = {c.speaker for c in self._said if c.round == round_}
-        everybody = {m.name for m in self._participants if m.name not in self.missing}
-        return spoke == everybody and self._count().unanimous
+        expected = {m.name for m in self._participants if m.name not in self.missing}
+        return spoke == expected and self._count().unanimous
 
     async def _moderated(self, run: Execution, round_: int) -> Any:
         moderator = self._moderator
@@ -224,7 +224,7 @@ class DiscussionJob(TeamJob):
         raise work_failed(self.name, name, outcome, run.outcomes, "the moderator")
 
     def _next_speakers(self, answer: Any) -> Sequence[Member]:
-        """Return who speaks in the next round: whom the moderator's *answer* names, else everybody."""
+        """Return the speakers of the next round: those that the moderator's *answer* names, else all."""
         wanted: Any = None
         if isinstance(answer, Mapping) and self.roster.config.speaker_policy == "moderator":
             wanted = cast(Mapping[str, Any], answer).get("next")

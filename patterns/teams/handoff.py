@@ -8,11 +8,11 @@ from typing import Any, cast
 
 from pydantic import Field, field_validator
 
-from agenticaiframework.supervision.targets import is_coroutine_function
+from agenticaiframework.actors import is_coroutine_function
 
-from ..definition import Definition
-from ..values import Handoff, read_handoff
-from .errors import SeveralHandoffs, UnknownTrigger
+from ..definition.definition import Definition
+from ..vocabulary.values import Handoff, read_handoff
+from .errors import WrongHandoff
 
 
 class AgentHandoff(Definition):
@@ -53,7 +53,7 @@ EXAMPLE = (
 
 @dataclass(frozen=True, slots=True)
 class HandoffRecord:
-    """A handoff that happened: who handed on to which role, because of which trigger."""
+    """A handoff that happened: the member and its role, the next role, and the trigger."""
 
     from_agent: str
     from_role: str
@@ -72,14 +72,14 @@ class Handed:
 def fired(team: str, rules: Sequence[AgentHandoff], role: str, answer: Any) -> Handed | None:
     """Return the handoff that *answer* of a member of *role* fires, or None.
 
-    Raises `UnknownTrigger` for a `Handoff` that no rule is for, and `SeveralHandoffs` for a list of
-    them: a turn ends with one handoff at most. A mapping that merely has a field
+    Raises `WrongHandoff` for a `Handoff` that no rule is for, and for a list of several: a turn ends
+    with one handoff at most. A mapping that merely has a field
     called ``trigger`` is an ordinary answer unless a rule is for it.
     """
     if isinstance(answer, (list, tuple)):
         several = [item for item in cast("list[Any]", answer) if isinstance(item, Handoff)]
         if several:
-            raise SeveralHandoffs(team, role, [handoff.trigger for handoff in several])
+            raise WrongHandoff(team, role, [handoff.trigger for handoff in several])
     handoff = read_handoff(answer)
     if handoff is None:
         return None
@@ -88,7 +88,7 @@ def fired(team: str, rules: Sequence[AgentHandoff], role: str, answer: Any) -> H
             return Handed(rule, handoff.data)
     if isinstance(answer, Handoff):
         known = [rule.trigger for rule in rules if rule.from_role == role]
-        raise UnknownTrigger(team, role, handoff.trigger, known)
+        raise WrongHandoff(team, role, [handoff.trigger], known)
     return None
 
 

@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-import weakref
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from agenticaiframework.actors import ActorRef, ActorSystem, Address
+from agenticaiframework.actors import ActorRef, ActorSystem, Address, OwnerLink
 
 from .team_actor import TeamActor
-
-if TYPE_CHECKING:
-    from .team import AgentTeam
 
 
 class TeamHome(Address):
     """The lasting address of a team in one system. Owned by the loop of that system."""
 
-    __slots__ = ("_finalizer", "owner")
+    __slots__ = ("_team", "owner")
 
-    def __init__(self, team: AgentTeam, system: ActorSystem) -> None:
-        super().__init__(team.name, system)
+    def __init__(self, name: str, system: ActorSystem, team: object) -> None:
+        super().__init__(name, system)
         self.owner: ActorRef[Any] | None = None
-        # A team that nobody holds any more must not leave its idle actor behind. It knows this home
-        # itself, and not by a weak reference: one that goes together with the team, in a circle of
-        # garbage, would be no more when it is looked for.
-        self._finalizer = weakref.finalize(team, _end, self)
-        self._finalizer.atexit = False
-
-    def forget(self) -> None:
-        """Be of no use any more: the system has ended, and so have its actors."""
-        self._finalizer.detach()
+        # A team that nothing holds any more must not leave its idle actor behind.
+        self._team = OwnerLink(team, _end_actor)
+        self._team.home = self
 
     @property
     def owned(self) -> bool:
@@ -41,9 +31,11 @@ class TeamHome(Address):
         if self.owned or self.live is not None or not self.system.running:
             return
         self.owner = None
-        self.bind(self.system.start(TeamActor, _name=self.name))
+        self.bind(self.system.start(TeamActor, self, _name=self.name))
 
 
-def _end(home: TeamHome) -> None:
-    if home.system.running and not home.owned and home.ref is not None:
+def _end_actor(link: OwnerLink) -> None:
+    """The team is gone; this is the thread that dropped it last."""
+    home: TeamHome | None = link.take()
+    if home is not None and home.system.running and not home.owned and home.ref is not None:
         home.system.end_actor(home.ref)

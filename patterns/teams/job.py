@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from agenticaiframework.actors import AgentStopped
 
-from ..errors import LimitReached, NotCompleted, PatternFailed, work_failed
-from ..execution import Execution
-from ..outcome import Completed, Failed, Outcome, Skipped, describe_error
-from ..policy import NO_POLICY, WorkPolicy
-from ..target import Target
+from ..definition.policy import NO_POLICY, WorkPolicy
+from ..execution.execution import Execution
+from ..vocabulary.errors import LimitReached, NotCompleted, PatternFailed, work_failed
+from ..vocabulary.outcome import Completed, Failed, Outcome, Skipped, describe_error
+from ..vocabulary.target import Target
 from .communication import MEMBER
-from .errors import MemberLost
+from .errors import TeamIncomplete
 from .handoff import Handed, HandoffRecord, contribution, fired, without_handoff
 from .notes import NOTES, SharedNotes
 from .result import TeamResult
@@ -49,7 +49,7 @@ class TeamJob(ABC):
         return self.name
 
     def targets(self) -> Iterable[Target]:
-        """Return all who may be asked."""
+        """Return all targets that may be asked."""
         return self.roster.targets()
 
     @abstractmethod
@@ -85,10 +85,10 @@ class TeamJob(ABC):
         policy: WorkPolicy | None = None,
         context: Mapping[str, Any] | None = None,
     ) -> tuple[str, Member, Outcome]:
-        """Have the least busy of *members* take a turn; return its name, who took it, how it ended.
+        """Have the least busy of *members* take a turn; return its name, the member, and the outcome.
 
         One that has been stopped for good is replaced by another of *members*; when none is left, the
-        outcome is a failure with `MemberLost`.
+        outcome is a failure with `TeamIncomplete`.
         """
         left = {member.name: member for member in members}
         tried: list[str] = []
@@ -113,7 +113,7 @@ class TeamJob(ABC):
             if left:
                 run.handed_off(chosen.name, next(iter(left)), "lost")
                 continue
-            error = MemberLost(self.name, chosen.role, tried)
+            error = TeamIncomplete(self.name, chosen.role, tried)
             error.__cause__ = outcome.cause
             failed = Failed(
                 chosen.name, outcome.started_at, outcome.ended_at, outcome.attempts,
@@ -172,7 +172,7 @@ class TeamJob(ABC):
     async def follow(
         self, run: Execution, member: Member, handed: Handed, until: str | None = None
     ) -> tuple[Any, bool]:
-        """Follow handoffs from *member* on, until nobody hands on any more.
+        """Follow handoffs from *member* on, until a turn ends without one.
 
         Return the last output and False; or, once a handoff goes to the role *until*, what that role
         is to get, and True.

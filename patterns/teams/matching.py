@@ -1,4 +1,4 @@
-"""Who gets which role: capabilities matched to places, in the best way there is."""
+"""The assignment of agents to roles by their capabilities, as good as any can be."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Seat:
 def fit(capabilities: Iterable[str], needed: Sequence[str]) -> float:
     """Return how well *capabilities* fit what a role needs: from 0 (not at all) to 1 (all of it).
 
-    A role that needs nothing fits everybody, a little.
+    A role that needs nothing fits every agent, a little.
 
     >>> fit(["writing"], ["writing", "formatting"]), fit(["cooking"], ["writing"]), fit([], [])
     (0.5, 0.0, 0.001)
@@ -53,7 +53,7 @@ def match(
     ]
     if not names or not places or limit == 0:
         return {}
-    # Placing anybody is worth more than any better fit; the tiny part prefers earlier names.
+    # Placing one agent more is worth more than any better fit; the tiny part prefers earlier names.
     weight = 2.0 * len(names)
     costs: list[list[float]] = []
     for row, name in enumerate(names):

@@ -1,4 +1,4 @@
-"""Who belongs to a team: roles, members, their limits, and the assignment by capabilities."""
+"""Membership: roles, members, their limits, and the assignment by capabilities."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, cast
 
-from ..actor_target import ActorTarget
-from ..definition import DefinitionError, define, read_target
-from ..target import Target, target_name
+from ..definition.actor_target import ActorTarget
+from ..definition.definition import define
+from ..definition.errors import DefinitionError
+from ..definition.fields import read_target
+from ..vocabulary.target import Target, target_name
 from .config import TeamConfig
-from .errors import RoleFull, TeamError, TeamFull, UnknownMember, UnknownRole
+from .errors import TeamError, TeamFull, UnknownMember
 from .handoff import EXAMPLE, AgentHandoff, HandoffRules
 from .matching import match
 from .role import AgentRole
@@ -18,7 +20,7 @@ from .roster import Member, Roster
 
 
 class Membership:
-    """The roles and members of one team. Owned by whoever puts the team together.
+    """The roles and members of one team. Owned by the code that puts the team together.
 
     Work that has started keeps the `Roster` it started with.
     """
@@ -59,21 +61,21 @@ class Membership:
         self._roles[role.name] = role
 
     def role(self, name: str) -> AgentRole:
-        """Return the role of that name; raises `UnknownRole`."""
+        """Return the role of that name; raises `UnknownMember`."""
         try:
             return self._roles[name]
         except KeyError:
-            raise UnknownRole(self._team, name, self._roles) from None
+            raise UnknownMember(self._team, name, self._roles, as_role=True) from None
 
     def in_role(self, role: str) -> list[Member]:
-        """Return the members of *role*, in the order of their assignment; raises `UnknownRole`."""
+        """Return the members of *role*, in the order of their assignment; raises `UnknownMember`."""
         self.role(role)
         return [member for member in self._members if member.role == role]
 
     def assign(self, agent: Target, role: str) -> None:
         """Give *agent* the role; harmless if it has it already.
 
-        Raises `UnknownRole`, `RoleFull`, `TeamFull`.
+        Raises `UnknownMember` for a role that there is not, `TeamFull`.
         """
         wanted = self.role(role)
         target = self._read(agent)
@@ -83,10 +85,10 @@ class Membership:
         if any(member.name == name for member in holders):
             return
         if wanted.max_agents is not None and len(holders) >= wanted.max_agents:
-            raise RoleFull(self._team, role, wanted.max_agents, name)
-        everybody = {member.name for member in self._members}
+            raise TeamFull(self._team, wanted.max_agents, name, role)
+        names = {member.name for member in self._members}
         limit = self._config.max_members
-        if limit is not None and name not in everybody and len(everybody) >= limit:
+        if limit is not None and name not in names and len(names) >= limit:
             raise TeamFull(self._team, limit, name)
         self._members.append(Member(name, role, target))
 
@@ -158,7 +160,7 @@ class Membership:
         return max(0, role.max_agents - len(self.in_role(role.name)))
 
     def configure_handoffs(self, rules: Iterable[AgentHandoff | Mapping[str, Any]]) -> None:
-        """Replace the handoff rules; raises `UnknownRole`, and `TeamError` for ambiguous ones."""
+        """Replace the handoff rules; raises `UnknownMember`, and `TeamError` for ambiguous ones."""
         checked = define(
             HandoffRules, f"the handoffs of team {self._team!r}", {"handoffs": rules}, EXAMPLE
         ).handoffs

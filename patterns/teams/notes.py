@@ -163,7 +163,7 @@ def _write_if(key: str, value: Any, version: int) -> _Do:
 def _append(key: str, value: Any) -> _Do:
     def append(entries: _Entries) -> int:
         old, version = entries.get(key, (None, 0))
-        # A new list each time: who has read the old one must not see it grow.
+        # A new list each time: readers of the old one must not see it grow.
         new = [*cast("list[Any]", old), value] if isinstance(old, list) else [value]
         entries[key] = (new, version + 1)
         return len(new)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..outcome import Outcome
+from ..vocabulary.outcome import Outcome
 from .handoff import HandoffRecord
 
 
@@ -38,5 +38,5 @@ class TeamResult(dict[str, Any]):
 
     @property
     def complete(self) -> bool:
-        """Whether nobody's contribution is missing."""
+        """Whether no contribution is missing."""
         return not self.missing

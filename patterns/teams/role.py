@@ -1,4 +1,4 @@
-"""What a place in a team asks of who takes it."""
+"""Roles: what a place in a team needs of the agent that takes it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field, field_validator
 
-from ..definition import Definition
+from ..definition.definition import Definition
 
 
 class AgentRole(Definition):

@@ -1,4 +1,4 @@
-"""Who is in a team, in which role, at the moment when its work starts."""
+"""The members of a team and their roles, at the moment when some work starts."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from ..policy import Fallback
-from ..target import Target, target_name
+from ..definition.policy import Fallback
+from ..vocabulary.target import Target, target_name
 from .config import TeamConfig
-from .errors import TeamIncomplete, UnknownMember, UnknownRole
+from .errors import TeamIncomplete, UnknownMember
 from .handoff import AgentHandoff
 from .role import AgentRole
 
@@ -36,22 +36,22 @@ class Roster:
     def of_role(self, role: str) -> list[Member]:
         """Return the members of *role*, in the order of their assignment.
 
-        Raises `UnknownRole`, and `TeamIncomplete` if it has none.
+        Raises `UnknownMember`, and `TeamIncomplete` if it has none.
         """
         if role not in self.roles:
-            raise UnknownRole(self.team, role, self.roles)
+            raise UnknownMember(self.team, role, self.roles, as_role=True)
         members = [member for member in self.members if member.role == role]
         if not members:
             raise TeamIncomplete(self.team, role)
         return members
 
-    def find(self, who: Target) -> list[Member]:
-        """Return the members that *who* stands for: those of a role, the one called so, the agent.
+    def find(self, wanted: Target) -> list[Member]:
+        """Return the members that *wanted* names: those of a role, the one of that name, the agent.
 
-        Raises `UnknownMember`, and `TeamIncomplete` for a role that nobody has.
+        Raises `UnknownMember`, and `TeamIncomplete` for a role without members.
         """
-        name = target_name(who)
-        if name in self.roles and isinstance(who, str):
+        name = target_name(wanted)
+        if name in self.roles and isinstance(wanted, str):
             return self.of_role(name)
         for member in self.members:
             if member.name == name:
@@ -59,7 +59,7 @@ class Roster:
         raise UnknownMember(self.team, name, [*self.roles, *(m.name for m in self.members)])
 
     def leader(self, coordinator: Target | None) -> list[Member]:
-        """Return who may lead: the members of the coordinating role, or the one named."""
+        """Return the members that may lead: those of the coordinating role, or the one named."""
         wanted = coordinator or self.config.coordinator
         if wanted is not None:
             return self.find(wanted)
@@ -74,7 +74,7 @@ class Roster:
         yield from dict.fromkeys(member.name for member in self.members)
 
     def targets(self) -> Iterator[Target]:
-        """Yield all who may be asked."""
+        """Yield all targets that may be asked."""
         for member in self.members:
             yield member.target
         if self.config.moderator is not None:
@@ -83,7 +83,7 @@ class Roster:
             yield self.config.on_error.fallback
 
     def moderator(self, moderator: Target) -> Target:
-        """Return who moderates: the member of that name or role, else the agent itself."""
+        """Return the moderator: the member of that name or role, else the agent itself."""
         if isinstance(moderator, str):
             for member in self.members:
                 if moderator in (member.name, member.role):

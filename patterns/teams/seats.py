@@ -1,4 +1,4 @@
-"""Who takes the next turn, and how busy everybody is."""
+"""Turns: the least busy member takes the next one."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Hashable, Iterable, Sequence
 class Seats:
     """Counts the turns that each member is taking. Owned by the team's actor.
 
-    A *holder* is whoever took a turn for a member: the coordinator of a piece of the team's work. When
-    it ends without having given its turns back, `forget` gives them back.
+    A *holder* took a turn for a member: it is the coordinator of a piece of the team's work. When it
+    ends without having given its turns back, `forget` gives them back.
     """
 
     def __init__(self) -> None:
@@ -17,7 +17,7 @@ class Seats:
         self._held: dict[Hashable, list[str]] = {}
 
     def take(self, members: Sequence[str], holder: Hashable) -> str:
-        """Return the least busy of *members* (the first of several), who is one turn busier now."""
+        """Return the least busy of *members* (the first of several), which is one turn busier now."""
         name = min(members, key=lambda member: self._turns.get(member, 0))
         self._turns[name] = self._turns.get(name, 0) + 1
         self._held.setdefault(holder, []).append(name)

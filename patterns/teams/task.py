@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..errors import NotCompleted, work_failed
-from ..execution import Execution
-from ..outcome import Completed, Skipped
-from ..task_bag import TaskBag
-from .errors import MemberLost
+from ..execution.execution import Execution
+from ..execution.task_bag import TaskBag
+from ..vocabulary.errors import NotCompleted, work_failed
+from ..vocabulary.outcome import Completed, Outcome, Skipped
+from .errors import TeamIncomplete
 from .handoff import Handed, contribution, without_handoff
 from .job import TeamJob
 from .result import TeamResult
@@ -17,10 +17,10 @@ from .roster import Member, Roster
 
 
 class TaskJob(TeamJob):
-    """The leader sees the task first, then either hands off, or everybody else contributes.
+    """The leader sees the task first, then either hands off, or all others contribute.
 
     The leader gets the task as it is. If its answer fires a handoff, the work follows the handoffs,
-    and only those take part to whom it is handed. Otherwise every other member gets
+    and only the agents that it is handed to take part. Otherwise every other member gets
     ``{"task", "lead"}`` at the same time, *lead* being the leader's answer.
     """
 
@@ -56,7 +56,7 @@ class TaskJob(TeamJob):
             name, _, outcome = await self.turn(run, [member], payload)
             if isinstance(outcome, Completed):
                 done[member.name] = (member, outcome.value)
-            elif isinstance(outcome, Skipped) or isinstance(outcome.cause, MemberLost):
+            elif isinstance(outcome, Skipped) or _all_lost(outcome):
                 self.missing[member.name] = outcome
             else:
                 failed.append((name, outcome))
@@ -69,7 +69,7 @@ class TaskJob(TeamJob):
         if failed:
             name, outcome = failed[0]
             raise work_failed(self.name, name, outcome, run.outcomes, "a contributor")
-        # In the order of the team, whoever was quicker; and handoffs one after another.
+        # In the order of the team, so that runs are deterministic; and handoffs one after another.
         following: list[tuple[Member, Handed]] = []
         for member, answer in [done[m.name] for m in others if m.name in done]:
             handed = self.fired(member.role, answer)
@@ -88,3 +88,8 @@ class TaskJob(TeamJob):
             self.add(name, self.needed(run, name, outcome, "the synthesis"))
         except NotCompleted:
             pass
+
+
+def _all_lost(outcome: Outcome) -> bool:
+    """Tell whether all members that could take the turn have been stopped for good."""
+    return isinstance(outcome.cause, TeamIncomplete) and outcome.cause.lost != ()

@@ -7,21 +7,20 @@ from typing import Any
 
 from agenticaiframework.actors import (
     Actor,
-    ActorDied,
     ActorRef,
     ActorSystem,
     find_agent,
 )
 
-from ..coordinator import run_to_end, stop_execution
-from ..definition import define
-from ..drawing import Drawing
-from ..execution import Execution
-from ..stream import EmitEvent, EventStream
-from ..target import Resolver, Scope, Target, target_name
+from ..definition.definition import define
+from ..definition.drawing import Drawing
+from ..execution.coordinator import run_to_end
+from ..execution.execution import Execution
+from ..execution.stream import EmitEvent, EventStream
+from ..vocabulary.target import Resolver, Scope, Target, target_name
 from .communication import Communication, speaker
 from .config import TeamConfig
-from .data import draw_team, team_from_dict, team_to_dict
+from .data import draw_team, read_team, team_to_dict
 from .discussion import Discussion, DiscussionJob
 from .errors import TeamError
 from .handoff import AgentHandoff
@@ -32,12 +31,10 @@ from .message import Protocol, TeamMessage
 from .result import TeamResult
 from .role import AgentRole
 from .roster import Member, participants_of
+from .service import TeamService
 from .task import TaskJob
-from .team_actor import Begin, Busy, History, Said, TeamActor
+from .team_actor import Busy, History, Said
 from .workflow import TeamStep, WorkflowJob, read_workflow
-
-TRIES = 3
-"""How often the team's actor is asked, if it dies meanwhile, before it counts as unavailable."""
 
 
 class AgentTeam:
@@ -71,7 +68,7 @@ class AgentTeam:
         """Finds members that were given as names; an engine puts its own here."""
         self._membership = Membership(name, self.config)
         self._communication = Communication(name)
-        self._homes: dict[int, TeamHome] = {}
+        self._service = TeamService(name)
         for role in roles:
             self.add_role(role)
 
@@ -96,7 +93,7 @@ class AgentTeam:
         return self._membership.handoffs
 
     def agents_in(self, role: str) -> list[Any]:
-        """Return the agents of *role*, in the order of their assignment; raises `UnknownRole`."""
+        """Return the agents of *role*, in the order of their assignment; raises `UnknownMember`."""
         return [member.target for member in self._membership.in_role(role)]
 
     def add_role(self, role: AgentRole | Mapping[str, Any]) -> None:
@@ -106,7 +103,7 @@ class AgentTeam:
     def assign_agent(self, agent: Target, role: str) -> None:
         """Give *agent* (an Agent, its name, a pattern, another team) the role.
 
-        Harmless if it has it already. Raises `UnknownRole`, `RoleFull`, `TeamFull`, and `TeamError`
+        Harmless if it has it already. Raises `UnknownMember`, `TeamFull`, and `TeamError`
         for another agent of the same name.
         """
         if agent is self:
@@ -121,14 +118,14 @@ class AgentTeam:
         """Give *agents* roles by their capabilities, and return those that got none.
 
         As many as possible get a role, then as fittingly as possible; the order of *agents* makes no
-        difference. Who has a role keeps it, so that doing it twice changes nothing.
+        difference. An agent with a role keeps it, so that doing it twice changes nothing.
         """
         return list(self._membership.auto_assign(agents))
 
     def configure_handoffs(self, handoffs: Iterable[AgentHandoff | Mapping[str, Any]]) -> None:
         """Replace the handoff rules; they are applied to all work from now on.
 
-        Raises `UnknownRole`, and `TeamError` for two rules with one trigger from one role.
+        Raises `UnknownMember`, and `TeamError` for two rules with one trigger from one role.
         """
         self._membership.configure_handoffs(handoffs)
 
@@ -167,8 +164,8 @@ class AgentTeam:
 
         A step is ``{"role": ..., "action": ...}`` with, as needed, ``condition``, ``timeout``,
         ``retry``, ``on_error``. A member gets the input's fields, ``action``, ``role`` and the
-        ``previous`` output. Raises `DefinitionError`, `UnknownRole`, `TeamIncomplete` before anybody
-        works, and `PatternFailed`.
+        ``previous`` output. Raises `DefinitionError`, `UnknownMember`, `TeamIncomplete` before any
+        member works, and `PatternFailed`.
         """
         return await self.workflow_within(
             workflow, input_data, timeout, self._scope(context, resolver)
@@ -187,7 +184,7 @@ class AgentTeam:
     ) -> Discussion:
         """Have *participants* (roles or members; None: all) discuss *topic*, and return how it went.
 
-        At most *max_rounds* rounds; `TeamConfig` says who speaks when and how it is decided.
+        At most *max_rounds* rounds; `TeamConfig` says in which order they speak and how it is decided.
         """
         if not isinstance(max_rounds, int) or max_rounds < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TeamError(self.name, f"a discussion has at least one round, not {max_rounds!r}.")
@@ -199,7 +196,7 @@ class AgentTeam:
             if chosen is None or member.target is not roster.moderator(chosen)
         ]
         if not speakers:
-            raise TeamError(self.name, "a discussion needs somebody who takes part.")
+            raise TeamError(self.name, "a discussion needs at least one participant.")
         quorum = self.config.quorum
         if quorum is not None and quorum > len(speakers):
             raise TeamError(
@@ -274,7 +271,7 @@ class AgentTeam:
 
     async def _execute(self, job: TeamJob, data: Any, timeout: float | None, scope: Scope) -> Any:
         execution = Execution(job, data, scope, timeout, ActorSystem.current())
-        await run_to_end(execution, await self._begin(execution))
+        await run_to_end(execution, await self._service.begin(execution))
         if execution.error is not None:
             raise execution.error
         return execution.value
@@ -283,36 +280,9 @@ class AgentTeam:
         async def start(emit: EmitEvent) -> tuple[Execution, ActorRef[Any]]:
             streamed = Scope(scope.resolver, scope.context, emit, scope.path)
             execution = Execution(job, data, streamed, timeout, ActorSystem.current())
-            return execution, await self._begin(execution)
+            return execution, await self._service.begin(execution)
 
         return EventStream(start)
-
-    async def _begin(self, execution: Execution) -> ActorRef[Any]:
-        """Have the team's actor start the coordinator of *execution*, and return its ref."""
-        begin = Begin(execution)
-        try:
-            ref: ActorRef[Any] = await self._ask_actor(begin, execution.system)
-            return ref
-        except BaseException:
-            if begin.coordinator is not None:
-                await stop_execution(execution, begin.coordinator)
-            raise
-
-    async def _ask_actor(self, message: Any, system: ActorSystem) -> Any:
-        """Return the answer of the team's actor, also if it dies before it comes to the message.
-
-        What it is asked may be asked again: it has begun nothing if it has not answered.
-        """
-        home = self.address(system)
-        for attempt in range(1, TRIES + 1):
-            try:
-                return await home.request(message)
-            except ActorDied as error:
-                if attempt == TRIES or home.closed is not None:
-                    raise TeamError(
-                        self.name, f"cannot work: its actor is gone ({error.reason!r})."
-                    ) from error
-        raise AssertionError("the last try returns or raises")
 
     # -- communication -------------------------------------------------------------------------
 
@@ -334,10 +304,10 @@ class AgentTeam:
         *,
         channel: str | None = None,
     ) -> list[str]:
-        """Put one message into the inbox of *to*, a member or a role, and return who got it.
+        """Put one message into the inbox of *to*, a member or a role, and return the names that got it.
 
         Their `Agent.on_message` gets it (``type``, ``content``, ``sender``, ``channel``), in its own
-        time: nobody waits for that here.
+        time: this does not wait for it.
         """
         roster = self._membership.roster()
         said_by = None if sender is None else target_name(sender)
@@ -351,9 +321,9 @@ class AgentTeam:
         type: str = "message",
         channel: str | None = None,
     ) -> list[str]:
-        """Put *message* into every other member's inbox, never the sender's; return who got it.
+        """Put *message* into every other member's inbox, never the sender's; return their names.
 
-        *from_agent* is a member or a role (None: somebody outside the team). For a role of several
+        *from_agent* is a member or a role (None: from outside the team). For a role of several
         members it is the one whose handler is calling.
         """
         roster = self._membership.roster()
@@ -366,7 +336,9 @@ class AgentTeam:
     async def history(self, channel: str | None = None) -> list[TeamMessage]:
         """Return the latest messages of *channel*, the oldest first; raises for an unknown one."""
         wanted = self._communication.channel(channel)
-        messages: list[TeamMessage] = await self._ask_actor(History(wanted), ActorSystem.current())
+        messages: list[TeamMessage] = await self._service.ask(
+            History(wanted), ActorSystem.current()
+        )
         return messages
 
     def _deliver(
@@ -389,7 +361,7 @@ class AgentTeam:
     async def busy(self) -> dict[str, int]:
         """Return how many turns each member is taking at this moment."""
         names = tuple(dict.fromkeys(member.name for member in self.members))
-        turns: dict[str, int] = await self._ask_actor(Busy(names), ActorSystem.current())
+        turns: dict[str, int] = await self._service.ask(Busy(names), ActorSystem.current())
         return turns
 
     async def stop(self, reason: Any = "normal", timeout: float | None = None) -> None:
@@ -397,67 +369,43 @@ class AgentTeam:
 
         Its supervisor then does what the restart type says; without one, the next work starts it anew.
         """
-        home = self.address()
-        ref = home.live
-        if ref is not None:
-            # A normal end does not travel along links, and the work under way is to end too.
-            home.system.end_actor(ref, reason if reason != "normal" else "shutdown")
-            await home.system.wait_ended(ref, timeout)
+        await self._service.stop(reason, timeout)
 
     def address(self, system: ActorSystem | None = None) -> TeamHome:
         """Return the team's address in *system* (the current one, if not given)."""
-        wanted = ActorSystem.current() if system is None else system
-        homes = self._homes
-        home = homes.get(id(wanted))
-        if home is None:
-            # As with an agent's addresses: other threads, with systems of their own, may be here too.
-            for key, other in list(homes.items()):
-                if not other.system.running:
-                    other.forget()
-                    homes.pop(key, None)
-            made = TeamHome(self, wanted)
-            home = homes.setdefault(id(wanted), made)
-            if home is not made:
-                made.forget()
-        return home
+        return self._service.address(ActorSystem.current() if system is None else system)
 
     async def start_under(
         self, parent: Actor, timeout: float | None = None
     ) -> ActorRef[Any] | None:
         """Start the team's actor as a child of *parent*; from now on only *parent* starts it."""
-        home = self.address(parent.system)
-        if home.owned and home.owner is not parent.actor_ref:
-            raise TeamError(self.name, "it already belongs to a supervisor. Remove it there first.")
-        home.owner = parent.actor_ref
-        home.reopen()
-        running = home.live
-        if running is not None:
-            parent.adopt(running)
-            return running
-        ref = await parent.start_link(TeamActor, name=self.name, timeout=timeout, mailbox_to=home)
-        if ref is not None:
-            home.bind(ref)
-        return ref
+        return await self._service.start_under(parent, timeout)
 
     def release(self, system: ActorSystem) -> None:
         """Belong to no supervisor any more: the next work starts the team on demand."""
-        home = self.address(system)
-        home.owner = None
-        home.reopen()
+        self._service.release(system)
 
     # -- as data -------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
         """Return the team as plain data, its members by name; raises `DefinitionError`."""
-        return team_to_dict(self)
+        return team_to_dict(
+            repr(self), self.name, self.config, self.roles.values(), self.members, self.handoffs
+        )
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], *, resolver: Resolver | None = None) -> AgentTeam:
         """Return the team that *data* defines; raises `DefinitionError`, `TeamError`."""
-        return team_from_dict(cls, data, resolver)
+        definition = read_team(data)
+        team = cls(definition.name, definition.config, roles=definition.roles, resolver=resolver)
+        for role, agents in definition.members.items():
+            for agent in agents:
+                team.assign_agent(agent, role)
+        team.configure_handoffs(definition.handoffs)
+        return team
 
     def mermaid(self) -> str:
         """Return the team drawn as a Mermaid flowchart: roles, members, handoffs."""
         drawing = Drawing("TB")
-        draw_team(self, drawing)
+        draw_team(drawing, self.roles, self.members, self.handoffs)
         return drawing.text()

@@ -1,4 +1,4 @@
-"""The team's actor: it starts the coordinators of the team's work, and knows who is busy."""
+"""The team's actor: it starts the coordinators of the team's work, and knows how busy its members are."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from agenticaiframework.actors import SHUTDOWN, Actor, ActorRef, Exit
+from agenticaiframework.actors import SHUTDOWN, Actor, ActorRef, Address, Exit
 
-from ..coordinator import StreamedCoordinator
-from ..execution import Execution
+from ..execution.coordinator import StreamedCoordinator
+from ..execution.execution import Execution
 from .message import HISTORY, TeamMessage
 from .notes import NotesActor, SharedNotes
 from .seats import Seats
@@ -68,14 +68,16 @@ class TeamActor(Actor):
     """One incarnation of a team.
 
     The coordinators of the team's work are linked to it: they end with the team, while a coordinator
-    that is killed takes nobody with it, because exits are trapped here.
+    that is killed takes nobody with it, because it traps exits.
     """
 
     crash_on_ask_error = True
 
-    def __init__(self) -> None:
+    def __init__(self, home: Address) -> None:
         super().__init__()
         self.trap_exit = True
+        self.home = home
+        """The team's address, which has to hear when the team is gone: it lives as long as this."""
         self._seats = Seats()
         self._coordinators: set[Any] = set()
         self._channels: dict[str, deque[TeamMessage]] = {}
@@ -106,12 +108,12 @@ class TeamActor(Actor):
             case Busy(names):
                 return self._seats.busy(names)
             case _:
-                # Nothing else is ever sent here by a team; a stray message is no reason to crash.
+                # Nothing else is ever sent here by a team; a stray message must not crash it.
                 self.system.dead_letter(message, self.actor_ref.label, "not a team's message")
         return None
 
     def _is_wanted(self) -> bool:
-        """Whether somebody still waits for the answer to the message that is being handled."""
+        """Whether the asker of the message that is being handled still waits for the answer."""
         request = self.current_request
         return request is not None and request.asker_waiting
 

@@ -7,12 +7,13 @@ from typing import Any, cast
 
 from pydantic import Field
 
-from ..definition import ConditionField, Definition, compile_condition, define
-from ..errors import NotCompleted
-from ..execution import Execution
-from ..policy import Fallback, WorkPolicy
-from ..step import input_scope
-from ..target import Target
+from ..definition.definition import Definition, define
+from ..definition.fields import ConditionField, compile_condition
+from ..definition.policy import Fallback, WorkPolicy
+from ..definition.step import input_scope
+from ..execution.execution import Execution
+from ..vocabulary.errors import NotCompleted
+from ..vocabulary.target import Target
 from .handoff import contribution
 from .job import TeamJob
 from .result import TeamResult
@@ -51,7 +52,7 @@ def read_workflow(
 class WorkflowJob(TeamJob):
     """Runs the steps, each fed with the input and what came before.
 
-    A member gets the input's fields (or ``"input"``, if that is no mapping), its ``action`` and
+    A member gets the input's fields (or ``"input"``, if that is not a mapping), its ``action`` and
     ``role``, and the ``previous`` output. A handoff to the role whose step is next merges into that
     step: it runs once, and the handed data, transformed, is its previous output, with its fields
     beside the input's. A handoff to another role runs a turn of that role in between.
@@ -60,7 +61,7 @@ class WorkflowJob(TeamJob):
     def __init__(self, roster: Roster, steps: Sequence[TeamStep]) -> None:
         super().__init__(roster)
         self._steps = steps
-        # Names and roles are checked before anybody works.
+        # Names and roles are checked before any member works.
         for step in steps:
             roster.of_role(step.role)
 

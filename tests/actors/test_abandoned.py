@@ -276,7 +276,7 @@ def test_an_abandoned_coroutine_is_closed_after_the_grace_and_driven_no_more(in_
                         await asyncio.sleep(1)
                     except asyncio.CancelledError:
                         continue
-                    steps.append(self._sched.loop.time())
+                    steps.append(self.system.clock())
             finally:
                 steps.append(-1.0)
 
@@ -510,7 +510,7 @@ def test_an_asker_who_gives_up_just_when_its_work_ends_disturbs_nobody(
         first = asyncio.ensure_future(agent.ask("first"))
         second = asyncio.ensure_future(agent.ask("second"))
         await asyncio.to_thread(inside.wait, 20)
-        pool: Any = system._pool
+        pool: Any = system.pools.threads
         withdraw = pool.withdraw
 
         def withdraw_slowly(job: Any) -> bool:

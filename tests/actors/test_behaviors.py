@@ -91,7 +91,7 @@ def test_the_asker_of_a_stashed_message_waits_for_its_turn(in_system: Run, dispa
         door = system.start(DOORS[dispatcher])
         asked = door.request("a guest")
         await asyncio.sleep(0.01)
-        assert not asked.done
+        assert not asked.done()
         await door.request("open")
         assert await asked == "a guest passed"
 

@@ -8,7 +8,7 @@ from typing import Any
 from puppets import Crash, Puppet, Stage, crash, do, ended, exit_with, seen
 
 from agenticaiframework.actors import Actor, ActorRef, ActorSystem, Exit
-from agenticaiframework.actors.kernel.links import links_of
+from agenticaiframework.actors.kernel.link_table import links_of
 
 Run = Callable[..., Any]
 
@@ -54,7 +54,7 @@ def test_a_normal_end_leaves_the_linked_actor_alive(in_system: Run, places: str)
             assert await ended(other) == "normal"
             await settle(one)
             assert one.is_alive()
-            assert tuple(links_of(one._actor)) == ()  # type: ignore[arg-type]
+            assert tuple(links_of(one)) == ()  # type: ignore[arg-type]
 
     in_system(main)
 
@@ -135,7 +135,7 @@ def test_an_exit_message_in_the_mailbox_stays_there_after_unlink(in_sim: Run) ->
         await system.wait_ended(other)
         actor.unlink(other)
         actor.trap_exit = False
-        assert list(actor._mailbox) == [Exit(other, "boom")]
+        assert list(one._mailbox) == [Exit(other, "boom")]
         system.resume(one)
         await do(one, lambda puppet: None)
         assert actor.seen == [Exit(other, "boom")]

@@ -105,7 +105,8 @@ def test_asks_leave_nothing(in_system: Run, how: str) -> None:
                 await stuck.request("x")
                 system.suspend(stuck)
 
-        assert await growth(round_, 30) < 10_000
+        # asyncio keeps up to a hundred timers that were cancelled, some 250 bytes each.
+        assert await growth(round_, 120) < 30_000, "five bytes an ask: less than any object"
 
     in_system(main)
 
@@ -177,7 +178,7 @@ def test_threads_of_ended_actors_end(in_system: Run, dispatcher: str) -> None:
         while threading.active_count() > before + 4 and system.clock() < deadline:
             await asyncio.sleep(0.01)
         assert threading.active_count() <= before + 4
-        assert len(system._pools) <= 1
+        assert len(system.pools) <= 1
 
     in_system(main)
 

@@ -60,7 +60,7 @@ def test_the_end_of_the_watcher_does_nothing_to_the_target(in_system: Run, place
             watcher.tell(crash)
             await ended(watcher)
             for _ in range(2):
-                assert await do(target, lambda puppet: puppet._watchers) in (None, {})
+                assert await do(target, lambda puppet: puppet.actor_ref._watchers) in (None, {})
 
     in_system(main)
 

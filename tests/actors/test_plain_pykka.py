@@ -220,7 +220,7 @@ def test_an_actor_that_ends_while_it_begins_to_be_watched_is_told_of(
     in_system: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its thread may be past the point that is watched."""
-    from agenticaiframework.actors.kernel import foreign
+    from agenticaiframework.actors.kernel import exit_signals
 
     async def main(system: ActorSystem) -> None:
         watcher = system.start(Puppet)
@@ -238,7 +238,7 @@ def test_an_actor_that_ends_while_it_begins_to_be_watched_is_told_of(
             return really_set()
 
         monkeypatch.setattr(plain.actor_stopped, "is_set", is_set)
-        watch = foreign.watch(plain)
+        watch = exit_signals.watch_plain(plain)
         assert watch.ended
         await do(watcher, lambda puppet: puppet.monitor(plain))
         [down] = await seen(watcher)

@@ -26,7 +26,8 @@ from agenticaiframework.actors import (
     WouldBlock,
     gather,
 )
-from agenticaiframework.actors.kernel.request import ANSWERED, PENDING, ActorFuture, Request
+from agenticaiframework.actors.kernel.future import ActorFuture
+from agenticaiframework.actors.kernel.request import ANSWERED, PENDING, Request
 
 Run = Callable[..., Any]
 
@@ -141,7 +142,7 @@ def test_a_deferred_reply_that_never_comes_ends_with_its_actor(in_sim: Run) -> N
         one = system.start(Puppet)
         asked = one.request(lambda puppet: puppet.defer_reply() and None)
         await do(one, lambda puppet: None)
-        assert not asked.done
+        assert not asked.done()
         one.exit("moved")
         with pytest.raises(ActorDied):
             await asked
@@ -640,7 +641,7 @@ def test_an_answer_is_not_seen_as_given_before_it_is_there(background: ActorSyst
 
     class Timer:
         def cancel(self) -> None:
-            looked.append(request.done)
+            looked.append(request.done())
 
     for settle in (Request.answer, lambda request, value: request._settle(ANSWERED, value)):
         request = Request()

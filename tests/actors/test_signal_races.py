@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agenticaiframework.actors import Actor, ActorRef, ActorSystem, Down, Exit, Monitor
-from agenticaiframework.actors.kernel.links import links_of
+from agenticaiframework.actors.kernel.link_table import links_of
 from agenticaiframework.actors.simulation import run_sim
 
 MOST = 5
@@ -48,7 +48,7 @@ class Racer(Actor):
             elif what == "unlink":
                 self.unlink(other)
                 if other is not self.actor_ref:
-                    self.cut[other] = list(self._mailbox or ()) + self.seen
+                    self.cut[other] = list(self.actor_ref._mailbox or ()) + self.seen
             elif what == "monitor":
                 self.race.monitors.append(self.monitor(other))
             elif what == "demonitor":
@@ -88,9 +88,9 @@ class Race:
             self.check_monitor(monitor)
 
     def check_links(self, ref: ActorRef[Any], racer: Racer) -> None:
-        for linked in links_of(racer):
+        for linked in links_of(ref):
             assert linked.is_alive(), f"{ref} is still linked with the dead {linked}"
-            assert ref in links_of(linked._actor), f"{linked} does not know of its link with {ref}"
+            assert ref in links_of(linked), f"{linked} does not know of its link with {ref}"
         for other, before in racer.cut.items():
             if (other, ref) in self.linkers:
                 continue  # the other's own wish to link may arrive after this side's unlink

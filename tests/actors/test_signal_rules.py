@@ -23,7 +23,7 @@ from puppets import PUPPETS, Crash
 from signal_rules import Processes
 
 from agenticaiframework.actors import ActorRef, ActorSystem, Down, Exit, Monitor
-from agenticaiframework.actors.kernel.links import links_of
+from agenticaiframework.actors.kernel.link_table import links_of
 from agenticaiframework.actors.simulation import SimLoop
 
 REASONS = ["normal", "shutdown", ("shutdown", "x"), "kill", "killed", "noproc", "boom", 42]
@@ -205,23 +205,23 @@ class Signals(RuleBasedStateMachine):
     @invariant()
     def the_same_links_and_monitors(self) -> None:
         for number, process in getattr(self, "model", Processes()).all.items():
-            actor = self.refs[number]._actor
-            if actor is None:
+            cell = self.refs[number]
+            if cell.ended:
                 continue
-            assert {self.pids[r] for r in links_of(actor)} == process.links, number
-            watched_by = sorted(self.pids[m.watcher] for m in (actor._watchers or ()))
+            assert {self.pids[r] for r in links_of(cell)} == process.links, number
+            watched_by = sorted(self.pids[m.watcher] for m in (cell._watchers or ()))
             assert watched_by == sorted(process.watched_by.values()), number
-            mine = (actor._ext.monitors if actor._ext is not None else None) or ()
+            mine = (cell._ext.monitors if cell._ext is not None else None) or ()
             assert sorted(self.pids[m.target] for m in mine) == sorted(process.watching.values())
 
     @invariant()
     def the_same_messages_in_the_order_of_each_sender(self) -> None:
         for number, process in getattr(self, "model", Processes()).all.items():
-            actor = self.refs[number]._actor
-            if actor is None:
+            cell = self.refs[number]
+            if cell.ended:
                 continue  # what reached it together with its end it may or may not have handled
             assert self.by_sender(self.puppets[number].seen) == _by_sender(process.seen), number
-            assert self.by_sender(actor._mailbox or ()) == _by_sender(process.inbox), number
+            assert self.by_sender(cell._mailbox or ()) == _by_sender(process.inbox), number
 
     def by_sender(self, messages: Any) -> dict[Any, list[Any]]:
         told: list[tuple[Any, ...]] = []

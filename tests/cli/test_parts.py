@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from agenticaiframework.actors import install_command
 from agenticaiframework.cli.inputs import BadInput, read_inputs
 from agenticaiframework.cli.interrupts import Interrupted, run_interruptible
 from agenticaiframework.cli.project.crash import BadCrash, InjectedCrash, read_crash
@@ -155,5 +156,5 @@ def test_without_the_extra_the_command_names_it() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 2
-    assert 'pip install "agenticaiframework[cli]"' in done.stderr
+    assert install_command("cli") in done.stderr
     assert "Traceback" not in done.stderr

@@ -235,7 +235,7 @@ def test_a_workflow_alone_is_checked_and_drawn_but_not_run(
         assert main([command, str(file)]) == 2
         told = capsys.readouterr().err
         assert str(file) in told
-        assert "'c', which is no step" in told
+        assert "'c', which is not a step" in told
 
 
 def test_check_looks_up_what_only_the_engine_knows(

@@ -123,7 +123,7 @@ def test_an_approval_that_came_too_late_counts_when_the_run_is_resumed(
     (run,) = desk.runs(capsys, "--state", "failed")
     signal = ["signal", run["workflow_id"], "ok", "--payload"]
     assert desk.command(*signal, "{bad") == 2
-    assert "it is no JSON" in capsys.readouterr().err
+    assert "it is not JSON" in capsys.readouterr().err
     assert desk.command(*signal, '{"by": "Ann"}') == 0
     capsys.readouterr()
     resume = ["workflows", "resume", run["workflow_id"], desk.file, "--store", desk.store]

@@ -106,7 +106,7 @@ async def left_over(system: ActorSystem) -> list[str]:
     An actor that has been told to end does so in its next turn, so time passes before the look.
     """
     await asyncio.sleep(0.001)
-    meant_to_stay = ("EngineCore", "Keeper", "TeamActor")
+    meant_to_stay = ("EngineCore", "StoreKeeper", "TeamActor")
     return [
         ref.label
         for ref in system.actors()
@@ -122,7 +122,7 @@ def busy_coordinator(system: ActorSystem) -> Any:
     [found] = [
         ref
         for ref in system.actors()
-        if ref.actor_class.__name__ == "Coordinator" and not getattr(ref._actor, "idle", True)
+        if ref.actor_class.__name__ == "RunCoordinator" and not getattr(ref._actor, "idle", True)
     ]
     return found
 

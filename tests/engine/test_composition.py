@@ -15,8 +15,7 @@ from agenticaiframework.patterns import (
     PatternFailed,
     SequentialOrchestration,
 )
-from agenticaiframework.patterns.chunks import send_chunk
-from agenticaiframework.patterns.definition import DefinitionError
+from agenticaiframework.patterns.definition.errors import DefinitionError
 from agenticaiframework.patterns.engine import (
     EventKind,
     NoRouteMatches,
@@ -26,6 +25,7 @@ from agenticaiframework.patterns.engine import (
     WorkflowFailed,
     WorkflowTimedOut,
 )
+from agenticaiframework.patterns.vocabulary.chunks import send_chunk
 from agenticaiframework.supervision import AgentSupervisor, RestartPolicy
 
 from .conftest import Cast, busy_coordinator, engine, steps
@@ -597,7 +597,7 @@ def test_a_worker_that_is_killed_takes_the_pattern_with_it(sim: Any, cast: Cast)
             workflow=steps({"id": "s", "pattern": "sequential", "agents": ["a"]})
         )
         await asyncio.sleep(1)
-        [worker] = [r for r in system.actors() if r.actor_class.__name__ == "Worker"]
+        [worker] = [r for r in system.actors() if r.actor_class.__name__ == "StepWorker"]
         worker.kill()
         with pytest.raises(WorkflowFailed, match="killed"):
             await e.wait(wid)

@@ -829,7 +829,7 @@ def test_a_coordinator_that_is_killed_fails_its_run_and_nothing_else(sim: Any, c
         [victim] = [
             ref
             for ref in system.actors()
-            if ref.actor_class.__name__ == "Coordinator" and ref._actor.run.id == first
+            if ref.actor_class.__name__ == "RunCoordinator" and ref._actor.run_id == first
         ]
         victim.kill()
         with pytest.raises(WorkflowFailed, match="killed"):

@@ -14,7 +14,8 @@ from pydantic import BaseModel
 
 from agenticaiframework.actors import Agent
 from agenticaiframework.patterns import SequentialOrchestration
-from agenticaiframework.patterns.definition import DefinitionError
+from agenticaiframework.patterns.definition.cycles import find_cycle
+from agenticaiframework.patterns.definition.errors import DefinitionError
 from agenticaiframework.patterns.engine import (
     EngineConfig,
     WorkflowDefinition,
@@ -23,9 +24,9 @@ from agenticaiframework.patterns.engine import (
     load_workflow,
     workflow_schema,
 )
-from agenticaiframework.patterns.engine.graph import Dependencies, find_cycle
-from agenticaiframework.patterns.engine.plan_cache import PlanCache
-from agenticaiframework.patterns.engine.shapes import plain, read_shape
+from agenticaiframework.patterns.engine.definition.cache import DefinitionCache
+from agenticaiframework.patterns.engine.definition.graph import Dependencies
+from agenticaiframework.patterns.engine.definition.shapes import plain, read_shape
 
 from .conftest import steps
 
@@ -102,7 +103,7 @@ def problems_of(data: Any) -> str:
         (steps({"id": "a", "agent": "x", "team": "y"}), ["agent and team", "two steps"]),
         (steps({"id": "a", "agent": "x", "agents": ["y"]}), ["belong to a pattern"]),
         (steps({"id": "a", "workflow": [{"role": "r"}]}), ["needs the team"]),
-        (steps({"id": "a", "team": "t", "workflow": ["r"]}), ["'r' is no step of a team"]),
+        (steps({"id": "a", "team": "t", "workflow": ["r"]}), ["'r' is not a step of a team"]),
         (steps("a", "a"), ["two steps are called 'a'"]),
         (steps({"id": "a", "agent": "x", "timeout_seconds": 0}), ["timeout_seconds", "greater"]),
         (steps({"id": "a", "agent": "x", "retry": "often"}), ["retry", "attempts"]),
@@ -118,18 +119,21 @@ def problems_of(data: Any) -> str:
         (steps({"id": "a", "agent": "x", "condition": "$b.x = 1"}), ["Write '=='", "^"]),
         (steps({"id": "a", "agent": "x", "condition": 3}), ["an expression is a text"]),
         (steps({"id": "a", "agent": "x", "input": "$b."}), ["'.'", "$$"]),
-        (steps({"id": "a", "agent": "x", "input": "$clasify.x"}), ["'clasify'", "no step"]),
+        (steps({"id": "a", "agent": "x", "input": "$clasify.x"}), ["'clasify'", "not a step"]),
         (
             steps("classify", {"id": "b", "agent": "x", "input": {"d": ["$clasify.x"]}}),
             ["step 'b': input", "'classify'"],
         ),
         (steps("a", {"id": "b", "agent": "x", "condition": "$a == spam"}), ["in quotes: 'spam'"]),
-        (steps({"id": "a", "agent": "x", "condition": "priority > 1"}), ["'priority'", "no step"]),
+        (
+            steps({"id": "a", "agent": "x", "condition": "priority > 1"}),
+            ["'priority'", "not a step"],
+        ),
         (steps({"id": "a", "agent": "x", "input": "$item"}), ["for_each"]),
         (steps({"id": "a", "agent": "x", "condition": "$output.x"}), ["there in until"]),
         (steps({"id": "a", "agent": "x", "input": "$a.x"}), ["its own output"]),
         (steps({"id": "a", "agent": "x", "input": "$b"}, "b"), ["comes after it", "depends_on"]),
-        (steps({"id": "a", "agent": "x", "depends_on": ["b"]}), ["'b', which is no step"]),
+        (steps({"id": "a", "agent": "x", "depends_on": ["b"]}), ["'b', which is not a step"]),
         (steps({"id": "a", "agent": "x", "depends_on": "a"}), ["names the step itself"]),
         (
             steps(
@@ -187,7 +191,7 @@ def test_all_problems_are_told_at_once() -> None:
 
 
 def test_the_model_itself_checks_as_well() -> None:
-    with pytest.raises(DefinitionError, match="which is no step"):
+    with pytest.raises(DefinitionError, match="which is not a step"):
         WorkflowDefinition(**steps({"id": "a", "agent": "x", "depends_on": ["b"]}))
 
 
@@ -259,7 +263,7 @@ def test_what_was_given_itself_is_written_by_its_name() -> None:
     ("name", "text", "said"),
     [
         ("a.yaml", "name: [", "line 1"),
-        ("a.json", '{"name": }', "is no JSON"),
+        ("a.json", '{"name": }', "is not JSON"),
         ("a.yaml", "just a text", "is a mapping"),
         ("missing.yaml", None, "cannot be read"),
         ("a.yaml", "name: x\nsteps:\n- id: a\n  agnt: b\n", "'agent'"),
@@ -372,7 +376,7 @@ def test_a_cycle_through_the_order_of_the_page_is_found() -> None:
 
 
 def test_plans_are_kept_by_content_and_the_cache_is_bounded() -> None:
-    cache = PlanCache()
+    cache = DefinitionCache()
     first = cache.get(steps("a"))
     assert cache.get(steps("a")) is first
     assert cache.get(steps("b")) is not first
@@ -383,14 +387,14 @@ def test_plans_are_kept_by_content_and_the_cache_is_bounded() -> None:
     assert cache.get(flow) is not plan
     for n in range(1000):
         cache.get(steps(f"s{n}"))
-    assert len(cache._plans) <= 256
+    assert len(cache) <= 256
 
 
 def test_agents_in_a_definition_count_by_identity() -> None:
     async def work(payload: Any) -> Any:
         return payload
 
-    cache = PlanCache()
+    cache = DefinitionCache()
     one, two = Agent("same", handler=work), Agent("same", handler=work)
     first = cache.get(steps({"id": "a", "agent": one}))
     assert cache.get(steps({"id": "a", "agent": one})) is first

@@ -1,4 +1,4 @@
-"""The page about the engine: its blocks run one after another, as they stand."""
+"""The pages about the engine and its stores: their blocks run one after another, as they stand."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ from typing import Any
 
 import pytest
 
-PAGE = Path(__file__).parents[2] / "docs" / "engine.md"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
-def test_the_blocks_of_the_page_run(capsys: pytest.CaptureFixture[str]) -> None:
-    text = PAGE.read_text(encoding="utf-8")
-    blocks = list(re.finditer(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
+def blocks_of(text: str) -> list[re.Match[str]]:
+    return list(re.finditer(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
+
+
+def test_the_blocks_about_the_engine_run(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (DOCS / "engine.md").read_text(encoding="utf-8")
+    blocks = blocks_of(text)
     assert len(blocks) >= 8
 
     async def main() -> None:
@@ -25,7 +29,7 @@ def test_the_blocks_of_the_page_run(capsys: pytest.CaptureFixture[str]) -> None:
         for found in blocks:
             line = text.count("\n", 0, found.start()) + 1
             code = compile(
-                "\n" * line + found[1], str(PAGE), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+                "\n" * line + found[1], "engine.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
             )
             running = FunctionType(code, names)()
             if inspect.isawaitable(running):
@@ -35,3 +39,8 @@ def test_the_blocks_of_the_page_run(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     [shown] = re.findall(r"^```text\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     assert said.startswith(shown.rstrip("\n"))
+
+
+def test_the_block_about_stores_runs() -> None:
+    [block] = blocks_of((DOCS / "durability.md").read_text(encoding="utf-8"))
+    exec(compile(block[1], "durability.md", "exec"), {"__name__": "page"})

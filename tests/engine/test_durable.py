@@ -33,7 +33,7 @@ from agenticaiframework.patterns.engine import (
     WorkflowTimedOut,
 )
 from agenticaiframework.patterns.engine.store import StoreUnavailable
-from agenticaiframework.patterns.engine.store.jobs import Write
+from agenticaiframework.patterns.engine.store.grouped.jobs import Write
 from agenticaiframework.patterns.engine.store.urls import open_store
 
 from .conftest import Cast, busy_coordinator, run_in_virtual_time, steps
@@ -743,7 +743,7 @@ def test_an_engine_whose_lease_ended_cannot_write_and_its_run_goes_on_elsewhere(
         paused, other = opened(), opened()
         await paused.start_workflow(workflow=steps("a", "b"), workflow_id="w")
         await asyncio.sleep(1)
-        [keeper] = [r for r in system.actors() if r.actor_class.__name__ == "Keeper"]
+        [keeper] = [r for r in system.actors() if r.actor_class.__name__ == "StoreKeeper"]
         system.suspend(keeper)  # a process that is paused renews nothing
         await asyncio.sleep(30)
         assert (await other.recover()).recovered == ("w",)
@@ -1011,7 +1011,7 @@ def test_a_coordinator_that_is_killed_goes_on_from_the_journal(
 
 
 @pytest.mark.parametrize("stored", [True, False])
-@pytest.mark.parametrize("victim", ["Coordinator", "EngineCore", None])
+@pytest.mark.parametrize("victim", ["RunCoordinator", "EngineCore", None])
 def test_agents_do_not_work_on_for_a_run_that_was_cut_short(
     victim: str | None, stored: bool, opened: OpenEngine, cast: Cast
 ) -> None:
@@ -1196,9 +1196,9 @@ def test_a_killed_coordinator_finds_its_nested_workflow_again(
             await e.start_workflow(workflow=flow, workflow_id="w")
             waiting = asyncio.create_task(e.wait("w"))
             await asyncio.sleep(1)
-            victims = [r for r in system.actors() if r.actor_class.__name__ == "Coordinator"]
+            victims = [r for r in system.actors() if r.actor_class.__name__ == "RunCoordinator"]
             assert len(victims) == 2
-            [outer] = [r for r in victims if r._actor.run.id == "w"]
+            [outer] = [r for r in victims if r._actor.run_id == "w"]
             outer.kill()
             assert await waiting == {"n": {"a": "A", "b": "B"}}
 

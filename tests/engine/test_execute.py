@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from agenticaiframework.actors import ActorSystem, Agent, HandlerCancelled, agent_context
 from agenticaiframework.patterns import Emit, Handoff
-from agenticaiframework.patterns.definition import DefinitionError
+from agenticaiframework.patterns.definition.errors import DefinitionError
 from agenticaiframework.patterns.engine import (
     EngineConfig,
     InputMismatch,

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agenticaiframework.patterns.engine.admission import FairQueue
-from agenticaiframework.patterns.engine.looping import is_done, next_input
-from agenticaiframework.patterns.engine.tracing import Tracer
+from agenticaiframework.patterns.engine.host.admission import Admission, FairQueue
+from agenticaiframework.patterns.engine.host.tracing import Tracer
+from agenticaiframework.patterns.engine.runner.looping import is_done, next_input
 
 
 def test_names_take_turns_and_what_was_parked_comes_first() -> None:
@@ -89,3 +89,21 @@ def test_spans_end_once_and_repeat_with_the_seed() -> None:
         return [root.trace_id, child.span_id]
 
     assert made() == made()
+
+
+def test_a_part_of_a_run_takes_no_turn_and_gives_none_back() -> None:
+    admission = Admission(max_running=1, max_queued=10)
+    admission.begin("whole")
+    assert not admission.may_run("other")
+    admission.join("part")
+    assert admission.may_run("part")
+    admission.begin("part")
+    admission.end("part")
+    assert not admission.may_run("other")
+    admission.forget("part")
+    assert not admission.may_run("part")
+    admission.end("whole")
+    assert admission.may_run("other")
+    admission.join("part")
+    admission.begin("part")
+    assert admission.may_run("other")

@@ -11,15 +11,19 @@ import pytest
 from agenticaiframework import Agent
 from agenticaiframework.actors import ActorSystem
 from agenticaiframework.orchestration import WorkflowFailed
-from agenticaiframework.patterns.engine.coordinator import MAX_IDLE, Coordinator
-from agenticaiframework.patterns.engine.run import Run
-from agenticaiframework.patterns.engine.work import Unit, WorkContext
+from agenticaiframework.patterns.engine.host.pool import MAX_IDLE
+from agenticaiframework.patterns.engine.runner.attempt import StepAttempt, WorkContext
+from agenticaiframework.patterns.engine.runner.coordinator import RunCoordinator
+from agenticaiframework.patterns.engine.runner.machine import RunMachine
+from agenticaiframework.patterns.engine.runner.steps import Steps
+from agenticaiframework.patterns.engine.state.live import LiveRun
+from agenticaiframework.patterns.engine.state.run import Run
 
 from .conftest import Cast, engine, steps
 
 
 def coordinators(system: ActorSystem) -> list[Any]:
-    return [ref for ref in system.actors() if ref.actor_class is Coordinator]
+    return [ref for ref in system.actors() if ref.actor_class is RunCoordinator]
 
 
 def test_one_coordinator_serves_run_after_run(sim: Any, cast: Cast) -> None:
@@ -86,14 +90,14 @@ def test_a_defect_in_a_coordinator_fails_its_run_and_no_other(
     sim: Any, cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cast.echoes("a")
-    go_on = Coordinator._continue
+    succeeded = Steps.succeeded
 
-    def broken(self: Coordinator) -> None:
-        if self.run.input == "bad" and self.run.finished_steps:
+    def broken(self: Steps, attempt: StepAttempt, value: Any) -> None:
+        if value == "a(bad)":
             raise RuntimeError("a defect")
-        go_on(self)
+        succeeded(self, attempt, value)
 
-    monkeypatch.setattr(Coordinator, "_continue", broken)
+    monkeypatch.setattr(Steps, "succeeded", broken)
 
     async def main() -> None:
         e = engine()
@@ -113,7 +117,10 @@ def test_a_run_leaves_nothing_for_the_garbage_collector(stored: bool) -> None:
         return {"n": payload}
 
     def alive() -> int:
-        return sum(type(found) in (Run, Unit, WorkContext) for found in gc.get_objects())
+        return sum(
+            type(found) in (Run, LiveRun, RunMachine, StepAttempt, WorkContext)
+            for found in gc.get_objects()
+        )
 
     async def main() -> None:
         async with ActorSystem("test"):

@@ -23,8 +23,8 @@ from agenticaiframework.patterns.engine import (
     WorkflowLost,
 )
 from agenticaiframework.patterns.engine.store import StoreUnavailable
-from agenticaiframework.patterns.engine.store.grouped import GroupedStore
-from agenticaiframework.patterns.engine.store.sqlite import SQLiteBackend
+from agenticaiframework.patterns.engine.store.grouped.store import GroupedStore
+from agenticaiframework.patterns.engine.store.sqlite.backend import SQLiteBackend
 
 from .conftest import steps
 
@@ -228,7 +228,7 @@ def test_who_comes_in_the_moment_in_which_an_engine_is_stopped_is_told(
 
     async def stop() -> None:
         # Woken when the store is open, as `come` is, and a moment before it.
-        await e._ready(e._setup.core())
+        await e._cores.ready(e._cores.here())
         await e.stop()
 
     async def main() -> None:

@@ -18,8 +18,9 @@ from agenticaiframework.patterns.engine import (
     WorkflowStream,
     define_workflow,
 )
-from agenticaiframework.patterns.engine.run import Run
-from agenticaiframework.patterns.engine.store.sqlite import SQLiteBackend
+from agenticaiframework.patterns.engine.state.live import LiveRun
+from agenticaiframework.patterns.engine.state.run import Run
+from agenticaiframework.patterns.engine.store.sqlite.backend import SQLiteBackend
 
 from .conftest import Cast, engine, run_in_virtual_time, steps
 
@@ -103,7 +104,7 @@ def test_a_stream_of_a_run_that_goes_on_again_does_not_end_with_its_first_end(
 
 def test_a_stream_ends_also_when_something_is_told_after_the_end() -> None:
     """As when a write is acknowledged after the engine was stopped."""
-    run = Run("w", define_workflow(steps("a")).plan, None, 0.0)
+    run = LiveRun(Run("w", define_workflow(steps("a")).plan, None, 0.0))
 
     async def begin(stream: WorkflowStream) -> None:
         stream.attach(run)
@@ -116,7 +117,7 @@ def test_a_stream_ends_also_when_something_is_told_after_the_end() -> None:
     assert run.listeners is None
 
 
-@pytest.mark.parametrize("victim", ["Coordinator", "Keeper"])
+@pytest.mark.parametrize("victim", ["RunCoordinator", "StoreKeeper"])
 def test_a_stream_goes_on_after_a_crash_inside_the_engine(victim: str, cast: Cast) -> None:
     cast.agent("a", "A")
     cast.slow("b", 10, "B")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -64,3 +66,96 @@ def test_an_unknown_task_is_shown_those_there_are() -> None:
     )
     assert done.returncode == 2
     assert "dev.py test" in done.stderr
+
+
+SLOW = "#!/bin/sh\necho Collecting a-package; echo at work >&2\nexec sleep 60\n"
+BROKEN = "#!/bin/sh\necho Collecting a-package; echo ERROR: no such package >&2\nexit 3\n"
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="the stand-in is a shell script")
+
+
+class Script:
+    """dev.py with a stand-in for the environment's Python, which is all that it starts."""
+
+    def __init__(self, dev: ModuleType, folder: Path) -> None:
+        self._dev = dev
+        self._folder = folder
+        (folder / "bin").mkdir()
+        (folder / ".pip-inside").touch()
+
+    def stand_in(self, text: str) -> None:
+        python = self._folder / "bin" / "python"
+        python.write_text(text, encoding="utf-8")
+        python.chmod(0o755)
+
+    def installed(self) -> None:
+        stamp = self._folder / ".installed-test"
+        stamp.write_text(self._dev.fingerprint(), encoding="utf-8")
+
+    def start(self, program: str = "") -> subprocess.Popen[str]:
+        """`dev.py test` in a process group of its own, which a terminal interrupts as one."""
+        runs = f"import sys, dev; {program}sys.exit(dev.main(['test']))"
+        return subprocess.Popen(
+            [sys.executable, "-c", runs],
+            cwd=ROOT,
+            env={**os.environ, "AGENTICAI_VENV": str(self._folder), "PYTHONDONTWRITEBYTECODE": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+
+@pytest.fixture
+def script(dev: ModuleType, tmp_path: Path) -> Script:
+    return Script(dev, tmp_path)
+
+
+def interrupt(process: subprocess.Popen[str]) -> str:
+    """Interrupt the process group once it says that it is at work; return the rest of its errors."""
+    assert process.stderr is not None
+    assert any("a-package" in line or "at work" in line for line in process.stderr)
+    os.killpg(process.pid, signal.SIGINT)
+    return process.communicate(timeout=60)[1]
+
+
+@posix
+def test_an_interrupt_while_it_installs_ends_it_in_order(script: Script) -> None:
+    script.stand_in(SLOW)
+    process = script.start("dev.Progress.EVERY_S = 0; ")
+    said = interrupt(process)
+    assert process.returncode == 130
+    assert said.endswith("Interrupted.\n")
+    assert "Traceback" not in said
+
+
+@posix
+def test_an_interrupt_goes_to_what_it_runs(script: Script) -> None:
+    script.stand_in(SLOW)
+    script.installed()
+    process = script.start()
+    assert not interrupt(process)
+    assert process.returncode == -signal.SIGINT  # how `sleep` ends
+
+
+@posix
+def test_an_installation_that_fails_says_why(script: Script) -> None:
+    script.stand_in(BROKEN)
+    out, said = script.start().communicate(timeout=60)
+    assert "ERROR: no such package" in said
+    assert not out
+
+
+@posix
+def test_progress_in_a_pipe_is_plain_lines_and_leaves_the_output_clean(script: Script) -> None:
+    script.stand_in("#!/bin/sh\n[ $2 = pytest ] && echo 1 passed || echo Collecting a-package\n")
+    out, said = script.start("dev.Progress.EVERY_S = 0; ").communicate(timeout=60)
+    assert out == "1 passed\n"
+    assert "\x1b" not in said
+    assert said.splitlines()[-1].endswith("done")
+
+
+def test_progress_shows_what_matters_in_a_line_of_pip(dev: ModuleType) -> None:
+    asked = "Collecting rich>=13 (from agenticai-actors==0.1.0)\n"
+    assert dev.shortened(asked) == "Collecting rich>=13"
+    assert dev.shortened("Installing collected packages: a, b, c\n") == "Installing 3 packages"

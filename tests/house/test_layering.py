@@ -2,130 +2,93 @@
 
 from __future__ import annotations
 
-import ast
-import os
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
+from library_files import (
+    LAYERS,
+    NAME,
+    Module,
+    imports,
+    layer_of,
+    library,
+    package_root,
+    planted,
+)
 
-import agenticaiframework
-
-LAYERS = ("actors", "supervision", "patterns")
-NAME = "agenticaiframework"
-
-
-def package_root() -> Path:
-    return Path(next(iter(agenticaiframework.__path__)))
-
-
-def layer_of(module: str) -> str:
-    """Return the layer of a module of ours: the folder's name, or the package for the top one."""
-    parts = module.split(".")
-    return parts[1] if len(parts) > 1 and parts[1] in LAYERS else NAME
+ORDER = (*LAYERS, NAME)
 
 
-def imports(tree: ast.AST, module: str, is_package: bool) -> Iterator[tuple[int, str, bool]]:
-    """Yield (line, absolute module, written relatively) for every import, also in functions."""
-    parts = module.split(".")
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield node.lineno, alias.name, False
-        elif isinstance(node, ast.ImportFrom):
-            if node.level:
-                base = parts if is_package else parts[:-1]
-                base = base[: len(base) - (node.level - 1)]
-                yield node.lineno, ".".join([*base, *filter(None, [node.module])]), True
-            else:
-                yield node.lineno, node.module or "", False
-                # `from agenticaiframework import patterns` names the layer in the second part.
-                for alias in node.names:
-                    yield node.lineno, f"{node.module}.{alias.name}", False
-
-
-def violations(source: str, module: str, is_package: bool = False) -> list[str]:
-    layer = layer_of(module)
-    order = (*LAYERS, NAME)
+def violations(module: Module) -> list[str]:
+    layer = module.layer
     found: list[str] = []
-    for line, target, relative in imports(ast.parse(source), module, is_package):
+    for used in imports(module):
+        where = f"{module.name}:{used.line}"
+        target = used.target
         if target.split(".")[0] in (*LAYERS, "api"):
-            found.append(f"{module}:{line} imports {target}, which is {NAME}.{target}")
+            found.append(f"{where} imports {target}, which is {NAME}.{target}")
         if target.split(".")[0] != NAME:
             continue
-        if target == NAME and layer in LAYERS:
-            # The names that follow are yielded one by one; the package itself is the top layer.
-            if relative:
-                found.append(f"{module}:{line} leaves its layer by a relative import")
-            continue
+        if target == NAME and used.member is not None:
+            if used.relative and layer in LAYERS:
+                found.append(f"{where} leaves its layer by a relative import")
+                continue
+            # `from agenticaiframework import patterns` names the layer in the second part.
+            target = f"{NAME}.{used.member}"
         goal = layer_of(target)
-        if order.index(goal) > order.index(layer):
-            found.append(f"{module}:{line} ({layer}) imports {target} ({goal}): upward")
-        if relative and goal != layer:
-            found.append(f"{module}:{line} crosses to {goal} by a relative import: write it out")
+        if ORDER.index(goal) > ORDER.index(layer):
+            found.append(f"{where} ({layer}) imports {target} ({goal}): upward")
+        if used.relative and goal != layer:
+            found.append(f"{where} crosses to {goal} by a relative import: write it out")
     return found
 
 
-def our_modules() -> list[tuple[str, Path]]:
-    root = package_root()
-    found: list[tuple[str, Path]] = []
-    # Links are followed: an installation for development may consist of them.
-    folders = os.walk(root, followlinks=True)
-    for path in sorted(Path(d, f) for d, _, files in folders for f in files if f.endswith(".py")):
-        parts = path.relative_to(root).with_suffix("").parts
-        if parts[-1] == "__init__":
-            parts = parts[:-1]
-        found.append((".".join((NAME, *parts)), path))
-    return found
-
-
-@pytest.mark.parametrize(("module", "path"), our_modules(), ids=lambda value: str(value)[-60:])
-def test_a_module_imports_nothing_from_a_layer_above(module: str, path: Path) -> None:
-    found = violations(path.read_text("utf-8"), module, path.name == "__init__.py")
+@pytest.mark.parametrize("module", library().values(), ids=lambda module: module.name[-60:])
+def test_a_module_imports_nothing_from_a_layer_above(module: Module) -> None:
+    found = violations(module)
     assert not found, "\n".join(found)
 
 
 def test_all_layers_are_seen() -> None:
-    layers = {layer_of(module) for module, _ in our_modules()}
-    assert layers == {*LAYERS, NAME}
+    assert {module.layer for module in library().values()} == {*LAYERS, NAME}
 
 
 def test_every_folder_with_modules_is_a_package() -> None:
-    root = package_root()
-    folders = {path.parent for _, path in our_modules()}
-    bare = sorted(str(f.relative_to(root)) for f in folders if not (f / "__init__.py").exists())
+    packages = {module.package for module in library().values()}
+    bare = sorted(packages - {name for name, module in library().items() if module.is_package})
     assert not bare, f"no __init__.py, so they would be missing from the wheel: {bare}"
+    assert (package_root() / "__init__.py").exists()
 
 
 @pytest.mark.parametrize(
-    ("module", "source"),
+    ("where", "source"),
     [
-        ("agenticaiframework.actors.x", "from agenticaiframework.supervision import tree"),
-        ("agenticaiframework.actors.x", "from agenticaiframework import Agent"),
-        ("agenticaiframework.actors.x", "from agenticaiframework import patterns"),
-        ("agenticaiframework.actors.x", "import agenticaiframework.patterns.engine"),
-        ("agenticaiframework.actors.x", "from ..supervision import tree"),
-        ("agenticaiframework.patterns.engine.x", "from ...actors import Actor"),
-        ("agenticaiframework.supervision.x", "import actors"),
-        ("agenticaiframework.supervision.x", "from patterns.engine import x"),
+        ("actors__x", "from agenticaiframework.supervision import tree"),
+        ("actors__x", "from agenticaiframework import Agent"),
+        ("actors__x", "from agenticaiframework import patterns"),
+        ("actors__x", "import agenticaiframework.patterns.engine"),
+        ("actors__x", "from ..supervision import tree"),
+        ("patterns__engine__x", "from ...actors import Actor"),
+        ("supervision__x", "import actors"),
+        ("supervision__x", "from patterns.engine import x"),
         (
-            "agenticaiframework.supervision.x",
+            "supervision__x",
             "if TYPE_CHECKING:\n    from agenticaiframework.patterns import Team",
         ),
     ],
 )
-def test_the_check_catches(module: str, source: str) -> None:
-    assert violations(source, module)
+def test_the_check_catches(where: str, source: str) -> None:
+    (module,) = planted(**{where: source}).values()
+    assert violations(module)
 
 
 @pytest.mark.parametrize(
-    ("module", "source"),
+    ("where", "source"),
     [
-        ("agenticaiframework.patterns.engine.x", "from agenticaiframework.actors import Actor"),
-        ("agenticaiframework.patterns.engine.x", "from ..expressions import parse"),
-        ("agenticaiframework.cli.x", "from agenticaiframework.patterns import Engine"),
-        ("agenticaiframework.models.x", "from .names import y\nimport json"),
+        ("patterns__engine__x", "from agenticaiframework.actors import Actor"),
+        ("patterns__engine__x", "from ..expressions import parse"),
+        ("cli__x", "from agenticaiframework.patterns import Engine"),
+        ("models__x", "from .names import y\nimport json"),
     ],
 )
-def test_the_check_allows(module: str, source: str) -> None:
-    assert not violations(source, module)
+def test_the_check_allows(where: str, source: str) -> None:
+    (module,) = planted(**{where: source}).values()
+    assert not violations(module)

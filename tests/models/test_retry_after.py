@@ -19,7 +19,7 @@ from agenticaiframework.orchestration import (
     RateLimiter,
     SequentialOrchestration,
 )
-from agenticaiframework.patterns.policy import retry_after_s
+from agenticaiframework.patterns.vocabulary.causes import retry_after_s
 
 sys.path.insert(0, str(Path(__file__).parent))
 from chat_server import Refusal, chat_server

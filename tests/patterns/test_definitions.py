@@ -44,7 +44,7 @@ from agenticaiframework.patterns import (
     quorum,
     target_name,
 )
-from agenticaiframework.patterns.drawing import Drawing
+from agenticaiframework.patterns.definition.drawing import Drawing
 
 EXAMPLES: list[OrchestrationPattern] = [
     SequentialOrchestration(

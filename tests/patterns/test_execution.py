@@ -26,7 +26,6 @@ from agenticaiframework.patterns import (
     RouterOrchestration,
     SequentialOrchestration,
     Started,
-    StreamNotFinished,
     TimedOut,
     send_chunk,
 )
@@ -239,7 +238,7 @@ def test_a_stream_tells_what_happens_as_it_happens(cast: Any, sim: Any) -> None:
         cast.agent("flaky", flaky)
         inner = SequentialOrchestration("inner", [{"agent": "flaky", "retry": 2}])
         stream = ParallelOrchestration("outer", [inner]).stream("x")
-        with pytest.raises(StreamNotFinished):
+        with pytest.raises(PatternFailed):
             stream.result()
         events = [event async for event in stream]
         of_flaky = [e for e in events if e.work == "flaky"]

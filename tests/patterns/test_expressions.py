@@ -9,16 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agenticaiframework.patterns.expressions import (
-    MAX_DEPTH,
-    MAX_LENGTH,
-    MISSING,
-    ExpressionError,
-    ExpressionTypeError,
-    Reference,
-    compile_expression,
-    parse_reference,
-)
+from agenticaiframework.patterns.expressions.errors import ExpressionError, ExpressionTypeError
+from agenticaiframework.patterns.expressions.expression import compile_expression, parse_reference
+from agenticaiframework.patterns.expressions.parser import MAX_DEPTH, MAX_LENGTH
+from agenticaiframework.patterns.expressions.reference import MISSING, Reference
 
 SCOPE: dict[str, Any] = {
     "input": {"priority": "high", "type": "complex", "n": 3, "tags": ["a", "b"], "zero": 0},

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from agenticaiframework import patterns
 from agenticaiframework.actors import ActorSystem
-from agenticaiframework.patterns import pattern_kinds
+from agenticaiframework.patterns import pattern_from_dict, pattern_kinds
 
 DOCS = Path(__file__).parents[2] / "docs"
 INDEX = DOCS / "patterns.md"
@@ -46,6 +47,15 @@ PAGES = [read(path) for path in sorted((DOCS / "patterns").glob("*.md"))]
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path.stem)
 
 
+async def run_source(source: str, path: Path) -> dict[str, Any]:
+    names: dict[str, Any] = {"__name__": "gallery"}
+    code = compile(source, str(path), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    running = FunctionType(code, names)()
+    if asyncio.iscoroutine(running):
+        await running
+    return names
+
+
 @every_page
 def test_a_page_has_its_four_parts(page: Page) -> None:
     assert tuple(page.sections) == PARTS
@@ -57,15 +67,30 @@ def test_the_example_runs_and_draws_the_picture_below_it(page: Page, sim_once: A
     source = page.code("Example", "python")
 
     async def main(_system: ActorSystem) -> None:
-        names: dict[str, Any] = {"__name__": "gallery"}
-        code = compile(source, str(page.path), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-        running = FunctionType(code, names)()
-        if asyncio.iscoroutine(running):
-            await running
+        names = await run_source(source, page.path)
         drawn = names["team"] if "team" in names else names["pattern"]
         assert drawn.mermaid() == page.code("Picture", "mermaid")
 
     sim_once(main)
+
+
+def test_the_pattern_of_your_own_runs_and_can_be_read_and_drawn(sim_once: Any) -> None:
+    index = read(INDEX)
+
+    async def main(_system: ActorSystem) -> None:
+        names = await run_source(index.code("A pattern of your own", "python"), INDEX)
+        twice = names["Twice"]("again", "double")
+        again = pattern_from_dict(twice.to_dict())
+        assert await again.execute(1) == 4
+        assert "double" in again.mermaid()
+
+    sim_once(main)
+
+
+def test_every_exported_name_stands_in_a_page() -> None:
+    text = "\n".join(path.read_text(encoding="utf-8") for path in [INDEX, *(p.path for p in PAGES)])
+    words = set(re.findall(r"\w+", text))
+    assert sorted(set(patterns.__all__) - words) == []
 
 
 def test_every_kind_of_pattern_has_a_page() -> None:

@@ -201,7 +201,7 @@ def test_an_aggregator_makes_the_result(cast: Any, sim_once: Any) -> None:
 
 
 def test_a_cycle_in_the_rules_is_refused_and_named() -> None:
-    with pytest.raises(DefinitionError, match="in a circle: a -> b -> c -> a"):
+    with pytest.raises(DefinitionError, match="in a cycle: a -> b -> c -> a"):
         HierarchicalOrchestration(
             "h",
             "a",

@@ -19,8 +19,8 @@ from agenticaiframework.patterns import (
     RouterOrchestration,
     SequentialOrchestration,
 )
-from agenticaiframework.patterns.policy import causes_of
 from agenticaiframework.patterns.teams import AgentRole, AgentTeam
+from agenticaiframework.patterns.vocabulary.causes import causes_of
 
 from .conftest import left_over
 

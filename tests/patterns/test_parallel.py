@@ -346,7 +346,7 @@ def test_an_agent_that_returns_an_exception_as_a_value_has_completed(
         ({"branches": ["a", "a"]}, '\'a\' stands in several branches.*"name": "second"'),
         ({"branches": ["a", "b"], "for_each": "x"}, "for_each runs one branch over a list"),
         ({"branches": ["a"], "join": quorum(2)}, r"join=quorum\(2\) can never be met"),
-        ({"branches": ["a"], "join": "any"}, "'any' is no join policy"),
+        ({"branches": ["a"], "join": "any"}, "'any' is not a join policy"),
         ({"branches": ["a"], "join": "quorum(0)"}, "A quorum is a number of branches"),
         ({"branches": ["a"], "max_concurrency": 0}, "max_concurrency: input should be greater"),
     ],

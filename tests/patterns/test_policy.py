@@ -291,7 +291,7 @@ def test_of_a_steps_limit_and_a_nested_patterns_own_the_shorter_holds(sim_once: 
         ({"attempts": 0}, "attempts: input should be greater than or equal to 1"),
         ({"attemps": 3}, "Did you mean 'attempts'"),
         ({"initial_delay_s": 10, "max_delay_s": 1}, r"initial_delay_s \(10\) is longer"),
-        ({"on": [3]}, "3 is no error"),
+        ({"on": [3]}, "3 is not an error"),
         ({"backoff": "cubic"}, "backoff"),
     ],
 )

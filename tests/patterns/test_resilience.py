@@ -18,7 +18,6 @@ from agenticaiframework.patterns import (
     CircuitChanged,
     CircuitOpen,
     DefinitionError,
-    GuardConflict,
     HedgedRequest,
     PatternFailed,
     RateLimited,
@@ -151,7 +150,7 @@ def test_a_circuit_is_shared_by_name_and_retries_pass_it_each_time(
         other = CircuitBreaker("three", "a", failure_threshold=9, circuit="provider")
         with pytest.raises(PatternFailed) as caught:
             await other.execute(1)
-        assert isinstance(caught.value.__cause__, GuardConflict)
+        assert isinstance(caught.value.__cause__, DefinitionError)
 
     sim_once(main)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agenticaiframework.actors import ActorSystem
+from agenticaiframework.actors import ActorSystem, AgentFailed
 from agenticaiframework.patterns import (
     Cancelled,
     CompensationFailed,
@@ -24,6 +24,7 @@ from agenticaiframework.patterns import (
     SequentialOrchestration,
     VoteOrchestration,
 )
+from agenticaiframework.patterns.kinds.voting import tally
 
 from .conftest import left_over
 
@@ -264,8 +265,31 @@ def test_debaters_that_fail_or_hang_have_no_vote(cast: Any, sim: Any) -> None:
         verdict = await VoteOrchestration("v", agents).execute("buy?")
         assert verdict.decision == "yes"
         assert verdict.answers == {"ann": "yes"}
-        with pytest.raises(PatternFailed, match="nobody answered in round 1"):
+        with pytest.raises(PatternFailed, match="no participant answered in round 1"):
             await VoteOrchestration("v", ["bob"]).execute("buy?")
         assert await left_over(system) == []
 
     sim(main)
+
+
+def test_equal_positions_are_counted_together_however_they_are_written() -> None:
+    count = tally(
+        [
+            ("a", {"vote": {"x": 1, "y": [2.0]}}),
+            ("b", {"vote": {"y": (2,), "x": 1.0}}),
+            ("c", {"vote": {"x": 2, "y": [2]}}),
+        ]
+    )
+    assert [len(voters) for voters in count.votes.values()] == [2, 1]
+    assert count.value(count.winner) == {"x": 1, "y": [2.0]}
+
+
+def test_too_few_answers_have_the_first_error_as_their_cause(cast: Any, sim_once: Any) -> None:
+    async def main(system: ActorSystem) -> None:
+        shops = [cast.agent("late", hang), cast.agent("shop", boom)]
+        pattern = ScatterGatherOrchestration("quotes", shops, deadline_s=1.0, at_least=1)
+        with pytest.raises(PatternFailed, match="0 of the 1 answers") as caught:
+            await pattern.execute("price?")
+        assert isinstance(caught.value.__cause__, AgentFailed)
+
+    sim_once(main)

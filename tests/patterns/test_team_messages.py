@@ -292,3 +292,26 @@ def test_the_history_of_an_unknown_channel_is_an_error(sim_once: Any) -> None:
             await room.team.history("chta")
 
     sim_once(main)
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_member_given_by_name_gets_messages_through_the_teams_resolver_or_by_its_name(
+    sim_once: Any, own: bool
+) -> None:
+    async def main(system: ActorSystem) -> None:
+        got: list[str] = []
+        known = Agent("the known one", handler=str)
+        other = Agent("ann", handler=str)
+        known.on_message(lambda message: got.append("known"))
+        other.on_message(lambda message: got.append("ann"))
+        team = AgentTeam(
+            "team",
+            roles=[AgentRole(name="a")],
+            resolver=(lambda name: {"ann": known}[name]) if own else None,
+        )
+        team.assign_agent("ann", role="a")
+        assert await team.send("ann", "hello") == ["ann"]
+        await asyncio.sleep(1)
+        assert got == ["known" if own else "ann"]
+
+    sim_once(main)

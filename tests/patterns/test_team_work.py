@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agenticaiframework.actors import Actor, ActorSystem, agent_context
+from agenticaiframework.actors import Actor, ActorSystem, Address, agent_context
 from agenticaiframework.patterns import (
     AgentHandoff,
     AgentRole,
@@ -21,7 +21,6 @@ from agenticaiframework.patterns import (
     HandedOff,
     Handoff,
     LimitReached,
-    MemberLost,
     NotesUnavailable,
     ParallelOrchestration,
     PatternFailed,
@@ -30,8 +29,7 @@ from agenticaiframework.patterns import (
     TeamError,
     TeamIncomplete,
     UnknownMember,
-    UnknownRole,
-    UnknownTrigger,
+    WrongHandoff,
     shared_notes,
 )
 from agenticaiframework.patterns.teams.team_actor import Busy, TakeSeat, TeamActor
@@ -99,7 +97,7 @@ def test_a_member_may_coordinate_by_name_and_the_default_is_the_first_role(
         with pytest.raises(UnknownMember, match=r"'writter'.*Did you mean 'writer'"):
             await team.execute_task("t", coordinator="writter")
         empty = AgentTeam("empty", roles=[AgentRole(name="lonely")])
-        with pytest.raises(TeamIncomplete, match="nobody has the role 'lonely'"):
+        with pytest.raises(TeamIncomplete, match="no member has the role 'lonely'"):
             await empty.execute_task("t")
 
     sim_once(main)
@@ -172,7 +170,7 @@ def test_a_turn_asked_for_by_the_work_of_an_earlier_incarnation_counts_for_nobod
 ) -> None:
     # Its message was kept over the team's restart, while it is itself about to end.
     async def main(system: ActorSystem) -> None:
-        team = system.start(TeamActor)
+        team = system.start(TeamActor, Address("team", system))
         earlier = system.start(Actor)
         assert await team.request(TakeSeat(("r1", "r2"), earlier)) == "r1"
         assert await team.request(Busy(("r1", "r2"))) == {"r1": 0, "r2": 0}
@@ -218,7 +216,7 @@ def test_a_workflow_is_checked_before_anybody_works(cast: Any, sim_once: Any) ->
     async def main(system: ActorSystem) -> None:
         team = team_of(cast)
         team.add_role(AgentRole(name="editor"))
-        with pytest.raises(UnknownRole, match=r"'wrter'.*Did you mean 'writer'"):
+        with pytest.raises(UnknownMember, match=r"'wrter'.*Did you mean 'writer'"):
             await team.execute_workflow([*STEPS, {"role": "wrter", "action": "x"}])
         with pytest.raises(TeamIncomplete, match="'editor'"):
             await team.execute_workflow([*STEPS, {"role": "editor", "action": "x"}])
@@ -301,6 +299,36 @@ def test_a_handoff_to_the_role_whose_step_is_next_merges_into_that_step(
     sim(main)
 
 
+def test_the_fields_of_what_was_handed_on_reach_the_next_step_and_no_later_one(
+    cast: Any, sim_once: Any
+) -> None:
+    async def main(system: ActorSystem) -> None:
+        team = handing(
+            team_of(cast, researcher=Handoff("research_complete", "facts"), an={"insight": "deep"})
+        )
+        await team.execute_workflow(STEPS, {"topic": "AI"})
+        assert "research_data" in cast.payloads("an")[0]
+        assert cast.payloads("wr") == [
+            {"topic": "AI", "action": "draft", "role": "writer", "previous": {"insight": "deep"}}
+        ]
+
+    sim_once(main)
+
+
+def test_a_message_that_is_not_a_teams_is_a_dead_letter_of_the_team(sim_once: Any) -> None:
+    async def main(system: ActorSystem) -> None:
+        team = AgentTeam("desk", roles=[AgentRole(name="a")])
+        assert await team.busy() == {}
+        ref = team.address(system).live
+        assert ref is not None
+        assert await ref.request("stray") is None
+        (letter,) = [letter for letter in system.dead_letters if letter.recipient == "desk"]
+        assert letter.message == "stray"
+        assert ref.is_alive()
+
+    sim_once(main)
+
+
 def test_a_handoff_to_another_role_runs_a_turn_in_between(cast: Any, sim_once: Any) -> None:
     async def main(system: ActorSystem) -> None:
         team = handing(
@@ -327,7 +355,7 @@ def test_untriggered_rules_never_run_and_an_ordinary_trigger_field_is_no_handoff
         wrong = handing(team_of(cast, researcher=Handoff("research_done", 1)))
         with pytest.raises(PatternFailed, match="Did you mean 'research_complete'") as caught:
             await wrong.execute_task("t")
-        assert isinstance(caught.value.__cause__, UnknownTrigger)
+        assert isinstance(caught.value.__cause__, WrongHandoff)
         greedy = handing(team_of(cast, researcher=[Handoff("a", 1), Handoff("b", 2)]))
         with pytest.raises(PatternFailed, match="A turn ends with one"):
             await greedy.execute_task("t")
@@ -480,11 +508,11 @@ def test_without_another_of_the_role_the_result_says_what_is_missing(cast: Any, 
         assert list(result.missing) == ["an"]
         outcome = result.missing["an"]
         assert isinstance(outcome, Failed)
-        assert isinstance(outcome.cause, MemberLost)
+        assert isinstance(outcome.cause, TeamIncomplete)
         assert not result.complete
         assert "wr" in result
         # A step of a workflow that nobody can do is an error, unless it may be left out.
-        with pytest.raises(PatternFailed, match="nobody of the role 'analyst' is left"):
+        with pytest.raises(PatternFailed, match="no member with the role 'analyst' is left"):
             await team.execute_workflow(STEPS)
         spared = await team.execute_workflow([STEPS[0], {**STEPS[1], "on_error": "skip"}, STEPS[2]])
         assert list(spared.missing) == ["analyse"]

@@ -19,15 +19,16 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from .mutations import MUTATIONS, Mutation
+from .mutations import MUTATIONS
+from .planting import DoesNotFit, Mutation, plant, planted
 
 ROOT = Path(__file__).resolve().parents[2]
 LAYERS = ("actors", "supervision", "patterns")
 TIMEOUT_S = 900.0
 OF_LAYER = (
-    ("patterns/engine/", ("workflows",)),
-    ("patterns/", ("patterns", "workflows")),
-    ("supervision/", ("trees", "kept_messages")),
+    ("patterns/engine", ("in_memory", "workflows")),
+    ("patterns", ("patterns", "in_memory", "workflows")),
+    ("supervision", ("trees", "kept_messages")),
 )
 """Where a planted bug stands, and the properties that can see it; elsewhere, all of them."""
 
@@ -54,18 +55,6 @@ def copy_of_the_library(folder: Path) -> Path:
     return folder
 
 
-def plant(mutation: Mutation, package: Path) -> None:
-    """Change the line."""
-    path = package / mutation.file
-    source = path.read_text(encoding="utf-8")
-    if source.count(mutation.old) != 1:
-        raise ValueError(
-            f"{mutation.name!r}: its line stands {source.count(mutation.old)} times in "
-            f"{mutation.file}, and must stand there once"
-        )
-    path.write_text(source.replace(mutation.old, mutation.new), encoding="utf-8")
-
-
 def judge(mutation: Mutation, runs: int) -> Verdict:
     """Plant one bug in a fresh copy and hunt it."""
     began = time.monotonic()
@@ -80,8 +69,8 @@ def judge(mutation: Mutation, runs: int) -> Verdict:
                     "tests.simulation.mutants",
                     "--hunt",
                     str(runs),
-                    "--file",
-                    mutation.file,
+                    "--where",
+                    mutation.where,
                 ],
                 cwd=folder,
                 env={**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"},
@@ -100,14 +89,14 @@ def judge(mutation: Mutation, runs: int) -> Verdict:
     return Verdict(mutation, found["by"], found["how"], found["schedules"], took_s)
 
 
-def hunt(runs: int, file: str) -> dict[str, object]:
+def hunt(runs: int, where: str) -> dict[str, object]:
     """Search the properties, a few schedules each in turn, until one is violated.
 
     Of a bug in an upper layer, those of that layer: the lower ones cannot see it.
     """
     from .suite import SUITE
 
-    names = next((names for start, names in OF_LAYER if file.startswith(start)), None)
+    names = next((names for start, names in OF_LAYER if where.startswith(start)), None)
     entries = [entry for entry in SUITE if names is None or entry.name in names]
     schedules = 0
     share = 50
@@ -127,6 +116,19 @@ def hunt(runs: int, file: str) -> dict[str, object]:
     return {"by": "", "how": "", "schedules": schedules}
 
 
+def tell_misfits(chosen: list[Mutation]) -> int:
+    """Print which of the planted bugs do not fit the code any more, and why."""
+    misfits = 0
+    for mutation in chosen:
+        try:
+            planted(mutation, ROOT)
+        except DoesNotFit as misfit:
+            misfits += 1
+            print(f"{misfit}\n")
+    print(f"{len(chosen)} planted bugs, {misfits} of which do not fit the code")
+    return 1 if misfits else 0
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
@@ -134,15 +136,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--json", type=Path, default=None, help="write the table there as JSON")
     parser.add_argument("--hunt", type=int, default=None, help=argparse.SUPPRESS)
-    parser.add_argument("--file", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--where", default="", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--fit", action="store_true", help="only tell which bugs do not fit the code"
+    )
     parser.add_argument("names", nargs="*", help="parts of the names of the bugs to plant")
     given = parser.parse_args(arguments)
     if given.hunt is not None:
-        print(json.dumps(hunt(given.hunt, given.file)))
+        print(json.dumps(hunt(given.hunt, given.where)))
         return 0
     chosen = [m for m in MUTATIONS if not given.names or any(n in m.name for n in given.names)]
     if not chosen:
         parser.error(f"no planted bug has {' or '.join(map(repr, given.names))} in its name")
+    if given.fit:
+        return tell_misfits(chosen)
     verdicts: list[Verdict] = []
     with concurrent.futures.ThreadPoolExecutor(given.processes) as pool:
         for verdict in pool.map(lambda m: judge(m, given.runs), chosen):
@@ -159,7 +166,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     if given.json is not None:
         rows = [
-            {"bug": v.mutation.name, "file": v.mutation.file, "caught_by": v.caught_by,
+            {"bug": v.mutation.name, "where": v.mutation.where, "caught_by": v.caught_by,
              "found_by": v.how, "schedules": v.schedules, "seconds": round(v.took_s, 1)}
             for v in verdicts
         ]  # fmt: skip

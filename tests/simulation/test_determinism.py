@@ -57,6 +57,7 @@ def test_a_run_repeats_itself_also_after_others(entry: Entry) -> None:
             plan=report.plan,
             schedule=report.schedule,
             checks=entry.checks,
+            batched=report.batched,
             **entry.options,
         )
 

@@ -125,7 +125,7 @@ def test_a_swallowed_cancellation_is_fenced_off() -> None:
     plan = FaultPlan.of(SwallowCancel(actor="Forwarder#1", at_message=1, delay_s=50))
     report = simulate_once(scenario, plan=plan, system_options={"cancel_grace_s": 5.0})
     assert report.value == []
-    assert any("swallows" in event.what for event in report.trace or ())
+    assert any("swallows" in event.detail for event in report.trace or ())
 
 
 def test_a_blocked_loop_makes_others_late() -> None:

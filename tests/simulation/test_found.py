@@ -38,7 +38,7 @@ def test_stopping_a_system_waits_for_the_last_hooks_of_its_actors() -> None:
     report = simulate_once(scenario)
     assert not report.failed, report.narrative()
     ends = [event for event in report.trace or () if event.kind == "end"]
-    assert [event.what for event in ends] == ["'shutdown'"] * 3
+    assert [event.detail for event in ends] == ["'shutdown'"] * 3
 
 
 def test_an_actor_whose_last_hook_hangs_is_left_behind_when_its_system_stops() -> None:

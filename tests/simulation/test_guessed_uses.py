@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 
 from agenticaiframework import Agent
-from agenticaiframework.actors.simulation import LoopIsRunning, NotAScenario
 from agenticaiframework.testing import (
+    BadSimulation,
     Crash,
     FaultPlan,
     Faults,
     Hang,
-    NotFaults,
     Partition,
     Search,
     Simulation,
@@ -132,12 +131,12 @@ def test_a_faults_first_field_goes_by_position() -> None:
 
 def test_faults_that_mean_nothing_are_refused_where_they_are_given() -> None:
     for wrong in ("crash", 5, ["crash"], [Crash], {"kind": "crash"}):
-        with pytest.raises(NotFaults):
+        with pytest.raises(BadSimulation):
 
             @simulate(faults=wrong)  # type: ignore[call-overload]
             async def never(sim: Simulation) -> None: ...
 
-        with pytest.raises(NotFaults):
+        with pytest.raises(BadSimulation):
             Search(echo, faults=wrong)  # type: ignore[arg-type]
     for kinds in (("crash",), (int,), "crash"):
         with pytest.raises(ValueError, match="kind of fault"):
@@ -153,7 +152,7 @@ def test_one_run_takes_a_list_of_faults_too() -> None:
 
     report = simulate_once(scenario, plan=[Crash(actor="echo", at_message=1)])  # type: ignore[arg-type]
     assert [landed.where for landed in report.landed] == ["echo"]
-    with pytest.raises(NotFaults):
+    with pytest.raises(BadSimulation):
         simulate_once(scenario, plan="crash")  # type: ignore[arg-type]
 
 
@@ -164,7 +163,7 @@ def test_a_simulation_cannot_begin_where_a_loop_runs_and_can_in_another_thread()
 
     async def main() -> None:
         for begin in (lambda: simulate_once(scenario), lambda: run_sim(lambda: scenario(None))):  # type: ignore[arg-type,return-value]
-            with pytest.raises(LoopIsRunning, match=r"asyncio\.to_thread\(simulate_once"):
+            with pytest.raises(BadSimulation, match=r"asyncio\.to_thread\(simulate_once"):
                 begin()
         report = await asyncio.to_thread(simulate_once, scenario, seed=1)
         assert report.value == 60.0
@@ -173,10 +172,10 @@ def test_a_simulation_cannot_begin_where_a_loop_runs_and_can_in_another_thread()
 
 
 def test_what_is_no_scenario_is_told_so() -> None:
-    with pytest.raises(NotAScenario, match="async def scenario"):
+    with pytest.raises(BadSimulation, match="async def scenario"):
         simulate_once(5)  # type: ignore[arg-type]
     report = simulate_once(lambda _sim: 1)  # type: ignore[arg-type,return-value]
-    assert isinstance(report.error, NotAScenario)
+    assert isinstance(report.error, BadSimulation)
 
 
 def test_simulations_in_several_threads_do_not_see_each_other() -> None:

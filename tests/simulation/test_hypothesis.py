@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, consumes, invariant, rule, run_state_machine_as_test
 
-from agenticaiframework.actors import Actor, ActorDied, ActorRef, Agent, Exit
+from agenticaiframework.actors import Actor, ActorDied, ActorRef, Agent, Exit, install_command
 from agenticaiframework.actors.simulation import Hang, InjectedCrash, SimulationError
 from agenticaiframework.testing import (
     ACTOR_FAULTS,
@@ -269,5 +269,5 @@ def test_without_hypothesis_the_error_names_the_extra() -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
-    assert done.stdout.count('pip install "agenticaiframework[testing]"') == 2, done.stdout
+    assert done.stdout.count(install_command("testing")) == 2, done.stdout
     assert hypothesis.__version__

@@ -13,11 +13,10 @@ from typing import Any
 import pytest
 
 from agenticaiframework.testing import (
-    BadSimulationOption,
+    BadSimulation,
     Crash,
     Failure,
     FaultPlan,
-    NotASimulation,
     Search,
     Simulation,
     SimulationFailed,
@@ -157,21 +156,21 @@ def test_the_printed_code_has_the_limits_and_the_checks_of_the_search(
         ({"runs": 0}, "runs=0: give a whole number from 1"),
         ({"runs": 2.5}, "runs=2.5"),
         ({"seed": "x"}, "seed='x'"),
-        ({"mode": "randon"}, "perhaps 'random'"),
+        ({"mode": "randon"}, "Did you mean 'random'?"),
         ({"depth": 0}, "as in depth=3"),
         ({"limit_s": 0}, "limit_s=0"),
-        ({"max_step": 5}, "perhaps max_steps"),
+        ({"max_step": 5}, "Did you mean 'max_steps'?"),
     ],
 )
 def test_what_cannot_be_simulated_is_told_where_it_is_said(
     options: dict[str, Any], said: str
 ) -> None:
-    with pytest.raises(BadSimulationOption, match=re.escape(said)):
+    with pytest.raises(BadSimulation, match=re.escape(said)):
         simulate(**options)
 
 
 def test_anything_but_an_async_function_is_refused_with_the_form_that_works() -> None:
-    with pytest.raises(NotASimulation, match=r"async def plain\(sim\)"):
+    with pytest.raises(BadSimulation, match=r"async def plain\(sim\)"):
 
         @simulate
         def plain(sim: Simulation) -> None: ...  # type: ignore[arg-type]

@@ -9,11 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agenticaiframework.supervision import Backoff, BackoffType, RestartWindow
-from agenticaiframework.supervision import backoff as backoff_module
-from agenticaiframework.supervision import intensity as intensity_module
-from agenticaiframework.supervision import partition_supervisor as partition_module
-from agenticaiframework.supervision.intensity import allows, cause_token, recent
+from agenticaiframework.supervision import Backoff, BackoffType
+from agenticaiframework.supervision.policy import backoff as backoff_module
+from agenticaiframework.supervision.policy import intensity as intensity_module
+from agenticaiframework.supervision.policy.intensity import (
+    RestartWindow,
+    allows,
+    cause_token,
+    recent,
+)
+from agenticaiframework.supervision.supervisors import partition_supervisor as partition_module
 
 
 @pytest.mark.parametrize("module", [backoff_module, intensity_module, partition_module])

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from agenticaiframework import supervision
 from agenticaiframework.actors import ActorSystem
 
 Run = Callable[..., Any]
@@ -33,3 +34,9 @@ def test_the_pages_code_runs(in_sim: Run, capsys: pytest.CaptureFixture[str]) ->
     in_sim(main)
     (shown,) = re.findall(r"```text\n(.*?)```", text, re.DOTALL)
     assert capsys.readouterr().out == shown
+
+
+def test_every_public_name_is_documented() -> None:
+    text = PAGE.read_text()
+    missing = [name for name in supervision.__all__ if not re.search(rf"\b{name}\b", text)]
+    assert not missing

@@ -29,16 +29,16 @@ from agenticaiframework.supervision import (
     SupervisorNotRunning,
     Task,
     TaskSupervisor,
-    TaskTimeout,
+    WaitTimeout,
     count_children,
     delete_child,
     get_childspec,
-    partition_of,
     restart_child,
     start_child,
     terminate_child,
     which_children,
 )
+from agenticaiframework.supervision.supervisors.partition_supervisor import partition_of
 
 Run = Callable[..., Any]
 
@@ -286,7 +286,7 @@ def test_a_cancelled_task_ends_and_a_cancelled_owner_leaves_the_task_alone(in_si
             with pytest.raises(ActorDied):
                 await cancelled
             assert await cancelled.outcome() == Error("shutdown")
-            with pytest.raises(TaskTimeout):
+            with pytest.raises(WaitTimeout):
                 await kept.result(timeout=1)
             assert await kept == "kept"
         assert ends == ["cancelled"]

@@ -132,7 +132,7 @@ def test_the_drawing_has_a_node_for_everyone_and_an_edge_for_each_child(in_sim: 
     assert lines[0] == "flowchart TD"
     assert '    n0["root<br/>one_for_one"]:::running' in lines
     assert '    n1("researcher<br/>restarts: 1"):::running' in lines
-    assert '    n5("odd #quot;name#quot; &lt;b>"):::running' in lines
+    assert '    n5("odd #quot;name#quot; #lt;b#gt;"):::running' in lines
     edges = {line.strip() for line in lines if "-->" in line}
     assert edges == {"n0 --> n1", "n0 --> n2", "n2 --> n3", "n2 --> n4", "n0 --> n5"}
 

@@ -9,23 +9,21 @@ import pytest
 from agenticaiframework.actors import Actor
 from agenticaiframework.supervision import (
     AutoShutdown,
+    BadOption,
     ChildSpec,
     ChildType,
     FlagError,
     FlagProblem,
-    InvalidChildSpec,
-    InvalidFlags,
     RestartPolicy,
     RestartType,
     SpecError,
     SpecProblem,
     SupervisionStrategy,
     SupervisorFlags,
-    check_child_spec,
     check_child_specs,
-    check_flags,
 )
-from agenticaiframework.supervision.restart_policy import InvalidRestartPolicy
+from agenticaiframework.supervision.policy.child_spec import check_child_spec
+from agenticaiframework.supervision.policy.flags import check_flags
 
 
 class Worker(Actor):
@@ -72,7 +70,7 @@ def test_flags_that_are_none_are_refused() -> None:
 
 
 def test_wrong_flags_in_code_raise_with_the_near_word() -> None:
-    with pytest.raises(InvalidFlags, match=r"one_for_al.*Did you mean 'one_for_all'"):
+    with pytest.raises(BadOption, match=r"one_for_al.*Did you mean 'one_for_all'"):
         SupervisorFlags("one_for_al")  # type: ignore[arg-type]
 
 
@@ -134,7 +132,7 @@ def test_a_significant_child_is_checked_against_the_supervisor_it_is_given_to() 
 
 @pytest.mark.parametrize("start", [int, (), (int, 1), (5,), None, "mfa"])
 def test_what_starts_nothing_is_refused(start: Any) -> None:
-    with pytest.raises(InvalidChildSpec, match="starts nothing"):
+    with pytest.raises(BadOption, match="starts nothing"):
         ChildSpec("a", start)
 
 
@@ -145,12 +143,12 @@ def test_shutdown_times_that_otp_takes(shutdown: Any) -> None:
 
 @pytest.mark.parametrize("shutdown", [-1, 1.5, True, "soon"])
 def test_shutdown_times_that_otp_refuses(shutdown: Any) -> None:
-    with pytest.raises(InvalidChildSpec, match="shutdown_ms"):
+    with pytest.raises(BadOption, match="shutdown_ms"):
         ChildSpec("a", Worker, shutdown_ms=shutdown)
 
 
 def test_wrong_words_in_code_raise_with_the_child_and_the_near_word() -> None:
-    with pytest.raises(InvalidChildSpec, match=r"child 'db'.*transient") as caught:
+    with pytest.raises(BadOption, match=r"child 'db'.*transient") as caught:
         ChildSpec("db", Worker, restart="transiant")  # type: ignore[arg-type]
     assert caught.value.error.problem is SpecProblem.INVALID_RESTART
 
@@ -185,7 +183,7 @@ def test_a_restart_policy_is_the_pages() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"max_restart": 3}, "'max_restart' is no field of it. Did you mean 'max_restarts'"),
+        ({"max_restart": 3}, "'max_restart' is not a field of it. Did you mean 'max_restarts'"),
         ({"max_restarts": -1}, "max_restarts=-1"),
         ({"within_seconds": 0}, "within_seconds=0"),
         ({"jitter": 2}, "jitter=2"),
@@ -194,7 +192,7 @@ def test_a_restart_policy_is_the_pages() -> None:
     ],
 )
 def test_a_wrong_restart_policy_says_which_field(given: dict[str, Any], said: str) -> None:
-    with pytest.raises(InvalidRestartPolicy) as caught:
+    with pytest.raises(BadOption) as caught:
         RestartPolicy(**given)
     assert said in str(caught.value)
 

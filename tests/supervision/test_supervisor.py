@@ -198,7 +198,7 @@ def test_requests_behind_the_end_of_a_supervisor_fail_with_its_reason(in_sim: Ru
         assert caught.value.reason == "shutdown"
 
     def only_child(sup: ActorRef[Any]) -> ActorRef[Any]:
-        from agenticaiframework.supervision.supervisor import supervisor_of
+        from agenticaiframework.supervision.machine.supervisor import supervisor_of
 
         actor = supervisor_of(sup)
         assert actor is not None
@@ -669,7 +669,7 @@ def test_dynamic_children_share_their_time_to_stop(in_sim: Run, reports_of: Any)
 
 
 def _stop() -> Any:
-    from agenticaiframework.supervision.messages import StopSupervisor
+    from agenticaiframework.supervision.machine.messages import StopSupervisor
 
     return StopSupervisor("shutdown")
 

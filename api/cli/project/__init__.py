@@ -1,4 +1,8 @@
-"""Project files: what the command line runs."""
+"""Project files: agents, supervisors, teams and a workflow in one document, read, checked and built.
+
+Knows the layers below by what they export, and nothing of the commands. A definition is data that
+does not change; the `Project` built of it is owned by the command that runs it.
+"""
 
 from .definition import AgentEntry, ProjectDefinition, RoleEntry, SupervisorEntry, TeamEntry
 from .load import load_either, load_project, project_schema

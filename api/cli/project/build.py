@@ -9,7 +9,7 @@ from pathlib import Path
 
 from agenticaiframework.actors import Agent
 from agenticaiframework.models.readiness import check_model
-from agenticaiframework.patterns.definition import define
+from agenticaiframework.patterns import define
 from agenticaiframework.patterns.engine import EngineConfig, OrchestrationEngine
 from agenticaiframework.patterns.teams import AgentRole, AgentTeam, TeamConfig
 from agenticaiframework.supervision import AgentSupervisor

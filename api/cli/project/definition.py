@@ -13,8 +13,8 @@ from pydantic import Field, PlainValidator, WithJsonSchema, field_validator, mod
 
 from agenticaiframework.actors import near
 from agenticaiframework.models.names import read_model_name
-from agenticaiframework.patterns.definition import Definition
-from agenticaiframework.patterns.engine.definition import WorkflowDefinition
+from agenticaiframework.patterns import Definition
+from agenticaiframework.patterns.engine import WorkflowDefinition
 from agenticaiframework.supervision import RestartPolicy, SupervisionStrategy
 
 from .output import read_output
@@ -62,7 +62,7 @@ class AgentEntry(Definition):
             named = all(part.isidentifier() for part in (*module.split("."), function))
             if not (colon and named):
                 raise ValueError(
-                    f"{value!r} is no function. For example: handler: my_agents:answer"
+                    f"{value!r} is not a function. For example: handler: my_agents:answer"
                 )
         return value
 
@@ -93,7 +93,7 @@ class SupervisorEntry(Definition):
         ]
         if isinstance(value, str) and value.lower() in known:
             return value.lower()
-        raise ValueError(f"{value!r} is no strategy. {near(str(value), known)}")
+        raise ValueError(f"{value!r} is not a strategy. {near(str(value), known)}")
 
 
 class RoleEntry(Definition):
@@ -184,7 +184,7 @@ class ProjectDefinition(Definition):
 def _unknown_in_steps(
     workflow: WorkflowDefinition, project: ProjectDefinition, where: str
 ) -> Iterator[str]:
-    """Yield what the steps of *workflow*, and of the workflows inside it, name and nobody defines."""
+    """Yield what the steps of *workflow*, and of the workflows inside it, name and the project does not define."""
     for index, step in enumerate(workflow.steps):
         at = f"{where}.steps[{index}]"
         agents = (step.agent, step.root, *step.agents)

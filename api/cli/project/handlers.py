@@ -41,7 +41,9 @@ def find_handler(agent: str, handler: str, folder: Path) -> Callable[[Any], Any]
     found: object = getattr(module, function, None)
     if not callable(found):
         functions = [name for name, value in vars(module).items() if callable(value)]
-        raise HandlerNotFound(agent, handler, f"is no function there. {near(function, functions)}")
+        raise HandlerNotFound(
+            agent, handler, f"is not a function there. {near(function, functions)}"
+        )
     return cast("Callable[[Any], Any]", found)
 
 

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from agenticaiframework.patterns.definition import DefinitionError, define
-from agenticaiframework.patterns.engine import WorkflowDefinition, define_workflow
-from agenticaiframework.patterns.engine.forms import parse
+from agenticaiframework.patterns import DefinitionError, define
+from agenticaiframework.patterns.engine import WorkflowDefinition, define_workflow, parse_text
 
 from .definition import EXAMPLE, ProjectDefinition
 
@@ -50,10 +49,10 @@ def _read(path: Path) -> Mapping[str, Any]:
     except OSError as error:
         raise DefinitionError(str(path), [f"cannot be read: {error.strerror or error}"]) from None
     except UnicodeDecodeError:
-        raise DefinitionError(str(path), ["is no text in UTF-8"]) from None
-    data = parse(text, str(path))
+        raise DefinitionError(str(path), ["is not text in UTF-8"]) from None
+    data = parse_text(text, str(path))
     if not isinstance(data, Mapping):
-        raise DefinitionError(str(path), [f"is no mapping but {type(data).__name__}"], EXAMPLE)
+        raise DefinitionError(str(path), [f"is not a mapping but {type(data).__name__}"], EXAMPLE)
     return cast("Mapping[str, Any]", data)
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from agenticaiframework.actors.simulation import (
     ACTOR_FAULTS,
+    BadSimulation,
     BlockLoop,
     ClockSkew,
     Crash,
@@ -26,7 +27,6 @@ from agenticaiframework.actors.simulation import (
     Partition,
     PowerCut,
     Schedule,
-    SimulationError,
     Slow,
     SlowStore,
     StopMachine,
@@ -68,7 +68,7 @@ def faults(
     """
     unknown = [kind.__name__ for kind in kinds if kind not in _MAKE]
     if unknown:
-        raise SimulationError(
+        raise BadSimulation(
             f"faults(kinds=...) cannot make {', '.join(unknown)}. "
             f"It makes {', '.join(kind.__name__ for kind in _MAKE)}."
         )

@@ -1,4 +1,4 @@
-"""Strategies for work: who is told or asked what, and with which pauses."""
+"""Strategies for work: which agents are told or asked, and with which pauses."""
 
 from __future__ import annotations
 

@@ -1,9 +1,12 @@
-"""Where workflows keep what must outlive a crash."""
+"""Stores: where workflows keep what must outlive a crash.
+
+Knows runs as rows, numbered records and signals; nothing of definitions, steps or engines. The contract is
+`Store`; each store owns its medium and hands out leases, which belong to the loop that opened it.
+"""
 
 from __future__ import annotations
 
-from .base import Acknowledge, Lease, Store
-from .encoding import ValueLimits
+from .contract import Acknowledge, Lease, Store
 from .errors import (
     FencedOut,
     RunExists,
@@ -12,7 +15,6 @@ from .errors import (
     StoreCorrupt,
     StoreError,
     StoreFull,
-    StoreMissingExtra,
     StoreUnavailable,
     StoreUrlError,
     StoreVersionTooNew,
@@ -20,6 +22,7 @@ from .errors import (
     ValueNotStorable,
     ValueTooLarge,
 )
+from .grouped.encoding import ValueLimits
 from .records import (
     Durability,
     Inbox,
@@ -62,7 +65,6 @@ __all__ = [
     "StoreCorrupt",
     "StoreError",
     "StoreFull",
-    "StoreMissingExtra",
     "StoreStats",
     "StoreUnavailable",
     "StoreUrlError",

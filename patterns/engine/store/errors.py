@@ -1,4 +1,4 @@
-"""What a store raises: every failure is typed, loud, and says what to do."""
+"""The errors of stores: each is typed, and says what to do."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ __all__ = [
     "StoreCorrupt",
     "StoreError",
     "StoreFull",
-    "StoreMissingExtra",
     "StoreUnavailable",
     "StoreUrlError",
     "StoreVersionTooNew",
@@ -66,7 +65,7 @@ class StoreFull(StoreUnavailable):
 
 
 class StoreCorrupt(StoreError):
-    """What is stored cannot be what was written."""
+    """The stored data differ from anything that was written."""
 
     def __init__(self, store: str, detail: str) -> None:
         super().__init__(f"{store} is damaged: {detail}. Stop writing to it and restore a backup.")
@@ -98,19 +97,6 @@ class StoreUrlError(StoreError, ValueError):
             "memory://."
         )
         self.url = url
-
-
-class StoreMissingExtra(StoreError, ImportError):
-    """The store needs a package that is an extra of this one."""
-
-    def __init__(self, url: str, package: str, extra: str) -> None:
-        url = without_password(url)
-        super().__init__(
-            f"the store {url!r} needs {package}, which is not installed: "
-            f"pip install 'agenticaiframework[{extra}]'"
-        )
-        self.url = url
-        self.extra = extra
 
 
 class UnknownRun(StoreError, LookupError):

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .backend import Claimed, Clock, JournalRow, Json, RawRun, RawSignal, RunKey
 from .errors import FencedOut, RunExists, RunHeld, StoreCorrupt, StoreError, UnknownRun
-from .jobs import COLUMNS, Call, Job, Op, Write, fail, follows_failure
+from .grouped.backend import Claimed, Clock, JournalRow, Json, RawRun, RawSignal, RunKey
+from .grouped.jobs import COLUMNS, Call, Job, Op, Write, fail, follows_failure
 from .records import Notice, Retention, RunFilter
 
 __all__ = ["MemoryBackend", "MemoryDisk"]
@@ -60,7 +60,7 @@ class _Notice:
 
 
 class MemoryDisk:
-    """What a memory store holds. Given to a second store, it is what a restart would find."""
+    """The contents of a memory store. Given to a second store, they are found as after a restart."""
 
     def __init__(self) -> None:
         self.runs: dict[RunKey, _Run] = {}
@@ -200,7 +200,7 @@ class MemoryBackend:
     # Calls: claims
 
     def claim(self, owner: int, run_id: str) -> Claimed:
-        """Take a run that nobody alive holds."""
+        """Take a run that no living engine holds."""
         run = self._run(run_id)
         if run.owner is not None and run.owner != owner and self._alive(run.owner):
             raise RunHeld(run_id, self._disk.owners[run.owner].engine_id)
@@ -325,7 +325,7 @@ class MemoryBackend:
         ]
 
     def notices(self, owner: int, after: int) -> tuple[list[Notice], int]:
-        """Return what is new for the owner's runs, and the number to ask from next."""
+        """Return the new notices for the owner's runs, and the number to ask from next."""
         disk = self._disk
         if disk.last_notice <= after:
             return [], after

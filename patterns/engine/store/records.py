@@ -1,7 +1,7 @@
-"""What goes into a store and what comes out: plain, immutable records.
+"""The plain, immutable records that go into a store and come out.
 
 They are named tuples where the engine makes one for every step (half the price of a frozen
-dataclass), and say nothing about what a step or a state means: the engine owns those words.
+dataclass), and say nothing about the meaning of a step or a state: the engine owns those words.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class RunUpdate(NamedTuple):
 
     state: str | None = None
     finished: bool | None = None
-    """True ends the run: nobody recovers it, retention counts from now. False reopens it."""
+    """True ends the run: it is never recovered, and retention counts from now. False reopens it."""
     error: str | None = None
     """The last error, short; `""` clears it."""
     wake_at: float | None = None
@@ -148,7 +148,7 @@ class RunRow:
     wake_at: float | None
     error: str | None
     cancel_reason: str | None
-    """The first reason given to `request_cancel`; None when nobody asked."""
+    """The first reason given to `request_cancel`; None without a request."""
     cancel_requested_at: float | None
     parent: str | None
     labels: Mapping[str, str]

@@ -25,11 +25,11 @@ from agenticaiframework.actors.simulation import (
     TornWrite,
 )
 
-from .base import Acknowledge, Lease
-from .encoding import ValueLimits
+from .contract import Acknowledge, Lease
 from .errors import StoreError, StoreFull, StoreUnavailable
-from .grouped import GroupedStore
-from .jobs import Job, Write
+from .grouped.encoding import ValueLimits
+from .grouped.jobs import Job, Write
+from .grouped.store import GroupedStore
 from .memory import MemoryBackend, MemoryDisk
 from .records import (
     Inbox,
@@ -81,7 +81,7 @@ class _Backend(MemoryBackend):
         queued behind them fails too, as it does in the other stores."""
 
     def commit(self, jobs: list[Job]) -> None:
-        # What is left of a boot is cancelled after its machine has stopped, and may want to write.
+        # The rest of a boot is cancelled after its machine has stopped, and may want to write.
         if self.stopped or (self._sim.boot, self._sim.steps_before) != self._boot:
             raise StoreUnavailable(self.label, "committing", "the machine has stopped")
         super().commit(jobs)
@@ -151,7 +151,7 @@ class SimulatedStore:
             return None
         fault = hit.fault
         if isinstance(fault, TornWrite | PowerCut):
-            # A transaction that is not whole on disk is no transaction: the next boot finds none.
+            # A transaction that is not whole on disk does not count: the next boot finds nothing of it.
             self._backend.stopped = True
             sim.injector.stop_machine(hit.index, fault)
         else:
@@ -174,7 +174,7 @@ class SimulatedStore:
             await asyncio.get_running_loop().create_future()
         result = await call()
         if isinstance(fault, SlowStore):
-            # Done, but nobody knows yet: the longer this lasts, the more can go wrong.
+            # Done, but not acknowledged yet: the longer this lasts, the more can go wrong.
             await asyncio.sleep(fault.delay_s)
         return result
 
@@ -287,7 +287,7 @@ class SimulatedStore:
         await self._operate("flush", self._inner.flush)
 
     async def claim(self, owner: Owner, run_id: str) -> Lease:
-        """Take a run that nobody alive holds."""
+        """Take a run that no living engine holds."""
         return await self._operate("claim", lambda: self._inner.claim(owner, run_id))
 
     async def claim_abandoned(self, owner: Owner, limit: int = 1000) -> list[Lease]:

@@ -7,13 +7,15 @@ import time
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from .backend import Backend, Clock
-from .base import Store
-from .encoding import ValueLimits
-from .errors import StoreMissingExtra, StoreUrlError
-from .grouped import GroupedStore
+from agenticaiframework.actors import MissingExtra
+
+from .contract import Store
+from .errors import StoreUrlError, without_password
+from .grouped.backend import Backend, Clock
+from .grouped.encoding import ValueLimits
+from .grouped.store import GroupedStore
 from .memory import MemoryBackend
-from .sqlite import SQLiteBackend
+from .sqlite.backend import SQLiteBackend
 
 __all__ = ["check_url", "open_store", "sqlite_file"]
 
@@ -35,7 +37,7 @@ def open_store(
     *inline* runs everything on the loop, without threads: for simulation. There, leases alone
     tell who is alive.
 
-    Raises StoreUrlError, and StoreMissingExtra when PostgreSQL's driver is not installed.
+    Raises StoreUrlError, and MissingExtra when PostgreSQL's driver is not installed.
     """
     backend, threadless = _backend(url, clock, inline)
     return GroupedStore(backend, clock=clock, limits=limits, inline=threadless)
@@ -67,9 +69,9 @@ def _backend(url: str, clock: Clock, inline: bool) -> tuple[Backend, bool]:
     if inline:
         raise StoreUrlError(url, "PostgreSQL cannot run inline, without a thread")
     try:
-        from .postgres import PostgresBackend
+        from .postgres.backend import PostgresBackend
     except ImportError as error:
-        raise StoreMissingExtra(url, "psycopg", "postgres") from error
+        raise MissingExtra(f"The store {without_password(url)!r}", "postgres") from error
     return PostgresBackend(url, clock=clock), False
 
 

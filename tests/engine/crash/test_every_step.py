@@ -22,7 +22,7 @@ from agenticaiframework.patterns.engine import (
     WorkflowExists,
     WorkflowFailed,
 )
-from agenticaiframework.patterns.engine.store.grouped import GroupedStore
+from agenticaiframework.patterns.engine.store.grouped.store import GroupedStore
 from agenticaiframework.patterns.engine.store.memory import MemoryBackend, MemoryDisk
 
 from .rules import check_effects, check_journals, claims_of, ended_at
@@ -184,7 +184,7 @@ def test_machines_that_stop_again_and_again_get_there_all_the_same(
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(0, 10_000),
-    st.sampled_from(["Coordinator", "Worker", "Keeper", "_AsyncCall"]),
+    st.sampled_from(["RunCoordinator", "StepWorker", "StoreKeeper", "_AsyncCall"]),
     st.integers(1, 6),
     st.sampled_from([SHORT, NESTED]),
 )
@@ -195,7 +195,7 @@ def test_actors_of_the_engine_that_are_killed_lose_nothing(
     _, report = simulate(flow, 1, plan, seed)
     if isinstance(report.error, WorkflowFailed):
         # A step whose worker is killed has failed, and says so; nothing else may come of it.
-        assert victim in ("Worker", "_AsyncCall"), report.error
+        assert victim in ("StepWorker", "_AsyncCall"), report.error
         return
     assert report.error is None, (plan, report.error)
     check_journals(report.value, 1)

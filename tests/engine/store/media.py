@@ -20,7 +20,7 @@ from agenticaiframework.patterns.engine.store import (
     ValueLimits,
     open_store,
 )
-from agenticaiframework.patterns.engine.store.grouped import GroupedStore
+from agenticaiframework.patterns.engine.store.grouped.store import GroupedStore
 from agenticaiframework.patterns.engine.store.memory import MemoryBackend, MemoryDisk
 
 POSTGRES_VARIABLE = "AGENTICAI_TEST_POSTGRES"

@@ -11,6 +11,7 @@ import pytest
 
 from agenticaiframework.patterns.engine.store import (
     Durability,
+    Lease,
     Record,
     Retention,
     RunExists,
@@ -212,6 +213,39 @@ def test_a_definition_is_kept_once_for_all_its_runs(medium: Medium) -> None:
     asyncio.run(main())
 
 
+def test_a_refused_run_does_not_take_its_definition_from_the_others_in_its_batch(
+    medium: Medium,
+) -> None:
+    async def main() -> None:
+        async with opened(medium) as (store, owner):
+            await store.create_run(owner, new_run("taken"))
+            runs = [
+                new_run(run_id, definition_hash="new", definition='{"name": "new"}')
+                for run_id in ("taken", "a", "b")
+            ]
+            outcomes = await asyncio.gather(
+                *(store.create_run(owner, run, [STARTED]) for run in runs), return_exceptions=True
+            )
+            assert [isinstance(each, RunExists) for each in outcomes] == [True, False, False]
+            assert await store.load_definition("new") == '{"name": "new"}'
+
+    asyncio.run(main())
+
+
+def test_definitions_of_one_batch_are_all_kept(medium: Medium) -> None:
+    async def main() -> None:
+        async with opened(medium) as (store, owner):
+            runs = [
+                new_run(f"run-{n}", definition_hash=f"hash-{n % 3}", definition=f'{{"n": {n % 3}}}')
+                for n in range(12)
+            ]
+            await asyncio.gather(*(store.create_run(owner, run) for run in runs))
+            found = await store.load_definitions(f"hash-{n}" for n in range(3))
+            assert found == {f"hash-{n}": f'{{"n": {n}}}' for n in range(3)}
+
+    asyncio.run(main())
+
+
 def test_an_unknown_run_is_an_error_that_names_it(medium: Medium) -> None:
     async def main() -> None:
         async with opened(medium) as (store, owner):
@@ -383,6 +417,9 @@ def test_runs_are_listed_newest_first_page_by_page(medium: Medium) -> None:
                     break
             assert listed == [f"run-{number}" for number in reversed(range(7))]
             assert sizes == [3, 3, 1]
+            # A page that the last rows fill has none behind it.
+            assert (await store.list_runs(limit=7)).next is None
+            assert (await store.list_runs(limit=6)).next is not None
             with pytest.raises(ValueError, match="`next` of the RunPage before"):
                 await store.list_runs(page="two")
             with pytest.raises(ValueError, match="1 or more"):
@@ -417,6 +454,9 @@ def test_listing_filters_by_every_condition_given(medium: Medium) -> None:
             assert await ids(owner="engine-2") == "d"
             assert await ids(created_after=middle) == "cd"
             assert await ids(created_before=middle) == "ab"
+            made = (await store.load_run("c")).created_at
+            assert await ids(created_after=made) == "d"
+            assert await ids(created_before=made) == "ab"
             assert await ids(labels={"t": "1"}) == "ac"
             assert await ids(labels={"t": "1", 'q"': "2"}) == "a"
             assert await ids(name="y", labels={"t": "1"}, finished=True) == "c"
@@ -460,7 +500,18 @@ def test_purging_forgets_old_and_surplus_finished_runs_and_all_of_theirs(medium:
             assert await left() == "cde"
             assert await store.purge(Retention(max_age_s=0, max_finished=5)) == 2
             assert await left() == "e"
-            assert len(await store.read_journal("e")) == 1
+            # Nothing of a run that is left goes with those that are forgotten.
+            [big] = await store.read_journal("e")
+            assert big.data == "y" * 300
+            assert (await store.load_run("e")).input == "x" * 200
+            assert await store.load_definition("hash-e")
+            await store.put_signal("e", "go")
+            await store.create_run(owner, new_run("gone"))
+            await store.append(
+                await store.claim(owner, "gone"), [], RunUpdate("done", finished=True)
+            )
+            assert await store.purge(Retention(max_finished=0)) == 1
+            assert [signal.name for signal in await store.pending_signals("e")] == ["go"]
             # An id that was purged is free again.
             await store.create_run(owner, new_run("a"))
 
@@ -587,6 +638,50 @@ def test_a_callback_is_called_once_and_one_that_raises_harms_no_other(medium: Me
     asyncio.run(main())
 
 
+def test_a_callback_may_append_and_the_order_stays(medium: Medium) -> None:
+    """Also when it is called before `submit` returns, as with durability `none`."""
+
+    async def main() -> None:
+        async with opened(medium) as (store, owner):
+            for durability in Durability:
+                run_id = f"run-{durability}"
+                lease = await store.create_run(owner, new_run(run_id, durability=durability))
+                ended = asyncio.get_running_loop().create_future()
+
+                def next_one(
+                    error: StoreError | None, lease: Lease = lease, ended: Any = ended
+                ) -> None:
+                    assert error is None
+                    if lease.next_seq > 5:
+                        ended.set_result(None)
+                    else:
+                        record = Record("r", data=lease.next_seq)
+                        store.submit(lease, [record], next_one)
+
+                store.submit(lease, [Record("r", data=1)], next_one)
+                await ended
+                await store.flush()
+                journal = await store.read_journal(run_id)
+                assert [(entry.seq, entry.data) for entry in journal] == [
+                    (n, n) for n in range(1, 6)
+                ]
+
+    asyncio.run(main())
+
+
+def test_a_caller_that_gave_up_waiting_changes_nothing_for_the_others(medium: Medium) -> None:
+    async def main() -> None:
+        async with opened(medium) as (store, owner):
+            lease = await store.create_run(owner, new_run())
+            gone = asyncio.ensure_future(store.append(lease, [STARTED]))
+            stays = asyncio.ensure_future(store.append(lease, [FINISHED]))
+            gone.cancel()
+            assert await stays == 2
+            assert len(await store.read_journal("run-1")) == 2
+
+    asyncio.run(main())
+
+
 def test_an_append_of_nothing_is_refused(medium: Medium) -> None:
     async def main() -> None:
         async with opened(medium) as (store, owner):
@@ -637,5 +732,8 @@ def test_appends_of_many_runs_share_commits(medium: Medium) -> None:
             assert after.records == 200
             assert after.largest_batch >= 40
             assert after.failed_appends == 0
+            # One that is larger would keep the first of its appends waiting.
+            await asyncio.gather(*(store.append(leases[n % 100], [FINISHED]) for n in range(1_000)))
+            assert store.stats().largest_batch <= 256
 
     asyncio.run(main())

@@ -26,10 +26,10 @@ from agenticaiframework.patterns.engine.store import (
     StoreVersionTooNew,
     open_store,
 )
-from agenticaiframework.patterns.engine.store.grouped import GroupedStore
-from agenticaiframework.patterns.engine.store.jobs import Job
-from agenticaiframework.patterns.engine.store.sqlite import SQLiteBackend
-from agenticaiframework.patterns.engine.store.sqlite_schema import MIGRATIONS, migrate
+from agenticaiframework.patterns.engine.store.grouped.jobs import Job
+from agenticaiframework.patterns.engine.store.grouped.store import GroupedStore
+from agenticaiframework.patterns.engine.store.sqlite.backend import SQLiteBackend
+from agenticaiframework.patterns.engine.store.sqlite.schema import MIGRATIONS, migrate
 
 from .media import FINISHED, STARTED, Clock, Medium, new_run, opened
 
@@ -321,6 +321,26 @@ def test_a_file_that_was_deleted_is_told_and_not_made_again(sqlite: Medium) -> N
         await store.close()
         await store.open()
         assert (await store.list_runs()).rows == ()
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_a_file_that_is_deleted_under_a_busy_writer_is_noticed(sqlite: Medium) -> None:
+    async def main() -> None:
+        store = sqlite.store()
+        await store.open()
+        owner = await store.register("engine", 60)
+        lease = await store.create_run(owner, new_run(), [STARTED])
+        for path in list(sqlite.folder.iterdir()):
+            path.unlink()
+
+        async def write_until_it_fails() -> None:
+            while True:
+                await store.append(lease, [FINISHED])
+
+        with pytest.raises(StoreUnavailable, match="the file was deleted"):
+            await asyncio.wait_for(write_until_it_fails(), 20)
         await store.close()
 
     asyncio.run(main())

@@ -167,6 +167,23 @@ def test_only_unfinished_runs_of_the_dead_are_abandoned(medium: Medium) -> None:
     asyncio.run(main())
 
 
+def test_abandoned_runs_are_claimed_oldest_first_whichever_was_written_last(medium: Medium) -> None:
+    async def main() -> None:
+        async with opened(medium) as (store, _):
+            dead = await store.register("engine-a", 60)
+            names = [f"run-{number}" for number in range(5)]
+            leases = [await store.create_run(dead, new_run(name), [STARTED]) for name in names]
+            for lease in (leases[0], leases[2]):
+                await store.append(lease, [FINISHED], RunUpdate("waiting"))
+            await store.retire(dead)
+            heir = await store.register("engine-b", 60)
+            claimed = await store.claim_abandoned(heir)
+            assert [lease.run_id for lease in claimed] == names
+            assert [lease.next_seq for lease in claimed] == [3, 2, 3, 2, 2]
+
+    asyncio.run(main())
+
+
 def test_engines_that_recover_at_the_same_time_share_the_runs(shared_medium: Medium) -> None:
     async def main() -> None:
         async with opened(shared_medium) as (first, dead):
@@ -228,6 +245,28 @@ def test_an_engine_that_slept_through_its_lease_learns_what_it_lost(medium: Medi
             assert await store.append(kept, [STARTED]) == 1
             with pytest.raises(RunHeld):
                 await store.claim(b, "kept")
+
+    asyncio.run(main())
+
+
+def test_a_dead_owner_is_forgotten_once_nothing_unfinished_is_its_own(medium: Medium) -> None:
+    async def main() -> None:
+        async with opened(medium) as (store, _):
+            idle, busy = await two_engines(store)
+            for owner, run_id in ((idle, "finished"), (busy, "unfinished")):
+                lease = await store.create_run(owner, new_run(run_id), [STARTED])
+                if owner is idle:
+                    await store.append(lease, [FINISHED], RunUpdate("done", finished=True))
+                    await store.claim(owner, run_id)  # A finished run shows its owner, too.
+            await store.retire(idle)
+            await store.retire(busy)
+            rows = await store.load_runs(["finished", "unfinished"])
+            assert [row.owner for row in rows.values()] == ["engine-a", "engine-b"]
+            heir = await store.register("engine-c", 60)
+            assert (await store.load_run("finished")).owner is None
+            assert (await store.load_run("unfinished")).owner == "engine-b"
+            [lease] = await store.claim_abandoned(heir)
+            assert lease.run_id == "unfinished"
 
     asyncio.run(main())
 

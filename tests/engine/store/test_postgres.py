@@ -12,6 +12,7 @@ import pytest
 
 from agenticaiframework.patterns.engine.store import (
     FencedOut,
+    Lease,
     Record,
     RunExists,
     RunHeld,
@@ -51,7 +52,7 @@ def transaction(medium: Medium) -> Iterator[Any]:
 
 
 async def until_waiting_for_a_lock(medium: Medium) -> None:
-    """Return when a connection of a store waits for somebody's lock."""
+    """Return when a connection of a store waits for another connection's lock."""
     async with asyncio.timeout(20):
         while not medium.run_sql(
             "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
@@ -182,25 +183,33 @@ def test_a_recovery_skips_what_another_engine_is_claiming(postgres: Medium) -> N
     asyncio.run(main())
 
 
-def test_a_deadlock_with_another_process_is_tried_again(postgres: Medium) -> None:
+@pytest.mark.parametrize("victim", ["call", "append"])
+def test_a_deadlock_with_another_process_is_tried_again(postgres: Medium, victim: str) -> None:
+    async def second(store: Store, lease: Lease) -> int:
+        # Called in the same turn of the loop as the first, so that both are in one batch.
+        if victim == "call":
+            return await store.request_cancel("b", "x")
+        return await store.append(lease, [STARTED])
+
     async def main() -> None:
         async with opened(postgres) as (store, owner):
             await store.create_run(owner, new_run("a"))
-            await store.create_run(owner, new_run("b"))
+            lease = await store.create_run(owner, new_run("b"))
             with transaction(postgres) as other:
                 other.execute("SET deadlock_timeout = '10s'")
                 other.execute("SELECT 1 FROM runs WHERE run_id = 'b' FOR UPDATE")
                 # One batch: it locks a, then waits for b, while the other waits for a.
-                asked = asyncio.gather(
-                    store.request_cancel("a", "x"), store.request_cancel("b", "x")
-                )
+                asked = asyncio.gather(store.request_cancel("a", "x"), second(store, lease))
                 await until_waiting_for_a_lock(postgres)
                 await asyncio.to_thread(
                     other.execute, "SELECT 1 FROM runs WHERE run_id = 'a' FOR UPDATE"
                 )
-            assert await asked == [True, True]
-            rows = await store.load_runs(["a", "b"])
-            assert {row.cancel_reason for row in rows.values()} == {"x"}
+            assert await asked == [True, 1]
+            assert (await store.load_run("a")).cancel_reason == "x"
+            if victim == "call":
+                assert (await store.load_run("b")).cancel_reason == "x"
+            else:
+                assert [entry.kind for entry in await store.read_journal("b")] == ["step_started"]
 
     asyncio.run(main())
 
@@ -229,7 +238,7 @@ def test_normal_commits_do_not_wait_for_the_disk_and_full_ones_always_do(
     postgres: Medium,
 ) -> None:
     """Even where the server's own default is not to wait."""
-    from agenticaiframework.patterns.engine.store.postgres import APPLY, PostgresBackend
+    from agenticaiframework.patterns.engine.store.postgres.backend import APPLY, PostgresBackend
 
     async def main() -> None:
         async with opened(postgres) as (store, owner):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
+from agenticaiframework.actors import MissingExtra, install_command
 from agenticaiframework.patterns.engine.store import (
-    StoreMissingExtra,
     StoreUnavailable,
     StoreUrlError,
     open_store,
@@ -63,7 +64,7 @@ def test_a_missing_driver_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> No
     for name in [name for name in sys.modules if "engine.store.postgres" in name]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(StoreMissingExtra, match=r"agenticaiframework\[postgres\]") as caught:
+    with pytest.raises(MissingExtra, match=re.escape(install_command("postgres"))) as caught:
         open_store("postgresql://me:secret@host/db")
     assert caught.value.extra == "postgres"
     assert "secret" not in str(caught.value)

@@ -19,12 +19,16 @@ from agenticaiframework.actors.simulation import (
     SwallowCancel,
 )
 
+from .chains import chains
 from .ends import ends
 from .entry import Entry
+from .handlers import handlers
+from .in_memory import in_memory
 from .messages import bounded_mailboxes, messages, stashing, timers, told_messages_are_accounted_for
 from .patterns import patterns
 from .signals import signals
 from .supervision import kept_messages, rules_of_trees, trees
+from .threads import threads
 from .workflows import workflows
 
 _THAT_END = Faults(
@@ -34,6 +38,11 @@ _THAT_END = Faults(
 
 _ON_TREES = Faults(kinds=(Crash, Kill, Slow, SwallowCancel, BlockLoop, FailStart, LoseNode))
 _ON_AGENTS = Faults(kinds=(Crash, Kill, Slow, SwallowCancel, BlockLoop, LateAnswer), actor="agent*")
+
+_ON_THREADS = Faults(kinds=(Crash, Kill, Slow, BlockLoop, LateAnswer))
+_ON_ADDERS = Faults(
+    kinds=(Crash, Kill, Slow, BlockLoop, LateAnswer, SwallowCancel), actor="Worker*"
+)
 
 _ON_ENGINES = Faults(
     kinds=(*STORE_FAULTS, StopMachine, StopMachine, Crash, Kill, Slow, BlockLoop),
@@ -51,9 +60,13 @@ SUITE: tuple[Entry, ...] = (
     Entry(stashing),
     Entry(bounded_mailboxes),
     Entry(timers),
+    Entry(chains),
+    Entry(handlers, weight=2),
+    Entry(threads, _ON_THREADS, {"limit_s": 100_000}, weight=2),
     Entry(trees, _ON_TREES, {"limit_s": 100_000}, (rules_of_trees,), weight=4),
     Entry(kept_messages, _ON_AGENTS, {"limit_s": 100_000}, weight=2),
     Entry(patterns, _ON_PATTERNS, {"limit_s": 100_000}, weight=2),
+    Entry(in_memory, _ON_ADDERS, {"limit_s": 100_000}, weight=2),
     Entry(workflows, _ON_ENGINES, {"limit_s": 100_000}, weight=2),
 )
 """Every property, in the order of the layers."""

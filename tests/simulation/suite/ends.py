@@ -69,7 +69,7 @@ class Busy(Actor):
                     await asyncio.sleep(until - self.system.clock())
                 except asyncio.CancelledError:
                     if self.ended:
-                        self.sink.tell(self.name)  # out of the grave: nobody may hear of this
+                        self.sink.tell(self.name)  # after its end: this must not arrive
         elif message == "ask":
             await whatever_comes(self.sink.request("never", timeout=400))
         elif message == "group":
@@ -143,7 +143,7 @@ async def ends(sim: Simulation) -> None:
         else:
             ref.stop(block=False)
     for name, work, how, ref, request in started:
-        # `stop` is a message: it comes after the work, which nobody cuts short.
+        # `stop` is a message: it comes after the work, which is not cut short.
         patience = {"exit": GRACE_S + 1, "kill": 1.0, "stop": 1200.0}[how]
         if work == "thread":
             patience += 5
@@ -158,7 +158,7 @@ async def ends(sim: Simulation) -> None:
                 ref.exit_reason == reason, "an end has its reason", f"{how}: {ref.exit_reason!r}"
             )
             if any(fault.kind == "fail_start" for fault in sim.plan.faults):
-                continue  # who is not started yet has no last hook
+                continue  # one that has not started has no last hook
             stops = diary.stops.get(name, [])
             sim.expect(stops == [reason], "on_stop runs once, with the reason", f"{name}: {stops}")
         if request is not None:
@@ -170,7 +170,7 @@ async def ends(sim: Simulation) -> None:
             if how != "stop" and not outcome.ok:
                 sim.expect(
                     not isinstance(outcome.error, RequestTimeout),
-                    "who asked the dead learns of it at once", f"{how} of {work}",
+                    "an asker of the dead learns of it at once", f"{how} of {work}",
                 )  # fmt: skip
     await asyncio.sleep(300)
     sim.expect(not diary.leaked, "an abandoned handler is fenced off", f"{diary.leaked} spoke")

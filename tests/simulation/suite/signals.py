@@ -21,7 +21,7 @@ COMMANDS = 40
 
 
 class Model:
-    """Who is linked to whom, who watches whom, and what each end must have caused."""
+    """The links, the monitors, and what each end must have caused."""
 
     def __init__(self, sim: Simulation) -> None:
         self.sim = sim
@@ -89,7 +89,7 @@ class Model:
         if any(one is reason or one == reason for one in known):
             return
         crashed = isinstance(reason, RuntimeError) and "crash" in known
-        self.sim.expect(crashed, "nobody ends without a cause", f"{label} ended with {reason!r}")
+        self.sim.expect(crashed, "no actor ends without a cause", f"{label} ended with {reason!r}")
 
     def _signal(self, pid: int, sender: int, reason: Any) -> None:
         if self.trapping.get(pid):
@@ -117,7 +117,7 @@ class Model:
         for pid, sender, reason in due:
             sim.expect(
                 pid in self.dead,
-                "who traps exits is told of each",
+                "an actor that traps exits is told of each",
                 f"{names[pid]} did not hear that {names[sender]} ended with {reason!r}",
             )
         for watch in self.watches:

@@ -1,4 +1,4 @@
-"""Supervision trees: who is restarted, in which order, how often, and what is left at the end."""
+"""Supervision trees: which children are restarted, in which order, how often, and what is left."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ class Chronicle:
             )
             self.sim.expect(
                 wanted == ("not restarted" not in report.next),
-                "the restart type decides who comes back",
+                "the restart type decides which come back",
                 f"{leaf.restart} {leaf.path} after {report.reason!r}: {report.next}",
             )
         self.reports.append((self.tick(), self.sim.time(), report))
@@ -282,7 +282,7 @@ class Chronicle:
             late = leaf.farewell_s * 1000 > leaf.shutdown_ms
             self.sim.expect(
                 not late or other.reason != "shutdown",
-                "who takes too long over goodbye is killed",
+                "a child that takes too long to end is killed",
                 f"{other.path} took {leaf.farewell_s} s of {leaf.shutdown_ms} ms",
             )
         if any(other.reason != "shutdown" for other in order):
@@ -312,7 +312,7 @@ class Chronicle:
             places = [paths.index(o.path) for o in sorted(current, key=lambda o: o.began)]
             self.sim.expect(
                 places == sorted(places),
-                "who is restarted together is started in order",
+                "children restarted together are started in order",
                 f"{branch.path}: {[o.path for o in current]}",
             )
         for index, path in enumerate(paths):
@@ -333,7 +333,7 @@ class Chronicle:
                     continue  # a supervisor that has given up ends by itself
                 told = any(at < one.ended for at in relevant)
                 self.sim.expect(
-                    told, "a failure leaves alone whom the strategy leaves alone",
+                    told, "a failure leaves the others alone",
                     f"{path} of {branch.strategy} was stopped for no failure",
                 )  # fmt: skip
             current = [one for one in lives if one.ended is None or one.ended > self.stopping]
@@ -369,7 +369,7 @@ async def trees(sim: Simulation) -> None:
         down = [leaf.path for leaf in workers if _should_run(chronicle, tree, leaf)]
         for path in down:
             sim.expect(
-                chronicle.runs(path), "who is permanent runs",
+                chronicle.runs(path), "a permanent child runs",
                 f"{path} is down although its supervisor lives",
             )  # fmt: skip
     chronicle.stopping = chronicle.tick()

@@ -1,0 +1,64 @@
+"""The pools of one system: where the handlers of its actors run that do not run on the loop."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ..errors import DISPATCHERS, unknown_dispatcher
+from ..kernel.job import JobRunner
+from .processes import ProcessPool, check_portable
+from .workers import ThreadPool
+
+
+class Pools:
+    """Makes each pool when it is first asked for. Owned by the loop's thread."""
+
+    def __init__(self, name: str, threads: int, processes: int | None) -> None:
+        self._name = name
+        self._size = threads
+        self._processes = processes or os.cpu_count() or 1
+        self.threads: JobRunner | None = None
+        """The pool of threads, None before an actor needs it."""
+        self._process_pool: JobRunner | None = None
+        self._all: list[JobRunner] = []
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __iter__(self) -> Iterator[JobRunner]:
+        return iter(list(self._all))
+
+    def check(self, label: str, actor: Any, loop: Any) -> None:
+        """Raise what would keep the handlers of *actor* from running, before it is anywhere."""
+        kind = actor.dispatcher
+        if kind not in DISPATCHERS:
+            raise unknown_dispatcher(label, kind)
+        if kind == "process" and not hasattr(loop, "inline_pool"):
+            check_portable(f"The class {type(actor).__qualname__}", type(actor))
+
+    def choose(self, label: str, kind: str, loop: Any) -> JobRunner:
+        """Return the pool for an actor with the dispatcher *kind*."""
+        inline: Callable[[], JobRunner] | None = getattr(loop, "inline_pool", None)
+        if kind == "thread" or inline is not None:
+            if self.threads is None:
+                make = inline or (lambda: ThreadPool(self._name, self._size))
+                self.threads = self._add(make())
+            return self.threads
+        if kind == "pinned":
+            return self._add(ThreadPool(label, 1))
+        if self._process_pool is None:
+            self._process_pool = self._add(ProcessPool(f"{self._name}-process", self._processes))
+        return self._process_pool
+
+    def _add(self, pool: JobRunner) -> JobRunner:
+        self._all.append(pool)
+        return pool
+
+    def leave(self, pool: JobRunner) -> None:
+        """End the thread of a pinned actor that has ended; a stuck one is reported at the stop."""
+        if pool is self.threads or pool is self._process_pool:
+            return
+        if isinstance(pool, ThreadPool) and pool.close():
+            self._all.remove(pool)

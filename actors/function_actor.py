@@ -1,0 +1,79 @@
+"""An actor whose life is one call of a function."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from .actor import Actor
+from .errors import ActorExit
+
+
+class Call:
+    """The one message that a `FunctionActor` handles: make the call."""
+
+    __slots__ = ()
+
+
+CALL = Call()
+
+
+def is_coroutine_function(fn: object) -> bool:
+    """Tell whether calling *fn* gives a coroutine, also for partials and callable objects."""
+    inner: Any = fn
+    while hasattr(inner, "func") and not inspect.isfunction(inner):
+        inner = inner.func
+    call = getattr(inner.__class__, "__call__", None)  # noqa: B004 - the method itself is meant
+    return inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(call)
+
+
+class FunctionActor(Actor):
+    """Calls ``fn(*args)`` once, and ends with it: ``normal``, or with its exception.
+
+    An ``async`` function runs on the loop, a plain one in the system's thread pool, because it may
+    block. The call is made on the request ``CALL``, whose answer is the result, or, with *at_once*,
+    right after the start. An exit signal cancels the call.
+    """
+
+    crash_on_ask_error = True
+
+    def __init__(
+        self, fn: Callable[..., Any], args: tuple[Any, ...] = (), at_once: bool = False
+    ) -> None:
+        super().__init__()
+        self._fn = fn
+        self._args = args
+        self._at_once = at_once
+        self._on_loop = is_coroutine_function(fn)
+        if not self._on_loop:
+            self.dispatcher = "thread"  # type: ignore[misc]
+
+    def on_start(self) -> None:
+        if self._at_once:
+            self.actor_ref.tell(CALL)
+
+    def on_receive(self, message: Any) -> Any:
+        return self._call_async() if self._on_loop else self._call_plain()
+
+    async def _call_async(self) -> Any:
+        try:
+            result = await self._fn(*self._args)
+        except Exception as error:
+            raise self._end_of(error) from error
+        self.stop()
+        return result
+
+    def _call_plain(self) -> Any:
+        try:
+            result = self._fn(*self._args)
+        except Exception as error:
+            raise self._end_of(error) from error
+        self.stop()
+        return result
+
+    def _end_of(self, error: Exception) -> Exception:
+        """Return what ends this actor: without a request no message is lost, so it is an exit."""
+        if self._at_once and not isinstance(error, ActorExit):
+            return ActorExit(error)
+        return error

@@ -1,0 +1,256 @@
+# pyright: reportPrivateUsage=false
+"""Work of an actor that leaves the loop: some of its messages, or one of its hooks.
+
+The loop hands a `Job` to a `JobRunner`, a pool of threads or of processes. A worker of it runs the
+handler on each message and posts the outcome back; the mailbox and everything else stays with the
+loop. A thread cannot be killed: a job that is abandoned is fenced, so that what its handler sends or
+answers is dropped and counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from types import CoroutineType
+from typing import Any, Protocol
+
+from . import running
+from .base import ActorBase
+from .cell import Cell
+from .home import Home
+from .phase import DOOMED, UNWINDING
+from .pykka_seam import ActorStop
+from .request import ASKED, KINDS
+from .special import receive_special
+
+JOB_MESSAGES = 16
+"""Messages handed over at once: a hand-over costs as much as forty messages."""
+
+
+class JobRunner(Protocol):
+    """Where jobs run: a pool of threads, or of processes."""
+
+    def submit(self, job: Job, /) -> None: ...
+
+    settle_s: float
+    """How long its threads may take to end at least, when the system stops."""
+
+    def stop(self, wait_s: float, /) -> list[str]: ...
+
+
+class JobWorker(Protocol):
+    """The thread that a job was taken up by."""
+
+    def leave_behind(self, job: Job, /) -> bool:
+        """Fence this thread off if it is at *job* still; return whether a handler goes on in it."""
+        ...
+
+
+class CallElsewhere(Protocol):
+    """Handles one message of a job: ``(job, handle it here, the message, its request)``."""
+
+    def __call__(
+        self, job: Job, local: Callable[[], Any], message: Any, request: Any, /
+    ) -> Any: ...
+
+
+class Job:
+    """Work of one actor that leaves the loop.
+
+    A worker takes up each message, and is done with it, in one step with the look whether the job was
+    abandoned (`_turn`). So the loop, which abandons it, knows which message was in hand: that one is
+    lost, those before it are answered, and those after it are given back.
+    """
+
+    __slots__ = (
+        "_turn",
+        "abandoned",
+        "call",
+        "cell",
+        "error",
+        "home",
+        "hook",
+        "item",
+        "items",
+        "over",
+        "thread",
+        "value",
+    )
+
+    def __init__(
+        self,
+        cell: Cell,
+        items: deque[Any],
+        hook: tuple[Callable[..., Any], tuple[Any, ...]] | None = None,
+    ) -> None:
+        self.cell = cell
+        self.home: Home = cell._sched
+        self.items: deque[Any] = items
+        self.hook = hook
+        self.item: Any = None
+        """The message in hand."""
+        self.value: Any = None
+        self.error: BaseException | None = None
+        self.abandoned = False
+        self.call: CallElsewhere | None = None
+        """Has a message handled somewhere else than in the worker itself."""
+        self.over = False
+        """Whether its worker has let go of it. Owned by the lock of the pool."""
+        self.thread: JobWorker | None = None
+        self._turn = threading.Lock()
+
+    @property
+    def label(self) -> str:
+        """The name of its actor."""
+        return self.cell.label
+
+    @property
+    def actor(self) -> ActorBase:
+        """Its actor."""
+        actor: ActorBase = self.cell._actor
+        return actor
+
+    def work_for_child(self, message: Any) -> bytes | None:
+        """Return what a child process needs in order to handle *message*; None: handle it here."""
+        return self.actor._work_for_child(message)
+
+    def withdraw(self) -> bool:
+        """Take back a job that no worker has begun; return False if one has."""
+        ext = self.cell._ext
+        withdraw = getattr(None if ext is None else ext.pool, "withdraw", None)
+        if withdraw is None or not withdraw(self):
+            return False
+        self.abandoned = True
+        self.recall()
+        return True
+
+    def fence(self, item: Any = None) -> bool:
+        """Let the worker take up no further message, and drop the outcome of the one in hand.
+
+        With *item*, only if that is in hand; return whether it was done.
+        """
+        with self._turn:
+            if item is not None and self.item is not item:
+                return False
+            self.abandoned = True
+            return True
+
+    def abandon(self) -> bool:
+        """Fence the worker off, and tell whether it is left behind; called on the loop's thread."""
+        if self.withdraw():
+            return False
+        self.fence()
+        thread = self.thread
+        stays = thread is None or thread.leave_behind(self)
+        self.recall()
+        return stays
+
+    def recall(self) -> None:
+        """Put what was handed over and not begun back into the mailbox; on the loop's thread."""
+        items: list[Any] = []
+        try:
+            while True:
+                items.append(self.items.popleft())
+        except IndexError:
+            if items:
+                self.cell._mailbox.extendleft(reversed(items))
+
+    def run(self) -> None:
+        """Do the work; on the worker's thread."""
+        before = running.enter(self.cell)
+        try:
+            self._work()
+        finally:
+            running.enter(before)
+
+    def _work(self) -> None:
+        cell = self.cell
+        loop = self.home.loop
+        context = cell._context
+        if context is None:
+            context = cell._context = self.home.context.copy()
+        if self.hook is not None:
+            hook, args = self.hook
+            try:
+                self.value = context.run(partial(_complete, loop, hook, *args))
+            except BaseException as error:
+                self.error = error
+            return
+        while (taken := self._take()) is not None:
+            request, message, receive = taken
+            observer = self.home.observer
+            if observer is not None:
+                receive = observer.on_deliver(cell, message, request, receive)
+            local: Callable[[], Any] = partial(
+                context.run, partial(_complete, loop, receive, message)
+            )
+            try:
+                result = local() if self.call is None else self.call(self, local, message, request)
+            except BaseException as error:
+                self.error = error
+                return
+            if not self._give_back(request, result):
+                return
+
+    def _take(self) -> tuple[Any, Any, Callable[[Any], Any]] | None:
+        """Take up the next message: its request, if it is one, the message, and what handles it."""
+        cell = self.cell
+        with self._turn:
+            if self.abandoned or cell._phase & (DOOMED | UNWINDING) or not self.items:
+                return None
+            item = message = self.items.popleft()
+            request = None
+            receive: Callable[[Any], Any] = cell._behavior or cell._actor.on_receive
+            kind = KINDS.get(item.__class__)
+            if kind is not None:
+                if kind == ASKED:
+                    request = item
+                    message = item.message
+                    kind = KINDS.get(message.__class__)
+                if kind is not None:
+                    if isinstance(message, ActorStop):
+                        # Stopping is the loop's business: hand everything back to it.
+                        self.items.appendleft(item)
+                        return None
+                    receive = partial(receive_special, cell)
+            self.item = cell._message = item
+            if request is not None:
+                cell._current = request
+        cell._since = self.home.loop.time()
+        return request, message, receive
+
+    def _give_back(self, request: Any, result: Any) -> bool:
+        """Answer the message in hand; return False if the job was abandoned meanwhile."""
+        cell = self.cell
+        with self._turn:
+            if self.abandoned:
+                self.home.late_replies += 1
+                return False
+            self.item = None
+            if cell._current is not request:
+                request = None  # deferred, or stashed
+            cell._current = None
+        cell._handled += 1
+        if request is not None:
+            request.reply(result)
+        return True
+
+
+def _complete(home: asyncio.AbstractEventLoop, handler: Callable[..., Any], *args: Any) -> Any:
+    """Return the result of *handler*; a coroutine is run to its end on a loop of this thread."""
+    result = handler(*args)
+    if result.__class__ is CoroutineType:
+        return getattr(home, "run_apart", asyncio.run)(result)
+    return result
+
+
+def job_of(cell: Cell) -> Job | None:
+    """Return the job that *cell* has in a worker's hands."""
+    ext = cell._ext
+    return None if ext is None else ext.job
+
+
+__all__ = ["JOB_MESSAGES", "CallElsewhere", "Job", "JobRunner", "JobWorker", "job_of"]

@@ -1,0 +1,99 @@
+# pyright: reportPrivateUsage=false
+"""A look at a cell, from any thread: what its actor does now, and changes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .carried import Carried
+from .cell import Cell
+from .future import ActorFuture
+from .link_table import links_of
+from .phase import (
+    HELD,
+    IDLE,
+    PARKED,
+    QUEUED,
+    RUNNING,
+    STARTING,
+    STOPPING,
+    SUSPENDED,
+    UNWINDING,
+)
+from .request import Request
+
+_STATES = {IDLE: "idle", QUEUED: "ready", RUNNING: "running", PARKED: "waiting", HELD: "suspended"}
+_PHASES = (
+    (SUSPENDED, "suspended"),
+    (STARTING, "starting"),
+    (UNWINDING, "cancelling"),
+    (STOPPING, "stopping"),
+)
+
+
+def unwrap(message: Any) -> Any:
+    """Return the user's message, without what it travels in."""
+    if isinstance(message, Request | ActorFuture):
+        message = message.message
+    return message.message if isinstance(message, Carried) else message
+
+
+def message_in_hand(cell: Cell) -> Any:
+    """Return the message that is being handled, as its sender gave it."""
+    return unwrap(cell._message)
+
+
+def state_of(cell: Cell) -> str:
+    """Return in one word what *cell* is doing: see `ActorInfo`."""
+    state = _STATES.get(cell._state, "dead")
+    for flag, word in _PHASES:
+        if cell._phase & flag:
+            state = word
+    return state
+
+
+def look(cell: Cell) -> dict[str, Any]:
+    """Return what *cell* is doing, under the names that `ActorInfo` gives it."""
+    actor = cell._actor
+    common = {
+        "ref": cell,
+        "name": cell.name,
+        "incarnation": cell.incarnation,
+        "exit_reason": cell._reason,
+    }
+    if actor is None:
+        return common | {
+            "state": "dead",
+            "dispatcher": cell.actor_class.dispatcher,
+            "mailbox_length": 0,
+            "handled": 0,
+            "current_message": None,
+            "busy_s": None,
+            "parent": None,
+            "links": (),
+            "monitors": (),
+            "monitored_by": (),
+            "trap_exit": False,
+            "timers": 0,
+        }
+    ext = cell._ext
+    busy = cell._state in (RUNNING, PARKED) or cell._coro is not None
+    # A worker is handed several messages at once; those that it has not begun still wait.
+    job = None if ext is None else ext.job
+    handed_over = 0 if job is None else len(job.items)
+    now = cell._sched.loop.time()
+    return common | {
+        "state": state_of(cell),
+        "dispatcher": actor.dispatcher,
+        "mailbox_length": len(cell._mailbox or ()) + handed_over,
+        "handled": cell._handled,
+        "current_message": unwrap(cell._message if busy else None),
+        "busy_s": max(0.0, now - getattr(cell, "_since", 0.0)) if busy else None,
+        "parent": cell._parent,
+        "links": tuple(links_of(cell)),
+        # Copied in one step each, before they are gone through: this may be another thread's look.
+        "monitors": () if ext is None else tuple(m.target for m in tuple(ext.monitors or ())),
+        "monitored_by": tuple(m.watcher for m in tuple(cell._watchers or ())),
+        "trap_exit": cell._trap,
+        "timers": 0 if ext is None else len(ext.timers or ()),
+    }

@@ -1,0 +1,118 @@
+"""The form that definitions have: frozen models, checked as a whole when they are made.
+
+A definition says everything that is wrong with it in one error, in its author's
+terms: where (``steps[1]``), what, and the right form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeVar, cast
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    ValidationError,
+    model_validator,
+)
+
+from agenticaiframework.actors import near
+
+from .errors import DefinitionError, shown
+
+DefinitionT = TypeVar("DefinitionT", bound="Definition")
+
+
+class Definition(BaseModel):
+    """Base of all definitions: frozen, and no field that it does not know."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, validate_default=False
+    )
+
+    also_known_as: ClassVar[Mapping[str, str]] = {}
+    """Other spellings of fields that are accepted: spelling -> field."""
+
+    def __init__(self, /, **data: Any) -> None:
+        try:
+            super().__init__(**data)
+        except ValidationError as error:
+            name = data.get("name")
+            kind = type(self).__name__
+            what = f"{kind} {name!r}" if isinstance(name, str) and name else kind
+            raise DefinitionError(what, _problems(error)) from None
+
+    # pydantic would call any other constructor for nested definitions too, and their mistakes would
+    # lose their place in the whole.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_fields(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        given = cast(Mapping[Any, Any], data)
+        known = cls.model_fields
+        fields: dict[str, Any] = {}
+        problems: list[str] = []
+        for key, value in given.items():
+            field = cls.also_known_as.get(key, key)
+            if field not in known:
+                problems.append(f"unknown field {key!r}. {near(str(key), known)}")
+            elif field in fields:
+                problems.append(f"{field!r} is given twice, also as {key!r}")
+            else:
+                fields[field] = value
+        if problems:
+            raise ValueError("; ".join(problems))
+        return fields
+
+
+def define(model: type[DefinitionT], what: str, data: Any, example: str = "") -> DefinitionT:
+    """Return *data* as a checked *model*; raises `DefinitionError` that speaks of *what*."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise DefinitionError(what, _problems(error), example) from None
+
+
+def _problems(error: ValidationError) -> list[str]:
+    entries = error.errors(include_url=False)
+    places = [entry["loc"] for entry in entries]
+    problems: list[str] = []
+    for entry in entries:
+        place = entry["loc"]
+        if any(len(p) > len(place) and p[: len(place)] == place for p in places):
+            # A list whose items are wrong is also "too short"; the items say it better.
+            continue
+        where = _where(entry["loc"])
+        kind = entry["type"]
+        about = entry.get("ctx", {})
+        message = str(entry["msg"])
+        if kind == "missing":
+            message = "is missing"
+        elif kind == "too_short":
+            least, given = about["min_length"], about["actual_length"]
+            items = "item is" if least == 1 else "items are"
+            message = f"at least {least} {items} needed, not {given}"
+        elif kind == "tuple_type":
+            message = f"a list is needed, not {shown(entry['input'])}"
+        elif kind == "model_type":
+            wanted = about["class_name"]
+            message = f"a mapping or {wanted}(...) is needed, not {shown(entry['input'])}"
+        elif kind == "value_error":
+            message = message.removeprefix("Value error, ")
+        else:
+            message = f"{message[0].lower()}{message[1:]}, not {shown(entry['input'])}"
+        problems.append(f"{where}: {message}" if where else message)
+    return problems
+
+
+def _where(location: tuple[int | str, ...]) -> str:
+    text = ""
+    for part in location:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif part.isidentifier():
+            text += f".{part}" if text else part
+    return text

@@ -1,0 +1,76 @@
+"""Spans handed to OpenTelemetry, where its API is installed (extra ``otel``)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .tracing import Span
+
+
+class OtelExporter:
+    """Mirrors our spans as OpenTelemetry's, under the caller's own trace if it has one.
+
+    Our ids become OpenTelemetry's when a real SDK is configured, so that what a handler finds as
+    ``traceparent`` is what the backend shows.
+    """
+
+    def __init__(self) -> None:
+        from opentelemetry import trace
+
+        self._trace = trace
+        self._tracer = trace.get_tracer("agenticaiframework")
+
+    def begin(self, span: Span, parent: Span | None, outside: Any) -> None:
+        """Start OpenTelemetry's span for *span*."""
+        trace = self._trace
+        context = outside
+        if parent is not None and parent.exported is not None:
+            context = trace.set_span_in_context(parent.exported)
+        exported = self._tracer.start_span(
+            span.name,
+            context=context,
+            attributes={key: _plain(value) for key, value in span.attributes.items()},
+            start_time=int(span.start * 1e9),
+        )
+        span.exported = exported
+        ids = exported.get_span_context()
+        if ids.is_valid and exported.is_recording():
+            span.trace_id = f"{ids.trace_id:032x}"
+            span.span_id = f"{ids.span_id:016x}"
+
+    def end(self, span: Span, error: BaseException | str | None) -> None:
+        """End OpenTelemetry's span for *span*."""
+        exported: Any = span.exported
+        if exported is None:
+            return
+        trace = self._trace
+        for key, value in span.attributes.items():
+            exported.set_attribute(key, _plain(value))
+        if span.status == "error":
+            exported.set_status(trace.Status(trace.StatusCode.ERROR, span.error or ""))
+            if isinstance(error, BaseException):
+                exported.record_exception(error)
+                exported.set_attribute("error.type", type(error).__name__)
+        exported.end(end_time=None if span.end is None else int(span.end * 1e9))
+        span.exported = None
+
+
+def current_context() -> Any:
+    """Return OpenTelemetry's context of the calling code, or None without OpenTelemetry."""
+    try:
+        from opentelemetry import context
+    except ImportError:
+        return None
+    return context.get_current()
+
+
+def make_exporter() -> OtelExporter | None:
+    """Return an exporter where OpenTelemetry's API is installed, else None."""
+    try:
+        return OtelExporter()
+    except ImportError:
+        return None
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, (str, bool, int, float)) else str(value)

@@ -1,0 +1,162 @@
+"""What an engine is made of, apart from its actor and its public class.
+
+The public class (`OrchestrationEngine`) may be dropped while workflows still run, and the actor may
+live in several systems; both share this.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
+
+from ...execution.pattern import pattern_kinds
+from ...vocabulary.target import Askable
+from ..definition.cache import DefinitionCache
+from ..definition.plan import ASK, Plan, StepPlan
+from ..definition.routing import Routing
+from ..definition.workflow import WorkflowDefinition
+from ..errors import UnknownName
+from .directory import Directory, as_askable
+from .held_store import HeldStore
+from .otel import make_exporter
+from .team_actions import TeamActions
+from .tracing import Tracer
+
+if TYPE_CHECKING:
+    from ..definition.config import EngineConfig
+    from .otel import OtelExporter
+
+
+class Setup:
+    """The configuration, the names and the plans of one engine, and the store that it uses.
+
+    Owned by the engine; *nest* makes of a plan something that can be asked.
+    """
+
+    def __init__(self, name: str, config: EngineConfig, nest: Callable[[Plan], Askable]) -> None:
+        self.name = name
+        self.config = config
+        self.directory = Directory()
+        self.definitions = DefinitionCache()
+        self.routing = Routing()
+        self.stopped = False
+        """Whether the engine was told to stop."""
+        self.store = HeldStore(config)
+        self.limits: dict[str, int] = dict(config.agent_limits)
+        self._nest = nest
+        self._by_pattern: dict[str, Plan] = {}
+        self._exporter: OtelExporter | None = None
+        self._exporter_made = False
+
+    # -- names -------------------------------------------------------------------------------------
+
+    def resolve(self, name: Any) -> Askable:
+        """Return what *name* stands for, or what was given itself; raises `UnknownName`."""
+        found = self.directory.find(name) if isinstance(name, str) else name
+        if isinstance(found, WorkflowDefinition):
+            return self._nest(found.plan)
+        return as_askable(found)
+
+    def bind(self, plan: Plan) -> tuple[Any, ...]:
+        """Return the targets of the steps, by index; raises `UnknownName` before anything runs."""
+        cached = plan.bound
+        if cached is not None and cached[0] is self and cached[1] == self.directory.version:
+            return cached[2]
+        bound = tuple(self._target(plan, step) if step.kind == ASK else None for step in plan.steps)
+        for step in plan.steps:
+            where = f"workflow {plan.name!r}, step {step.id!r}"
+            if step.fallback is not None and isinstance(step.fallback.fallback, str):
+                self.directory.find(step.fallback.fallback, where)
+            compensation = step.definition.compensate
+            if compensation is not None and isinstance(compensation.agent, str):
+                self.directory.find(compensation.agent, where)
+        if all(self._lasting(step) for step in plan.steps):
+            plan.bound = (self, self.directory.version, bound)
+        return bound
+
+    def _lasting(self, step: StepPlan) -> bool:
+        """Tell whether a look-up holds until the next registration."""
+        target = step.definition.target
+        directory = self.directory
+        return (
+            not isinstance(target, str)
+            or target in directory.agents
+            or target in directory.teams
+            or target in directory.patterns
+        )
+
+    def _target(self, plan: Plan, step: StepPlan) -> Any:
+        where = f"workflow {plan.name!r}, step {step.id!r}"
+        definition = step.definition
+        if definition.agent is not None:
+            if not isinstance(definition.agent, str):
+                return as_askable(definition.agent)
+            found = self.directory.find(definition.agent, where)
+            if isinstance(found, WorkflowDefinition):
+                return self._nest(found.plan)
+            return as_askable(found)
+        if definition.team is not None:
+            team = self.directory.team(definition.team, where)
+            actions: Any = definition.workflow
+            return TeamActions(team, actions, self.resolve) if actions else as_askable(team)
+        if definition.pattern is not None:
+            return as_askable(self.directory.pattern(definition, where))
+        workflow = definition.workflow
+        if isinstance(workflow, str):
+            workflow = self.directory.workflow(workflow, where)
+        nested = cast("WorkflowDefinition", workflow).plan
+        self.bind(nested)
+        return self._nest(nested)
+
+    def plan_of(self, workflow: Any, pattern: Any, input_data: Any) -> Plan:
+        """Return what a call of `execute` or `start_workflow` is to run."""
+        if workflow is not None and pattern is not None:
+            raise ValueError("give workflow=... or pattern=..., not both")
+        if pattern is not None:
+            return self._pattern_plan(pattern)
+        if workflow is None:
+            workflow = self.routing.pick(input_data)
+        if isinstance(workflow, Plan):
+            return workflow
+        return self.definition_of(workflow).plan
+
+    def definition_of(self, workflow: Any) -> WorkflowDefinition:
+        """Return what a call names, or gives, as a checked definition."""
+        if isinstance(workflow, str):
+            return self.directory.workflow(workflow)
+        return self.definitions.get(workflow)
+
+    def _pattern_plan(self, pattern: Any) -> Plan:
+        name = pattern if isinstance(pattern, str) else getattr(pattern, "name", "pattern")
+        if isinstance(pattern, str):
+            plan = self._by_pattern.get(pattern)
+            if plan is not None:
+                return plan
+            if pattern not in self.directory.patterns:
+                known = [*self.directory.patterns]
+                hint = (
+                    "A kind of pattern needs agents: use a step or a routing rule"
+                    if pattern in pattern_kinds()
+                    else ""
+                )
+                raise UnknownName("pattern", pattern, known, hint=hint)
+        plan = self.definitions.get(
+            {
+                "name": name,
+                "steps": [{"id": "pattern", "pattern": pattern, "input": "$input"}],
+                "output": "$pattern",
+            }
+        ).plan
+        if isinstance(pattern, str):
+            self._by_pattern[pattern] = plan
+        return plan
+
+    # -- tracing -----------------------------------------------------------------------------------
+
+    def make_tracer(self, now: Callable[[], float], rng: random.Random) -> Tracer:
+        """Return a tracer that exports where OpenTelemetry is installed."""
+        if not self._exporter_made:
+            self._exporter_made = True
+            self._exporter = make_exporter()
+        return Tracer(self.config.max_spans, now, rng, self._exporter)

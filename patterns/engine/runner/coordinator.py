@@ -1,0 +1,366 @@
+"""The actor that carries out what the machine of a run says.
+
+It never waits: agents answer by a message, the store calls back, and a run that only waits for a
+signal or a time needs no coordinator at all. So it is always ready to be told of a signal or a
+cancellation, and a new one can go on from the run's state at any moment; that is how parked,
+resumed and recovered runs go on, too.
+"""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final
+
+from agenticaiframework.actors import Actor, ActorDied, Agent, Exit, HandlerCancelled
+
+from ...vocabulary.target import target_name
+from ..errors import WorkflowCancelled
+from ..state.events import WorkflowEvent
+from ..state.status import CancelReport, WorkflowState
+from .attempt import Expired, StepAttempt, WorkContext
+from .machine import Opening, RunMachine
+from .messages import NUDGE, TICK, Acknowledged, AgentTurn, TakeOn
+from .worker import Coroutine, StepWorker, WorkTimeout
+
+if TYPE_CHECKING:
+    from agenticaiframework.actors import ActorRef, Timer
+
+    from ..state.live import LiveRun
+    from .host import RunHost
+    from .orders import Group, Orders
+
+
+class RunCoordinator(Actor):
+    """Runs one run at a time. Owns its machine and its workers, which are linked to it.
+
+    One whose run has come to its end without incident takes the next: starting and ending an actor
+    costs as much as two steps.
+    """
+
+    _live: LiveRun
+    _machine: RunMachine
+    _timer: Timer | None = None
+    _timer_at = 0.0
+    _followed = False
+    """Whether something follows the run, as the machine knows it."""
+    _workers: dict[ActorRef[Any], StepAttempt] | None = None
+    """Each busy worker with what it works on."""
+    _free: list[ActorRef[Any]] | None = None
+    """Workers that have nothing to do."""
+    _held: set[StepAttempt] | None = None
+    """Attempts that wait for their agent's limit."""
+
+    def __init__(self, host: RunHost, live: LiveRun, opening: Opening = ()) -> None:
+        super().__init__()
+        self.trap_exit = True
+        self._me: ActorRef[Any] = self.actor_ref
+        self._host = host
+        self._now = host.now
+        self._opening = TakeOn(live, opening)
+        self.idle = False
+        """Whether it has no run, and waits for the next."""
+
+    @property
+    def run_id(self) -> str | None:
+        """The id of the run that it has, if it has one."""
+        return None if self.idle else self._live.id
+
+    # -- messages --------------------------------------------------------------------------------
+
+    def on_start(self) -> None:
+        self._take_on(self._opening)
+
+    def on_stop(self) -> None:
+        # Cut short: the agents' answers are not waited for any more, and what goes on with the run
+        # asks them again.
+        if not self.idle:
+            for attempt in sorted(self._machine.under_way, key=_place):
+                if attempt.request is not None:
+                    attempt.request.abandon()
+
+    def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
+        self.on_stop()
+
+    def on_receive(self, message: Any) -> None:
+        cls = message.__class__
+        if self.idle:
+            # Everything else was meant for a run that has ended.
+            if cls is TakeOn:
+                self.idle = False
+                self._take_on(message)
+            return
+        now = self._now()
+        followed = self._live.listeners is not None
+        if followed is not self._followed:
+            self._followed = followed
+            self._machine.followed(followed)
+        if cls is StepAttempt:
+            orders = self._ended(message, now)
+        elif cls is Acknowledged:
+            orders = self._acknowledged(message, now)
+        else:
+            orders = self._told(message, cls, now)
+        if orders is not None:
+            self._carry_out(orders, now)
+
+    def _told(self, message: Any, cls: type, now: float) -> Orders | None:
+        """Return what is to be done because of a message that is not one of the usual ones."""
+        machine, live = self._machine, self._live
+        if cls is AgentTurn:
+            self._begin_held(message.attempt, now)
+        elif cls is Exit:
+            return self._worker_ended(message, now)
+        elif cls is Expired:
+            return self._expired(message, now)
+        elif message == NUDGE:
+            if live.cancel is not None and machine.cancellation is None:
+                return machine.cancelled(live.cancel, now)
+            return machine.signalled(live.see_signals(), now)
+        elif message == TICK:
+            self._timer = None
+            return machine.ticked(now)
+        return None
+
+    def _take_on(self, message: TakeOn) -> None:
+        """Go on with a run."""
+        host, live = self._host, message.live
+        machine = self._machine = RunMachine(
+            live.run,
+            live.bound,
+            host.resolve,
+            host.chance,
+            opening=message.opening,
+            created=live.lease is not None,
+        )
+        self._live = live
+        live.ref = self._me
+        live.under_way = machine.under_way
+        self._followed = live.listeners is not None
+        if self._followed:
+            machine.followed(True)
+        now = host.now()
+        self._carry_out(machine.begin(now, live.see_signals(), live.cancel), now)
+
+    # -- what came of attempts -------------------------------------------------------------------
+
+    def _ended(self, attempt: StepAttempt, now: float) -> Orders | None:
+        """An attempt has told that it has ended."""
+        machine = self._machine
+        if attempt not in machine.under_way:
+            return None  # it was stopped, and answered all the same
+        if (attempt.error is not None or attempt.scope is not None) and self._host.ending:
+            # What ends before the engine fails what it was asked, and a pattern may make an answer
+            # of that. Such an attempt counts as cut off: nothing is noted of it, and its step stays
+            # under way until the engine interrupts the run, which goes on with it elsewhere.
+            return None
+        if attempt.worker is not None:
+            self._set_free(attempt)
+        attempts = self._host.attempts
+        if attempts.watched:
+            attempts.ended(attempt)
+        attempt.forget()
+        if attempt.error is None:
+            return machine.answered(attempt, attempt.value, now)
+        return machine.failed(attempt, attempt.error, now)
+
+    def _set_free(self, attempt: StepAttempt) -> None:
+        worker = attempt.worker
+        assert worker is not None, "it was given to one"
+        assert self._workers is not None, "it was given to one"
+        del self._workers[worker]
+        if attempt.timer is not None:
+            attempt.timer.cancel()
+        if not attempt.stopping:
+            if self._free is None:
+                self._free = []
+            self._free.append(worker)
+
+    def _worker_ended(self, exit: Exit, now: float) -> Orders | None:
+        ref = exit.ref
+        attempt = None if self._workers is None or ref is None else self._workers.pop(ref, None)
+        if attempt is None or ref is None:
+            if self._free is not None and ref in self._free:
+                self._free.remove(ref)
+            return None
+        if self._host.ending:
+            return None  # cut off, as above
+        if attempt.timer is not None:
+            attempt.timer.cancel()
+        if isinstance(exit.reason, HandlerCancelled):
+            attempt.error = HandlerCancelled(target_name(attempt.target))
+        else:
+            attempt.error = ActorDied(ref, exit.reason)
+        self._host.attempts.ended(attempt)
+        return self._machine.lost(attempt, attempt.error, now)
+
+    def _expired(self, message: Expired, now: float) -> Orders | None:
+        """A function did not come back in time: leave it behind, and its worker with it."""
+        attempt, worker = message.attempt, message.attempt.worker
+        if worker is None or self._workers is None or self._workers.get(worker) is not attempt:
+            return None
+        del self._workers[worker]
+        worker.exit("shutdown")
+        attempt.error = WorkTimeout(attempt.target.name, message.timeout_s)
+        self._host.attempts.ended(attempt)
+        return self._machine.failed(attempt, attempt.error, now)
+
+    # -- carrying out ----------------------------------------------------------------------------
+
+    def _carry_out(self, orders: Orders, now: float) -> None:
+        """Do what the machine says."""
+        if orders.give_up is not None:
+            self._host.write_failed(self._live, orders.give_up)
+            self.exit("shutdown")
+        while orders.stop:
+            stop, orders.stop = orders.stop, []
+            orders = self._machine.stopped([one for one in stop if self._cut_off(one)], now)
+        if orders.write is not None:
+            group, orders.write = orders.write, None
+            self._write(group)
+        if orders.tell:
+            events, orders.tell = orders.tell, []
+            self._live.publish(events)
+        if orders.start:
+            for attempt in orders.start:
+                self._start(attempt, now)
+            orders.start.clear()
+        if orders.rest:
+            self._rest()
+        elif orders.wake_at is not None:
+            self._arm(orders.wake_at, now)
+
+    def _cut_off(self, attempt: StepAttempt) -> bool:
+        """Stop an attempt; return whether it has ended by that."""
+        if attempt.worker is not None:
+            attempt.worker.exit("shutdown")
+            return False
+        if attempt.request is not None:
+            attempt.request.abandon()
+        if self._held is not None:
+            self._held.discard(attempt)
+        self._host.attempts.ended(attempt)
+        return True
+
+    def _write(self, group: Group) -> None:
+        live = self._live
+        if group.events:
+            # They are the last of the records: those who follow from here on have not seen the
+            # others.
+            following = len(group.records) + (1 if live.lease is None else live.lease.next_seq)
+            first = following - len(group.events)
+            group.events = [
+                WorkflowEvent(*event[:-1], first + n) for n, event in enumerate(group.events)
+            ]
+        written = Acknowledged(live, self._me, group)
+        try:
+            self._host.write(live, group, written.settle)
+        except Exception as error:
+            # What cannot be stored at all: the step that returned it must not pass for finished.
+            written.error = error
+            self._me.tell(written)
+
+    def _acknowledged(self, message: Acknowledged, now: float) -> Orders:
+        if message.error is None:
+            return self._machine.acknowledged(message.group, now)
+        return self._machine.refused(message.group, message.error)
+
+    def _start(self, attempt: StepAttempt, now: float) -> None:
+        """Have an attempt begin: agents are asked directly, others by a worker."""
+        host, live = self._host, self._live
+        attempts = host.attempts
+        attempt.coordinator = self._me
+        if attempts.watched and not attempts.admit(attempt):
+            if self._held is None:
+                self._held = set()
+            self._held.add(attempt)
+            return
+        attempt.context = WorkContext(live.run, attempt)
+        if attempts.watched or self._followed:
+            attempts.observe(live, attempt)
+        plan, target = attempt.plan, attempt.target
+        timeout_s = plan.timeout_s
+        if attempt.undo and plan.definition.compensate is not None:
+            timeout_s = plan.definition.compensate.timeout_seconds
+        if isinstance(target, Agent):
+            if timeout_s is None:
+                timeout_s = attempts.limit_time(attempt, now)
+            attempt.ask(target, host.home, timeout_s)
+            return
+        if target.__class__ is Coroutine:
+            if timeout_s is None:
+                timeout_s = attempts.limit_time(attempt, now)
+            if timeout_s is not None:
+                attempt.timer = host.home.call_later(timeout_s, attempt.expire, timeout_s)
+        else:
+            attempt.timeout_s = timeout_s or attempts.default_timeout_s
+            attempts.inherit(live, attempt)
+        worker = self._free.pop() if self._free else self.spawn(StepWorker)
+        if self._workers is None:
+            self._workers = {}
+        self._workers[worker] = attempt
+        attempt.worker = worker
+        worker.tell(attempt)
+
+    def _begin_held(self, attempt: StepAttempt, now: float) -> None:
+        """It is the turn of an attempt that has waited for its agent's limit."""
+        if self._held is None or attempt not in self._held:
+            self._host.attempts.ended(attempt)
+            return
+        self._held.discard(attempt)
+        self._start(attempt, now)
+
+    # -- resting -----------------------------------------------------------------------------------
+
+    def _arm(self, due: float, now: float) -> None:
+        """Have this actor told when the next time comes that the run waits for."""
+        if self._timer is not None:
+            if self._timer_at <= due:
+                return
+            self._timer.cancel()
+        self._timer_at = due
+        self._timer = self.send_after(max(0.0, due - now), TICK)
+
+    def _rest(self) -> None:
+        """Let go of the run: it has ended, or only waits, which needs no actor."""
+        live, machine = self._live, self._machine
+        if machine.ended:
+            self._conclude()
+        live.ref = None
+        live.under_way = ()
+        if machine.uneventful and self._workers is None and self._held is None:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            self.idle = True
+            del self._live, self._machine
+            if self._host.released(self._me, live):
+                return
+        self.exit("shutdown")
+
+    def _conclude(self) -> None:
+        """Tell everybody who waits how the run ended."""
+        live, machine = self._live, self._machine
+        run = live.run
+        if run.state is WorkflowState.COMPLETED:
+            live.result = machine.result
+        elif run.state is WorkflowState.FAILED:
+            live.error = machine.failure
+        else:
+            live.error = WorkflowCancelled(run.plan.name, run.id, run.reason or "cancelled")
+        self._host.concluded(live)
+        carried_out = machine.cancellation
+        if live.cancel is not None:
+            live.cancelled(
+                CancelReport(
+                    run.id,
+                    run.state,
+                    live.cancel.reason,
+                    already_finished=carried_out is None,
+                    stopped_steps=machine.stopped_steps,
+                    compensated_steps=run.compensated,
+                    failed_compensations=run.undo_failed,
+                )
+            )
+
+
+_place: Final = attrgetter("place")

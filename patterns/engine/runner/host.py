@@ -1,0 +1,97 @@
+"""What a coordinator wants of the engine that it runs for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from agenticaiframework.actors import ActorRef, ActorSystem
+
+    from ...vocabulary.target import Askable
+    from ..state.live import LiveRun
+    from .attempt import StepAttempt
+    from .orders import Group
+
+
+class AttemptHost(Protocol):
+    """Looks after the attempts of all runs: limits, time limits, spans."""
+
+    @property
+    def watched(self) -> bool:
+        """Whether it has to be told of each attempt: there are limits, or spans."""
+        ...
+
+    @property
+    def default_timeout_s(self) -> float | None:
+        """The time limit of attempts whose step has none, for those who look after it themselves."""
+        ...
+
+    def admit(self, attempt: StepAttempt) -> bool:
+        """Give an attempt a place at its agent, or one in the queue for it (False)."""
+        ...
+
+    def observe(self, live: LiveRun, attempt: StepAttempt) -> None:
+        """Begin an attempt's span, and let parts of its answer reach those who follow the run."""
+        ...
+
+    def inherit(self, live: LiveRun, attempt: StepAttempt) -> None:
+        """Build the scope that nested targets inherit."""
+        ...
+
+    def limit_time(self, attempt: StepAttempt, now: float) -> float | None:
+        """Let the default time limit hold; return it if the caller is to look after it."""
+        ...
+
+    def ended(self, attempt: StepAttempt) -> None:
+        """Take note that an attempt has ended, or been stopped."""
+        ...
+
+
+class RunHost(Protocol):
+    """The engine, as the coordinators of its runs know it."""
+
+    @property
+    def home(self) -> ActorSystem:
+        """The system that it lives in."""
+        ...
+
+    @property
+    def attempts(self) -> AttemptHost:
+        """What looks after attempts."""
+        ...
+
+    @property
+    def ending(self) -> bool:
+        """Whether the engine, or the whole system, is about to end."""
+        ...
+
+    def now(self) -> float:
+        """Return the seconds since the epoch."""
+        ...
+
+    def chance(self) -> float:
+        """Return a random number from 0 to 1."""
+        ...
+
+    def resolve(self, target: Any) -> Askable:
+        """Return what *target* is or names; raises `UnknownName`."""
+        ...
+
+    def write(
+        self, live: LiveRun, group: Group, done: Callable[[BaseException | None], None]
+    ) -> None:
+        """Have *group* stored, and *done* called; raises for what cannot be stored at all."""
+        ...
+
+    def write_failed(self, live: LiveRun, error: BaseException) -> None:
+        """Take note that the store did not take what happened in a run."""
+        ...
+
+    def concluded(self, live: LiveRun) -> None:
+        """Take note that a run has ended, and tell everybody who waits for that."""
+        ...
+
+    def released(self, coordinator: ActorRef[Any], live: LiveRun) -> bool:
+        """Take note that a coordinator is done with its run; return whether it is to be kept."""
+        ...

@@ -1,0 +1,271 @@
+"""`OrchestrationPattern`: what every way of coordinating agents has in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, ClassVar, Self, cast
+
+from pydantic import Field
+
+from agenticaiframework.actors import ActorRef, ActorSystem, find_agent
+
+from ..definition.definition import Definition, define
+from ..definition.drawing import Drawing
+from ..definition.dump import dump_definition
+from ..definition.errors import DefinitionError
+from ..definition.fields import Seconds
+from ..definition.registry import read_pattern, register_kind, registered_kind, registered_kinds
+from ..vocabulary.report import Report
+from ..vocabulary.target import Resolver, Scope, Target
+from .coordinator import (
+    Coordinator,
+    StreamedCoordinator,
+    run_to_end,
+)
+from .execution import Execution
+from .stream import EmitEvent, EventStream
+
+_OUTERMOST = Scope(find_agent)
+"""The scope of an execution that nothing surrounds."""
+
+
+class PatternDefinition(Definition):
+    """What every pattern is told: its name, and how long a whole execution may take (seconds)."""
+
+    name: str = Field(min_length=1)
+    timeout: Seconds | None = None
+
+    also_known_as: ClassVar[Mapping[str, str]] = {
+        "timeout_s": "timeout",
+        "timeout_seconds": "timeout",
+    }
+
+
+class OrchestrationPattern(ABC):
+    """A way of coordinating agents: a checked, immutable definition that may be executed many times.
+
+    Each execution is a coordinator actor of its own; executions share nothing. A pattern stands
+    wherever an agent can: as a step of another pattern, of a workflow, or in a team.
+
+    A pattern of your own defines a `PatternDefinition` for its options, ``kind`` for its name in
+    definitions that are data, and `coordinate`.
+    """
+
+    kind: ClassVar[str] = ""
+    """The name of this kind of pattern in definitions: ``{"pattern": kind, ...}``."""
+    definition_type: ClassVar[type[PatternDefinition]] = PatternDefinition
+    example: ClassVar[str] = ""
+    """A definition that works, shown when one does not."""
+
+    resolver: Resolver | None = None
+    """Finds the agents' names; an engine puts its own here when the pattern is registered with it."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        kind = cls.__dict__.get("kind")
+        if kind:
+            register_kind(kind, cls)
+
+    def __init__(self, definition: PatternDefinition) -> None:
+        self._definition = definition
+        self._prepare()
+
+    @classmethod
+    def _define(cls, data: Mapping[str, Any]) -> Any:
+        """Return the checked definition for *data*; raises `DefinitionError`."""
+        name = data.get("name")
+        what = f"{cls.__name__} {name!r}" if isinstance(name, str) and name else cls.__name__
+        return define(cls.definition_type, what, data, cls.example)
+
+    def _wrong(self, *problems: str) -> DefinitionError:
+        """Return the error that says what is wrong with the definition as a whole."""
+        return DefinitionError(repr(self), problems, self.example)
+
+    # -- what a kind of pattern says -----------------------------------------------------------
+
+    def _prepare(self) -> None:  # noqa: B027 - most patterns have something to do here, not all
+        """Check what concerns the definition as a whole, and compile it. Called once."""
+
+    @abstractmethod
+    def targets(self) -> Iterable[Target]:
+        """Return all targets that may be asked, so that wrong names are found before anything runs."""
+
+    @abstractmethod
+    async def coordinate(self, run: Execution) -> Any:
+        """Return the result of one execution, or raise `PatternFailed`. Runs in its coordinator."""
+
+    @abstractmethod
+    def draw(self, drawing: Drawing) -> None:
+        """Draw the pattern into *drawing*."""
+
+    # -- running -------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The pattern's name, in outcomes, events and errors."""
+        return self._definition.name
+
+    @property
+    def identity(self) -> OrchestrationPattern:
+        """What tells its executions within one another from those of others: the pattern itself."""
+        return self
+
+    @property
+    def definition(self) -> PatternDefinition:
+        """The checked definition."""
+        return self._definition
+
+    async def execute(
+        self,
+        input_data: Any = None,
+        *,
+        timeout: float | None = None,
+        context: Mapping[str, Any] | None = None,
+        resolver: Resolver | None = None,
+    ) -> Any:
+        """Return the result of running the pattern on *input_data*.
+
+        Raises `PatternFailed`, which carries every outcome, or the resolver's error for an unknown
+        name, before any agent runs. *timeout* (seconds) replaces the definition's. Cancelling the
+        awaiting task, or the timeout, stops the agents' work for this execution.
+        """
+        execution = self._execution(input_data, timeout, self._scope(context, resolver))
+        await run_to_end(execution, execution.system.start(Coordinator, execution))
+        if execution.error is not None:
+            raise execution.error
+        return execution.value
+
+    async def run(
+        self,
+        input_data: Any = None,
+        *,
+        timeout: float | None = None,
+        context: Mapping[str, Any] | None = None,
+        resolver: Resolver | None = None,
+    ) -> Report:
+        """Return how running the pattern on *input_data* ended: the whole, and every piece of work.
+
+        Raises only for unknown names and cancellation; what failed is in the report.
+        """
+        return (await self._run(input_data, timeout, self._scope(context, resolver))).report()
+
+    def stream(
+        self,
+        input_data: Any = None,
+        *,
+        timeout: float | None = None,
+        context: Mapping[str, Any] | None = None,
+        resolver: Resolver | None = None,
+    ) -> EventStream:
+        """Return the events of running the pattern on *input_data*, for ``async for``.
+
+        It starts with the first event asked for. Leaving the loop, or dropping the stream, cancels
+        the execution.
+        """
+
+        async def start(emit: EmitEvent) -> tuple[Execution, ActorRef[Any]]:
+            scope = replace(self._scope(context, resolver), emit=emit)
+            execution = self._execution(input_data, timeout, scope)
+            return execution, execution.system.start(StreamedCoordinator, execution)
+
+        return EventStream(start)
+
+    async def ask(
+        self,
+        payload: Any,
+        timeout: float | None = None,
+        *,
+        context: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Return the result of running the pattern on *payload*: what makes it an `Askable`."""
+        return await self.execute(payload, timeout=timeout, context=context)
+
+    async def ask_within(self, payload: Any, timeout: float | None, scope: Scope) -> Any:
+        """Return the result of running the pattern inside another execution.
+
+        The shorter of *timeout* and the definition's own limit holds.
+        """
+        own = self._definition.timeout
+        if own is not None and (timeout is None or own < timeout):
+            timeout = own
+        execution = await self._run(payload, timeout, scope)
+        if execution.error is not None:
+            raise execution.error
+        return execution.value
+
+    def _scope(self, context: Mapping[str, Any] | None, resolver: Resolver | None) -> Scope:
+        if context is None and resolver is None and self.resolver is None:
+            return _OUTERMOST
+        return Scope(resolver or self.resolver or find_agent, context)
+
+    def _execution(self, input_data: Any, timeout: float | None, scope: Scope) -> Execution:
+        limit = self._definition.timeout if timeout is None else timeout
+        return Execution(self, input_data, scope, limit, ActorSystem.current())
+
+    async def _run(self, input_data: Any, timeout: float | None, scope: Scope) -> Execution:
+        """Return the execution, over."""
+        execution = self._execution(input_data, timeout, scope)
+        await run_to_end(execution, execution.system.start(Coordinator, execution))
+        return execution
+
+    # -- as data -------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the definition as plain data, which `from_dict` reads again.
+
+        Agents are written as their names. Raises `DefinitionError` for what has no name that another
+        process could look up: a function, a condition that is one.
+        """
+        return {"pattern": self.kind, **dump_definition(self._definition, repr(self))}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Return the pattern that *data* defines; raises `DefinitionError`."""
+        fields = dict(data)
+        kind = fields.pop("pattern", cls.kind or None)
+        target = cls
+        if kind != cls.kind:
+            if not isinstance(kind, str):
+                raise DefinitionError(cls.__name__, ['needs its kind under "pattern"'])
+            found = registered_kind(kind)
+            if not issubclass(found, cls):
+                raise DefinitionError(
+                    cls.__name__, [f"the definition is one of {found.__name__} ({kind!r})"]
+                )
+            target = found
+        pattern = target.__new__(target)
+        OrchestrationPattern.__init__(pattern, target._define(fields))
+        return pattern
+
+    @classmethod
+    def json_schema(cls) -> dict[str, Any]:
+        """Return the JSON schema of this kind of definition, for editors."""
+        schema = cls.definition_type.model_json_schema()
+        schema["properties"] = {"pattern": {"const": cls.kind}, **schema.get("properties", {})}
+        return schema
+
+    def mermaid(self) -> str:
+        """Return the pattern drawn as a Mermaid flowchart."""
+        drawing = Drawing()
+        self.draw(drawing)
+        return drawing.text()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+
+def pattern_kinds() -> Mapping[str, type[OrchestrationPattern]]:
+    """Return the kinds of patterns that definitions may name: kind -> class."""
+    return cast("Mapping[str, type[OrchestrationPattern]]", registered_kinds())
+
+
+def pattern_kind(kind: str) -> type[OrchestrationPattern]:
+    """Return the class of *kind*; raises `DefinitionError` with the near names."""
+    return cast("type[OrchestrationPattern]", registered_kind(kind))
+
+
+def pattern_from_dict(data: Mapping[str, Any]) -> OrchestrationPattern:
+    """Return the pattern that *data* defines: ``{"pattern": "sequential", "name": ..., ...}``."""
+    return cast(OrchestrationPattern, read_pattern(data))

@@ -1,0 +1,1 @@
+"""Tests of supervision; what several files use stands in `pools`."""
