@@ -12,7 +12,7 @@ from typing import Any
 import pykka
 from puppets import Puppet, do, ended, until
 
-from agenticaiframework.actors import Actor, ActorSystem
+from agenticaiframework.actors import Actor, ActorSystem, StartFailed
 
 Run = Callable[..., Any]
 
@@ -114,3 +114,28 @@ def test_a_crash_reaches_an_actor_of_pykka_that_is_about_to_end(in_system: Run) 
         ends.set()
 
     in_system(main)
+
+
+def test_a_start_that_is_cut_short_tells_the_starter_why(in_sim: Run) -> None:
+    class Slow(Puppet):
+        async def on_start(self) -> None:  # type: ignore[override]
+            await asyncio.sleep(100)
+
+    class Starter(Puppet):
+        async def on_receive(self, message: Any) -> Any:  # type: ignore[override]
+            try:
+                await self.start_link(Slow)
+            except StartFailed as failed:
+                return failed.reason
+
+    async def main(system: ActorSystem) -> None:
+        starter = system.start(Starter, trap=True)
+        for reason in ("not needed", "shutdown", ("shutdown", "moved")):
+            told = starter.request("start")
+            await asyncio.sleep(1)
+            [slow] = [ref for ref in system.actors() if ref.actor_class is Slow]
+            slow.exit(reason)
+            assert await told == reason
+            assert await ended(slow) == reason
+
+    in_sim(main)

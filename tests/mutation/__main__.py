@@ -3,7 +3,7 @@
     python -m tests.mutation map                       copy the checkout, find out which test runs which line
     python -m tests.mutation run FOLDER ... [-n 100]   plant bugs at random and run the tests on their lines
     python -m tests.mutation run FOLDER ... --simulation 3000     let simulated schedules alone decide
-    python -m tests.mutation again [TEST FILE ...]     try the survivors again, also with new tests
+    python -m tests.mutation again [TEST FILE ...]     try the survivors again, with these new tests alone
     python -m tests.mutation report                    the table, and the survivors without a reason
 
 A run that was broken off goes on where it was when it is started again. See README.md.
@@ -45,7 +45,9 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     of_run.add_argument("--simulation", type=int, default=0, metavar="SCHEDULES")
     of_run.add_argument("--seconds", type=float, default=float("inf"), help="stop after this long")
     of_again = commands.add_parser("again", help="try the survivors again")
-    of_again.add_argument("tests", nargs="*", help="test files to copy anew and to run first")
+    of_again.add_argument(
+        "tests", nargs="*", help="new test files: only these run, and are copied anew"
+    )
     of_again.add_argument("--only", default="", help="only survivors with this in file or function")
     of_report = commands.add_parser("report", help="print the table and the survivors")
     of_report.add_argument("--simulation", type=int, default=0, metavar="SCHEDULES")
@@ -67,7 +69,7 @@ def run(given: argparse.Namespace, judge: Judge) -> None:
 
 
 def again(given: argparse.Namespace, judge: Judge) -> None:
-    """Try the survivors that have no reason, with the new tests first."""
+    """Try the survivors that have no reason, with the new tests alone if some are given."""
     checkout = judge.checkout
     for name in given.tests:
         checkout.take(str(Path(name).resolve().relative_to(ROOT)))

@@ -189,6 +189,8 @@ class Judge:
 
     def candidates(self, mutant: Mutant) -> list[str]:
         """Return the tests that may see *mutant*, those first that see most and soonest."""
+        if self.extra:
+            return self.extra
         place = mutant.place
         found = self.tests.tests(mutant.file, place.statement)
         body = range(place.body.start + 1, place.body.stop)
@@ -207,7 +209,7 @@ class Judge:
             slow = 1.0 if test.startswith(near) else 3.0
             return -min(seen_by[test], 5), durations.get(test, 0.0) * slow
 
-        return [*self.extra, *sorted(found - set(self.extra), key=order)]
+        return sorted(found, key=order)
 
     def _batches(self, tests: list[str]) -> list[list[str]]:
         batches: list[list[str]] = []

@@ -16,7 +16,6 @@ from cosmic_ray.operators import (
     boolean_replacer,
     break_continue,
     comparison_operator_replacement,
-    exception_replacer,
     number_replacer,
     unary_operator_replacement,
     zero_iteration_for_loop,
@@ -170,7 +169,7 @@ class SwapArguments(Operator):
 
     @staticmethod
     def _pairs(node: Any) -> Iterator[tuple[Any, Any]]:
-        if node.type == "arglist":
+        if node.type == "arglist" and node.parent.type != "classdef":
             given = [
                 child
                 for child in node.children[::2]
@@ -183,6 +182,28 @@ class SwapArguments(Operator):
         return (
             Example("f(a, b)", "f(b, a)"),
             Example("f(a, b, c, d=1)", "f(a, c, b, d=1)", occurrence=1),
+        )
+
+
+class DropHandler(Operator):
+    """Lets an `except` clause catch nothing."""
+
+    def mutation_positions(self, node: Any) -> Iterator[Position]:
+        if node.type == "except_clause":
+            yield node.start_pos, node.end_pos
+
+    def mutate(self, node: Any, index: int) -> Any:
+        node.children[1] = replaced(node.children[1], "()")
+        return node
+
+    @classmethod
+    def examples(cls) -> tuple[Example, ...]:
+        return (
+            Example(
+                "try: a()\nexcept B: pass\nexcept (C, d.E) as e: pass\n",
+                "try: a()\nexcept B: pass\nexcept () as e: pass\n",
+                occurrence=1,
+            ),
         )
 
 
@@ -312,11 +333,11 @@ OPERATORS: dict[str, type[Operator]] = {
         boolean_replacer.ReplaceOrWithAnd,
         break_continue.ReplaceBreakWithContinue,
         break_continue.ReplaceContinueWithBreak,
-        exception_replacer.ExceptionReplacer,
         number_replacer.NumberReplacer,
         unary_operator_replacement.ReplaceUnaryOperator_Delete_Not,
         zero_iteration_for_loop.ZeroIterationForLoop,
         InvertCondition,
+        DropHandler,
         DropStatement,
         DropReturnedValue,
         DropOperand,
