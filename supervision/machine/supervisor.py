@@ -171,6 +171,8 @@ class Supervisor(ChildOwner):
         self.window = RestartWindow(self.flags.intensity, self.flags.period_s)
         self.children: Children = KeyedChildren(self)
         self._stopper = Stopper(self)
+        self._now: Callable[[], float] = _not_started
+        """The system's time; that of its loop."""
         self._last: list[Child] = []
         """The children when their supervisor began to stop them; some are forgotten on the way."""
 
@@ -213,6 +215,7 @@ class Supervisor(ChildOwner):
 
     async def on_start(self) -> None:  # type: ignore[override]  # hooks may be async
         _supervisors(self.system)[self.actor_ref] = self
+        self._now = self.system.loop.time
         plan: Any = self.init()
         if inspect.isawaitable(plan):
             plan = await plan
@@ -373,9 +376,8 @@ class Supervisor(ChildOwner):
 
     async def restart(self, child: Child) -> None:
         """Restart *child* if the limit allows it, after its backoff if it has one."""
-        system = self.system
         window = child.window or self.window
-        if not window.admit(system.clock(), child, cause_token(child.last_reason)):
+        if not window.admit(self._now(), child, cause_token(child.last_reason)):
             await self.limit_reached(child)
             return
         earlier = child.row
@@ -383,7 +385,7 @@ class Supervisor(ChildOwner):
         child.restarts += 1
         backoff = child.spec.backoff
         if backoff.initial_delay_s > 0:
-            chance = system.random.random() if backoff.jitter else 0.0
+            chance = self.system.random.random() if backoff.jitter else 0.0
             # Those that are restarted with it are stopped now, not when the time is over: they must
             # not run on without the one that they depend on.
             await self._stop_group(child)
@@ -459,7 +461,7 @@ class Supervisor(ChildOwner):
         """Note that *child* has a process."""
         child.ref = ref
         child.down = None
-        child.started_at = self.system.clock()
+        child.started_at = self._now()
         self.children.by_ref[ref] = child
         if child.handle is not None:
             child.handle.moved()
@@ -469,7 +471,7 @@ class Supervisor(ChildOwner):
         self.children.by_ref.pop(ref, None)
         if child.row and child.started_at is not None:
             window = child.window or self.window
-            if self.system.clock() - child.started_at > window.period_s:
+            if self._now() - child.started_at > window.period_s:
                 child.row = 0
         child.last_ref = ref
         child.ref = None
@@ -517,7 +519,7 @@ class Supervisor(ChildOwner):
             child.ref or child.last_ref,
             reason,
             child.restarts,
-            window.count(system.clock()),
+            window.count(self._now()),
             window.intensity,
             window.period_s,
             next,
@@ -536,6 +538,10 @@ class Supervisor(ChildOwner):
 
 
 Supervisor.bind_handlers()
+
+
+def _not_started() -> float:
+    raise AssertionError("a supervisor has no time before its start")
 
 
 def _supervisors(system: ActorSystem) -> WeakValueDictionary[Any, Supervisor]:
