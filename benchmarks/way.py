@@ -120,7 +120,7 @@ async def stored_workflow() -> Way:
             workflow = {"name": "one", "steps": [{"id": "only", "agent": "worker"}]}
 
             async def walk() -> None:
-                await engine.execute(workflow=workflow)
+                await engine.execute(workflow=workflow, persist_state=True)
 
             await walk()
             way = await walked(walk)
