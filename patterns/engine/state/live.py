@@ -141,7 +141,8 @@ class LiveRun:
 
     def see_signals(self) -> list[Signal]:
         """Return the signals that have not been taken; a step that takes one takes it out."""
-        self.unseen_signals = False
+        if self.unseen_signals:  # an attribute that is never set costs a parked run nothing
+            self.unseen_signals = False
         return [] if self.signals is None else self.signals
 
     # -- its end -----------------------------------------------------------------------------------
