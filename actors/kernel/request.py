@@ -300,22 +300,28 @@ class Request:
         if self._state == PENDING:
             task: Any = current_task()
             if type(task) is ActorTask:
-                if task._cell._sched is self._home:
-                    cell = self._waiter = task._cell
+                cell = task._cell
+                _refuse_own(self, cell)
+                if cell._sched is self._home and self._waiter is None:
+                    self._waiter = cell
                     try:
-                        _refuse_own(self, cell)
                         yield self
                     except BaseException:
-                        self.abandon()
+                        if self._waiter is cell:
+                            self.abandon()
+                        else:
+                            self.cancel()  # others have come to wait for it too
                         raise
                 else:
-                    # An actor of another system: its scheduler parks it on requests of its own only.
+                    # Others wait for it already, or it is an actor of another system: a scheduler
+                    # parks its actors on requests of its own only.
                     future: asyncio.Future[None] = self.get_loop().create_future()
                     self.add_done_callback(lambda _: set_unless_done(future))
                     try:
                         yield from future
-                    finally:
-                        self.abandon()
+                    except BaseException:
+                        self.cancel()
+                        raise
             else:
                 try:
                     yield self
@@ -521,9 +527,11 @@ class Gathering:
 
     def abandon(self) -> None:
         """Abandon every request that has no answer yet."""
-        self._waiter = None
+        self._waiter = self._on_reply = None
         for request in self.requests:
-            if request._state == PENDING:
+            if type(request._waiter) is Callback:
+                request.cancel()  # others wait for it too
+            elif request._state == PENDING:
                 request.abandon()
 
     def __await__(self) -> Generator[Any, None, list[Any]]:
@@ -533,7 +541,9 @@ class Gathering:
             here = self.requests[0]._home
         for request in self.requests:
             if request._state == PENDING:
-                if request._home is here or request._home.thread == get_ident():
+                if request._waiter is not None:
+                    request.add_done_callback(self._reply_ready)  # others wait for it already
+                elif request._home is here or request._home.thread == get_ident():
                     request._waiter = self
                 else:
                     _Relay(self, request)

@@ -27,7 +27,7 @@ from .watched import Watched
 
 
 class SimObserver:
-    """The observer of a system: see `actors.scheduler.Observer`. Owned by the run's thread."""
+    """The observer of a system: see `actors.kernel.home.Observer`. Owned by the run's thread."""
 
     def __init__(self, run: RunState, injector: Injector) -> None:
         self._run = run

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agenticaiframework.actors import Actor, ActorDied, ActorRef, ActorSystem, Request
+from agenticaiframework.actors import Actor, ActorDied, ActorRef, ActorSystem, Request, gather
 
 Run = Callable[[Callable[[ActorSystem], Coroutine[Any, Any, Any]]], Any]
 
@@ -314,5 +314,76 @@ def test_a_request_that_was_waited_for_is_freed_at_once(in_system: Run) -> None:
             assert alive() <= before + 1
         finally:
             gc.enable()
+
+    in_system(main)
+
+
+class Asker(Actor):
+    """Waits for the request that it is sent, alone or with `gather`."""
+
+    async def on_receive(self, message: Any) -> Any:
+        how, request = message
+        return await request if how == "await" else await gather(request, request)
+
+
+def test_a_task_and_an_actor_may_wait_for_one_request(in_system: Run) -> None:
+    async def main(system: ActorSystem) -> None:
+        for how, wanted in (("await", 0), ("gather", [0, 0])):
+            for first in ("task", "actor"):
+                held, request = await asked(system)
+                waiting: list[asyncio.Task[Any]] = []
+
+                async def wait(request: Request) -> Any:
+                    return await request
+
+                for by in ("task", "actor") if first == "task" else ("actor", "task"):
+                    asker = system.start(Asker)
+                    wanted_of = request if by == "task" else asker.request((how, request))
+                    waiting.append(asyncio.create_task(wait(wanted_of)))
+                    for _ in range(3):
+                        await asyncio.sleep(0)
+                held.tell("answer")
+                answers = await asyncio.wait_for(asyncio.gather(*waiting), 5)
+                assert answers == ([0, wanted] if first == "task" else [wanted, 0])
+
+    in_system(main)
+
+
+def test_two_actors_may_wait_for_one_request(in_system: Run) -> None:
+    async def main(system: ActorSystem) -> None:
+        held, request = await asked(system)
+        askers = [system.start(Asker).request(("await", request)) for _ in range(2)]
+        await asyncio.sleep(0)
+        held.tell("answer")
+        assert await asyncio.wait_for(asyncio.gather(*askers), 5) == [0, 0]
+
+    in_system(main)
+
+
+@pytest.mark.parametrize("how", ["await", "gather"])
+def test_the_others_that_wait_for_a_request_hear_that_an_actor_gave_it_up(
+    in_system: Run, how: str
+) -> None:
+    async def main(system: ActorSystem) -> None:
+        for first in ("task", "actor"):
+            _held, request = await asked(system)
+            asker = system.start(Asker)
+
+            async def wait(request: Request = request) -> Any:
+                return await request
+
+            if first == "task":
+                task = asyncio.create_task(wait())
+                await asyncio.sleep(0)
+                asker.tell((how, request))
+            else:
+                asker.tell((how, request))
+                await asyncio.sleep(0)
+                task = asyncio.create_task(wait())
+            for _ in range(3):
+                await asyncio.sleep(0)
+            asker.exit("enough")
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.wait_for(task, 5)
 
     in_system(main)
