@@ -33,7 +33,7 @@ from .policy.child_spec import BRUTAL_KILL, INFINITY, Budget, ChildSpec, check_c
 from .policy.flags import SupervisorFlags
 from .policy.restart_policy import RestartPolicy
 from .supervisors.agent_supervisor import AgentSupervisor
-from .supervisors.partition_supervisor import PartitionSupervisor
+from .supervisors.partition_supervisor import PartitionSupervisor, partition_of
 from .supervisors.supervised_child import SupervisedChild
 from .supervisors.task import Task
 from .supervisors.task_supervisor import TaskSupervisor
@@ -133,6 +133,7 @@ __all__ = [
     "delete_child",
     "get_childspec",
     "mermaid_text",
+    "partition_of",
     "restart_child",
     "start_child",
     "terminate_child",
