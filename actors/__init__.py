@@ -1,11 +1,15 @@
-"""The kernel: actors on pykka, with mailboxes, links, monitors, exit signals and dispatchers."""
+"""Actors on pykka: mailboxes, links, monitors, exit signals, dispatchers, systems, and agents.
+
+The layers above use what stands in ``__all__``, and nothing else. This layer knows none of them.
+State belongs to the loop's thread of the actor system that it is part of.
+"""
 
 from .actor import Actor
-from .agent_context import agent_context, enter_agent_context
 from .agents.address import Address
 from .agents.address_book import AddressBook
 from .agents.agent import Agent, agent_names, find_agent
 from .agents.agent_actor import AgentActor, InboxMessage
+from .agents.agent_context import agent_context, enter_agent_context
 from .agents.agent_request import AgentRequest
 from .agents.directory import UnknownAgent
 from .agents.errors import AgentDefinitionError, AgentError, AgentFailed, AgentStopped, AgentTimeout
@@ -32,9 +36,6 @@ from .errors import (
     ActorExit,
     ActorNotAsked,
     AgenticError,
-    BadDelay,
-    BadName,
-    BadPoolSize,
     CallingSelf,
     ForkedSystem,
     HandlerCancelled,
@@ -43,20 +44,15 @@ from .errors import (
     MissingExtra,
     NameTaken,
     NoSystem,
-    NotAnActorClass,
-    NotARef,
-    NotAwaitable,
-    NotCallable,
     RequestTimeout,
     StartFailed,
     StillAlive,
     SystemStopped,
-    UnknownDispatcher,
     WouldBlock,
+    WrongUse,
     install_command,
     near,
 )
-from .events import BadSubscriber
 from .function_actor import CALL, FunctionActor, is_coroutine_function
 from .kernel.carried import with_context
 from .kernel.exit_signals import send_exit
@@ -111,10 +107,6 @@ __all__ = [
     "AgentStopped",
     "AgentTimeout",
     "AgenticError",
-    "BadDelay",
-    "BadName",
-    "BadPoolSize",
-    "BadSubscriber",
     "CallingSelf",
     "DeadLetter",
     "DeadLetters",
@@ -138,10 +130,6 @@ __all__ = [
     "NameTaken",
     "NoRoutee",
     "NoSystem",
-    "NotARef",
-    "NotAnActorClass",
-    "NotAwaitable",
-    "NotCallable",
     "NotInChild",
     "NotMainThread",
     "NotPicklable",
@@ -159,9 +147,9 @@ __all__ = [
     "SystemStopped",
     "Timer",
     "UnknownAgent",
-    "UnknownDispatcher",
     "Watchdog",
     "WouldBlock",
+    "WrongUse",
     "agent_context",
     "agent_names",
     "as_mapping",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pykka
 
 from .dispatch.processes import actor_work
-from .errors import ActorExit, NoSystem, NotARef, RequestTimeout, StillAlive
+from .errors import ActorExit, NoSystem, RequestTimeout, StillAlive, not_a_ref
 from .inbox import Inbox
 from .kernel import behavior as behaviors
 from .kernel import exit_signals as signals
@@ -46,7 +46,7 @@ def _checked(actor: Actor, operation: str, ref: pykka.ActorRef[Any]) -> pykka.Ac
     """Return *ref* if it is one: a link with anything else would break the end of *actor*."""
     if not isinstance(ref, pykka.ActorRef):  # pyright: ignore[reportUnnecessaryIsInstance]
         _ = actor.system  # In a child process there is none, and that is what has to be said.
-        raise NotARef(f"self.{operation}", ref)
+        raise not_a_ref(f"self.{operation}", ref)
     return ref
 
 
@@ -105,15 +105,16 @@ class Actor(ActorBase):
 
         Nothing is awaited: if its `on_start` fails, the exit signal says so.
         """
-        system = self.system
-        home = home_of(self._ref)
+        me = self._ref
+        home = home_of(me)
         if get_ident() != home.thread:
-            refuse_abandoned(self._ref)
+            _ = self.system  # which an actor that was not started has not
+            refuse_abandoned(me)
         ref: ActorRef[A]
         if link:
-            ref = spawn(home, actor_class, args, kwargs, name, self._ref)
+            ref = spawn(home, actor_class, args, kwargs, name, me)
         else:
-            ref = spawn(system.open_home(), actor_class, args, kwargs, name)
+            ref = spawn(self.system.open_home(), actor_class, args, kwargs, name)
         if monitor:
             self.monitor(ref)
         return ref

@@ -36,6 +36,10 @@ def _made_again(
     return error
 
 
+class WrongUse(AgenticError, TypeError, ValueError):
+    """A call that cannot work as it was written; the message shows the one that does."""
+
+
 class StartFailed(AgenticError):
     """An actor's `on_start` failed, so the actor never lived.
 
@@ -78,11 +82,11 @@ class ActorDied(AgenticError, pykka.ActorDeadError):
 
 
 class HandlerCancelled(AgenticError):
-    """A handler ended by a cancellation that nobody outside had asked for."""
+    """A handler ended by a cancellation that was not asked for from outside."""
 
     def __init__(self, actor: str) -> None:
         super().__init__(
-            f"A handler of {actor} let a CancelledError escape, although nobody cancelled it. "
+            f"A handler of {actor} let a CancelledError escape, although it was not cancelled. "
             "It probably awaited something that was cancelled elsewhere; catch that there."
         )
         self.actor = actor
@@ -232,102 +236,78 @@ def near(name: str, known: Iterable[str]) -> str:
     return "None is known."
 
 
-class BadPoolSize(AgenticError, ValueError):
-    """A pool was to have no worker."""
-
-    def __init__(self, option: str, size: int) -> None:
-        super().__init__(f"{option}={size}: the pool needs at least one. For example: {option}=8")
-        self.size = size
+def bad_pool_size(option: str, size: int) -> WrongUse:
+    """Return the error: a pool was to have no worker."""
+    return WrongUse(f"{option}={size}: the pool needs at least one. For example: {option}=8")
 
 
 DISPATCHERS = frozenset(("event_loop", "thread", "pinned", "process"))
 """Where an actor's handler can run."""
 
 
-class UnknownDispatcher(AgenticError, ValueError):
-    """An actor class names a dispatcher that does not exist."""
-
-    def __init__(self, actor: str, dispatcher: str) -> None:
-        super().__init__(
-            f"{actor} has dispatcher = {dispatcher!r}. {near(dispatcher, DISPATCHERS)} "
-            'For example: dispatcher = "thread"'
-        )
-        self.dispatcher = dispatcher
+def unknown_dispatcher(actor: str, dispatcher: str) -> WrongUse:
+    """Return the error: an actor class names a dispatcher that does not exist."""
+    return WrongUse(
+        f"{actor} has dispatcher = {dispatcher!r}. {near(dispatcher, DISPATCHERS)} "
+        'For example: dispatcher = "thread"'
+    )
 
 
-class NotARef(AgenticError, TypeError):
-    """Something was given as an actor's ref that is none."""
-
-    def __init__(self, operation: str, value: Any) -> None:
-        super().__init__(
-            f"{operation} takes the ref of an actor, not {value!r}. A ref is what MyActor.start() "
-            "and self.spawn(MyActor) return, and self.actor_ref."
-        )
-        self.value = value
+def not_a_ref(operation: str, value: Any) -> WrongUse:
+    """Return the error: something was given as an actor's ref that is not one."""
+    return WrongUse(
+        f"{operation} takes the ref of an actor, not {value!r}. A ref is what MyActor.start() "
+        "and self.spawn(MyActor) return, and self.actor_ref."
+    )
 
 
 def check_ref(operation: str, value: Any) -> None:
-    """Raise `NotARef` unless *value* is a ref of ours; one of a plain pykka actor is none."""
+    """Raise `WrongUse` unless *value* is a ref of ours; that of a plain pykka actor is not."""
     if not hasattr(value, "pid"):
-        raise NotARef(operation, value)
+        raise not_a_ref(operation, value)
 
 
-class NotAnActorClass(AgenticError, TypeError):
-    """Something was to be started that is no class of ours."""
-
-    def __init__(self, value: Any) -> None:
-        super().__init__(
-            f"{value!r} is no actor class and cannot be started. Derive the class from "
-            "agenticaiframework.actors.Actor, and give the class itself: system.start(MyActor, 1). "
-            "A plain pykka actor is started by its own `start`."
-        )
-        self.value = value
+def not_an_actor_class(value: Any) -> WrongUse:
+    """Return the error: something was to be started that is not a class of actors of ours."""
+    return WrongUse(
+        f"{value!r} is not an actor class and cannot be started. Derive the class from "
+        "agenticaiframework.actors.Actor, and give the class itself: system.start(MyActor, 1). "
+        "A plain pykka actor is started by its own `start`."
+    )
 
 
-class NotAwaitable(AgenticError, TypeError):
-    """`pipe_to` was given something that nobody can wait for."""
-
-    def __init__(self, value: Any) -> None:
-        super().__init__(
-            f"pipe_to takes an awaitable, not {value!r}. For example: self.pipe_to(fetch(url))"
-        )
-        self.value = value
+def not_awaitable(value: Any) -> WrongUse:
+    """Return the error: `pipe_to` was given something that cannot be awaited."""
+    return WrongUse(
+        f"pipe_to takes an awaitable, not {value!r}. For example: self.pipe_to(fetch(url))"
+    )
 
 
-class NotCallable(AgenticError, TypeError):
-    """`become` was given a behaviour that cannot be called."""
-
-    def __init__(self, value: Any) -> None:
-        super().__init__(
-            f"become takes a function of the message, not {value!r}. "
-            "For example: self.become(self.closed)"
-        )
-        self.value = value
+def not_callable(value: Any) -> WrongUse:
+    """Return the error: `become` was given a behaviour that cannot be called."""
+    return WrongUse(
+        f"become takes a function of the message, not {value!r}. "
+        "For example: self.become(self.closed)"
+    )
 
 
-class BadDelay(AgenticError, ValueError):
-    """A delay, a period or an idle time is no number of seconds that makes sense."""
-
-    def __init__(self, operation: str, value: Any, wanted: str) -> None:
-        super().__init__(
-            f"{operation}: {value!r} is no {wanted} of seconds. For example: self.{operation}(0.5, ...)"
-        )
-        self.value = value
+def bad_delay(operation: str, value: Any, wanted: str) -> WrongUse:
+    """Return the error: a delay, a period or an idle time is not a number of seconds that makes sense."""
+    return WrongUse(
+        f"{operation}: {value!r} is not a {wanted} of seconds. For example: self.{operation}(0.5, ...)"
+    )
 
 
-class BadName(AgenticError, ValueError):
-    """An actor was to be registered under something that is no name."""
-
-    def __init__(self, name: Any) -> None:
-        super().__init__(
-            f"The name must be a non-empty string, not {name!r}. "
-            'For example: system.register("clock", ref)'
-        )
-        self.name = name
+def bad_name(name: Any) -> WrongUse:
+    """Return the error: an actor was to be registered under something that is not a name."""
+    return WrongUse(
+        f"The name must be a non-empty string, not {name!r}. "
+        'For example: system.register("clock", ref)'
+    )
 
 
 class StillAlive(AgenticError, TimeoutError):
-    """An actor did not end within the time that somebody waited for it."""
+    """An actor did not end within the time that was given to it."""
 
     def __init__(self, ref: Any, timeout_s: float) -> None:
         super().__init__(f"{_label(ref)} did not end within {timeout_s:g} s")

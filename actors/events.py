@@ -1,4 +1,4 @@
-"""The event stream of a system: what happens is published as values, for whoever subscribes."""
+"""The event stream of a system: what happens is published as values, for those who subscribe."""
 
 from __future__ import annotations
 
@@ -6,25 +6,23 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from .errors import AgenticError
+from .errors import WrongUse
 
 
-class BadSubscriber(AgenticError, TypeError):
-    """Something was to be told of what happens that cannot be."""
-
-    def __init__(self, problem: str) -> None:
-        super().__init__(
-            f"{problem}. It is called at once, so it is a plain function; let it tell an actor if it "
-            "takes time. For example: system.subscribe(seen.append, ActorEnded)"
-        )
+def bad_subscriber(problem: str) -> WrongUse:
+    """Return the error: something was to be told of what happens that cannot be."""
+    return WrongUse(
+        f"{problem}. It is called at once, so it is a plain function; let it tell an actor if it "
+        "takes time. For example: system.subscribe(seen.append, ActorEnded)"
+    )
 
 
 def check_subscriber(fn: Any) -> None:
-    """Raise `BadSubscriber` unless *fn* can be called at once."""
+    """Raise `WrongUse` unless *fn* can be called at once."""
     if not callable(fn):
-        raise BadSubscriber(f"The subscriber {fn!r} is no function")
+        raise bad_subscriber(f"The subscriber {fn!r} is not a function")
     if inspect.iscoroutinefunction(fn):
-        raise BadSubscriber(f"The subscriber {fn!r} is async, and nobody would await it")
+        raise bad_subscriber(f"The subscriber {fn!r} is async, and would not be awaited")
 
 
 class EventStream:
@@ -48,13 +46,13 @@ class EventStream:
     ) -> Callable[[], None]:
         """Call *fn* with every event of *event_type* from now on; returns a function to end it.
 
-        Raises `BadSubscriber`.
+        Raises `WrongUse`.
         """
         check_subscriber(fn)
         try:
             isinstance(None, event_type)
         except TypeError:
-            raise BadSubscriber(f"The type of events {event_type!r} is no class") from None
+            raise bad_subscriber(f"The type of events {event_type!r} is not a class") from None
         entry = (event_type, fn)
         self._subscribers.append(entry)
 

@@ -35,8 +35,8 @@ class ActorRef(Cell, PykkaRef[A], Generic[A]):
     `incarnation`). A ref keeps its actor alive only while the actor runs.
     """
 
-    # One object with the kernel's part of the actor: a ref that pointed to it would cost every
-    # actor 64 bytes and every message two look-ups.
+    # One object with the kernel's part of the actor: a ref that pointed to it would cost every actor
+    # the bytes of another object, and every message a look-up more.
     __slots__ = ()
 
     # -- identity ------------------------------------------------------------------------------

@@ -1,4 +1,8 @@
-"""Patterns: ways of coordinating agents, as coordinator actors, and teams."""
+"""Patterns: ways of coordinating agents, as coordinator actors, and teams.
+
+Knows actors and supervision by what they export; the engine stands above the other packages here.
+A pattern is immutable data; the state of a run is owned by its coordinator, an actor.
+"""
 
 from .definition.definition import Definition, define
 from .definition.errors import DefinitionError

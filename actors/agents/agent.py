@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..actor import Actor
 from ..dispatch.processes import check_portable
-from ..errors import DISPATCHERS, ActorDied, UnknownDispatcher
+from ..errors import DISPATCHERS, ActorDied, unknown_dispatcher
 from ..kernel import lifecycle
 from ..kernel.cell import adopt_orphan, request_bounded
 from ..kernel.delivery import refuse
@@ -175,7 +175,11 @@ class Agent:
         if system is None:
             system = ActorSystem.current()
         home = self._homes.get(id(system))
-        return self._homes.of(system, lambda it: AgentAddress(self, it)) if home is None else home
+        return (
+            self._homes.of(system, lambda it: AgentAddress(self, it, self._spec))
+            if home is None
+            else home
+        )
 
     async def stop(self, reason: Any = NORMAL, timeout: float | None = None) -> None:
         """End the agent's actor in the current system with *reason*, and wait until it has ended.
@@ -240,10 +244,11 @@ class Agent:
 class AgentAddress(Address):
     """An agent's address in one system: starts the actor on demand unless a supervisor owns it."""
 
-    __slots__ = ("_agent", "owner")
+    __slots__ = ("_agent", "_spec", "owner")
 
-    def __init__(self, agent: Agent, system: ActorSystem) -> None:
-        super().__init__(agent.name, system, capacity=agent._spec.mailbox.capacity)
+    def __init__(self, agent: Agent, system: ActorSystem, spec: AgentSpec) -> None:
+        super().__init__(agent.name, system, capacity=spec.mailbox.capacity)
+        self._spec = spec
         # An agent that is no longer referenced must not leave its idle actor behind.
         self._agent = OwnerLink(agent, _end_actor)
         self._agent.home = self
@@ -268,7 +273,7 @@ class AgentAddress(Address):
         ref = spawn(
             self.system.open_home(),
             AgentActor,
-            (agent._spec,),
+            (self._spec,),
             {},
             name=agent.name,
             mailbox_to=self,
@@ -333,7 +338,7 @@ def _check(name: Any, handler: Any, model: Any, capabilities: Any) -> None:
 
 def _check_dispatcher(name: str, handler: Any, dispatcher: Any) -> None:
     if dispatcher is not None and dispatcher not in DISPATCHERS:
-        raise UnknownDispatcher(f"Agent {name!r}", dispatcher)
+        raise unknown_dispatcher(f"Agent {name!r}", dispatcher)
     if dispatcher == "process":
         if handler is None:
             raise AgentDefinitionError(

@@ -10,10 +10,10 @@ from types import CoroutineType, TracebackType
 from typing import Any
 
 from ..actor import Actor
-from ..agent_context import CONTEXT, NOTHING
 from ..kernel.base import takes_an_argument
 from ..kernel.cell import current_request
 from ..kernel.mailbox import Mailbox
+from .agent_context import CONTEXT, NOTHING
 from .agent_process import agent_work
 from .agent_request import Work
 

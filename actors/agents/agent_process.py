@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from contextvars import Context
 from typing import Any
 
-from ..agent_context import enter_agent_context
 from ..dispatch.process_child import call_work, complete
+from .agent_context import enter_agent_context
 
 
 def agent_work(agent: str, handler: Any, payload: Any, context: Any) -> bytes:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ..errors import DISPATCHERS, UnknownDispatcher
+from ..errors import DISPATCHERS, unknown_dispatcher
 from ..kernel.job import JobRunner
 from .processes import ProcessPool, check_portable
 from .workers import ThreadPool
@@ -34,7 +34,7 @@ class Pools:
         """Raise what would keep the handlers of *actor* from running, before it is anywhere."""
         kind = actor.dispatcher
         if kind not in DISPATCHERS:
-            raise UnknownDispatcher(label, kind)
+            raise unknown_dispatcher(label, kind)
         if kind == "process" and not hasattr(loop, "inline_pool"):
             check_portable(f"The class {type(actor).__qualname__}", type(actor))
 

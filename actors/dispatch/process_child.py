@@ -16,7 +16,7 @@ from types import CoroutineType
 from typing import Any, Final, cast
 
 from ..errors import AgenticError
-from ..kernel.base import KERNEL_STATE, ActorBase
+from ..kernel.base import KERNEL_STATE, ActorBase, stand_in
 
 READY: Final = b"ready"
 PROTOCOL: Final = pickle.HIGHEST_PROTOCOL
@@ -67,6 +67,10 @@ class _Elsewhere:
         self._behavior = None
         self._phase = 0
 
+    @property
+    def _sched(self) -> Any:
+        raise NotInChild(self.label, "system")
+
     def __getattr__(self, what: str) -> Any:
         if what.startswith("__"):
             raise AttributeError(what)
@@ -98,7 +102,7 @@ class ActorWork:
         actor = object.__new__(self.actor_class)
         put_state(actor, pickle.loads(self.state))
         elsewhere = _Elsewhere(*self.identity)
-        actor._ref = elsewhere
+        stand_in(actor, elsewhere)
         try:
             result = complete(getattr(actor, self.method)(self.message))
         except BaseException as error:

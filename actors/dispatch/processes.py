@@ -217,9 +217,9 @@ class Child:
         if not wait([process.sentinel], GOODBYE_S):
             process.kill()
             wait([process.sentinel])
-        # Whoever starts a process, or asks for the active ones, in another thread may have been told
+        # Another thread that starts a process, or asks for the active ones, may have been told
         # of this end by the operating system, and tell the process object in a moment. If it was
-        # somebody else (`os.wait()`), nobody will.
+        # other code (`os.wait()`), it is never told.
         for _ in range(REAPED_MS):
             if process.exitcode is not None:
                 break

@@ -19,7 +19,7 @@ import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..errors import AgenticError
+from ..errors import WrongUse
 from ..kernel.home import Home
 from ..kernel.lifecycle import KERNEL_FILES
 from ..kernel.look import message_in_hand
@@ -48,14 +48,12 @@ class LoopBlocked:
     stack: str
 
 
-class WatchdogThreshold(AgenticError, ValueError):
-    """A threshold that is no time."""
-
-    def __init__(self, threshold_s: Any) -> None:
-        super().__init__(
-            f"A watchdog's threshold is in seconds and above 0, not {threshold_s!r}. "
-            "For example: ActorSystem(watchdog_s=1.0)"
-        )
+def bad_threshold(threshold_s: Any) -> WrongUse:
+    """Return the error: a threshold that is not a time."""
+    return WrongUse(
+        f"A watchdog's threshold is in seconds and above 0, not {threshold_s!r}. "
+        "For example: ActorSystem(watchdog_s=1.0)"
+    )
 
 
 class WatchedSystem(Protocol):
@@ -158,11 +156,11 @@ class Watchdog:
 
 
 def check_threshold(threshold_s: Any) -> None:
-    """Raise `WatchdogThreshold` unless *threshold_s* is a time above 0."""
+    """Raise `WrongUse` unless *threshold_s* is a time above 0."""
     if isinstance(threshold_s, bool) or not isinstance(threshold_s, int | float):
-        raise WatchdogThreshold(threshold_s)
+        raise bad_threshold(threshold_s)
     if not 0 < threshold_s < threading.TIMEOUT_MAX:
-        raise WatchdogThreshold(threshold_s)
+        raise bad_threshold(threshold_s)
 
 
 def _class_of_message(ref: ActorRef[Any]) -> str:
@@ -182,4 +180,4 @@ def _stack(frame: FrameType | None) -> str:
     return "".join(traceback.format_list(summary[first:][-FRAMES:] or summary[-1:])).rstrip()
 
 
-__all__ = ["LoopBlocked", "Watchdog", "WatchdogThreshold", "check_threshold"]
+__all__ = ["LoopBlocked", "Watchdog", "bad_threshold", "check_threshold"]

@@ -1,3 +1,4 @@
+# pyright: reportPrivateUsage=false
 """What the kernel needs of an actor's class: its hooks, and what it has declared about them."""
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pykka
 
 from .future import ActorFuture
-from .mailbox import UNBOUNDED, Mailbox, MailboxPolicyError
+from .mailbox import UNBOUNDED, Mailbox, bad_mailbox_policy
 from .pykka_seam import PykkaActor
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class ActorBase(PykkaActor):
         super().__init_subclass__(**kwargs)
         mailbox: Any = cls.__dict__.get("mailbox", UNBOUNDED)
         if not isinstance(mailbox, Mailbox) and not hasattr(mailbox, "__get__"):
-            raise MailboxPolicyError(
+            raise bad_mailbox_policy(
                 f"{cls.__name__}.mailbox is {mailbox!r}, which is not a Mailbox"
             )
         cls._is_async = inspect.iscoroutinefunction(cls.on_receive)
@@ -60,7 +61,7 @@ class ActorBase(PykkaActor):
         cls._stop_takes_reason = cls._has_on_stop and takes_an_argument(cls.on_stop)
 
     @staticmethod
-    def _create_future() -> ActorFuture:
+    def _new_future() -> ActorFuture:
         return ActorFuture()
 
     def _work_for_child(self, message: Any) -> bytes | None:
@@ -91,6 +92,11 @@ class ActorBase(PykkaActor):
 _NO_START = (ActorBase.on_start, pykka.Actor.on_start)
 _NO_STOP = (ActorBase.on_stop, pykka.Actor.on_stop)
 _NO_FAILURE = (ActorBase.on_failure, pykka.Actor.on_failure)
+
+
+def stand_in(actor: ActorBase, ref: Any) -> None:
+    """Let *ref* stand in the place of the ref of *actor*, a copy of it in a child process."""
+    actor._ref = ref
 
 
 def takes_an_argument(hook: Callable[..., Any]) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pykka
 
-from ..errors import ActorNotAsked, NotAwaitable, NotCallable
+from ..errors import ActorNotAsked, not_awaitable, not_callable
 from ..messages import PipedFailure
 from .cell import Cell
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def become(cell: Cell, behavior: Callable[[Any], Any] | None, *, discard: bool) -> None:
     """Handle the next messages with *behavior*; see `Actor.become`."""
     if behavior is not None and not callable(behavior):
-        raise NotCallable(behavior)
+        raise not_callable(behavior)
     if not discard:
         ext = cell._own_ext()
         if ext.behaviors is None:
@@ -106,9 +106,9 @@ def defer_reply(cell: Cell) -> Any:
 
 
 def check_awaitable(awaitable: Any) -> None:
-    """Raise `NotAwaitable` unless *awaitable* is one."""
+    """Raise `WrongUse` unless *awaitable* is one."""
     if not inspect.isawaitable(awaitable):
-        raise NotAwaitable(awaitable)
+        raise not_awaitable(awaitable)
 
 
 def pipe(

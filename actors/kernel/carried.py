@@ -1,6 +1,6 @@
 """Messages that carry the context variables of their sender, where that is asked for.
 
-An actor's handlers run in the actor's own context, because whoever sends to it is many. A trace, a
+An actor's handlers run in the actor's own context, because its senders are many. A trace, a
 request's identity or a deadline that lives in context variables stays behind then, unless the sender
 says ``ref.tell(with_context(message))``. Other messages pay nothing for it: a carried one is told
 apart by its class, as pykka's own messages are.

@@ -9,8 +9,8 @@ twice as dear.
 
 Here are `tell`, `request` and what an answer wakes; `Request.answer` and `Scheduler.run` are the two
 other halves of the path. What is rare is called from here, and stands in `delivery`. The four lines
-that queue an idle actor stand in three methods, where `Home.enqueue` would do: its call costs 45 ns,
-which is a tenth of a message.
+that queue an idle actor stand four times, where `Home.enqueue` would do: its call costs 28 ns of the 350
+that a message costs (CPython 3.11).
 """
 
 from __future__ import annotations
@@ -222,7 +222,7 @@ class Cell:
         the system's time. Cancelling the awaiting code abandons the request.
         """
         home = self._sched
-        # As `new_request`, whose call costs 60 ns.
+        # As `new_request`, whose call costs 27 ns.
         request = Request()
         request.message = message
         request._target = self

@@ -122,7 +122,7 @@ class Home:
         """The cell whose handler is on the stack of the loop's thread."""
         self.observer: Observer | None = None
         self.drivers: list[Any] = []
-        """Drivers that wait for a coroutine (see `stepping`)."""
+        """Drivers that wait for a coroutine (see `task`)."""
         self.result: Any = None
         """What the coroutine returned whose driver has just said DONE."""
         self.live: dict[Any, None] = {}

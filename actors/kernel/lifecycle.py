@@ -54,7 +54,7 @@ from .phase import (
 from .pykka_seam import ActorStop, leave_registry, log_failure, log_stop, logger
 from .request import set_unless_done
 from .special import receive_special
-from .stepping import new_task, step
+from .task import new_task, step
 from .zombie import Zombie
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 
 KERNEL_FILES = frozenset(
     str(Path(__file__).with_name(name))
-    for name in ("job.py", "lifecycle.py", "scheduler.py", "special.py", "stepping.py")
+    for name in ("job.py", "lifecycle.py", "scheduler.py", "special.py", "task.py")
 )
 """What stands in a traceback before the handler."""
 

@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from ..errors import AgenticError, MailboxFull
+from ..errors import MailboxFull, WrongUse
 
 Overflow = Literal["fail", "drop_newest", "drop_oldest", "backpressure"]
 _POLICIES = ("fail", "drop_newest", "drop_oldest", "backpressure")
@@ -46,11 +46,11 @@ class Mailbox:
     def __post_init__(self) -> None:
         capacity: Any = self.capacity
         if capacity is not None and (not isinstance(capacity, int) or capacity is True):
-            raise MailboxPolicyError(f"capacity is {capacity!r}, which is not a whole number")
+            raise bad_mailbox_policy(f"capacity is {capacity!r}, which is not a whole number")
         if self.capacity is not None and self.capacity < 1:
-            raise MailboxPolicyError(f"capacity is {self.capacity}, and must be at least 1")
+            raise bad_mailbox_policy(f"capacity is {self.capacity}, and must be at least 1")
         if self.overflow not in _POLICIES:
-            raise MailboxPolicyError(
+            raise bad_mailbox_policy(
                 f"overflow is {self.overflow!r}, and must be one of " + ", ".join(_POLICIES)
             )
 
@@ -63,11 +63,9 @@ class Mailbox:
         return BoundedMailbox(owner, self.capacity, self.overflow)
 
 
-class MailboxPolicyError(AgenticError, ValueError, TypeError):
-    """A mailbox policy makes no sense."""
-
-    def __init__(self, problem: str) -> None:
-        super().__init__(f'{problem}. For example: Mailbox(100, overflow="drop_oldest")')
+def bad_mailbox_policy(problem: str) -> WrongUse:
+    """Return the error: a mailbox policy makes no sense."""
+    return WrongUse(f'{problem}. For example: Mailbox(100, overflow="drop_oldest")')
 
 
 UNBOUNDED = Mailbox()

@@ -24,7 +24,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast, overload
 
 from ..errors import CallingSelf, RequestTimeout
-from .task import ActorTask
+from .task import OWN_AWAITABLES, ActorTask
 
 if TYPE_CHECKING:
     from .home import Home
@@ -40,9 +40,6 @@ SPECIAL: Final = 2
 KINDS: Final[dict[type, int]] = {}
 """What in a mailbox is not simply a user's message, by exact class: one look-up tells. `ASKED` is a
 request, which enters itself; what is `SPECIAL` is not handed to `on_receive` as it is."""
-
-OWN_AWAITABLES: Final[set[type]] = set()
-"""What parks a handler without asyncio, by exact class; each class enters itself."""
 
 
 class Target(Protocol):

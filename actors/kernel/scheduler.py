@@ -8,9 +8,9 @@ whatever else lives on the loop keeps its latency. An asynchronous handler is a 
 stepped here (see `task` for what asyncio sees meanwhile); while it waits, its actor is parked and
 others run.
 
-`run` is the path of every message and is written out flat on purpose: a helper call costs as much
-as a tenth of a message (``python -m benchmarks.way --flat`` measures it). Whatever is rare (starting,
-stopping, exit signals, threads) leaves it at one test of ``cell._phase`` and continues in `lifecycle`.
+`run` is the path of every message and is written out flat on purpose: every message would pay for a
+helper's call. Whatever is rare (starting, stopping, exit signals, threads) leaves it at one test of
+``cell._phase`` and continues in `lifecycle`.
 """
 
 from __future__ import annotations
@@ -26,9 +26,8 @@ from . import exit_signals, lifecycle
 from .home import CHECK_EVERY, SLICE_S, Home
 from .in_hand import Raised, Returned
 from .phase import DOOMED, IDLE, PARKED, QUEUED, RUNNING
-from .request import ASKED, KINDS, OWN_AWAITABLES
-from .stepping import DONE, new_driver, park
-from .task import ActorTask, swap_task
+from .request import ASKED, KINDS
+from .task import DONE, OWN_AWAITABLES, ActorTask, new_driver, park, swap_task
 
 UNSHARED: Final = 5 if sys.version_info < (3, 14) else -1
 """References to the task of a message in `run` if nobody else keeps one: two local variables, the
@@ -194,7 +193,7 @@ class Scheduler(Home):
                                 result = self.result
                                 coro = cell._coro = None
                                 if getrefcount(task) != UNSHARED or task._num_cancels:
-                                    # Somebody keeps this task: it is done, and the next message
+                                    # This task is kept: it is done, and the next message
                                     # gets another.
                                     task._finish()
                                     cell._task = None
@@ -238,7 +237,7 @@ class Scheduler(Home):
                 swap_task(loop, None)
             self.current = None
             self.result = None
-            # An error that somebody keeps holds this frame, and with it what was handled last.
+            # An error that is kept holds this frame, and with it what was handled last.
             request = message = result = yielded = None
             if driver is not None:
                 drivers.append(driver)
@@ -278,9 +277,9 @@ class Scheduler(Home):
         before, self.current = self.current, cell
         task = swap_task(self.loop, None)
         try:
-            result = context.run(receive, message)
+            result: Any = context.run(receive, message)
             if type(result) is CoroutineType:
-                mailbox.appendleft(Returned(message, result))
+                mailbox.appendleft(Returned(message, cast(Any, result)))
         except BaseException as error:
             # A handler fails, waits, and an actor ends, in a turn of its own.
             mailbox.appendleft(Raised(message, error))

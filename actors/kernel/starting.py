@@ -10,10 +10,10 @@ from typing import Any
 
 from ..errors import (
     ActorDied,
-    NotAnActorClass,
     RequestTimeout,
     StartFailed,
     SystemStopped,
+    not_an_actor_class,
 )
 from ..reasons import NOPROC
 from .base import ActorBase
@@ -167,9 +167,9 @@ async def start_link(
 
 
 def _check_class(given: Any) -> None:
-    """Raise `NotAnActorClass` unless *given* is a class of actors of ours."""
+    """Raise `WrongUse` unless *given* is a class of actors of ours."""
     if not isinstance(given, type) or not issubclass(given, ActorBase):
-        raise NotAnActorClass(given) from None
+        raise not_an_actor_class(given) from None
 
 
 __all__ = ["adopt", "launch", "next_pid", "spawn", "start_link"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..errors import BadDelay
+from ..errors import bad_delay
 from ..messages import ReceiveTimeout
 from .cell import Cell
 from .phase import IDLE
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def check_seconds(operation: str, value: Any, *, positive: bool = False) -> None:
-    """Raise `BadDelay` unless *value* is a number; a delay may be over already, a period not."""
+    """Raise `WrongUse` unless *value* is a number; a delay may be over already, a period not."""
     number = isinstance(value, int | float) and value == value  # not nan, which never comes
     if not number or (positive and value <= 0):
-        raise BadDelay(operation, value, "positive number" if positive else "number")
+        raise bad_delay(operation, value, "positive number" if positive else "number")
 
 
 class Timer:

@@ -371,8 +371,9 @@ class SimLoop(NoRealIO, ReportsErrors):
             if self._halted:
                 return
             handle = popleft()
-            if not handle._cancelled:
-                handle._run()
+            # As asyncio runs its own handles, which candidates are or stand for.
+            if not handle._cancelled:  # pyright: ignore[reportPrivateUsage]
+                handle._run()  # pyright: ignore[reportPrivateUsage]
 
     def _run_chosen_batch(self, chooser: Chooser) -> None:
         lanes = self._lanes
@@ -382,8 +383,8 @@ class SimLoop(NoRealIO, ReportsErrors):
             if not lanes or self._halted:
                 return
             candidate = lanes.pop(chooser.choose(lanes) if len(lanes) >= ask_from else 0)
-            if not candidate._cancelled:
-                candidate._run()
+            if not candidate._cancelled:  # pyright: ignore[reportPrivateUsage]
+                candidate._run()  # pyright: ignore[reportPrivateUsage]
 
     def _count_steps(self, count: int) -> int:
         """Return how many of *count* ready callbacks this batch may run, and count them."""

@@ -1,6 +1,6 @@
 """The order of one run as data: recorded, replayed, and made smaller.
 
-A chooser answers 0 for "the one that has been ready longest". So the plain order is no data at all,
+A chooser answers 0 for "the one that has been ready longest". So the plain order takes no data,
 and a schedule is where a run left it.
 """
 

@@ -27,7 +27,7 @@ AT_ONCE_S = 1.0
 
 
 LOOK_S = 0.5
-"""How soon a main thread that waits notices that its system was stopped by somebody else."""
+"""How soon a main thread that waits notices that its system was stopped by other code."""
 
 
 class Service(Protocol):
@@ -68,7 +68,7 @@ async def until_signal(
 
     A second signal while it stops ends it at once: every actor is killed, and what does not end
     within `AT_ONCE_S` seconds is left. *timeout* bounds the orderly end, as in `ActorSystem.stop`.
-    Returns too when somebody else stops the system. Raises `NotMainThread`.
+    Returns too when other code stops the system. Raises `NotMainThread`.
     """
     loop = asyncio.get_running_loop()
     first, second = asyncio.Event(), asyncio.Event()
@@ -89,7 +89,7 @@ async def until_signal(
             first.set()
 
     with _Handlers(signals, lambda number: loop.call_soon_threadsafe(arrived, number)):
-        system.at_stop(lambda: call_on(loop, first.set))  # somebody else may stop it
+        system.at_stop(lambda: call_on(loop, first.set))  # other code may stop it
         if not system.running:
             first.set()
         look_again()

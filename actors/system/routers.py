@@ -1,6 +1,6 @@
 """Routers: one address over several actors, with a policy that says who gets which message.
 
-A router offers `tell`, `send` and `request` as a ref does. It is no actor: choosing costs no hop, and
+A router offers `tell`, `send` and `request` as a ref does. It is not an actor: choosing costs no hop, and
 a message goes from its sender straight into the chosen mailbox, so the order of one sender's messages
 to one member is kept. Members are a list of refs, or a process group of the system, whose members
 come and go by themselves; the dead are passed over.
@@ -13,7 +13,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Hashable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from ..errors import AgenticError, check_ref, near
+from ..errors import AgenticError, WrongUse, check_ref, near
 from ..kernel.cell import home_of
 from ..kernel.request import Request, gather, new_request
 from .inspection import inspect_actor
@@ -38,26 +38,20 @@ class NoRoutee(AgenticError):
         self.router = router
 
 
-class UnknownRouting(AgenticError, ValueError):
-    """A routing policy that does not exist."""
-
-    def __init__(self, policy: str) -> None:
-        super().__init__(
-            f"There is no routing {policy!r}. {near(policy, POLICIES)} "
-            'For example: Router(system, "workers", policy="round_robin")'
-        )
-        self.policy = policy
+def unknown_routing(policy: str) -> WrongUse:
+    """Return the error: a routing policy that does not exist."""
+    return WrongUse(
+        f"There is no routing {policy!r}. {near(policy, POLICIES)} "
+        'For example: Router(system, "workers", policy="round_robin")'
+    )
 
 
-class NotASystem(AgenticError, TypeError):
-    """A router was not told which system its members live in."""
-
-    def __init__(self, value: Any) -> None:
-        super().__init__(
-            f"A router's first argument is the actor system, not {value!r}. "
-            'For example: Router(system, "workers") or Router(ActorSystem.current(), [ref, other])'
-        )
-        self.value = value
+def not_a_system(value: Any) -> WrongUse:
+    """Return the error: a router was not told which system its members live in."""
+    return WrongUse(
+        f"A router's first argument is the actor system, not {value!r}. "
+        'For example: Router(system, "workers") or Router(ActorSystem.current(), [ref, other])'
+    )
 
 
 class Policy(Protocol):
@@ -85,7 +79,7 @@ class RoundRobin:
 
 
 class SmallestMailbox:
-    """Who has the fewest messages waiting; an idle member counts less than one at work."""
+    """The member with the fewest messages waiting; an idle member counts less than one at work."""
 
     def choose(self, members: list[ActorRef[Any]], _message: Any, /) -> list[ActorRef[Any]]:
         return [min(members, key=_load)]
@@ -161,7 +155,7 @@ class Router:
         key: Callable[[Any], Hashable] | None = None,
     ) -> None:
         if not hasattr(system, "groups"):
-            raise NotASystem(system)
+            raise not_a_system(system)
         if not isinstance(members, str):
             members = list(members)
             for ref in members:
@@ -247,10 +241,10 @@ def _policy(
 ) -> Policy:
     if policy == "consistent_hash":
         if key is None:
-            raise RoutingKeyMissing
+            raise routing_key_missing()
         return ConsistentHash(key)
     if key is not None:
-        raise RoutingKeyUnused(str(policy))
+        raise routing_key_unused(str(policy))
     given: Any = policy
     if hasattr(given, "choose"):
         return cast("Policy", given)
@@ -263,27 +257,23 @@ def _policy(
         "broadcast": Broadcast,
     }
     if name not in made:
-        raise UnknownRouting(name)
+        raise unknown_routing(name)
     return made[name]()
 
 
-class RoutingKeyMissing(AgenticError, ValueError):
-    """A consistent hash was given nothing to hash."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "policy='consistent_hash' needs key=, a function of the message. For example: "
-            "Router(system, 'workers', policy='consistent_hash', key=lambda order: order.customer)"
-        )
+def routing_key_missing() -> WrongUse:
+    """Return the error: a consistent hash was given nothing to hash."""
+    return WrongUse(
+        "policy='consistent_hash' needs key=, a function of the message. For example: "
+        "Router(system, 'workers', policy='consistent_hash', key=lambda order: order.customer)"
+    )
 
 
-class RoutingKeyUnused(AgenticError, ValueError):
-    """A key was given to a policy that has no use for it."""
-
-    def __init__(self, policy: str) -> None:
-        super().__init__(
-            f"policy={policy!r} uses no key. Leave key= out, or say policy='consistent_hash'."
-        )
+def routing_key_unused(policy: str) -> WrongUse:
+    """Return the error: a key was given to a policy that has no use for it."""
+    return WrongUse(
+        f"policy={policy!r} uses no key. Leave key= out, or say policy='consistent_hash'."
+    )
 
 
 def _load(ref: ActorRef[Any]) -> tuple[int, int]:
@@ -312,8 +302,8 @@ __all__ = [
     "Random",
     "RoundRobin",
     "Router",
-    "RoutingKeyMissing",
-    "RoutingKeyUnused",
     "SmallestMailbox",
-    "UnknownRouting",
+    "routing_key_missing",
+    "routing_key_unused",
+    "unknown_routing",
 ]

@@ -19,11 +19,11 @@ from ..dispatch.pools import Pools
 from ..dispatch.watchdog import Watchdog, check_threshold
 from ..errors import (
     ActorDied,
-    BadName,
-    BadPoolSize,
     NoSystem,
     SystemStopped,
     WouldBlock,
+    bad_name,
+    bad_pool_size,
     check_ref,
 )
 from ..events import EventStream, check_subscriber
@@ -81,9 +81,9 @@ class ActorSystem:
         watchdog_s: float | None = None,
     ) -> None:
         if threads < 1:
-            raise BadPoolSize("threads", threads)
+            raise bad_pool_size("threads", threads)
         if processes is not None and processes < 1:
-            raise BadPoolSize("processes", processes)
+            raise bad_pool_size("processes", processes)
         if watchdog_s is not None:
             check_threshold(watchdog_s)
         self.name = name or f"system-{next(_numbers)}"
@@ -393,11 +393,11 @@ class ActorSystem:
     def register(self, name: str, ref: ActorRef[Any]) -> None:
         """Give *name* to *ref*.
 
-        Raises `NameTaken` if another live actor has it, `ActorDied` if *ref* is dead, `BadName`.
+        Raises `NameTaken` if another live actor has it, `ActorDied` if *ref* is dead, `WrongUse`.
         """
         given: Any = name
         if not isinstance(given, str) or not given.strip():
-            raise BadName(given)
+            raise bad_name(given)
         check_ref("system.register", ref)
         if ref.ended:
             raise ActorDied(ref, "noproc")

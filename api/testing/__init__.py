@@ -1,4 +1,8 @@
-"""What users need to test their own agents."""
+"""What users need to test their own agents: simulation, faults, scripted models, pykka's suite.
+
+Knows the simulation and the layers below by what they export.
+Its state, the scripted models of the process, is owned by the model registry of `actors`.
+"""
 
 from agenticaiframework.actors.simulation import (
     ACTOR_FAULTS,

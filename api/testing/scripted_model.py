@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeAlias, cast
 
-from agenticaiframework.actors.agents.models import ModelRequest, override_model_runner
+from agenticaiframework.actors import ModelRequest, override_model_runner
 
 Script: TypeAlias = Callable[[str, Any], Any | Awaitable[Any]]
 

@@ -1,7 +1,8 @@
 """The engine: declarative workflows over agents, teams and patterns, durable where wanted.
 
-Its rooms know those before them: store, definition, state, runner, host, and then `engine.py`.
-The runs of an engine belong to its actor, `host.core.EngineCore`, one in each actor system.
+Knows the patterns below, supervision and actors by what they export. Its packages, lowest first:
+`store`, `definition`, `state`, `runner`, `host`. The state of a run is owned by its coordinator, an actor of
+the runner; the engine's own by the actor in `host`.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from ..vocabulary.target import Owner, Scope, target_name
 
 
 class FunctionFailed(AgenticError):
-    """A function raised what is no `Exception`, which out of an actor would end all others too."""
+    """A function raised what is not an `Exception`, which out of an actor would end all others too."""
 
     def __init__(self, function: str, error: BaseException) -> None:
         super().__init__(f"{function!r} failed: {describe_error(error)}")

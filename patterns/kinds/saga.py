@@ -152,7 +152,7 @@ class SagaOrchestration(OrchestrationPattern):
                 # What a declared value stands in for has failed, and was not done.
                 if step.compensate is not None and outcome.via != "default":
                     if not done:
-                        # From here on, and not only when it is too late to say so: whoever waits
+                        # From here on, and not only when it is too late to say so: a caller that waits
                         # for a coordinator that is killed may look before this sees its end.
                         run.hold()
                     given = {"input": output, "output": outcome.value}

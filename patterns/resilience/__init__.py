@@ -1,4 +1,8 @@
-"""Resilience as patterns: circuit breaker, rate limiter, bulkhead, hedged request."""
+"""Resilience as patterns: circuit breaker, rate limiter, bulkhead, hedged request.
+
+Knows execution and what is below it, and no other kind of pattern. What a guard counts over many
+calls is owned by its actor, one for each name in a system; what one call remembers, by its coordinator.
+"""
 
 from .breaker import CircuitBreaker, CircuitChanged, CircuitOpen
 from .bulkhead import Bulkhead, BulkheadFull

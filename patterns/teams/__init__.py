@@ -1,4 +1,8 @@
-"""Teams: agents in roles, that work on tasks together."""
+"""Teams: agents in roles, that work on tasks together.
+
+Knows patterns and what is below them, and nothing of the engine. Roles and members are owned by
+the code that puts the team together, turns by the team's actor, a task by its coordinator.
+"""
 
 from .config import TeamConfig
 from .discussion import Contribution, Discussion

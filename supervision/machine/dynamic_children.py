@@ -163,8 +163,8 @@ class DynamicChildren:
         self._restarting[child.last_ref] = child
 
     def start_begins(self, child: Child) -> None:
-        if child.restarting and child.last_ref is not None:
-            del self._restarting[child.last_ref]
+        if child.last_ref is not None:
+            self._restarting.pop(child.last_ref, None)
         child.stopped()
 
     def any_significant(self) -> bool:

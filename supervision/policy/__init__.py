@@ -1,4 +1,5 @@
 """Policies as data: flags, child specifications, restart policies, backoff, the restart window.
 
-Knows the vocabulary. Its models are frozen; a `RestartWindow` is owned by the supervisor that counts with it.
+Knows the vocabulary.
+Its models are frozen; a `RestartWindow` is owned by the supervisor that counts with it.
 """

@@ -1,4 +1,5 @@
 """The words of supervision: strategies and kinds, what can be wrong, exit reasons, exceptions.
 
-Knows `agenticaiframework.actors` and nothing else of this layer. Has no state.
+Knows `agenticaiframework.actors` and nothing else of this layer.
+Has no state.
 """

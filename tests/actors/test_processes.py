@@ -28,14 +28,13 @@ from agenticaiframework.actors import (
     AgentDefinitionError,
     AgentFailed,
     AgentTimeout,
-    BadPoolSize,
     Down,
     NotInChild,
     NotPicklable,
     ProcessDied,
     RemoteError,
     RequestTimeout,
-    UnknownDispatcher,
+    WrongUse,
     with_context,
 )
 from agenticaiframework.actors.dispatch.processes import Child as Handle
@@ -513,9 +512,9 @@ def test_an_agent_that_cannot_run_in_a_child_is_refused_when_it_is_made() -> Non
         Agent("lambda", handler=lambda payload: payload, dispatcher="process")
     with pytest.raises(AgentDefinitionError, match="leave dispatcher= out"):
         Agent("model", model="gpt-4o-mini", dispatcher="process")
-    with pytest.raises(UnknownDispatcher, match="'process'"):
+    with pytest.raises(WrongUse, match="'process'"):
         Agent("typo", handler=child_work.square, dispatcher="proces")
-    with pytest.raises(BadPoolSize, match="processes=8"):
+    with pytest.raises(WrongUse, match="processes=8"):
         ActorSystem(processes=0)
 
 

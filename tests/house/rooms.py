@@ -10,9 +10,10 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
     "actors": (
         ("reasons", "errors", "messages"),
         ("kernel",),
-        ("actor", "function_actor", "ref", "inbox", "registry", "dead_letters", "events"),
+        ("ref", "inbox", "registry", "dead_letters", "events"),
         ("dispatch",),
         ("system",),
+        ("actor", "function_actor"),
         ("agents",),
         ("simulation",),
     ),

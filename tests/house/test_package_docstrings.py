@@ -20,7 +20,7 @@ def unsaid(module: Module) -> str | None:
     words = text.lower()
     if not any(word in words for word in ("know", "import")):
         return f"{short(module.name)} does not say what it may know"
-    if not any(word in words for word in ("state", "own", "nothing is kept")):
+    if not any(word in words for word in ("state", "own", "belong")):
         return f"{short(module.name)} does not say who owns its state"
     return None
 

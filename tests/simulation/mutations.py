@@ -439,9 +439,9 @@ PATTERN_BUGS = (
         "previous = output", "previous = payload",
     ),
     Mutation(
-        "a branch's result is dropped", f"{PATTERNS}ParallelOrchestration.coordinate",
-        "result: Any = dict(zip(self._names, answers, strict=True))",
-        "result: Any = dict(list(zip(self._names, answers, strict=True))[1:])",
+        "a branch's result is dropped", f"{PATTERNS}ParallelOrchestration._ask_directly",
+        "dict(zip(names, answers, strict=True))",
+        "dict(list(zip(names, answers, strict=True))[1:])",
     ),
 )  # fmt: skip
 
@@ -464,6 +464,9 @@ STORES = (
     ),
 )  # fmt: skip
 
+MACHINE = f"{ENGINE}RunMachine."
+STEPS = f"{ENGINE}Steps."
+
 RUNS = (
     Mutation(
         "a finished item is done again after a restart", f"{ENGINE}_item_completed",
@@ -472,6 +475,64 @@ RUNS = (
     Mutation(
         "a finished step is done again after a restart", f"{ENGINE}_completed",
         "run.settle(plan, found, COMPLETED, output, at)", "None",
+    ),
+    Mutation(
+        "an attempt that was answered stays under way", f"{MACHINE}answered",
+        "steps.under_way.remove(attempt)", "None",
+    ),
+    Mutation(
+        "an attempt that failed stays under way", f"{MACHINE}failed",
+        "steps.under_way.remove(attempt)", "None",
+    ),
+    Mutation(
+        "the steps after a step are not released", f"{STEPS}_end",
+        "self.queue.append(index)", "None",
+    ),
+    Mutation(
+        "a failed attempt is not made again", f"{STEPS}failed",
+        "not self.closed and attempt.via == 'agent'", "False",
+    ),
+    Mutation(
+        "a default is not put in a failed step's place", f"{STEPS}_given_up",
+        "default is None and not plan.dispensable", "not plan.dispensable",
+    ),
+    Mutation(
+        "a step's output is lost", f"{STEPS}succeeded",
+        "self._end(_COMPLETED, plan, attempt.number, {'output': output})",
+        "self._end(_COMPLETED, plan, attempt.number, {'output': None})",
+    ),
+    Mutation(
+        "a step ends before its last item", f"{ENGINE}Fan.done",
+        "not self._waiting and not self._under_way", "not self._waiting",
+    ),
+    Mutation(
+        "an item that has ended holds back the next", f"{ENGINE}Fan.ended",
+        "self._under_way.discard(index)", "None",
+    ),
+    Mutation(
+        "an attempt whose start is written does not start", f"{MACHINE}acknowledged",
+        "orders.start.append(attempt)", "None",
+    ),
+    Mutation(
+        "an attempt starts before it is written that it does", f"{MACHINE}_settle",
+        "if orders.write is not None:\n    steps.launched = []",
+        "orders.start += steps.launched\nsteps.launched = []",
+    ),
+    Mutation(
+        "a time that has come is overlooked", f"{MACHINE}ticked",
+        "self._steps.tick()", "None",
+    ),
+    Mutation(
+        "a step that was under way is not taken up after a restart", f"{STEPS}enter",
+        "self._guarded(plan, self._work, plan, again=True)", "None",
+    ),
+    Mutation(
+        "a run whose steps have all ended does not end", f"{MACHINE}_nothing_under_way",
+        "run.finished_steps == len(run.steps)", "run.finished_steps > len(run.steps)",
+    ),
+    Mutation(
+        "a run goes on although the store has refused", f"{MACHINE}refused",
+        "self._orders.give_up = error", "pass",
     ),
 )  # fmt: skip
 

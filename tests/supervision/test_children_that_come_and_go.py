@@ -16,13 +16,23 @@ from agenticaiframework.actors import (
 )
 from agenticaiframework.supervision import (
     AgentSupervisor,
+    ChildProblem,
     ChildState,
     ChildStopped,
+    Counts,
+    Error,
+    Ok,
     Refused,
     RestartType,
     SupervisionStrategy,
     UnknownChild,
     WaitTimeout,
+    count_children,
+    delete_child,
+    get_childspec,
+    restart_child,
+    terminate_child,
+    which_child,
     which_children,
 )
 
@@ -252,6 +262,32 @@ def test_a_temporary_child_that_declines_when_it_is_added_is_forgotten(in_sim: R
         assert lines == [("kept", None), ("a", supervisor.child("a").ref)]
         # Its name is free again.
         assert await (await supervisor.add_child("gone", agent("new"))).ask(1) == 1
+        await supervisor.stop()
+
+    in_sim(main)
+
+
+def test_an_agent_supervisors_actor_answers_otps_requests(in_sim: Run) -> None:
+    async def main(system: ActorSystem) -> None:
+        supervisor = await pool("a", "b").start()
+        ref = supervisor.ref
+        assert ref is not None
+        unknown = Error(ChildProblem.NOT_FOUND)
+        for request in (terminate_child, restart_child, delete_child, get_childspec, which_child):
+            assert await request(ref, "c") == unknown  # type: ignore[operator]
+        assert await delete_child(ref, "a") == Error(ChildProblem.RUNNING)
+        assert await restart_child(ref, "a") == Error(ChildProblem.RUNNING)
+        assert await terminate_child(ref, "a") == Ok(None)
+        assert supervisor.child("a").state is ChildState.STOPPED
+        restarted = await restart_child(ref, "a")
+        assert restarted == Ok(supervisor.child("a").ref)
+        assert supervisor.child("a").is_alive
+        assert await terminate_child(ref, "a") == Ok(None)
+        child = supervisor.child("a")
+        assert await delete_child(ref, "a") == Ok(None)
+        assert child.state is ChildState.REMOVED
+        assert [child.name for child in supervisor] == ["b"]
+        assert await count_children(ref) == Counts(1, 1, 0, 1)
         await supervisor.stop()
 
     in_sim(main)

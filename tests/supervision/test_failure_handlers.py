@@ -243,3 +243,36 @@ def test_an_agent_may_stop_its_own_supervisor(in_sim: Run) -> None:
         assert system.actors() == []
 
     in_sim(main)
+
+
+@pytest.mark.parametrize("slow", [False, True], ids=["raises", "hangs"])
+def test_a_max_restarts_handler_that_fails_is_reported(
+    in_sim: Run, reports_of: Any, slow: bool
+) -> None:
+    async def main(system: ActorSystem) -> None:
+        reports = reports_of(system)
+        policy = RestartPolicy(max_restarts=0)
+        supervisor = AgentSupervisor("pool", restart_policy=policy, handler_timeout_s=3)
+        supervisor.add_child("a", agent("a"))
+
+        @supervisor.on_max_restarts
+        async def handler(_name: str) -> None:
+            if slow:
+                await asyncio.sleep(10**6)
+            raise OSError("no pager")
+
+        async with supervisor:
+            await fail(supervisor, "a")
+            await asyncio.sleep(5)
+            assert supervisor.child("a").state == "gave up"
+            shown = [(report.kind, type(report.reason), report.next) for report in reports[1:]]
+            assert shown == [
+                (ReportKind.GAVE_UP, str, "it stays down"),
+                (
+                    ReportKind.HANDLER_FAILED,
+                    TimeoutError if slow else OSError,
+                    "the child stays down",
+                ),
+            ]
+
+    in_sim(main)

@@ -1,7 +1,7 @@
 """Project files: agents, supervisors, teams and a workflow in one document, read, checked and built.
 
 Knows the layers below by what they export, and nothing of the commands. A definition is data that
-does not change; the `Project` built of it belongs to the command that runs it.
+does not change; the `Project` built of it is owned by the command that runs it.
 """
 
 from .definition import AgentEntry, ProjectDefinition, RoleEntry, SupervisorEntry, TeamEntry

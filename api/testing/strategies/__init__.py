@@ -1,6 +1,7 @@
 """Hypothesis strategies for faults, orders, work, supervision trees and workflows.
 
-Needs the extra ``testing``.
+Knows what simulation and supervision export; needs the extra ``testing``.
+Has no state: a strategy owns nothing, and each example is made anew.
 """
 
 from agenticaiframework.testing.needs_hypothesis import version as hypothesis_version  # first

@@ -27,13 +27,22 @@ def random_flow(rng: random.Random) -> dict[str, Any]:
         elif kind == 2:
             step["retry"] = {"attempts": 3, "initial_delay_s": 0.5}
         steps.append(step)
+    if rng.random() < 0.5:
+        each: dict[str, Any] = {"id": "each", "agent": "add", "for_each": [0, 1, 2]}
+        each |= {"input": {"n": "$item"}, "retry": {"attempts": 5, "initial_delay_s": 0.5}}
+        if rng.random() < 0.5:
+            each["max_concurrency"] = 2
+        steps.append(each)
     return {"name": "flow", "steps": steps}
 
 
-def outputs(flow: dict[str, Any]) -> dict[str, int]:
+def outputs(flow: dict[str, Any]) -> dict[str, Any]:
     """Return what the steps of *flow* give when nothing goes wrong."""
-    made: dict[str, int] = {}
+    made: dict[str, Any] = {}
     for step in flow["steps"]:
+        if "for_each" in step:
+            made[step["id"]] = [number + 1 for number in step["for_each"]]
+            continue
         needs = step.get("depends_on")
         made[step["id"]] = (made[needs[0]] if needs else 0) + 1
     return made

@@ -93,6 +93,9 @@ async def workflows(sim: Simulation) -> str:
     disturbed = bool(sim.injector.landed)
     if not disturbed:
         sim.expect(outcome.ok, "a workflow without faults completes", repr(outcome.error))
+    sim.expect(
+        type(outcome.error) is not TimeoutError, "a stored run comes to an end", f"{world.flow}"
+    )
     await _check_journals(sim, world)
     return "completed" if outcome.ok else type(outcome.error).__name__
 

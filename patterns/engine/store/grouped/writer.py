@@ -251,7 +251,7 @@ class InlineWriter:
         self._close = close
         self._deliver = deliver
         self._pending: deque[Job] = deque()
-        self._scheduled = False
+        self._wake_planned = False
         self._stopped = False
 
     def start(self, opened: Callable[[BaseException | None], None]) -> None:
@@ -266,12 +266,12 @@ class InlineWriter:
     def put(self, job: Job) -> None:
         """Queue a job for the loop's next turn."""
         self._pending.append(job)
-        if not self._scheduled:
-            self._scheduled = True
+        if not self._wake_planned:
+            self._wake_planned = True
             self._loop.call_soon(self._turn)
 
     def _turn(self) -> None:
-        self._scheduled = False
+        self._wake_planned = False
         while self._pending:
             batch = _take(self._pending, len(self._pending))
             _commit(self._commit, batch, self._label)

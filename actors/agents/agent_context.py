@@ -1,7 +1,4 @@
-"""What comes with a message to an agent, beside its payload: found by the handler in `agent_context`.
-
-It stands this low because a handler may also run in a child process, which knows no agents.
-"""
+"""What comes with a message to an agent, beside its payload: found by the handler in `agent_context`."""
 
 from __future__ import annotations
 

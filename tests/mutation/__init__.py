@@ -1,0 +1,1 @@
+"""Mutation testing: plants one-line bugs and tells which of them no test notices; see README.md."""
