@@ -582,3 +582,65 @@ def test_a_run_that_was_cancelled_says_when_and_why() -> None:
     assert d.cancel().ended == "cancelled"
     assert d.run.finished_at == 107.5
     assert d.run.reason == "enough"
+
+
+def test_a_loop_does_not_go_round_again_while_the_run_ends() -> None:
+    d = drive({"id": "a", "agent": "a", "max_iterations": 3}).cancel(graceful=True)
+    assert d.answer("a", {"done": False}).ended == "cancelled"
+    assert d.states == ["completed"]
+
+
+def test_a_signal_is_not_taken_while_the_run_ends() -> None:
+    d = drive({"id": "w", "wait_for": "go"}, {"id": "b", "agent": "b", "depends_on": []})
+    d.cancel(graceful=True).signal("go")
+    assert [signal.name for signal in d.signals] == ["go"]
+    assert d.answer("b").states == ["cancelled", "completed"]
+
+
+def test_an_attempt_that_is_cancelled_before_it_is_written_never_begins() -> None:
+    d = Driver("a", stored=True).begin().cancel()
+    assert d.acknowledge().asks == []
+    assert d.acknowledge().ended == "cancelled"
+
+
+def test_what_was_about_to_start_when_another_step_failed_to_does_not() -> None:
+    bad = {"id": "bad", "agent": "bad", "input": "$root.nothing", "depends_on": ["root"]}
+    good = {"id": "good", "agent": "good", "depends_on": ["root"]}
+    d = drive("root", good, bad, on_failure="cancel").answer("root", {"x": 1})
+    assert d.ended == "failed"
+    assert d.states == ["completed", "cancelled", "failed"]
+
+
+def test_an_undo_that_has_failed_is_not_tried_by_another_machine() -> None:
+    d = drive(*UNDO, "c").answer("a")
+    d.now = 101
+    d.answer("b").fail("c").fail("undo unb")
+    assert again(d).asks == ["undo una"]
+    assert d.answer("undo una").ended == "failed"
+
+
+def test_each_undo_has_its_own_retries() -> None:
+    retry = {"attempts": 2, "initial_delay_s": 5}
+    both = [{"id": s, "agent": s, "compensate": {"agent": f"un{s}", "retry": retry}} for s in "ab"]
+    d = drive(*both, "c").answer("a")
+    d.now = 101
+    d.answer("b").fail("c").fail("undo unb")
+    d.at(106).fail("undo unb").fail("undo una")
+    assert d.at(111).asks == ["undo una"]
+
+
+def test_another_machine_makes_the_item_under_way_again_with_its_number() -> None:
+    retry = {"attempts": 3, "initial_delay_s": 0}
+    d = drive({"id": "a", "agent": "a", "for_each": [5], "retry": retry}).fail("a[0]")
+    assert d.asked[0].number == 2
+    assert again(d).asked[0].number == 2
+
+
+@pytest.mark.parametrize("ending", [Driver.answer, Driver.fail])
+def test_a_stored_run_that_has_ended_says_so_in_its_row(ending: Callable[..., Driver]) -> None:
+    d = Driver("a", stored=True).begin().acknowledge()
+    ending(d, "a")
+    [group] = d.written
+    assert group.update is not None
+    assert group.update.finished is True
+    assert group.update.state == str(d.run.state)

@@ -264,7 +264,6 @@ class RunMachine:
             orders.rest = False
             return orders
         if steps.closed:
-            orders.start = [attempt for attempt in orders.start if attempt in steps.under_way]
             steps.launched = [one for one in steps.launched if one in steps.under_way]
         at_rest = not steps.under_way and not self._pausing()
         writing = self._writing
