@@ -39,14 +39,16 @@ def times_of(cast: Cast, name: str) -> tuple[Any, list[float]]:
 # --------------------------------------------------------------------------- times
 
 
-@pytest.mark.parametrize("beside", ["works", "sleeps", "waits"])
+@pytest.mark.parametrize(
+    "beside", [("works",), ("sleeps",), ("waits",), ("sleeps", "works"), ("waits", "works")]
+)
 def test_a_retry_has_its_time_whatever_else_is_under_way(
-    beside: str, kept: Kept, cast: Cast
+    beside: tuple[str, ...], kept: Kept, cast: Cast
 ) -> None:
     _, asked = times_of(cast, "flaky")
     cast.slow("slow", 100)
     others = {
-        "works": {"id": "other", "agent": "slow"},
+        "works": {"id": "work", "agent": "slow", "depends_on": []},
         "sleeps": {"id": "other", "agent": "slow", "delay": 100, "input": 1},
         "waits": {
             "id": "other",
@@ -54,7 +56,7 @@ def test_a_retry_has_its_time_whatever_else_is_under_way(
         },
     }
     flaky = {"id": "flaky", "agent": "flaky", "retry": {"attempts": 2, "initial_delay_s": 5}}
-    flow = steps(others[beside], {**flaky, "depends_on": []})
+    flow = steps(*(others[what] for what in beside), {**flaky, "depends_on": []})
 
     async def main() -> None:
         async with kept.engine() as e:
@@ -225,7 +227,8 @@ def test_who_follows_a_run_is_told_that_the_store_failed(tmp_path: Path) -> None
     async def main() -> None:
         with failing_commits(True, EventKind.STEP_COMPLETED):
             stream = e.stream(workflow=steps("a"), input_data=1, persist_state=True)
-            events = [event async for event in stream]
+            async with asyncio.timeout(20):
+                events = [event async for event in stream]
         assert events[-1].kind == EventKind.WORKFLOW_FAILED
         assert "line is dead" in str(events[-1].data)
         await e.stop()
@@ -299,5 +302,68 @@ def test_attempts_to_undo_a_step_go_on_counting_its_attempts(kept: Kept, cast: C
             ]
             assert stream.workflow_id is not None
             assert (await e.get_workflow_status(stream.workflow_id)).steps["a"].attempts == 4
+
+    run_in_virtual_time(main)
+
+
+# --------------------------------------------------------------------------- signals and states
+
+
+def test_a_signal_that_comes_while_no_step_waits_is_taken_once(kept: Kept, cast: Cast) -> None:
+    cast.slow("a", 60)
+    again = {"signal": "go", "timeout_seconds": 60, "default": "none"}
+    flow = steps("a", {"id": "one", "wait_for": "go"}, {"id": "two", "wait_for": again})
+
+    async def main() -> None:
+        async with kept.engine() as e:
+            await e.start_workflow(workflow=flow, workflow_id="w")
+            await asyncio.sleep(1)
+            await e.signal_workflow("w", "go", "went")
+            assert await e.wait("w", timeout=500) == {"a": None, "one": "went", "two": "none"}
+
+    run_in_virtual_time(main)
+
+
+def test_a_run_that_is_being_cancelled_says_why(kept: Kept, cast: Cast) -> None:
+    cast.slow("a", 10)
+    cast.agent("b")
+
+    async def main() -> None:
+        async with kept.engine() as e:
+            await e.start_workflow(workflow=steps("a", "b"), workflow_id="w")
+            await asyncio.sleep(1)
+            cancelling = asyncio.ensure_future(e.cancel_workflow("w", "enough", graceful=True))
+            await asyncio.sleep(1)
+            status = await e.get_workflow_status("w")
+            assert (status.state, status.reason) == ("cancelling", "enough")
+            report = await cancelling
+            assert (report.state, report.reason) == ("cancelled", "enough")
+
+    run_in_virtual_time(main)
+    assert "b" not in cast.asked
+
+
+def test_a_step_that_was_not_tried_has_no_rounds(kept: Kept, cast: Cast) -> None:
+    cast.slow("a", 10)
+    cast.agent("b")
+    flow = steps(
+        "a", {"id": "w", "wait_for": "go"}, {"id": "b", "agent": "b", "condition": "false"}
+    )
+
+    async def main() -> None:
+        async with kept.engine() as e:
+            await e.start_workflow(workflow=flow, workflow_id="w")
+            for seconds in (1, 10):
+                await asyncio.sleep(seconds)
+                found = (await e.get_workflow_status("w")).steps
+                assert [(s.attempts, s.iterations) for s in found.values()] == [
+                    (1, 1),
+                    (0, 0),
+                    (0, 0),
+                ]
+            await e.signal_workflow("w", "go")
+            await e.wait("w")
+            found = (await e.get_workflow_status("w")).steps
+            assert [(s.attempts, s.iterations) for s in found.values()] == [(1, 1), (0, 0), (0, 0)]
 
     run_in_virtual_time(main)
