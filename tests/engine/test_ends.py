@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import pickle
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 from agenticaiframework.patterns.engine import (
     EngineConfig,
     OrchestrationEngine,
+    WorkflowCancelled,
     WorkflowFailed,
     WorkflowStatus,
 )
@@ -265,5 +268,46 @@ def test_a_queued_run_that_is_cancelled_takes_no_place(cast: Cast) -> None:
                 assert await e.wait(wid) == {"a": None}
             began = [(await e.get_workflow_status(wid)).started_at for wid in (ids[1], ids[3])]
             assert began == pytest.approx([1_000_001, 1_000_002], abs=0.01)
+
+    run_in_virtual_time(main)
+
+
+# --------------------------------------------------------------------------- results
+
+
+def test_a_run_in_a_list_says_what_its_status_says(kept: Kept, cast: Cast) -> None:
+    cast.slow("a", 100)
+    labels = {"team": "billing"}
+
+    async def work(e: OrchestrationEngine) -> None:
+        await e.start_workflow(workflow=steps("a"), workflow_id="w", labels=labels)
+        await asyncio.sleep(4)
+        await e.cancel_workflow("w", "not needed")
+
+    async def check(e: OrchestrationEngine) -> None:
+        status = await e.get_workflow_status("w")
+        (listed,) = await e.list_workflows()
+        for name in ("workflow_id", "name", "state", "created_at", "finished_at", "last_error"):
+            assert getattr(listed, name) == getattr(status, name), name
+        assert (listed.reason, listed.persisted) == ("not needed", kept.how != "in memory")
+        assert (listed.labels, listed.parent) == (labels, None)
+        with pytest.raises(WorkflowCancelled) as cancelled:
+            await e.wait("w")
+        error = cancelled.value
+        assert (error.workflow, error.workflow_id, error.reason) == ("test", "w", "not needed")
+
+    run_in_virtual_time(lambda: kept.look(work, check))
+
+
+def test_a_result_can_be_copied_and_sent_to_another_process(cast: Cast) -> None:
+    cast.agent("a", {"x": [1]})
+
+    async def main() -> None:
+        async with Kept("in memory").engine() as e:
+            result = await e.execute(workflow=steps("a"), workflow_id="w")
+            for again in (copy.deepcopy(result), pickle.loads(pickle.dumps(result))):
+                assert type(again) is type(result)
+                assert again == result == {"a": {"x": [1]}}
+                assert (again.output, again.workflow_id, again.name) == ({"x": [1]}, "w", "test")
 
     run_in_virtual_time(main)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
+from loguru import logger
 
-from agenticaiframework.actors import ActorSystem
-from agenticaiframework.patterns.engine import EventKind
+from agenticaiframework.actors import ActorRef, ActorSystem
+from agenticaiframework.patterns.engine import EventKind, WorkflowFailed
+from agenticaiframework.patterns.engine.store import StoreUnavailable
 
 from .conftest import Cast, run_in_virtual_time, steps
 from .test_ends import Kept
+from .test_store_life import failing_commits, stored
 
 
 @pytest.fixture(params=["in memory", "stored"])
@@ -35,14 +39,16 @@ def times_of(cast: Cast, name: str) -> tuple[Any, list[float]]:
 # --------------------------------------------------------------------------- times
 
 
-@pytest.mark.parametrize("beside", ["works", "sleeps", "waits"])
+@pytest.mark.parametrize(
+    "beside", [("works",), ("sleeps",), ("waits",), ("sleeps", "works"), ("waits", "works")]
+)
 def test_a_retry_has_its_time_whatever_else_is_under_way(
-    beside: str, kept: Kept, cast: Cast
+    beside: tuple[str, ...], kept: Kept, cast: Cast
 ) -> None:
     _, asked = times_of(cast, "flaky")
     cast.slow("slow", 100)
     others = {
-        "works": {"id": "other", "agent": "slow"},
+        "works": {"id": "work", "agent": "slow", "depends_on": []},
         "sleeps": {"id": "other", "agent": "slow", "delay": 100, "input": 1},
         "waits": {
             "id": "other",
@@ -50,7 +56,7 @@ def test_a_retry_has_its_time_whatever_else_is_under_way(
         },
     }
     flaky = {"id": "flaky", "agent": "flaky", "retry": {"attempts": 2, "initial_delay_s": 5}}
-    flow = steps(others[beside], {**flaky, "depends_on": []})
+    flow = steps(*(others[what] for what in beside), {**flaky, "depends_on": []})
 
     async def main() -> None:
         async with kept.engine() as e:
@@ -134,3 +140,230 @@ def test_a_part_that_another_engine_has_taken_up_is_waited_for(cast: Cast) -> No
 
     run_in_virtual_time(main)
     assert cast.asked == ["a"]
+
+
+# --------------------------------------------------------------------------- stored runs
+
+
+def actor_of(system: ActorSystem, kind: str) -> ActorRef[Any]:
+    [found] = [
+        ref
+        for ref in system.actors()
+        if ref.actor_class.__name__ == kind and not getattr(ref._actor, "idle", False)
+    ]
+    return found
+
+
+def test_a_run_goes_on_although_its_coordinator_and_the_keeper_of_the_store_crash_together(
+    cast: Cast,
+) -> None:
+    cast.slow("a", 5, "A")
+    cast.agent("b", "B")
+
+    async def main() -> None:
+        system = ActorSystem.current()
+        async with Kept("stored").engine() as e:
+            await e.start_workflow(workflow=steps("a", "b"), workflow_id="w")
+            await asyncio.sleep(1)
+            keeper = actor_of(system, "StoreKeeper")
+            system.suspend(keeper)
+            actor_of(system, "RunCoordinator").kill()
+            await asyncio.sleep(1)  # the keeper has been asked to start another
+            keeper.kill()
+            await asyncio.sleep(1)
+            await e.execute(workflow=steps("b"))  # which needs a keeper
+            assert await e.wait("w", timeout=100) == {"a": "A", "b": "B"}
+
+    run_in_virtual_time(main)
+
+
+def test_a_signal_that_is_stored_when_its_run_has_ended_changes_nothing(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cast.slow("a", 1, "A")
+
+    async def main() -> None:
+        kept = Kept("stored")
+        async with kept.engine() as e:
+            store: Any = e.config.state_store
+            put_signal = store.put_signal
+
+            async def slowly(*args: Any) -> int:
+                number: int = await put_signal(*args)
+                await asyncio.sleep(5)
+                return number
+
+            monkeypatch.setattr(store, "put_signal", slowly)
+            await e.start_workflow(workflow=steps("a"), workflow_id="w")
+            await e.signal_workflow("w", "late")
+            await asyncio.sleep(5)
+            assert (await e.get_workflow_status("w")).state == "completed"
+            kinds = [entry.kind for entry in await store.read_journal("w")]
+            assert kinds == [
+                "workflow_started", "step_started", "step_completed", "workflow_completed",
+            ]  # fmt: skip
+
+    run_in_virtual_time(main)
+
+
+def test_a_cancellation_is_stored_before_it_is_carried_out(cast: Cast) -> None:
+    cast.slow("a", 100)
+
+    async def main() -> None:
+        async with Kept("stored").engine() as e:
+            store: Any = e.config.state_store
+            await e.start_workflow(workflow=steps("a"), workflow_id="w")
+            await asyncio.sleep(1)
+            assert (await store.load_run("w")).cancel_reason is None
+            await e.cancel_workflow("w", "not needed")
+            assert (await store.load_run("w")).cancel_reason == "not needed"
+
+    run_in_virtual_time(main)
+
+
+def test_who_follows_a_run_is_told_that_the_store_failed(tmp_path: Path) -> None:
+    e = stored(tmp_path)
+
+    async def main() -> None:
+        with failing_commits(True, EventKind.STEP_COMPLETED):
+            stream = e.stream(workflow=steps("a"), input_data=1, persist_state=True)
+            async with asyncio.timeout(20):
+                events = [event async for event in stream]
+        assert events[-1].kind == EventKind.WORKFLOW_FAILED
+        assert "line is dead" in str(events[-1].data)
+        await e.stop()
+
+    asyncio.run(main())
+
+
+def test_each_time_that_the_store_is_out_of_reach_is_told_once(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    sink = logger.add(lambda line: told.append(str(line)), level="WARNING", format="{message}")
+
+    async def main() -> None:
+        async with Kept("stored").engine() as e:
+            store: Any = e.config.state_store
+            await e.start_workflow(workflow=steps({"id": "w", "wait_for": "go"}), workflow_id="w")
+
+            async def fail(*args: Any) -> Any:
+                raise StoreUnavailable("the store", "renewing", "the line is dead")
+
+            for _ in range(2):
+                with monkeypatch.context() as patch:
+                    patch.setattr(store, "renew", fail)
+                    patch.setattr(store, "poll", fail)
+                    await asyncio.sleep(20)
+                await asyncio.sleep(20)
+            await e.cancel_workflow("w")
+
+    run_in_virtual_time(main)
+    logger.remove(sink)
+    assert sum("line is dead" in line for line in told) == 2
+
+
+# --------------------------------------------------------------------------- going on, and undoing
+
+
+def test_a_run_in_memory_that_is_resumed_asks_the_agents_of_now(cast: Cast) -> None:
+    async def main() -> None:
+        async with Kept("in memory").engine() as e:
+            e.register_agent("a", cast.failing("old", 99))
+            with pytest.raises(WorkflowFailed, match="old is down"):
+                await e.execute(workflow=steps("a"), workflow_id="w")
+            e.register_agent("a", cast.agent("new", "N"))
+            await e.resume_workflow("w")
+            assert await e.wait("w") == {"a": "N"}
+
+    run_in_virtual_time(main)
+
+
+def test_attempts_to_undo_a_step_go_on_counting_its_attempts(kept: Kept, cast: Cast) -> None:
+    cast.failing("a", 1)
+    cast.failing("undo", 1)
+    cast.failing("b", 9)
+    flow = steps(
+        {"id": "a", "agent": "a", "retry": 2, "compensate": {"agent": "undo", "retry": 2}}, "b"
+    )
+
+    async def main() -> None:
+        async with kept.engine() as e:
+            stream = e.stream(workflow=flow)
+            events = [event async for event in stream if event.step == "a"]
+            assert [(str(event.kind), event.attempt) for event in events] == [
+                ("step_started", 1),
+                ("step_retrying", 1),
+                ("step_started", 2),
+                ("step_completed", 2),
+                ("compensation_started", 3),
+                ("compensation_started", 4),
+                ("compensation_completed", 4),
+            ]
+            assert stream.workflow_id is not None
+            assert (await e.get_workflow_status(stream.workflow_id)).steps["a"].attempts == 4
+
+    run_in_virtual_time(main)
+
+
+# --------------------------------------------------------------------------- signals and states
+
+
+def test_a_signal_that_comes_while_no_step_waits_is_taken_once(kept: Kept, cast: Cast) -> None:
+    cast.slow("a", 60)
+    again = {"signal": "go", "timeout_seconds": 60, "default": "none"}
+    flow = steps("a", {"id": "one", "wait_for": "go"}, {"id": "two", "wait_for": again})
+
+    async def main() -> None:
+        async with kept.engine() as e:
+            await e.start_workflow(workflow=flow, workflow_id="w")
+            await asyncio.sleep(1)
+            await e.signal_workflow("w", "go", "went")
+            assert await e.wait("w", timeout=500) == {"a": None, "one": "went", "two": "none"}
+
+    run_in_virtual_time(main)
+
+
+def test_a_run_that_is_being_cancelled_says_why(kept: Kept, cast: Cast) -> None:
+    cast.slow("a", 10)
+    cast.agent("b")
+
+    async def main() -> None:
+        async with kept.engine() as e:
+            await e.start_workflow(workflow=steps("a", "b"), workflow_id="w")
+            await asyncio.sleep(1)
+            cancelling = asyncio.ensure_future(e.cancel_workflow("w", "enough", graceful=True))
+            await asyncio.sleep(1)
+            status = await e.get_workflow_status("w")
+            assert (status.state, status.reason) == ("cancelling", "enough")
+            report = await cancelling
+            assert (report.state, report.reason) == ("cancelled", "enough")
+
+    run_in_virtual_time(main)
+    assert "b" not in cast.asked
+
+
+def test_a_step_that_was_not_tried_has_no_rounds(kept: Kept, cast: Cast) -> None:
+    cast.slow("a", 10)
+    cast.agent("b")
+    flow = steps(
+        "a", {"id": "w", "wait_for": "go"}, {"id": "b", "agent": "b", "condition": "false"}
+    )
+
+    async def main() -> None:
+        async with kept.engine() as e:
+            await e.start_workflow(workflow=flow, workflow_id="w")
+            for seconds in (1, 10):
+                await asyncio.sleep(seconds)
+                found = (await e.get_workflow_status("w")).steps
+                assert [(s.attempts, s.iterations) for s in found.values()] == [
+                    (1, 1),
+                    (0, 0),
+                    (0, 0),
+                ]
+            await e.signal_workflow("w", "go")
+            await e.wait("w")
+            found = (await e.get_workflow_status("w")).steps
+            assert [(s.attempts, s.iterations) for s in found.values()] == [(1, 1), (0, 0), (0, 0)]
+
+    run_in_virtual_time(main)

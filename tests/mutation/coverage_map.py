@@ -130,6 +130,18 @@ class CoverageMap:
         found = set[str]().union(*(by_line.get(line, ()) for line in lines))
         return {test for test in found if test in self.durations}
 
+    @functools.lru_cache(maxsize=4)  # noqa: B019  # there is one map
+    def of_package(self, file: str) -> frozenset[str]:
+        """Return the usable tests that run something in the folder of *file*, beyond imports."""
+        folder = (self.checkout.root / file).parent
+        found: set[str] = set()
+        for path in folder.glob("*.py"):
+            name = os.fspath(path.relative_to(self.checkout.root))
+            for tests in self.lines(name).values():
+                if "" not in tests:
+                    found |= tests
+        return frozenset(found & self.durations.keys())
+
 
 def exists(work: Path) -> bool:
     """Say whether a map was made in *work*."""

@@ -192,12 +192,14 @@ class Judge:
         if self.extra:
             return self.extra
         place = mutant.place
-        found = self.tests.tests(mutant.file, place.statement)
-        body = range(place.body.start + 1, place.body.stop)
-        if not found or place.function == "<module>" or mutant.line == place.body.start:
-            found |= self.tests.tests(mutant.file, body)
+        found: set[str] = set()
+        if place.outer:
+            found = self.tests.tests(mutant.file, place.statement)
+        elif mutant.line == place.body.start:
+            # A default of an argument: those of the function's body.
+            found = self.tests.tests(mutant.file, range(place.body.start + 1, place.body.stop))
         if not found:
-            found = self.tests.tests(mutant.file, range(1, 100_000))
+            found = self.tests.of_package(mutant.file)
         durations = self.tests.durations
         seen_by = self._seen_by.get(mutant.file, Counter())
         layer = mutant.file.partition("/")[0]
