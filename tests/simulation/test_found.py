@@ -13,7 +13,7 @@ from agenticaiframework.actors.simulation import (
     simulate_once,
 )
 from agenticaiframework.patterns.engine import EngineConfig, EventKind, OrchestrationEngine
-from agenticaiframework.patterns.engine.store.simulated import simulated_store
+from agenticaiframework.patterns.engine.store.simulated import EPOCH_S, simulated_store
 
 
 class SlowToLeave(Actor):
@@ -105,3 +105,42 @@ def test_a_run_whose_store_refused_a_step_is_given_nothing_more_to_write() -> No
         for seed in range(15):
             report = simulate_once(scenario, plan=plan, seed=seed)
             assert not report.failed, report.narrative()
+
+
+def test_what_a_recovery_claimed_when_the_store_failed_is_recovered_by_the_next() -> None:
+    flow = {"name": "flow", "steps": [{"id": "only", "agent": "work", "delay": 5, "input": {}}]}
+
+    async def scenario(sim: Simulation) -> None:
+        async def work(payload: Any) -> str:
+            return "done"
+
+        def engine() -> OrchestrationEngine:
+            store = simulated_store(sim)
+            made = OrchestrationEngine(
+                EngineConfig(
+                    state_store=store,
+                    persist_state=True,
+                    wall_clock=lambda: EPOCH_S + sim.time(),
+                )
+            )
+            made.register_agent("work", work)
+            return made
+
+        async with engine() as first:
+            ids = [await first.start_workflow(workflow=flow, input_data={}) for _ in range(3)]
+            await asyncio.sleep(1)
+        async with engine() as second:
+            await sim.attempt(second.recover())  # where the plan lets the store fail
+            await second.recover()
+            for run_id in ids:
+                result = await asyncio.wait_for(second.wait(run_id), 60)
+                sim.expect(result["only"] == "done", "it goes on", run_id)
+
+    landed = 0
+    for operation in ("load_runs", "read_journals", "load_definitions", "release"):
+        report = simulate_once(
+            scenario, plan=FaultPlan.of(FailStore(operation=operation, at_operation=1)), seed=1
+        )
+        assert not report.failed, report.narrative()
+        landed += len(report.landed)
+    assert landed >= 2, "the store failed in the middle of a recovery"

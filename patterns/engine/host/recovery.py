@@ -74,7 +74,8 @@ class Recovery:
         self._plans: dict[str, Plan] = {}
         self._texts: dict[str, str] = {}
         """Definitions that have been read and not yet been compiled, by hash."""
-        self._given_up: list[Lease] = []
+        self._given_up: dict[str, Lease] = {}
+        """What is claimed and does not go on here, by run id; given back as soon as that can be."""
         """Runs that were claimed and cannot go on here."""
         self._claiming = asyncio.Lock()
 
@@ -84,7 +85,11 @@ class Recovery:
         changed: list[str] = []
         failed: dict[str, str] = {}
         async with self._claiming:
+            await self._give_back()  # what an outage of the store left from an earlier recovery
             while leases := await self._store.claim_abandoned(self.owner, BATCH):
+                # Given up until each of them goes on: the store may fail between two of them, and
+                # what this engine has claimed and does not run, no engine could ever take.
+                self._given_up |= {lease.run_id: lease for lease in leases}
                 ids = [lease.run_id for lease in leases]
                 rows = await self._store.load_runs(ids)
                 journals = await self._store.read_journals(ids)
@@ -106,14 +111,18 @@ class Recovery:
                         failed[lease.run_id] = describe(error)
                     else:
                         recovered.append(lease.run_id)
-                        continue
-                    self._given_up.append(lease)
+                        del self._given_up[lease.run_id]
             self._texts = {}
             # Given back only now, or they would be claimed again and again.
-            given_up, self._given_up = self._given_up, []
-            for lease in given_up:
-                await self._store.release(lease)
+            await self._give_back()
         return RecoveryReport(tuple(recovered), tuple(changed), failed)
+
+    async def _give_back(self) -> None:
+        """Release what was claimed and does not go on here."""
+        while self._given_up:
+            run_id, lease = next(iter(self._given_up.items()))
+            await self._store.release(lease)
+            del self._given_up[run_id]
 
     async def claim(
         self,
