@@ -19,7 +19,7 @@ from .errors import WorkflowFailed, WorkflowTimedOut
 from .host.control import RunControl
 from .host.core import EngineCore
 from .host.cores import Cores
-from .host.launching import CANCEL_GRACE_S, attend, follow, launch, make_run, start
+from .host.launching import CANCEL_GRACE_S, attend, follow, launch_now, make_run, start
 from .host.messages import Retire, StartRun, StopEngine
 from .host.tracing import Span
 from .state.cancellation import Cancellation
@@ -171,7 +171,7 @@ class OrchestrationEngine:
         request = follow(core, live)
         # A run that a handler waits for must not wait for the handler's own to give it its turn.
         around = core.roster.get(agent_context().get("workflow_id", ""))
-        launch(core, StartRun(live, part=around is not None and not around.over))
+        launch_now(core, StartRun(live, part=around is not None and not around.over))
         if timeout is None:
             return await attend(core, live, request)
         try:

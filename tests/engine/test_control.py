@@ -879,3 +879,18 @@ def test_runs_that_wake_up_are_never_refused(sim: Any, cast: Cast) -> None:
 
     sim(main)
     assert len(cast.done) == 10
+
+
+def test_runs_that_only_wait_leave_room_for_those_that_are_started_without_a_pause() -> None:
+    async def main() -> None:
+        async with engine(max_concurrent_workflows=3, max_queued_workflows=2) as e:
+            hold = e.register_workflow(
+                "hold", {"name": "hold", "steps": [{"id": "hold", "wait_for": "go"}]}
+            )
+            ids = [await e.start_workflow(hold, {}) for _ in range(50)]
+            for one in ids:
+                await e.signal_workflow(one, "go", True)
+            for one in ids:
+                assert (await e.wait(one, timeout=30))["hold"] is True
+
+    asyncio.run(main())

@@ -90,11 +90,20 @@ def follow(core: EngineCore, live: LiveRun) -> Request:
 
 def launch(core: EngineCore, message: StartRun | CancelRun | SignalRun) -> None:
     """Tell the engine's actor something; raises `EngineStopped`."""
+    try:
+        core.actor_ref.tell(message)
+    except ActorDied:
+        raise EngineStopped(core.setup.name) from None
+
+
+def launch_now(core: EngineCore, message: StartRun) -> None:
+    """Have a run begin inside its caller's turn, if that can be; raises `EngineStopped`.
+
+    For a caller that waits for the run's end. One that only starts runs must let the engine have its
+    turn between two of them, or it would start more than may run and wait.
+    """
     if not core.actor_ref.handle_now(message):
-        try:
-            core.actor_ref.tell(message)
-        except ActorDied:
-            raise EngineStopped(core.setup.name) from None
+        launch(core, message)
 
 
 async def start(core: EngineCore, message: StartRun) -> None:
@@ -139,7 +148,7 @@ async def run_nested(core: EngineCore, plan: Plan, payload: Any, scope: Scope) -
         return await _run_stored_part(core, keeper, plan, payload, scope, parent)
     live = _make_part(core, plan, payload, scope, parent, None)
     request = follow(core, live)
-    launch(core, StartRun(live, part=parent is not None))
+    launch_now(core, StartRun(live, part=parent is not None))
     return await attend(core, live, request)
 
 
@@ -190,7 +199,7 @@ async def _run_stored_part(
             if live is None:
                 live = _make_part(core, plan, payload, scope, parent, run_id)
                 follow_up = follow(core, live)
-                launch(core, StartRun(live, part=True))
+                launch_now(core, StartRun(live, part=True))
             else:
                 follow_up = follow(core, live)
             return await follow_up
