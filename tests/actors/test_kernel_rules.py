@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pykka
-from puppets import Puppet, do, ended, until
+from puppets import Puppet, do, ended, seen, until
 
 from agenticaiframework.actors import Actor, ActorSystem, StartFailed
 
@@ -139,3 +139,45 @@ def test_a_start_that_is_cut_short_tells_the_starter_why(in_sim: Run) -> None:
             assert await ended(slow) == reason
 
     in_sim(main)
+
+
+def test_the_task_of_a_handler_answers_as_asyncios_does(in_system: Run) -> None:
+    class Cancels(Actor):
+        async def on_receive(self, message: Any) -> Any:
+            task = asyncio.current_task()
+            assert task is not None
+            said: list[Any] = [task.cancelling(), task.cancel(), task.cancelling()]
+            try:
+                await asyncio.sleep(20)
+            except asyncio.CancelledError:
+                said.append(task.uncancel())
+            return [*said, task.cancelled(), task.done()]
+
+    async def main(system: ActorSystem) -> None:
+        ref = system.start(Cancels)
+        assert await ref.request("go") == [0, True, 1, 0, False, False]
+
+    in_system(main)
+
+
+def test_who_begins_to_watch_from_another_system_just_too_late_is_told(in_system: Run) -> None:
+    async def main(system: ActorSystem) -> None:
+        with ActorSystem.in_background("other") as other:
+            watching, target = other.start(Puppet), system.start(Puppet)
+            watched = threading.Event()
+
+            def watch(puppet: Puppet) -> None:
+                puppet.monitor(target)
+                watched.set()
+
+            def end(puppet: Puppet) -> None:
+                watching.tell(watch)
+                assert watched.wait(20)  # what was asked for waits for this loop
+                puppet.exit("boom")
+
+            target.tell(end)
+            assert await ended(target) == "boom"
+            [down] = await seen(watching, 1)
+            assert (down.ref, down.reason) == (target, "noproc")
+
+    in_system(main)

@@ -22,7 +22,7 @@ from .server import NOT_SWAPPED
 START_S = 180.0
 """How long a fork may take until its first test runs: it collects."""
 
-GRACE_S = 45.0
+GRACE_S = 25.0
 SLOWER = 10.0
 """A test hangs that takes longer than the grace and this many times what it took before."""
 

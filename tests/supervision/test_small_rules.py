@@ -20,6 +20,8 @@ from agenticaiframework.supervision import (
     Supervisor,
     SupervisorFlags,
     SupervisorStartFailed,
+    TaskSupervisor,
+    WaitTimeout,
     count_children,
     terminate_child,
     tree_of_ref,
@@ -146,5 +148,71 @@ def test_a_temporary_child_that_did_not_start_can_be_started_again(in_sim: Run) 
             broken[0] = False
             await pool.restart_child("fragile")
             assert await pool.ask("fragile", 1) == 1
+
+    in_sim(main)
+
+
+def test_a_supervisor_runs_in_one_system_after_the_other() -> None:
+    supervisor = AgentSupervisor("pool")
+    supervisor.add_child("worker", Worker)
+
+    async def once(number: int) -> None:
+        async with ActorSystem(f"system {number}"), supervisor:
+            assert await supervisor.ask("worker", number) == number
+            with pytest.raises(ValueError, match="boom"):
+                await supervisor.ask("worker", "boom")
+            assert await supervisor.ask("worker", number) == number
+
+    for number in range(2):
+        asyncio.run(once(number))
+
+
+@pytest.mark.parametrize("strategy", ["one_for_one", "simple_one_for_one"])
+def test_the_agents_of_a_supervisor_that_was_stopped_belong_to_nobody(
+    in_sim: Run, strategy: str
+) -> None:
+    async def main(system: ActorSystem) -> None:
+        worker = agent("worker")
+        supervisor = AgentSupervisor("pool", strategy)
+        child = supervisor.add_child("worker", worker)
+        async with supervisor:
+            assert await worker.ask(1) == 1
+        assert child.state is ChildState.STOPPED
+        assert await worker.ask(2) == 2  # it starts on demand, as one that was never supervised
+        with pytest.raises(ChildStopped):
+            await child.ask(3)
+
+    in_sim(main)
+
+
+def test_a_task_is_waited_for_as_long_as_was_asked_for(in_sim: Run) -> None:
+    async def main(system: ActorSystem) -> None:
+        async def work() -> str:
+            await asyncio.sleep(10)
+            return "done"
+
+        async with TaskSupervisor("tasks") as tasks:
+            task = await tasks.async_nolink(work)
+            with pytest.raises(WaitTimeout):
+                await task.result(timeout=5)
+            assert await task.result(timeout=6) == "done"
+            assert await (await tasks.async_nolink(work)).result() == "done"
+
+    in_sim(main)
+
+
+def test_who_awaits_a_child_waits_half_a_minute(in_sim: Run) -> None:
+    class Slow(Worker):
+        async def on_start(self) -> None:  # type: ignore[override]
+            await asyncio.sleep(40)
+
+    async def main(system: ActorSystem) -> None:
+        async with AgentSupervisor("pool", start_timeout_s=60) as pool:
+            child = pool.add_child("slow", Slow)
+            began = system.clock()
+            with pytest.raises(WaitTimeout):
+                await child
+            assert system.clock() - began == pytest.approx(30, abs=0.1)
+            assert await child is child
 
     in_sim(main)
