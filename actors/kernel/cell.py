@@ -253,9 +253,9 @@ class Cell:
         """Have the actor handle *message* at once, inside the caller's turn; tell whether it did.
 
         For a plain `on_receive`, and on the thread of the system's loop: it saves the way through the
-        ready queue. Should it return a coroutine, that runs in turns of its own. False if the actor is not idle (busy, starting, ending,
-        suspended, dead, or with messages before this one), and on other threads; `tell` it then.
-        What the handler raises ends the actor as usual, in a turn of its own, and never comes here.
+        ready queue. Should it return a coroutine, that runs in turns of its own. False if the actor is
+        not idle (busy, starting, ending, suspended, dead, or with messages before this one), and on
+        other threads; `tell` it then. What the handler raises ends the actor as usual, in a turn of its own, and never comes here.
         """
         actor = self._actor
         if actor is None or actor._is_async or self._sched is NOT_STARTED:

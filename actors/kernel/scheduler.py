@@ -288,8 +288,7 @@ class Scheduler(Home):
                 swap_task(self.loop, task)
             self.current = before
         cell._handled += 1
-        if cell._state == RUNNING:
-            lifecycle.settle(self, cell)
+        lifecycle.settle(self, cell)
         return True
 
 

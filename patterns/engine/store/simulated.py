@@ -29,6 +29,7 @@ from .contract import Acknowledge, Lease
 from .errors import StoreError, StoreFull, StoreUnavailable
 from .grouped.encoding import ValueLimits
 from .grouped.jobs import Job, Write
+from .grouped.outcome import settle
 from .grouped.store import GroupedStore
 from .memory import MemoryBackend, MemoryDisk
 from .records import (
@@ -239,7 +240,7 @@ class SimulatedStore:
     ) -> Awaitable[Lease]:
         """Store a run and its first records, durably."""
         written: asyncio.Future[None] = self._sim.loop.create_future()
-        lease = self.submit_run(owner, run, partial(_settle, written, None), records)
+        lease = self.submit_run(owner, run, partial(settle, written, None), records)
 
         async def created() -> Lease:
             await written
@@ -266,7 +267,7 @@ class SimulatedStore:
         """Write *records* in order, atomically with *update*; return the last number."""
         future: asyncio.Future[int] = self._sim.loop.create_future()
         last = lease.next_seq + len(records) - 1
-        self.submit(lease, records, partial(_settle, future, last), update, consumes)
+        self.submit(lease, records, partial(settle, future, last), update, consumes)
         return future
 
     def submit(
@@ -364,12 +365,3 @@ class SimulatedStore:
     def stats(self) -> StoreStats:
         """Return the counters since the store was made."""
         return self._inner.stats()
-
-
-def _settle(future: asyncio.Future[T], result: T, error: StoreError | None) -> None:
-    if future.done():
-        return
-    if error is None:
-        future.set_result(result)
-    else:
-        future.set_exception(error)
