@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..actor import Actor
-from ..dispatch.processes import check_portable
-from ..errors import DISPATCHERS, ActorDied, unknown_dispatcher
-from ..kernel import lifecycle
 from ..kernel.cell import adopt_orphan, request_bounded
-from ..kernel.delivery import refuse
 from ..kernel.mailbox import Mailbox
 from ..kernel.request import new_request
-from ..kernel.running import running_here
-from ..kernel.starting import spawn, start_link
+from ..kernel.starting import start_link
 from ..reasons import NORMAL
 from ..system.system import ActorSystem
-from .address import Address
 from .address_book import AddressBook
 from .agent_actor import AgentActor, AgentSpec
+from .agent_address import AgentAddress
 from .agent_request import AgentRequest, Work
+from .definition import check_agent, check_dispatcher, is_async_handler, model_handler
 from .directory import Directory
 from .errors import AgentDefinitionError, AgentStopped
-from .models import ModelRequest, run_model
-from .owner_link import OwnerLink
 
 if TYPE_CHECKING:
     from ..ref import ActorRef
@@ -71,17 +64,17 @@ class Agent:
         output_schema: Mapping[str, Any] | None = None,
         description: str = "",
     ) -> None:
-        _check(name, handler, model, capabilities)
-        _check_dispatcher(name, handler, dispatcher)
+        check_agent(name, handler, model, capabilities)
+        check_dispatcher(name, handler, dispatcher)
         self.name = name
         self.model = model
         self.instructions = instructions
         self.description = description
         self.capabilities: tuple[str, ...] = tuple(capabilities)
         if handler is None:
-            handler = _model_handler(name, model, instructions, output_schema)
+            handler = model_handler(name, model, instructions, output_schema)
         if dispatcher is None:
-            dispatcher = "event_loop" if _is_async(handler) else "thread"
+            dispatcher = "event_loop" if is_async_handler(handler) else "thread"
         self._spec = AgentSpec(name, handler, dispatcher, mailbox, on_start, on_stop)
         self._homes = AddressBook[AgentAddress]()
         _directory.enter(self)
@@ -241,69 +234,6 @@ class Agent:
             home.start_on_demand()
 
 
-class AgentAddress(Address):
-    """An agent's address in one system: starts the actor on demand unless a supervisor owns it."""
-
-    __slots__ = ("_agent", "_spec", "owner")
-
-    def __init__(self, agent: Agent, system: ActorSystem, spec: AgentSpec) -> None:
-        super().__init__(agent.name, system, capacity=spec.mailbox.capacity)
-        self._spec = spec
-        # An agent that is no longer referenced must not leave its idle actor behind.
-        self._agent = OwnerLink(agent, _end_actor)
-        self._agent.home = self
-        self.owner: ActorRef[Any] | None = None
-
-    @property
-    def owned(self) -> bool:
-        """Whether a supervisor decides about the next incarnation."""
-        return self.owner is not None and not self.owner.ended
-
-    def start_on_demand(self) -> None:
-        """Start an incarnation for the messages that wait, unless that is a supervisor's business."""
-        agent = self._agent()
-        if self.owned or agent is None or not self.system.running:
-            return
-        before = self.ref
-        if before is not None and not before.ended:
-            # It lives, or is still ending: its end starts the next, and has to come.
-            lifecycle.hurry(before)
-            return
-        self.owner = None
-        ref = spawn(
-            self.system.open_home(),
-            AgentActor,
-            (self._spec,),
-            {},
-            name=agent.name,
-            mailbox_to=self,
-            incarnation=self.incarnation + 1,
-        )
-        self.bind(ref)
-
-    def put(self, request: AgentRequest) -> None:
-        """Take *request* into the live incarnation's mailbox, or keep it. Safe from any thread."""
-        if self._fenced(request.message):
-            refuse(request, ActorDied(running_here() or self, "abandoned"))
-        elif not self.system.scheduler.post_or_call(self._arrive, request):
-            refuse(request, AgentStopped(self.name, "the system has stopped"))
-
-
-def _end_actor(link: OwnerLink) -> None:
-    """The agent is gone; this is the thread that dropped it last."""
-    home: AgentAddress | None = link.take()
-    if home is None or not home.system.running:
-        return
-    ref = home.ref
-    if ref is not None and not ref.ended:
-        home.system.scheduler.post(_end_unless_owned, home, ref)
-
-
-def _end_unless_owned(home: AgentAddress, ref: ActorRef[Any]) -> None:
-    if ref.is_alive() and not home.owned:
-        lifecycle.doom(ref, NORMAL, soft=True)
-
-
 _directory: Directory[Agent] = Directory()
 
 
@@ -315,60 +245,3 @@ def find_agent(name: str, *, where: str | None = None) -> Agent:
 def agent_names() -> list[str]:
     """Return the names of the agents that exist, sorted."""
     return _directory.names()
-
-
-def _check(name: Any, handler: Any, model: Any, capabilities: Any) -> None:
-    if not isinstance(name, str) or not name.strip():
-        raise AgentDefinitionError(f"an agent's name must be a non-empty string, not {name!r}")
-    if handler is not None and model is not None:
-        raise AgentDefinitionError(
-            f"agent {name!r} has both a handler and a model; give it one of them"
-        )
-    if handler is None and model is None:
-        raise AgentDefinitionError(f"agent {name!r} has neither a handler nor a model")
-    if handler is not None and not callable(handler):
-        raise AgentDefinitionError(
-            f"the handler of agent {name!r} must be a function of the payload, not {handler!r}"
-        )
-    if isinstance(capabilities, str):
-        raise AgentDefinitionError(
-            f"capabilities of agent {name!r} must be a list: [{capabilities!r}]"
-        )
-
-
-def _check_dispatcher(name: str, handler: Any, dispatcher: Any) -> None:
-    if dispatcher is not None and dispatcher not in DISPATCHERS:
-        raise unknown_dispatcher(f"Agent {name!r}", dispatcher)
-    if dispatcher == "process":
-        if handler is None:
-            raise AgentDefinitionError(
-                f"agent {name!r} has a model, which is waited for and not computed, so it needs no "
-                "process of its own; leave dispatcher= out"
-            )
-        check_portable(f"The handler of agent {name!r}", handler)
-
-
-def _is_async(handler: Callable[..., Any]) -> bool:
-    """Tell whether calling *handler* gives a coroutine, also for partials and callable objects."""
-    inner: Any = inspect.unwrap(handler)
-    call: Any = getattr(type(handler), "__call__", None)  # noqa: B004 - the method itself
-    while hasattr(inner, "func") and not inspect.isfunction(inner):
-        inner = inner.func
-    return inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(call)
-
-
-def _model_handler(
-    name: str, model: Any, instructions: str | None, output: Mapping[str, Any] | None
-) -> Callable[[Any], Awaitable[Any]]:
-    async def ask_model(payload: Any) -> Any:
-        return await run_model(
-            ModelRequest(
-                agent=name,
-                model=model,
-                instructions=instructions,
-                payload=payload,
-                output=output,
-            )
-        )
-
-    return ask_model
