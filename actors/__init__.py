@@ -39,6 +39,7 @@ from .errors import (
     CallingSelf,
     ForkedSystem,
     HandlerCancelled,
+    HandlerExited,
     Ignore,
     MailboxFull,
     MissingExtra,
@@ -61,6 +62,7 @@ from .kernel.mailbox import Mailbox
 from .kernel.request import Request, gather
 from .kernel.running import running_here
 from .kernel.timers import Timer
+from .log import Log
 from .messages import ActorEnded, DeadLetter, Down, Exit, Monitor, PipedFailure, ReceiveTimeout
 from .reasons import (
     KILL,
@@ -71,8 +73,10 @@ from .reasons import (
     SHUTDOWN,
     describe_reason,
     is_normal,
+    is_word,
 )
 from .ref import ActorRef
+from .shown import attribute_of, shown, text_of
 from .system.inspection import ActorInfo
 from .system.os_signals import NotMainThread, run_until_signal
 from .system.routers import NoRoutee, Router
@@ -115,8 +119,10 @@ __all__ = [
     "ForkedSystem",
     "FunctionActor",
     "HandlerCancelled",
+    "HandlerExited",
     "Ignore",
     "InboxMessage",
+    "Log",
     "LoopBlocked",
     "Mailbox",
     "MailboxFull",
@@ -153,6 +159,7 @@ __all__ = [
     "agent_context",
     "agent_names",
     "as_mapping",
+    "attribute_of",
     "describe_reason",
     "enter_agent_context",
     "find_agent",
@@ -160,6 +167,7 @@ __all__ = [
     "install_command",
     "is_coroutine_function",
     "is_normal",
+    "is_word",
     "near",
     "override_model_runner",
     "read_answer",
@@ -169,5 +177,7 @@ __all__ = [
     "running_here",
     "send_exit",
     "set_model_runner_factory",
+    "shown",
+    "text_of",
     "with_context",
 ]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .kernel.carried import Carried
 from .messages import DeadLetter
 from .reasons import describe_reason
+
+if TYPE_CHECKING:
+    from .log import Log
 
 RECENT = 256
 
@@ -20,7 +23,7 @@ class DeadLetters:
     does not lose its memory too; `subscribe` sees each.
     """
 
-    def __init__(self, log: Any) -> None:
+    def __init__(self, log: Log) -> None:
         self._recent: deque[DeadLetter] = deque(maxlen=RECENT)
         self._subscribers: list[Callable[[DeadLetter], None]] = []
         self._log = log
@@ -47,7 +50,7 @@ class DeadLetters:
 
     def add(self, message: Any, recipient: str, reason: Any) -> None:
         """Record that *message* to *recipient* was not handled, and why."""
-        if message.__class__ is Carried:
+        if type(message) is Carried:
             message = message.message
         letter = DeadLetter(message, recipient, reason)
         self.count += 1
@@ -62,4 +65,4 @@ class DeadLetters:
             try:
                 fn(letter)
             except Exception as error:
-                self._log.opt(exception=error).error("A subscriber failed on a dead letter")
+                self._log.error("A subscriber failed on a dead letter", error=error)

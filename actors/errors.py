@@ -11,9 +11,11 @@ from typing import Any
 
 import pykka
 
+from .shown import attribute_of, shown, text_of
+
 
 def _label(target: Any) -> str:
-    return str(getattr(target, "label", target))
+    return text_of(attribute_of(target, "label", target))
 
 
 class AgenticError(Exception):
@@ -47,7 +49,7 @@ class StartFailed(AgenticError):
     """
 
     def __init__(self, actor: str, reason: Any) -> None:
-        super().__init__(f"{actor} did not start: {reason!r}")
+        super().__init__(f"{actor} did not start: {shown(reason)}")
         self.actor = actor
         self.reason = reason
 
@@ -73,8 +75,8 @@ class ActorDied(AgenticError, pykka.ActorDeadError):
     def __init__(self, ref: Any, reason: Any) -> None:
         said = (
             f"{ref} not found"
-            if reason == "noproc"
-            else f"{_label(ref)} ended ({reason!r}) unanswered"
+            if type(reason) is str and reason == "noproc"
+            else f"{_label(ref)} ended ({shown(reason)}) unanswered"
         )
         super().__init__(said)
         self.ref = ref
@@ -90,6 +92,22 @@ class HandlerCancelled(AgenticError):
             "It probably awaited something that was cancelled elsewhere; catch that there."
         )
         self.actor = actor
+
+
+class HandlerExited(AgenticError):
+    """A handler called `sys.exit`, which ends that handler as an exception does, and not the program.
+
+    *code* is what it was called with; the `SystemExit` is the ``__cause__``. Parsers of command lines
+    do so after ``--help`` and for arguments that they do not understand.
+    """
+
+    def __init__(self, actor: str, code: Any) -> None:
+        super().__init__(
+            f"A handler of {actor} called sys.exit({'' if code is None else shown(code)}), which is "
+            "for programs and ends this handler alone. Raise an error that says what failed."
+        )
+        self.actor = actor
+        self.code = code
 
 
 class RequestTimeout(AgenticError, TimeoutError, pykka.Timeout):
@@ -231,9 +249,16 @@ def near(name: str, known: Iterable[str]) -> str:
     if close:
         return "Did you mean " + " or ".join(repr(c) for c in close) + "?"
     if names:
-        shown = ", ".join(repr(k) for k in names[:8])
-        return f"Known: {shown}" + (", ..." if len(names) > 8 else ".")
+        listed = ", ".join(repr(k) for k in names[:8])
+        return f"Known: {listed}" + (", ..." if len(names) > 8 else ".")
     return "None is known."
+
+
+def handler_exited(actor: str, error: SystemExit) -> HandlerExited:
+    """Return the error: a handler of *actor* raised *error*."""
+    exited = HandlerExited(actor, error.code)
+    exited.__cause__ = error
+    return exited
 
 
 def bad_pool_size(option: str, size: int) -> WrongUse:

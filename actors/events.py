@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import WrongUse
+
+if TYPE_CHECKING:
+    from .log import Log
 
 
 def bad_subscriber(problem: str) -> WrongUse:
@@ -32,7 +35,7 @@ class EventStream:
     is logged and does not keep the others from being called.
     """
 
-    def __init__(self, log: Any) -> None:
+    def __init__(self, log: Log) -> None:
         self._subscribers: list[tuple[type, Callable[[Any], object]]] = []
         self._log = log
 
@@ -69,6 +72,4 @@ class EventStream:
                 try:
                     fn(event)
                 except Exception as error:
-                    self._log.opt(exception=error).error(
-                        "A subscriber failed on {}", type(event).__name__
-                    )
+                    self._log.error("A subscriber failed on {}", type(event).__name__, error=error)

@@ -7,7 +7,9 @@ ended the actor chose.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, cast
+
+from .shown import text_of
 
 NORMAL: Final = "normal"
 SHUTDOWN: Final = "shutdown"
@@ -21,19 +23,24 @@ def is_normal(reason: Any) -> bool:
     """Tell whether *reason* is an orderly end, after which a transient child stays down."""
     if is_shutdown(reason):
         return True
-    return reason.__class__ is str and reason in (NORMAL, SHUTDOWN)
+    return type(reason) is str and reason in (NORMAL, SHUTDOWN)
 
 
 def describe_reason(reason: Any) -> str:
     """Return *reason* as one short line for logs and trees."""
     if isinstance(reason, BaseException):
-        text = str(reason).strip().split("\n", 1)[0]
+        text = text_of(reason).strip().split("\n", 1)[0]
         return f"{type(reason).__name__}: {text}" if text else type(reason).__name__
     if is_shutdown(reason):
-        return f"shutdown ({reason[1]})"
-    return str(reason)
+        return f"shutdown ({text_of(reason[1])})"
+    return text_of(reason)
 
 
 def is_shutdown(reason: Any) -> bool:
     """Tell whether *reason* is the pair ``("shutdown", detail)``."""
-    return reason.__class__ is tuple and len(reason) == 2 and reason[0] == SHUTDOWN
+    return cast(Any, type(reason)) is tuple and len(reason) == 2 and is_word(reason[0], SHUTDOWN)
+
+
+def is_word(reason: Any, word: str) -> bool:
+    """Tell whether *reason* is *word*; objects with a comparison of their own are not asked."""
+    return reason is word or (type(reason) is str and reason == word)

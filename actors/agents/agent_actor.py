@@ -45,6 +45,7 @@ class AgentActor(Actor):
     """Runs an agent's handler on each payload. An exception ends it; the asker gets it too."""
 
     crash_on_ask_error = True
+    exit_ends_program = False
 
     def __init__(self, spec: AgentSpec) -> None:
         super().__init__()
@@ -87,7 +88,7 @@ class AgentActor(Actor):
             # Withdrawn while it waited in the mailbox: its asker does not want this work done any more.
             self.system.dead_letter(message, self.actor_ref.label, "withdrawn")
             return None
-        if message.__class__ is Work:
+        if type(message) is Work:
             CONTEXT.set(NOTHING if message.context is None else message.context)
             result = self._handler(message.payload)
         elif isinstance(message, InboxMessage):
@@ -101,7 +102,7 @@ class AgentActor(Actor):
         request = self.current_request
         if isinstance(message, InboxMessage) or (request is not None and not request.asker_waiting):
             return None
-        work = message if message.__class__ is Work else Work(message, None)
+        work = message if type(message) is Work else Work(message, None)
         return agent_work(self._agent_spec.name, self._handler, work.payload, work.context)
 
     def _receive_inbox(self, message: InboxMessage) -> Any:

@@ -17,6 +17,7 @@ from typing import Any, Final, cast
 
 from ..errors import AgenticError
 from ..kernel.base import KERNEL_STATE, ActorBase, stand_in
+from ..shown import text_of
 
 READY: Final = b"ready"
 PROTOCOL: Final = pickle.HIGHEST_PROTOCOL
@@ -213,12 +214,12 @@ def _portable(error: BaseException) -> BaseException:
     sent = error
     if isinstance(error, SystemExit | KeyboardInterrupt | GeneratorExit):
         # These would end the parent; what a handler does in a child ends no more than itself.
-        sent = RemoteError(type(error).__name__, str(error))
+        sent = RemoteError(type(error).__name__, text_of(error))
     try:
         sent.__cause__ = sent.__context__ = None
         pickle.loads(pickle.dumps(sent, PROTOCOL))
     except Exception:
-        sent = RemoteError(type(error).__name__, str(error))
+        sent = RemoteError(type(error).__name__, text_of(error))
     sent.add_note(f"In the child process:\n{text}")
     return sent
 

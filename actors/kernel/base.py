@@ -29,6 +29,8 @@ class ActorBase(PykkaActor):
     # attribute that a user adds, and reads each more slowly.
 
     dispatcher: ClassVar[str] = "event_loop"
+    exit_ends_program: ClassVar[bool] = True
+    """Whether `sys.exit` in a handler on the loop ends the program, as pykka has it; else it is a crash."""
     crash_on_ask_error: bool | None = None
     mailbox: Mailbox = UNBOUNDED
     obey_parent: ClassVar[bool] = True

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ActorDied, MailboxFull
 from ..messages import Down, Exit, ReceiveTimeout
+from ..reasons import is_word
 from .future import ActorFuture
 from .mailbox import MailboxClosed
 from .phase import STOPPING
@@ -122,7 +123,7 @@ def is_system_message(item: Any) -> bool:
     """Tell whether *item* concerns only the incarnation that it was sent to."""
     if isinstance(item, ActorStop | Exit | Down | ReceiveTimeout):
         return True
-    return isinstance(getattr(item, "message", None), ActorStop)
+    return isinstance(item, Request) and isinstance(item.message, ActorStop)
 
 
 def lose(cell: Any, items: Iterable[Any], reason: Any) -> None:
@@ -135,7 +136,7 @@ def lose(cell: Any, items: Iterable[Any], reason: Any) -> None:
 def lose_one(cell: Any, item: Any, reason: Any) -> None:
     """Fail *item* if it is a request, else make it a dead letter."""
     if is_ask(item):
-        if reason == "mailbox_full":
+        if is_word(reason, "mailbox_full"):
             item.fail(MailboxFull(cell, getattr(cell._mailbox, "capacity", 0)))
         else:
             item.fail(ActorDied(cell, reason))

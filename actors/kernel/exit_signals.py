@@ -15,7 +15,7 @@ from threading import get_ident
 from typing import Any
 
 from ..messages import Down, Exit, Monitor
-from ..reasons import KILL, KILLED, NOPROC, NORMAL
+from ..reasons import KILL, KILLED, NOPROC, NORMAL, is_word
 from . import foreign
 from .cell import Cell
 from .home import Home
@@ -107,7 +107,7 @@ def receive_exit(target: Cell, sender: Any, reason: Any, via_link: bool) -> None
     if via_link:
         if not remove_link(target, sender):
             return  # unlinked while the signal was under way
-    elif reason == KILL:
+    elif is_word(reason, KILL):
         doom(target, KILLED, kill=True)
         return
     if target._trap:
@@ -117,7 +117,7 @@ def receive_exit(target: Cell, sender: Any, reason: Any, via_link: bool) -> None
             doom(target, reason, soft=True)
         else:
             target._put(Exit(sender, reason))
-    elif reason != NORMAL or sender is target:
+    elif not is_word(reason, NORMAL) or sender is target:
         doom(target, reason)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pykka
 
 from ..messages import Monitor
-from ..reasons import KILL, KILLED, NOPROC, NORMAL
+from ..reasons import KILL, KILLED, NOPROC, NORMAL, is_word
 from .pykka_seam import ActorStop, watch_end
 
 _lock = threading.Lock()
@@ -89,7 +89,7 @@ class Watch:
 
     def receive_exit(self, reason: Any, via_link: bool) -> None:
         """Let an exit signal act: the actor is asked to stop, and counts as dead from now on."""
-        if reason == NORMAL:
+        if is_word(reason, NORMAL):
             return
         ref = self._ref()
         if ref is not None and not self.ended:
@@ -97,4 +97,4 @@ class Watch:
                 ref.tell(ActorStop())
             except pykka.ActorDeadError:
                 pass
-        self._end(KILLED if reason == KILL and not via_link else reason)
+        self._end(KILLED if is_word(reason, KILL) and not via_link else reason)

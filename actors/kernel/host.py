@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import random
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from ..log import Log
 
 
 class Host(Protocol):
@@ -15,7 +18,7 @@ class Host(Protocol):
     name: str
     cancel_grace_s: float
     """How long a cancelled handler may clean up before it is abandoned."""
-    log: Any
+    log: Log
     random: random.Random
 
     @property

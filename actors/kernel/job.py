@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from types import CoroutineType
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from . import running
 from .base import ActorBase
@@ -204,12 +204,12 @@ class Job:
             item = message = self.items.popleft()
             request = None
             receive: Callable[[Any], Any] = cell._behavior or cell._actor.on_receive
-            kind = KINDS.get(item.__class__)
+            kind = KINDS.get(cast(Any, type(item)))
             if kind is not None:
                 if kind == ASKED:
                     request = item
                     message = item.message
-                    kind = KINDS.get(message.__class__)
+                    kind = KINDS.get(cast(Any, type(message)))
                 if kind is not None:
                     if isinstance(message, ActorStop):
                         # Stopping is the loop's business: hand everything back to it.

@@ -22,12 +22,20 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pykka
 
-from ..errors import ActorDied, ActorExit, HandlerCancelled, Ignore, StartFailed
-from ..reasons import NORMAL, is_normal
+from ..errors import (
+    ActorDied,
+    ActorExit,
+    HandlerCancelled,
+    HandlerExited,
+    Ignore,
+    StartFailed,
+    handler_exited,
+)
+from ..reasons import NORMAL, is_normal, is_word
 from .cell import Cell, Ext
 from .delivery import is_ask, is_system_message, lose
 from .home import Home
@@ -51,14 +59,23 @@ from .phase import (
     UNWINDING,
     ZOMBIE,
 )
-from .pykka_seam import ActorStop, leave_registry, log_failure, log_stop, logger
-from .request import set_unless_done
+from .pykka_seam import (
+    ActorStop,
+    leave_registry,
+    log_answered,
+    log_end_of_program,
+    log_failure,
+    log_stop,
+)
+from .request import Request, set_unless_done
 from .special import receive_special
 from .task import new_task, step
 from .zombie import Zombie
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+E = TypeVar("E", bound=BaseException | None)
 
 KERNEL_FILES = frozenset(
     str(Path(__file__).with_name(name))
@@ -94,6 +111,7 @@ def resume(home: Home, cell: Any) -> None:
     outcome = step(home, cell)
     if outcome is not None:
         value, error = outcome
+        error = without_exit(cell, error)
         job_done(home, cell, value, error)
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise error
@@ -163,7 +181,7 @@ def run_hook(home: Home, cell: Cell, hook: Callable[..., Any], *args: Any) -> No
         job_done(home, cell, None, error)
         return
     home.current = before
-    if result.__class__ is CoroutineType:
+    if type(result) is CoroutineType:
         cell._coro = result
         cell._task = new_task(cell)
         resume(home, cell)
@@ -174,6 +192,7 @@ def run_hook(home: Home, cell: Cell, hook: Callable[..., Any], *args: Any) -> No
 def job_done(home: Home, cell: Any, value: Any, error: BaseException | None) -> None:
     """Go on after a hook, or a handler off the fast path, has ended."""
     phase = cell._phase
+    error = without_exit(cell, error)
     if phase & ZOMBIE:
         cell.coroutine_ended()
     elif phase & STOPPING:
@@ -228,24 +247,24 @@ def settle_offloaded(home: Home, cell: Cell) -> None:
     mailbox = cell._mailbox
     if mailbox and not cell._phase & (DOOMED | SUSPENDED) and is_stop(mailbox[0]):
         first = mailbox.popleft()
-        cell._current = first if first.__class__ is not ActorStop else None
+        cell._current = first if type(first) is not ActorStop else None
         stop_after_messages(cell)
     settle(home, cell)
 
 
 def is_stop(item: Any) -> bool:
     """Tell whether *item* of a mailbox asks the actor to stop."""
-    return isinstance(getattr(item, "message", item), ActorStop)
+    return isinstance(item.message if isinstance(item, Request) else item, ActorStop)
 
 
 def receive(cell: Cell, message: Any) -> Any:
     """Handle a message that is not simply a user's."""
-    if message.__class__ is ActorStop:
+    if type(message) is ActorStop:
         return stop_after_messages(cell)
-    if message.__class__ is Raised:
+    if type(message) is Raised:
         cell._message = message.message
         raise message.take()
-    if message.__class__ is Returned:
+    if type(message) is Returned:
         cell._message = message.message
         return message.work
     return receive_special(cell, message)
@@ -454,6 +473,7 @@ def handler_failed(
 ) -> None:
     """Decide what an exception out of a handler means: an answer, an exit, or a crash."""
     error.__traceback__ = without_kernel(error.__traceback__)
+    error = without_exit(cell, error)
     if cell._current is not request:
         request = None  # deferred: the reply is no longer this handler's business
     cell._current = None
@@ -477,11 +497,8 @@ def handler_failed(
         return
     if request is not None:
         request.fail(error)
-        if not crashes_on_ask_error(cell) and not getattr(error, "ends_actor", False):
-            logger.info(
-                f"Exception returned from {cell._actor} to caller:",
-                exc_info=(type(error), error, error.__traceback__),
-            )
+        if not crashes_on_ask_error(cell) and not getattr(type(error), "ends_actor", False):
+            log_answered(cell._actor, error)
             return
     else:
         home.host.dead_letter(message, cell.label, error)
@@ -492,13 +509,24 @@ def _end_of_program(home: Home, cell: Cell, request: Any, error: BaseException) 
     """A handler has raised what is not an `Exception`: pykka stops all actors then."""
     if request is not None:
         request.fail(error)
-    logger.debug(f"{error!r} in {cell._actor}. Stopping all actors.")
+    log_end_of_program(cell._actor, error)
     crashes = crashes_on_ask_error(cell)
     begin_stop(home, cell, error)
     if isinstance(error, KeyboardInterrupt | SystemExit):
         raise error
     if not crashes:
         pykka.ActorRegistry.stop_all(block=False)
+
+
+def without_exit(cell: Any, error: E) -> E | HandlerExited:
+    """Return *error*, or the crash that a `SystemExit` is unless it is to end the program."""
+    if not isinstance(error, SystemExit) or cell._phase & ZOMBIE:
+        return error
+    if cell._actor.exit_ends_program and not cell._phase & OFFLOADED:
+        return error
+    exited = handler_exited(cell.label, error)
+    cell._sched.host.log.bind(actor=cell.label).warning("{}", exited)
+    return exited
 
 
 def crashes_on_ask_error(cell: Cell) -> bool:
@@ -642,12 +670,12 @@ def settle_leftovers(cell: Cell, ext: Ext, reason: Any, never_started: bool) -> 
         begun.drop()
         lose(cell, (begun.message,), reason)
     for item in left:
-        if item.__class__ is not ActorStop and is_stop(item):
+        if type(item) is not ActorStop and is_stop(item):
             if ext.stop_requests is None:
                 ext.stop_requests = list[Any]()
             ext.stop_requests.append(item)
     address = ext.mailbox_to
-    if address is not None and reason != NORMAL:
+    if address is not None and not is_word(reason, NORMAL):
         items = [item for item in left if not is_system_message(item)]
         address.take_back(items, reason if never_started else None)
         return

@@ -19,6 +19,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import traceback
 from bisect import bisect_left
 from collections.abc import Callable
 from operator import attrgetter
@@ -27,6 +28,8 @@ from typing import Any, Final, Generic, TypeVar, cast
 import pykka
 from pykka import messages
 from pykka._envelope import Envelope
+
+from ..shown import shown, text_of
 
 # pykka's own logger: raw actors log what pykka documents, where its users look for it.
 logger = logging.getLogger("pykka")
@@ -80,15 +83,31 @@ def leave_registry(ref: Any) -> None:
 def log_stop(actor: Any, ref: Any) -> None:
     """Write pykka's records of an actor that has stopped, if anybody reads them."""
     if logger.isEnabledFor(logging.DEBUG):
-        logger.debug(f"Unregistered {ref}")
-        logger.debug(f"Stopped {actor}")
+        _log(logging.DEBUG, f"Unregistered {text_of(ref)}")
+        _log(logging.DEBUG, f"Stopped {text_of(actor)}")
 
 
 def log_failure(actor: Any, error: BaseException) -> None:
     """Log an exception that nobody else is told about, as pykka does."""
-    logger.error(
-        f"Unhandled exception in {actor}:", exc_info=(type(error), error, error.__traceback__)
-    )
+    _log(logging.ERROR, f"Unhandled exception in {text_of(actor)}:", error)
+
+
+def log_answered(actor: Any, error: BaseException) -> None:
+    """Log an exception that its asker got, as pykka does."""
+    _log(logging.INFO, f"Exception returned from {text_of(actor)} to caller:", error)
+
+
+def log_end_of_program(actor: Any, error: BaseException) -> None:
+    """Log that an exception which is not an `Exception` ends all actors, as pykka does."""
+    _log(logging.DEBUG, f"{shown(error)} in {text_of(actor)}. Stopping all actors.")
+
+
+def _log(level: int, text: str, error: BaseException | None = None) -> None:
+    try:
+        about = None if error is None else (type(error), error, error.__traceback__)
+        logger.log(level, text, exc_info=about)
+    except Exception:
+        traceback.print_exc()  # a handler of the standard library's logging has raised
 
 
 if hasattr(os, "register_at_fork"):

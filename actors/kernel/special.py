@@ -20,7 +20,7 @@ def receive_special(cell: Cell, message: Any) -> Any:
     actor = cell._actor
     if isinstance(message, PROXY_MESSAGES):
         return getattr(actor, HANDLE)(message)
-    if message.__class__ is Carried:
+    if type(message) is Carried:
         if isinstance(message.message, PROXY_MESSAGES):
             return receive_carried(message, getattr(actor, HANDLE))
         return receive_carried(message, cell._behavior or actor.on_receive)

@@ -28,6 +28,7 @@ from collections.abc import Callable, Generator
 from contextvars import Context
 from typing import Any, Final, Protocol
 
+from ..shown import shown
 from .home import FENCED, Home
 from .phase import DOOMED, PARKED, RUNNING, ZOMBIE
 
@@ -277,7 +278,7 @@ def park(home: Home, cell: Any, task: ActorTask, yielded: Any) -> None:
             home,
             cell,
             TypeError(
-                f"A handler of {cell.label} awaited {yielded!r}, which is not an asyncio "
+                f"A handler of {cell.label} awaited {shown(yielded)}, which is not an asyncio "
                 "awaitable. Await coroutines, asyncio futures and tasks, or requests."
             ),
         )
@@ -290,7 +291,7 @@ def park(home: Home, cell: Any, task: ActorTask, yielded: Any) -> None:
             home,
             cell,
             RuntimeError(
-                f"A handler of {cell.label} awaited {yielded!r}, which belongs to another event "
+                f"A handler of {cell.label} awaited {shown(yielded)}, which belongs to another event "
                 "loop. Let that loop tell it: "
                 "asyncio.wrap_future(asyncio.run_coroutine_threadsafe(..., loop))."
             ),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..shown import shown
 from .cell import Cell
 from .phase import ENDED, PARKED, QUEUED, ZOMBIE
 
@@ -117,7 +118,7 @@ class Zombie:
                 coro.close()
             except BaseException as error:
                 home.host.log.warning(
-                    "An abandoned handler of {} could not be closed: {!r}",
+                    "An abandoned handler of {} could not be closed: {}",
                     self.ref.label,
-                    error,
+                    shown(error),
                 )

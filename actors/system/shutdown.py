@@ -121,7 +121,7 @@ async def _take_last_steps(system: StoppingSystem, deadline: float) -> None:
                 async with asyncio.timeout(max(1.0, deadline - clock())):
                     await result
         except Exception as error:
-            system.log.opt(exception=error).error("Something failed at the end of {}", system.name)
+            system.log.error("Something failed at the end of {}", system.name, error=error)
 
 
 def _some(names: list[str]) -> str:

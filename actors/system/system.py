@@ -12,8 +12,6 @@ from threading import get_ident
 from types import TracebackType
 from typing import Any, TypeVar
 
-from loguru import logger as loguru_logger
-
 from ..dead_letters import DeadLetters
 from ..dispatch.pools import Pools
 from ..dispatch.watchdog import Watchdog, check_threshold
@@ -35,6 +33,7 @@ from ..kernel.home import Home, ReadyQueue
 from ..kernel.host import Host
 from ..kernel.scheduler import Scheduler
 from ..kernel.starting import adopt, spawn
+from ..log import Log
 from ..messages import ActorEnded
 from ..reasons import SHUTDOWN
 from ..ref import ActorRef
@@ -93,7 +92,7 @@ class ActorSystem:
         self.threads = threads
         self.processes = processes
         self.watchdog_s = watchdog_s
-        self.log: Any = loguru_logger.bind(system=self.name)
+        self.log = Log(system=self.name)
         self.names = Names()
         self.groups = Groups()
         self.dead_letters = DeadLetters(self.log)
@@ -474,7 +473,7 @@ class ActorSystem:
             try:
                 hook(cell, reason)
             except Exception as caught:
-                self.log.opt(exception=caught).error("A hook failed on the end of {}", cell.label)
+                self.log.error("A hook failed on the end of {}", cell.label, error=caught)
         if self.events.active:
             self.events.publish(ActorEnded(cell, reason))
 

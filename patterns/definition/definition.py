@@ -16,9 +16,9 @@ from pydantic import (
     model_validator,
 )
 
-from agenticaiframework.actors import near
+from agenticaiframework.actors import near, shown
 
-from .errors import DefinitionError, shown
+from .errors import DefinitionError
 
 DefinitionT = TypeVar("DefinitionT", bound="Definition")
 
@@ -96,14 +96,14 @@ def _problems(error: ValidationError) -> list[str]:
             items = "item is" if least == 1 else "items are"
             message = f"at least {least} {items} needed, not {given}"
         elif kind == "tuple_type":
-            message = f"a list is needed, not {shown(entry['input'])}"
+            message = f"a list is needed, not {shown(entry['input'], 60)}"
         elif kind == "model_type":
             wanted = about["class_name"]
-            message = f"a mapping or {wanted}(...) is needed, not {shown(entry['input'])}"
+            message = f"a mapping or {wanted}(...) is needed, not {shown(entry['input'], 60)}"
         elif kind == "value_error":
             message = message.removeprefix("Value error, ")
         else:
-            message = f"{message[0].lower()}{message[1:]}, not {shown(entry['input'])}"
+            message = f"{message[0].lower()}{message[1:]}, not {shown(entry['input'], 60)}"
         problems.append(f"{where}: {message}" if where else message)
     return problems
 

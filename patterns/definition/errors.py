@@ -18,9 +18,3 @@ class DefinitionError(UnretriableError, ValueError):
         else:
             text = f"{what}:" + "".join(f"\n  - {problem}" for problem in self.problems)
         super().__init__(f"{text}\nFor example: {example}" if example else text)
-
-
-def shown(value: object) -> str:
-    """Return *value* as it stands in a message: its repr, cut where it is long."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

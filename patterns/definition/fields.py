@@ -8,12 +8,11 @@ from typing import Annotated, Any, TypeAlias, cast
 import pykka
 from pydantic import Field, PlainValidator, WithJsonSchema
 
-from agenticaiframework.actors import ActorRef
+from agenticaiframework.actors import ActorRef, shown
 
 from ..expressions.expression import compile_expression
 from ..vocabulary.target import Target
 from .actor_target import ActorTarget
-from .errors import shown
 from .registry import read_pattern
 
 
@@ -33,7 +32,7 @@ def read_target(value: Any) -> Target:
     if isinstance(value, ActorRef):
         return ActorTarget(cast("ActorRef[Any]", value))
     if isinstance(value, pykka.ActorRef):
-        text = shown(cast(object, value))
+        text = shown(cast(object, value), 60)
         raise ValueError(
             f"{text} runs outside of any ActorSystem, and asking it would block. Put it behind a "
             "function: lambda payload: ref.ask(payload)"
@@ -41,7 +40,7 @@ def read_target(value: Any) -> Target:
     if callable(getattr(value, "ask", None)) or callable(value):
         return cast(Target, value)
     raise ValueError(
-        f"{shown(value)} cannot be asked. Give an agent's name, an Agent, a pattern, a team, or a "
+        f"{shown(value, 60)} cannot be asked. Give an agent's name, an Agent, a pattern, a team, or a "
         "function of the payload"
     )
 
@@ -62,7 +61,9 @@ def read_condition(value: Any) -> str | Test:
         return value
     if callable(value):
         return cast(Test, value)
-    raise ValueError(f"a condition is an expression such as \"input.x == 'y'\", not {shown(value)}")
+    raise ValueError(
+        f"a condition is an expression such as \"input.x == 'y'\", not {shown(value, 60)}"
+    )
 
 
 ConditionField: TypeAlias = Annotated[

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-from agenticaiframework.actors import AgenticError, near
+from agenticaiframework.actors import AgenticError, near, text_of
 
 from ..vocabulary.causes import UnretriableError
 
@@ -212,12 +211,6 @@ def describe(error: BaseException | str) -> str:
     """Return an error as one line for messages and journals: its type and what it says."""
     if isinstance(error, str):
         return error
-    text = str(error).strip()
+    text = text_of(error).strip()
     first = text.split("\n", 1)[0].rstrip(".")
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
-
-
-def shown(value: Any, limit: int = 80) -> str:
-    """Return *value* for a message, cut to *limit* characters."""
-    text = repr(value)
-    return text if len(text) <= limit else text[: limit - 3] + "..."

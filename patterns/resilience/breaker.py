@@ -193,7 +193,7 @@ class CircuitActor(GuardActor[Trip]):
             self._probes.clear()
         self.system.publish(CircuitChanged(self.guard_name, before, circuit.state))
         level = "WARNING" if circuit.state == "open" else "INFO"
-        self.system.log.bind(circuit=self.guard_name).log(
+        self.system.log.bind(circuit=self.guard_name).write(
             level, "circuit {} is {} now (it was {})", self.guard_name, circuit.state, before
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agenticaiframework.actors import Actor, ActorDied, ActorRef, ActorSystem, AddressBook
+from agenticaiframework.actors import Actor, ActorDied, ActorRef, ActorSystem, AddressBook, is_word
 
 from ..execution.coordinator import stop_execution
 from ..execution.execution import Execution
@@ -56,7 +56,7 @@ class TeamService:
         ref = home.live
         if ref is not None:
             # A normal end does not travel along links, and the work under way is to end too.
-            home.system.end_actor(ref, reason if reason != "normal" else "shutdown")
+            home.system.end_actor(ref, "shutdown" if is_word(reason, "normal") else reason)
             await home.system.wait_ended(ref, timeout)
 
     def address(self, system: ActorSystem) -> TeamHome:

@@ -72,6 +72,7 @@ class TeamActor(Actor):
     """
 
     crash_on_ask_error = True
+    exit_ends_program = False
 
     def __init__(self, home: Address) -> None:
         super().__init__()

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
 
 from agenticaiframework import actors
-from agenticaiframework.actors import AgenticError, near
+from agenticaiframework.actors import AgenticError, near, shown
 
 from .causes import UnretriableError, causes_of
 from .outcome import Completed, Failed, Outcome, Skipped, TimedOut, describe_outcome
@@ -69,7 +69,7 @@ class CoordinatorLost(PatternFailed):
     def __init__(self, pattern: str, reason: Any, outcomes: Mapping[str, Outcome]) -> None:
         super().__init__(
             pattern,
-            f"ended without a result: its coordinator is gone ({reason!r}), and its work with it",
+            f"ended without a result: its coordinator is gone ({shown(reason)}), and its work with it",
             outcomes,
             cause=reason if isinstance(reason, BaseException) else None,
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
-from agenticaiframework.actors import AgenticError
+from agenticaiframework.actors import AgenticError, is_word, text_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +91,9 @@ def describe_outcome(outcome: Outcome) -> str:
         case TimedOut(timeout_s=timeout_s):
             return f"timed out after {timeout_s:g} s"
         case Cancelled(reason=reason):
-            return "cancelled" if reason == "cancelled" else f"cancelled ({reason})"
+            return "cancelled" if is_word(reason, "cancelled") else f"cancelled ({text_of(reason)})"
         case Skipped(reason=reason):
-            return "skipped" if reason == "skipped" else f"skipped ({reason})"
+            return "skipped" if is_word(reason, "skipped") else f"skipped ({text_of(reason)})"
 
 
 LONGEST: Final = 400
@@ -107,7 +107,7 @@ def describe_error(error: BaseException | None) -> str:
     """
     if error is None:
         return "no cause"
-    text = str(error).strip().split("\n", 1)[0]
+    text = text_of(error).strip().split("\n", 1)[0]
     if len(text) > LONGEST:
         text = f"{text[: LONGEST // 2 - 5]} ... {text[-LONGEST // 2 :]}"
     if isinstance(error, AgenticError) and text:

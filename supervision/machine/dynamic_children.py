@@ -11,7 +11,7 @@ from typing import Any
 
 import pykka
 
-from agenticaiframework.actors import ActorRef
+from agenticaiframework.actors import ActorRef, shown
 
 from ..policy.child_spec import ChildSpec, check_child_spec
 from ..vocabulary.kinds import ChildType, RestartType
@@ -83,7 +83,7 @@ class DynamicChildren:
         if self._template is None:
             spec = check_child_spec(given, self._owner.flags.auto_shutdown)
             return spec if isinstance(spec, SpecError) else Child(spec)
-        if given.__class__ not in (tuple, list):
+        if type(given) not in (tuple, list):
             return SpecError(SpecProblem.NOT_ARGUMENTS, given)
         return Child(self._template, tuple(given))
 
@@ -201,8 +201,8 @@ def _as_ref(value: Any) -> pykka.ActorRef[Any] | None:
 def _alike(reason: Any) -> Hashable:
     """Return a key under which equal reasons meet; exceptions are equal by type and arguments."""
     if isinstance(reason, BaseException):
-        return (type(reason), repr(reason.args))
-    return repr(reason)
+        return (type(reason), shown(reason.args))
+    return shown(reason)
 
 
 def _info(child: Child) -> ChildInfo:

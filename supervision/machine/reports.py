@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from agenticaiframework.actors import ActorRef, describe_reason
+from agenticaiframework.actors import ActorRef, describe_reason, shown
 
 from ..vocabulary.kinds import ChildType
 
@@ -73,6 +73,6 @@ class SupervisorReport:
         what = self.kind.value.replace("_", " ")
         many = f" and {self.children - 1} like it" if self.children > 1 else ""
         return (
-            f"{self.supervisor.label}: {what}: {self.child!r}{many}: {describe_reason(self.reason)} "
+            f"{self.supervisor.label}: {what}: {shown(self.child)}{many}: {describe_reason(self.reason)} "
             f"({times}); {self.next}"
         )

@@ -84,7 +84,8 @@ class StartError:
 
     def __str__(self) -> str:
         whose = f"child {self.spec.id!r}" if self.spec is not None else "the child"
-        return f"{whose} did not start: {describe_reason(exception_of(self.reason) or self.reason)}"
+        error = exception_of(self.reason)
+        return f"{whose} did not start: {describe_reason(self.reason if error is None else error)}"
 
 
 Restarting: TypeAlias = Literal["restarting"]

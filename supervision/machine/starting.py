@@ -66,7 +66,7 @@ async def start_process(owner: ChildOwner, child: Child) -> StartError | None:
     if started is None:
         owner.child_declined(child)
         return None
-    if started.__class__ is Started:
+    if type(started) is Started:
         child.info = started.info
         started = started.ref
     elif not _is_ref(started):

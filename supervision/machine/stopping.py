@@ -20,6 +20,7 @@ from agenticaiframework.actors import (
     ActorRef,
     Exit,
     is_normal,
+    is_word,
     send_exit,
 )
 
@@ -36,7 +37,7 @@ def is_expected(reason: Any, spec: ChildSpec) -> bool:
     ``shutdown`` (``killed`` where the child is killed at once) is always right. An orderly end of
     its own is right for a child that would not have been restarted after it.
     """
-    if reason == (KILLED if spec.shutdown_ms == BRUTAL_KILL else SHUTDOWN):
+    if is_word(reason, KILLED if spec.shutdown_ms == BRUTAL_KILL else SHUTDOWN):
         return True
     return spec.restart is not RestartType.PERMANENT and is_normal(reason)
 
@@ -154,7 +155,7 @@ class Stopper:
         reason = getattr(ref, "exit_reason", None) if stopping.was_alive else None
         if reason is None:
             reason = await self._owner.wait_down(ref)
-        if reason == NOPROC:
+        if is_word(reason, NOPROC):
             reason = self._reason_of_dead(stopping)
         self._owner.process_ended(stopping.child, ref, reason)
 

@@ -18,8 +18,6 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, TypeAlias, cast
 from weakref import WeakValueDictionary
 
-from loguru import logger
-
 from agenticaiframework.actors import (
     KILLED,
     SHUTDOWN,
@@ -28,7 +26,10 @@ from agenticaiframework.actors import (
     ActorSystem,
     Exit,
     Ignore,
+    describe_reason,
     is_normal,
+    is_word,
+    shown,
 )
 
 from ..policy.child_spec import ChildSpec, check_child_specs
@@ -127,6 +128,7 @@ class Supervisor(ChildOwner):
     obey_parent = False
     # An unknown request has no effect but on its sender.
     crash_on_ask_error = False
+    exit_ends_program = False
     children_crash_on_ask_error = True
     child_type = ChildType.SUPERVISOR
     advised: Advised | None = None
@@ -234,7 +236,7 @@ class Supervisor(ChildOwner):
     async def take_children(self, given: Any) -> None:
         """Check the specifications and start the children, or end with what is wrong."""
         simple = self.flags.strategy is SupervisionStrategy.SIMPLE_ONE_FOR_ONE
-        if simple and not (given.__class__ in (list, tuple) and len(given) == 1):
+        if simple and not (type(given) in (list, tuple) and len(given) == 1):
             raise ActorExit(BadStartSpec(given))
         specs = check_child_specs(given, self.flags.auto_shutdown)
         if isinstance(specs, SpecError):
@@ -252,7 +254,7 @@ class Supervisor(ChildOwner):
             raise ActorExit((SHUTDOWN, FailedToStartChild(child.spec.id, error.reason)))
 
     def on_receive(self, message: Any) -> Any:
-        handler = self._handlers.get(message.__class__)
+        handler = self._handlers.get(cast(Any, type(message)))
         if handler is None:
             return self._unknown(message)
         return handler(self, message)
@@ -260,10 +262,8 @@ class Supervisor(ChildOwner):
     def _unknown(self, message: Any) -> None:
         if self.current_request is not None:
             raise UnknownRequest(self.actor_ref, message)
-        logger.error(
-            "{supervisor} ignores an unexpected message: {unexpected!r}",
-            supervisor=self.actor_ref.label,
-            unexpected=message,
+        self.system.log.bind(supervisor=self.actor_ref.label).error(
+            "{} ignores an unexpected message: {}", self.actor_ref.label, shown(message)
         )
 
     def start_failed(self, specs: Sequence[ChildSpec]) -> None:
@@ -287,7 +287,7 @@ class Supervisor(ChildOwner):
         # A killed supervisor does nothing any more; its links take the children down. Otherwise
         # `end` has mostly been here before, and there are no children left.
         self._last += self.children
-        if self.exit_reason != KILLED:
+        if not is_word(self.exit_reason, KILLED):
             await self.children.stop_all()
         self.over()
 
@@ -526,15 +526,13 @@ class Supervisor(ChildOwner):
             children,
         )
         system.publish(report)
-        logger.log(
-            LEVELS[kind],
-            "{report}",
-            report=report,
+        system.log.bind(
+            report=kind.value,
             supervisor=ref.label,
             child=spec.id,
-            reason=reason,
+            reason=describe_reason(reason),
             restarts=child.restarts,
-        )
+        ).write(LEVELS[kind], "{}", report)
 
 
 Supervisor.bind_handlers()

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
+
+from agenticaiframework.actors import attribute_of
 
 
 def recent(restarts: Iterable[float], now: float, period_s: float) -> list[float]:
@@ -42,16 +44,17 @@ def cause_token(reason: Any) -> Hashable | None:
     An exit reason carries one as an attribute `cause_token`; of a chain of exceptions the outermost
     that has one counts. A pair ``("shutdown", x)`` is asked for its x.
     """
-    if reason.__class__ is str:
+    kind = cast(Any, type(reason))
+    if kind is str:
         return None
-    if reason.__class__ is tuple and reason:
+    if kind is tuple and reason:
         reason = reason[-1]
     # Chains are short; the bound is against one that bites its own tail.
     for _ in range(16):
-        token: Hashable | None = getattr(reason, "cause_token", None)
+        token: Hashable | None = attribute_of(reason, "cause_token")
         if token is not None:
             return token
-        reason = getattr(reason, "__cause__", None)
+        reason = attribute_of(reason, "__cause__")
         if reason is None:
             break
     return None

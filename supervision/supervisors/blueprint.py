@@ -180,7 +180,7 @@ class SupervisorBlueprint:
 
     def _start_error(self, reason: Any) -> SupervisorStartFailed:
         path: list[str] = []
-        while reason.__class__ is tuple:
+        while cast(Any, type(reason)) is tuple and reason:
             failed = reason[-1]
             if not isinstance(failed, FailedToStartChild):
                 break

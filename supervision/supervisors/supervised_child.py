@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Generator
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, cast
 
 from agenticaiframework.actors import ActorRef, ActorSystem, Address, Agent
 
@@ -227,7 +227,7 @@ class SupervisedChild:
 
     def own_end(self, reason: Any) -> Any:
         """Return why it ended itself, or did not start, if its supervisor ended with *reason*."""
-        if reason.__class__ is tuple:
+        if cast(Any, type(reason)) is tuple and reason:
             failed = reason[-1]
             if isinstance(failed, FailedToStartChild) and failed.id == self.name:
                 return failed.reason

@@ -7,7 +7,7 @@ from typing import Any
 
 import pykka
 
-from agenticaiframework.actors import AgenticError, describe_reason, near
+from agenticaiframework.actors import AgenticError, attribute_of, describe_reason, near, shown
 
 from .problems import FlagError, SpecError
 from .reasons import exception_of
@@ -102,7 +102,7 @@ class SupervisorStartFailed(SupervisionError):
         whose = "" if child is None else f" because its child {child!r} did not"
         cause = exception_of(reason)
         super().__init__(
-            f"Supervisor {supervisor!r} did not start{whose}: {describe_reason(cause or reason)}"
+            f"Supervisor {supervisor!r} did not start{whose}: {describe_reason(reason if cause is None else cause)}"
         )
         self.supervisor = supervisor
         self.child = child
@@ -131,7 +131,7 @@ class Refused(SupervisionError):
         asked = "The supervisor refused" if request is None else f"{request} was refused"
         super().__init__(f"{asked}: {error}")
         self.error = error
-        cause = exception_of(getattr(error, "reason", None))
+        cause = exception_of(attribute_of(error, "reason"))
         if cause is not None:
             self.__cause__ = cause
 
@@ -141,7 +141,7 @@ class UnknownRequest(SupervisionError):
 
     def __init__(self, supervisor: Any, message: Any) -> None:
         super().__init__(
-            f"{supervisor} does not know the request {message!r}. "
+            f"{supervisor} does not know the request {shown(message)}. "
             "Use start_child, terminate_child, which_children and their like."
         )
 

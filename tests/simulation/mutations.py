@@ -129,7 +129,7 @@ MESSAGES = (
         "a crash on an ask keeps the asker waiting", f"{KERNEL}handler_failed",
         """
         request.fail(error)
-        if not crashes_on_ask_error(cell) and not getattr(error, "ends_actor", False):
+        if not crashes_on_ask_error(cell) and not getattr(type(error), "ends_actor", False):
             logger.info(
                 f"Exception returned from {cell._actor} to caller:",
                 exc_info=(type(error), error, error.__traceback__),

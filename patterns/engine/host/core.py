@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from agenticaiframework.actors import SHUTDOWN, Actor, ActorDied, Exit, describe_reason
+from agenticaiframework.actors import SHUTDOWN, Actor, ActorDied, Exit, describe_reason, is_word
 
 from ..errors import (
     EngineStopped,
@@ -276,7 +276,7 @@ class EngineCore(Actor):
             self._keep(live)
         elif live.ref is not None:
             pass  # a signal has brought it another coordinator already
-        elif reason == SHUTDOWN:
+        elif is_word(reason, SHUTDOWN):
             self._park(live)
         else:
             self._crashed(live, reason)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from agenticaiframework.actors import text_of
+
 from .tracing import Span
 
 
@@ -73,4 +75,4 @@ def make_exporter() -> OtelExporter | None:
 
 
 def _plain(value: Any) -> Any:
-    return value if isinstance(value, (str, bool, int, float)) else str(value)
+    return value if isinstance(value, (str, bool, int, float)) else text_of(value)

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from agenticaiframework.actors import text_of
+
 from ..state.status import WorkflowState
 
 if TYPE_CHECKING:
@@ -137,7 +139,9 @@ class Tracer:
         span.end = self._now()
         if error is not None:
             span.status = ERROR if status == OK else status
-            span.error = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
+            span.error = (
+                error if isinstance(error, str) else f"{type(error).__name__}: {text_of(error)}"
+            )
         else:
             span.status = status
         if self._exporter is not None:

@@ -8,7 +8,7 @@ from functools import partial
 from threading import Thread
 from typing import Any, Final, TypeVar
 
-from loguru import logger
+from agenticaiframework.actors import Log
 
 from ..contract import Acknowledge, Lease
 from ..errors import StoreClosed, StoreCorrupt, StoreError, StoreUnavailable
@@ -71,6 +71,7 @@ class GroupedStore:
         self._clock = clock
         self._limits = limits or ValueLimits()
         self._inline = inline
+        self._log = Log(store=self.url)
         self._runs = RunReader(backend)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._writer: GroupWriter | None = None
@@ -295,9 +296,9 @@ class GroupedStore:
                     self._withdraw(job, job.error)
                 if job.done is not None:
                     job.done(job.error)
-            except Exception:
+            except Exception as error:
                 # One caller's mistake must not keep the others waiting for ever.
-                logger.exception("{}: an acknowledgement's callback failed", self.url)
+                self._log.error("{}: an acknowledgement's callback failed", self.url, error=error)
 
     def _withdraw(self, job: Write, error: StoreError) -> None:
         """Free the sequence numbers of a failed append, and of what was queued behind it."""
@@ -310,7 +311,7 @@ class GroupedStore:
             lease.next_seq = job.first_seq
         if lease.durability is _NONE:
             lease.lost = job.error
-            logger.error(
+            self._log.error(
                 "{}: records of run {!r} with durability 'none' are lost: {}",
                 self.url,
                 lease.run_id,

@@ -1,0 +1,41 @@
+"""Looks at values of users that cannot fail, whatever their own methods do.
+
+The machine shows reasons and messages in its records and errors. An exception whose ``__str__``
+raises, a proxy that cannot be read here, or a ``__getattr__`` that fails must not get further than
+to the line that shows it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def shown(value: Any, limit: int | None = None) -> str:
+    """Return ``repr(value)``, cut to *limit* characters, or a text that says which error that raised."""
+    try:
+        text = repr(value)
+    except BaseException as error:
+        text = _cannot_be_shown(value, error)
+    return text if limit is None or len(text) <= limit else text[: limit - 3] + "..."
+
+
+def text_of(value: Any) -> str:
+    """Return ``str(value)``, or a text that says which error that raised."""
+    try:
+        return str(value)
+    except BaseException as error:
+        return _cannot_be_shown(value, error)
+
+
+def attribute_of(value: Any, name: str, default: Any = None) -> Any:
+    """Return the attribute, or *default* where there is none or reading it raises."""
+    try:
+        return getattr(value, name, default)
+    except Exception:
+        return default
+
+
+def _cannot_be_shown(value: Any, error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        raise error
+    return f"<{type(value).__name__} that cannot be shown: {type(error).__name__}>"
