@@ -435,6 +435,9 @@ def abandon(cell: Cell) -> None:
         job, ext.job = ext.job, None
         if job.abandon():
             cell._sched.host.left_behind(cell)
+            if cell._context is not None:
+                # The handler is in it still, and one context cannot be entered twice.
+                cell._context = cell._context.copy()
     if cell._coro is not None:
         Zombie(cell)
 
