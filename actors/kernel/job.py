@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from types import CoroutineType
 from typing import Any, Protocol, cast
@@ -70,6 +70,7 @@ class Job:
         "abandoned",
         "call",
         "cell",
+        "coroutine",
         "error",
         "home",
         "hook",
@@ -78,6 +79,7 @@ class Job:
         "over",
         "thread",
         "value",
+        "work_cancelled",
     )
 
     def __init__(
@@ -95,6 +97,10 @@ class Job:
         self.value: Any = None
         self.error: BaseException | None = None
         self.abandoned = False
+        self.coroutine: tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]] | None = None
+        """The loop and the task of an asynchronous handler or hook that runs. Owned by `_turn`."""
+        self.work_cancelled = False
+        """Whether the asker has withdrawn the message in hand. Written on the loop's thread."""
         self.call: CallElsewhere | None = None
         """Has a message handled somewhere else than in the worker itself."""
         self.over = False
@@ -138,6 +144,18 @@ class Job:
             self.abandoned = True
             return True
 
+    def interrupt(self, item: Any = None) -> bool:
+        """Cancel the asynchronous handler that runs, at its await; return whether one does.
+
+        With *item*, only if that is what it handles.
+        """
+        with self._turn:
+            if self.coroutine is None or (item is not None and self.item is not item):
+                return False
+            loop, task = self.coroutine
+            loop.call_soon_threadsafe(task.cancel)
+            return True
+
     def abandon(self) -> bool:
         """Fence the worker off, and tell whether it is left behind; called on the loop's thread."""
         if self.withdraw():
@@ -168,14 +186,13 @@ class Job:
 
     def _work(self) -> None:
         cell = self.cell
-        loop = self.home.loop
         context = cell._context
         if context is None:
             context = cell._context = self.home.context.copy()
         if self.hook is not None:
             hook, args = self.hook
             try:
-                self.value = context.run(partial(_complete, loop, hook, *args))
+                self.value = context.run(partial(self._complete, hook, *args))
             except BaseException as error:
                 self.error = error
             return
@@ -185,7 +202,7 @@ class Job:
             if observer is not None:
                 receive = observer.on_deliver(cell, message, request, receive)
             local: Callable[[], Any] = partial(
-                context.run, partial(_complete, loop, receive, message)
+                context.run, partial(self._complete, receive, message)
             )
             try:
                 result = local() if self.call is None else self.call(self, local, message, request)
@@ -238,13 +255,23 @@ class Job:
             request.reply(result)
         return True
 
+    def _complete(self, handler: Callable[..., Any], *args: Any) -> Any:
+        """Return the result of *handler*; a coroutine is run to its end on a loop of this thread."""
+        result = handler(*args)
+        if result.__class__ is CoroutineType:
+            return getattr(self.home.loop, "run_apart", asyncio.run)(self._interruptible(result))
+        return result
 
-def _complete(home: asyncio.AbstractEventLoop, handler: Callable[..., Any], *args: Any) -> Any:
-    """Return the result of *handler*; a coroutine is run to its end on a loop of this thread."""
-    result = handler(*args)
-    if result.__class__ is CoroutineType:
-        return getattr(home, "run_apart", asyncio.run)(result)
-    return result
+    async def _interruptible(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
+        with self._turn:
+            self.coroutine = asyncio.get_running_loop(), task
+        try:
+            return await coroutine
+        finally:
+            # While the loop still runs: an interrupt finds it open, or finds nothing.
+            with self._turn:
+                self.coroutine = None
 
 
 def job_of(cell: Cell) -> Job | None:

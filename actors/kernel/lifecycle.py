@@ -40,7 +40,7 @@ from .cell import Cell, Ext
 from .delivery import is_ask, is_system_message, lose
 from .home import Home
 from .in_hand import IN_HAND, Raised, Returned
-from .job import JOB_MESSAGES, Job
+from .job import JOB_MESSAGES, Job, job_of
 from .link_table import remove_link
 from .mailbox import CLOSED
 from .phase import (
@@ -157,6 +157,10 @@ def job_finished(job: Job) -> None:
     ext.job = None
     if job.items:
         cell._mailbox.extendleft(reversed(job.items))
+    if job.work_cancelled and isinstance(job.error, asyncio.CancelledError):
+        # The asker had withdrawn the work; the actor lives on.
+        job.error = None
+        cell._current = None
     if job.hook is None and job.error is None and not cell._phase & UNWINDING:
         settle_offloaded(job.home, cell)
     else:
@@ -411,6 +415,8 @@ def obey_doom(home: Home, cell: Cell) -> None:
         begin_stop(home, cell, reason)
         return
     give_grace(home, cell)
+    if job is not None:
+        job.interrupt()
     if cell._coro is not None:
         cell._state = PARKED
         cell._task.cancel("actor is being stopped")
@@ -740,10 +746,15 @@ def cancel_work(cell: Cell, request: Any, timeout: BaseException | None) -> None
         return
     job = cell._ext.job if cell._ext is not None else None
     if job is not None:
-        # A thread cannot be cancelled. It may be done with the work just now.
-        if not job.fence(request):
+        if job.interrupt(request):
+            job.work_cancelled = True
+            home = cell._sched
+            home.loop.call_later(
+                home.host.cancel_grace_s, _leave_job, cell, job, request, timeout
+            )
             return
-        _leave_work(cell, timeout)
+        # A blocked thread cannot be cancelled.
+        _leave_job(cell, job, request, timeout)
         return
     task = cell._task
     if cell._coro is None or task is None:
@@ -758,6 +769,12 @@ def _check_cancelled(cell: Cell, task: Any, timeout: BaseException | None) -> No
     if cell._task is not task or task._done or cell._phase & (DEAD | STOPPING):
         return
     if timeout is not None or cell._state == PARKED:
+        _leave_work(cell, timeout)
+
+
+def _leave_job(cell: Cell, job: Job, request: Any, timeout: BaseException | None) -> None:
+    """Leave a withdrawn *request* behind, unless its thread is done with it by now."""
+    if job_of(cell) is job and job.fence(request):
         _leave_work(cell, timeout)
 
 
