@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from .kernel.carried import Carried
+from .kernel.own_message import OwnMessage
 from .messages import DeadLetter
 from .reasons import describe_reason
 
@@ -50,7 +51,7 @@ class DeadLetters:
 
     def add(self, message: Any, recipient: str, reason: Any) -> None:
         """Record that *message* to *recipient* was not handled, and why."""
-        if type(message) is Carried:
+        if type(message) in (Carried, OwnMessage):
             message = message.message
         letter = DeadLetter(message, recipient, reason)
         self.count += 1

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pykka
 
-from ..errors import ActorNotAsked, not_awaitable, not_callable
+from ..errors import ActorNotAsked, MailboxFull, not_awaitable, not_callable
 from ..messages import PipedFailure
-from .cell import Cell
+from .cell import Cell, deliver
+from .own_message import OwnMessage, own_message
 
 if TYPE_CHECKING:
     from asyncio import Future
@@ -49,13 +50,18 @@ def flush(cell: Cell, predicate: Callable[[Any], bool]) -> list[Any]:
     mailbox = cell._mailbox
     if not mailbox:
         return []
-    fits = [(item, predicate(item)) for item in mailbox]
-    taken = [item for item, fit in fits if fit]
+    fits = [(item, predicate(_given(item))) for item in mailbox]
+    taken = [_given(item) for item, fit in fits if fit]
     if taken:
         mailbox.clear()
         mailbox.extend(item for item, fit in fits if not fit)
         getattr(mailbox, "admit", int)()
     return taken
+
+
+def _given(item: Any) -> Any:
+    """Return *item* of a mailbox as it was sent."""
+    return item.message if isinstance(item, OwnMessage) else item
 
 
 def stash(cell: Cell) -> None:
@@ -128,9 +134,14 @@ def pipe(
         except Exception as error:
             message = PipedFailure(error)
         try:
-            target.tell(message)
+            if target is cell:
+                deliver(cell, own_message(cell._ext, message))
+            else:
+                target.tell(message)
         except pykka.ActorDeadError:
             home.host.dead_letter(message, target.label, "noproc")
+        except MailboxFull as full:
+            home.host.dead_letter(message, target.label, full)
 
     def forget(task: Future[None]) -> None:
         pipes.pop(task, None)

@@ -21,6 +21,7 @@ from . import running
 from .base import ActorBase
 from .cell import Cell
 from .home import Home
+from .own_message import OWN
 from .phase import DOOMED, UNWINDING
 from .pykka_seam import ActorStop
 from .request import ASKED, KINDS
@@ -225,6 +226,9 @@ class Job:
             if kind is not None:
                 if kind == ASKED:
                     request = item
+                    message = item.message
+                    kind = KINDS.get(cast(Any, type(message)))
+                elif kind == OWN:
                     message = item.message
                     kind = KINDS.get(cast(Any, type(message)))
                 if kind is not None:

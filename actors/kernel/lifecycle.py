@@ -43,6 +43,7 @@ from .in_hand import IN_HAND, Raised, Returned
 from .job import JOB_MESSAGES, Job, job_of
 from .link_table import remove_link
 from .mailbox import CLOSED
+from .own_message import OwnMessage
 from .phase import (
     DEAD,
     DOOMED,
@@ -685,7 +686,11 @@ def settle_leftovers(cell: Cell, ext: Ext, reason: Any, never_started: bool) -> 
             ext.stop_requests.append(item)
     address = ext.mailbox_to
     if address is not None and not is_word(reason, NORMAL):
-        items = [item for item in left if not is_system_message(item)]
+        own = [item for item in left if isinstance(item, OwnMessage)]
+        items = [
+            item for item in left if not (isinstance(item, OwnMessage) or is_system_message(item))
+        ]
+        lose(cell, own, reason)
         address.take_back(items, reason if never_started else None)
         return
     lose(cell, left, reason)
@@ -749,9 +754,7 @@ def cancel_work(cell: Cell, request: Any, timeout: BaseException | None) -> None
         if job.interrupt(request):
             job.work_cancelled = True
             home = cell._sched
-            home.loop.call_later(
-                home.host.cancel_grace_s, _leave_job, cell, job, request, timeout
-            )
+            home.loop.call_later(home.host.cancel_grace_s, _leave_job, cell, job, request, timeout)
             return
         # A blocked thread cannot be cancelled.
         _leave_job(cell, job, request, timeout)

@@ -9,6 +9,7 @@ from .carried import Carried
 from .cell import Cell
 from .future import ActorFuture
 from .link_table import links_of
+from .own_message import OwnMessage
 from .phase import (
     HELD,
     IDLE,
@@ -35,7 +36,7 @@ def unwrap(message: Any) -> Any:
     """Return the user's message, without what it travels in."""
     if isinstance(message, Request | ActorFuture):
         message = message.message
-    return message.message if isinstance(message, Carried) else message
+    return message.message if isinstance(message, Carried | OwnMessage) else message
 
 
 def message_in_hand(cell: Cell) -> Any:

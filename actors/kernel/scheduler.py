@@ -25,6 +25,7 @@ from typing import Any, Final, cast
 from . import exit_signals, lifecycle
 from .home import CHECK_EVERY, SLICE_S, Home
 from .in_hand import Raised, Returned
+from .own_message import OWN
 from .phase import DOOMED, IDLE, PARKED, QUEUED, RUNNING
 from .request import ASKED, KINDS
 from .task import DONE, OWN_AWAITABLES, ActorTask, new_driver, park, swap_task
@@ -157,6 +158,9 @@ class Scheduler(Home):
                             if kind == ASKED:
                                 request = cell._current = message
                                 message = request.message
+                                kind = kind_of(type(message))  # pyright: ignore
+                            elif kind == OWN:
+                                message = message.message
                                 kind = kind_of(type(message))  # pyright: ignore
                             if kind is not None:
                                 receive = partial(lifecycle.receive, cell)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import bad_delay
 from ..messages import ReceiveTimeout
 from .cell import Cell
+from .own_message import own_message
 from .phase import IDLE
 from .running import on_loop
 
@@ -73,7 +74,7 @@ class Timer:
             self._handle = loop.call_at(when, self._fire)
         else:
             self.cancel()
-        cell._put(self.message)
+        cell._put(own_message(cell._ext, self.message))
 
 
 class IdleTimer:
