@@ -8,6 +8,7 @@ is never sent again.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from threading import get_ident
 from typing import Any
@@ -15,8 +16,9 @@ from typing import Any
 from ..errors import ActorDied, MailboxFull
 from ..kernel.cell import deliver, put
 from ..kernel.delivery import fence, is_ask, refuse
+from ..kernel.mailbox import UNBOUNDED, Mailbox
 from ..kernel.request import Request, new_request
-from ..reasons import SHUTDOWN
+from ..reasons import SHUTDOWN, is_word
 from ..ref import ActorRef
 from ..system.system import ActorSystem
 
@@ -24,16 +26,16 @@ from ..system.system import ActorSystem
 class Address:
     """The lasting address of what is restarted under one name.
 
-    Owned by the loop's thread of *system*; `tell` and `request` are safe from any thread. *capacity*
-    bounds what is kept between incarnations.
+    Owned by the loop's thread of *system*; `tell` and `request` are safe from any thread. *mailbox* is
+    the policy of its actors' mailboxes, and bounds what is kept between two of them, too.
     """
 
     __slots__ = (
         "__weakref__",
         "_closed",
         "_kept",
-        "capacity",
         "incarnation",
+        "mailbox",
         "name",
         "ref",
         "system",
@@ -44,16 +46,16 @@ class Address:
         name: str,
         system: ActorSystem,
         *,
-        capacity: int | None = None,
+        mailbox: Mailbox = UNBOUNDED,
     ) -> None:
         self.name = name
         self.system = system
-        self.capacity = capacity
+        self.mailbox = mailbox
         self.ref: ActorRef[Any] | None = None
         """The latest incarnation; it may have ended."""
         self.incarnation = 0
-        # A list: an empty deque is ten times as large, and most addresses never keep anything.
-        self._kept: list[Any] = []
+        # Most addresses never keep anything, and an empty deque has 600 bytes.
+        self._kept: deque[Any] | None = None
         self._closed: Any = None
 
     def __repr__(self) -> str:
@@ -86,12 +88,12 @@ class Address:
     @property
     def waiting(self) -> int:
         """How many messages are kept for the next incarnation."""
-        return len(self._kept)
+        return len(self._kept or ())
 
     @property
     def kept(self) -> list[Any]:
         """What is kept for the next incarnation, oldest first."""
-        return list(self._kept)
+        return list(self._kept or ())
 
     # -- messages ------------------------------------------------------------------------------
 
@@ -154,13 +156,31 @@ class Address:
             self.system.dead_letter(item, self.name, error)
 
     def _keep(self, item: Any) -> None:
-        if self.capacity is not None and len(self._kept) >= self.capacity:
-            raise MailboxFull(self, self.capacity)
         if not self.system.running:
             raise ActorDied(self, SHUTDOWN)
-        self._kept.append(item)
+        self._keeping().append(item)
         self.system.keeping[self] = None
         self.start_on_demand()
+
+    def _keeping(self) -> deque[Any]:
+        if self._kept is None:
+            self._kept = self.mailbox.make(self)
+        return self._kept
+
+    def _take(self) -> list[Any]:
+        """Return what is kept, and keep it no more; those that wait for room come last."""
+        kept, self._kept = self._kept, None
+        self.system.keeping.pop(self, None)
+        return [*(kept or ()), *getattr(kept, "waiting", ())]
+
+    def lose(self, item: Any, reason: Any, /) -> None:
+        """*item* is not handled: fail it if it is a request, else make a dead letter of it."""
+        if not is_ask(item):
+            self.system.dead_letter(item, self.name, reason)
+        elif is_word(reason, "mailbox_full"):
+            item.fail(MailboxFull(self, self.mailbox.capacity or 0))
+        else:
+            item.fail(ActorDied(self, reason))
 
     # -- incarnations --------------------------------------------------------------------------
 
@@ -170,16 +190,15 @@ class Address:
         self.incarnation += 1
         ref.incarnation = self.incarnation
         self._closed = None
-        kept, self._kept = self._kept, []
-        for item in kept:
+        for item in self._take():
             if isinstance(item, Request) and not item.asker_waiting:
                 continue
             if not ref.is_alive():
-                self._kept.append(item)  # it has ended before it was bound: for the next, then
+                # It has ended before it was bound: for the next, then.
+                deque.append(self._keeping(), item)
+                self.system.keeping[self] = None
             else:
-                put(ref, item)
-        if not self._kept:
-            self.system.keeping.pop(self, None)
+                put(ref, item.admit() if isinstance(item, Request) else item)
 
     def release(self, *, kept: bool = True) -> None:
         """No incarnation runs for now; what was kept stays, or is lost with ``kept=False``."""
@@ -198,10 +217,8 @@ class Address:
 
     def drop(self, reason: Any) -> None:
         """Lose what is kept, as dead letters and failed requests that give *reason*."""
-        kept, self._kept = self._kept, []
-        self.system.keeping.pop(self, None)
-        for item in kept:
-            self._lose(item, reason)
+        for item in self._take():
+            self.lose(item, reason)
 
     @property
     def owned(self) -> bool:
@@ -226,23 +243,16 @@ class Address:
             reason = SHUTDOWN
         if never_started is not None and not self.owned:
             reason = never_started
-            items += self._kept
-            self._kept.clear()
+            items += self._take()
         if reason is not None:
             for item in items:
-                self._lose(item, reason)
+                self.lose(item, reason)
             return
-        self._kept[:0] = items
-        if self._kept:
+        if items:
+            self._keeping().extendleft(reversed(items))
             self.system.keeping[self] = None
 
     def incarnation_ended(self) -> None:
         """An incarnation is gone, and its links and monitors have been told: start the next."""
         if self._kept:
             self.start_on_demand()
-
-    def _lose(self, item: Any, reason: Any) -> None:
-        if is_ask(item):
-            item.fail(ActorDied(self, reason))
-        else:
-            self.system.dead_letter(item, self.name, reason)

@@ -28,7 +28,7 @@ class AgentAddress(Address):
     __slots__ = ("_agent", "_spec", "owner")
 
     def __init__(self, agent: Named, system: ActorSystem, spec: AgentSpec) -> None:
-        super().__init__(agent.name, system, capacity=spec.mailbox.capacity)
+        super().__init__(agent.name, system, mailbox=spec.mailbox)
         self._spec = spec
         # An agent that is no longer referenced must not leave its idle actor behind.
         self._agent = OwnerLink(agent, _end_actor)

@@ -123,7 +123,7 @@ def is_system_message(item: Any) -> bool:
     """Tell whether *item* concerns only the incarnation that it was sent to."""
     if isinstance(item, ActorStop | Exit | Down | ReceiveTimeout):
         return True
-    return isinstance(item, Request) and isinstance(item.message, ActorStop)
+    return is_ask(item) and isinstance(item.message, ActorStop)
 
 
 def lose(cell: Any, items: Iterable[Any], reason: Any) -> None:

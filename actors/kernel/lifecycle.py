@@ -68,7 +68,7 @@ from .pykka_seam import (
     log_failure,
     log_stop,
 )
-from .request import Request, set_unless_done
+from .request import set_unless_done
 from .special import receive_special
 from .task import new_task, step
 from .zombie import Zombie
@@ -259,7 +259,7 @@ def settle_offloaded(home: Home, cell: Cell) -> None:
 
 def is_stop(item: Any) -> bool:
     """Tell whether *item* of a mailbox asks the actor to stop."""
-    return isinstance(item.message if isinstance(item, Request) else item, ActorStop)
+    return isinstance(item.message if is_ask(item) else item, ActorStop)
 
 
 def receive(cell: Cell, message: Any) -> Any:

@@ -40,7 +40,7 @@ class ActorTarget:
         found = self._address
         wanted = ActorSystem.current() if system is None else system
         if found is None or found.system is not wanted:
-            found = self._address = Address(self.name, wanted)
+            found = self._address = Address(self.name, wanted, mailbox=self._actor_class.mailbox)
         return found
 
     async def start_under(

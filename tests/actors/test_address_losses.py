@@ -15,6 +15,7 @@ from agenticaiframework.actors import (
     ActorSystem,
     Address,
     Agent,
+    Mailbox,
     MailboxFull,
 )
 
@@ -49,7 +50,7 @@ def test_what_is_lost_of_an_address_is_a_dead_letter_with_its_name(in_sim: Run) 
 
 def test_what_arrives_from_another_thread_too_late_is_told(in_system: Run) -> None:
     async def main(system: ActorSystem) -> None:
-        address = Address("worker", system, capacity=1)
+        address = Address("worker", system, mailbox=Mailbox(1))
 
         def send() -> list[Any]:
             address.tell("first")

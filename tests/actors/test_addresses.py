@@ -14,6 +14,7 @@ from agenticaiframework.actors import (
     ActorDied,
     ActorSystem,
     Address,
+    Mailbox,
     MailboxFull,
     RequestTimeout,
 )
@@ -95,7 +96,7 @@ def test_closing_loses_what_was_kept_and_says_so(in_sim: Run) -> None:
 
 def test_what_is_kept_is_bounded(in_sim: Run) -> None:
     async def main(system: ActorSystem) -> None:
-        address = Address("worker", system, capacity=2)
+        address = Address("worker", system, mailbox=Mailbox(2))
         address.tell(1)
         address.tell(2)
         with pytest.raises(MailboxFull):

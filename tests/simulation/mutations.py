@@ -48,15 +48,15 @@ LINKS_AND_MONITORS = (
     ),
     Mutation(
         "normal exits take links down", f"{KERNEL}receive_exit",
-        "reason != NORMAL or sender is target", "True",
+        "not is_word(reason, NORMAL) or sender is target", "True",
     ),
     Mutation(
         "an exit of its own choice is ignored", f"{KERNEL}receive_exit",
-        "reason != NORMAL or sender is target", "reason != NORMAL and not isinstance(reason, str)",
+        "not is_word(reason, NORMAL) or sender is target", "not isinstance(reason, str)",
     ),
     Mutation(
         "kill can be trapped", f"{KERNEL}receive_exit",
-        "reason == KILL", "reason == KILL and not target._trap",
+        "is_word(reason, KILL)", "is_word(reason, KILL) and not target._trap",
     ),
     Mutation(
         "killed actors say kill", f"{KERNEL}receive_exit",
@@ -130,10 +130,7 @@ MESSAGES = (
         """
         request.fail(error)
         if not crashes_on_ask_error(cell) and not getattr(type(error), "ends_actor", False):
-            logger.info(
-                f"Exception returned from {cell._actor} to caller:",
-                exc_info=(type(error), error, error.__traceback__),
-            )
+            log_answered(cell._actor, error)
             return
         """,
         "if not crashes_on_ask_error(cell):\n    return",
@@ -347,19 +344,21 @@ ENDS = (
 KEPT_MESSAGES = (
     Mutation(
         "messages kept for the next incarnation come in reverse", f"{AGENTS}Address.take_back",
-        "self._kept[:0] = items", "self._kept[:0] = items[::-1]",
+        "self._keeping().extendleft(reversed(items))", "self._keeping().extendleft(items)",
     ),
     Mutation(
         "what a crashed agent had waiting is lost", f"{AGENTS}Address.take_back",
-        "self._kept[:0] = items", "self._kept[:0] = items[1:]",
+        "self._keeping().extendleft(reversed(items))",
+        "self._keeping().extendleft(reversed(items[1:]))",
     ),
     Mutation(
         "the next incarnation gets what was kept twice", f"{AGENTS}Address.bind",
-        "put(ref, item)", "(put(ref, item), put(ref, item))",
+        "put(ref, item.admit() if isinstance(item, Request) else item)",
+        "(put(ref, item), put(ref, item))",
     ),
     Mutation(
         "what comes between two incarnations is refused", f"{AGENTS}Address._keep",
-        "self._kept.append(item)", "None",
+        "self._keeping().append(item)", "None",
     ),
 )  # fmt: skip
 
