@@ -146,7 +146,7 @@ def lose_one(cell: Any, item: Any, reason: Any) -> None:
 
 def is_ask(item: Any) -> bool:
     """Tell whether *item* of a mailbox wants an answer."""
-    return hasattr(item, "asker_waiting")
+    return isinstance(item, Request | ActorFuture)
 
 
 __all__ = [

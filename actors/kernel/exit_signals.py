@@ -29,7 +29,7 @@ from .link_table import (
     remove_monitor,
     remove_watcher,
 )
-from .phase import DEAD, STOPPING
+from .phase import DEAD, STOPPING, SUSPENDED
 from .request import Request
 
 # -- links -----------------------------------------------------------------------------------------
@@ -113,7 +113,9 @@ def receive_exit(target: Cell, sender: Any, reason: Any, via_link: bool) -> None
     if target._trap:
         if target._phase & (STOPPING | DEAD):
             return
-        if target._parent is sender and sender is not None and actor.obey_parent:
+        from_parent = target._parent is sender and sender is not None
+        # A suspended actor reads no message, and has to obey its parent all the same (OTP, sys).
+        if from_parent and (actor.obey_parent or target._phase & SUSPENDED):
             doom(target, reason, soft=True)
         else:
             target._put(Exit(sender, reason))

@@ -379,9 +379,12 @@ def busy(cell: Cell) -> bool:
 
 
 def end_as_parent(cell: Cell, reason: Any) -> None:
-    """Make *cell* end as if its parent had told it to: after its handler if it traps exits."""
+    """Make *cell* end as if its parent had told it to: after its handler if it traps exits.
+
+    One that starts is cancelled: its `on_start` may never end, and there is nothing to finish.
+    """
     if cell._actor is not None:
-        doom(cell, reason, soft=cell._trap)
+        doom(cell, reason, soft=cell._trap and not cell._phase & STARTING)
 
 
 def end_at_stop(cell: Cell, reason: Any) -> bool:

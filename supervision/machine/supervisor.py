@@ -13,6 +13,7 @@ this is.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, TypeAlias, cast
@@ -246,7 +247,12 @@ class Supervisor(ChildOwner):
             return
         records = [self.new_record(spec) for spec in specs]
         children = self.children = KeyedChildren(self, records)
-        failed = await self._start_group(records, "nothing after it is started")
+        try:
+            failed = await self._start_group(records, "nothing after it is started")
+        except asyncio.CancelledError:
+            # Told to stop meanwhile: what has started is stopped in order, as after a start.
+            await children.stop_all()
+            raise
         if failed is not None:
             await children.stop_all()
             self.start_failed(specs)

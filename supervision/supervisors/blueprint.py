@@ -145,12 +145,16 @@ class SupervisorBlueprint:
         if ref is None or ref.exit_reason is not None:
             return
         self.told_to_stop = True
+        system = cast("ActorSystem", ref.system)
         parent = self._parent
         if parent is not None and parent.is_alive():
             await parent.request(StopChild(ref))
-        elif ref.is_alive():
+        elif ref.in_service:
             ref.tell(StopSupervisor(reason))
-        await cast("ActorSystem", ref.system).wait_ended(ref)
+        else:
+            # It starts still, or is suspended, and reads no message.
+            system.end_actor(ref, reason)
+        await system.wait_ended(ref)
 
     async def __aenter__(self) -> Self:
         running = self.is_running
