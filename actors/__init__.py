@@ -76,7 +76,7 @@ from .reasons import (
     is_word,
 )
 from .ref import ActorRef
-from .shown import attribute_of, shown, text_of
+from .shown import attribute_of, is_a, shown, text_of, traceback_of
 from .system.inspection import ActorInfo
 from .system.os_signals import NotMainThread, run_until_signal
 from .system.routers import NoRoutee, Router
@@ -165,6 +165,7 @@ __all__ = [
     "find_agent",
     "gather",
     "install_command",
+    "is_a",
     "is_coroutine_function",
     "is_normal",
     "is_word",
@@ -179,5 +180,6 @@ __all__ = [
     "set_model_runner_factory",
     "shown",
     "text_of",
+    "traceback_of",
     "with_context",
 ]

@@ -7,11 +7,12 @@ that raises is reported through the standard library's logging, and does not rea
 from __future__ import annotations
 
 import logging
+import pickle
 from typing import Any
 
 from loguru import logger as loguru_logger
 
-from .shown import text_of
+from .shown import text_of, traceback_of
 
 PLAIN = (str, int, float, bool, type(None))
 
@@ -57,9 +58,21 @@ class Log:
         """Write a record of *level*; *args* fill the braces of *message*."""
         try:
             text = message.format(*_plain_values(args)) if args else message
+            if error is not None and not _can_travel(error):
+                text, error = f"{text}\n{traceback_of(error)}", None
             self._logger.opt(exception=error, depth=depth + 1).log(level, text)
         except Exception:
             logging.getLogger("agenticaiframework").error("A log sink failed", exc_info=True)
+
+
+def _can_travel(error: BaseException) -> bool:
+    """Tell whether a sink can show *error*, and send its class to a thread or process of its own."""
+    try:
+        str(error)
+        pickle.dumps(type(error))
+    except Exception:
+        return False
+    return True
 
 
 def _plain_values(values: tuple[Any, ...]) -> list[Any]:

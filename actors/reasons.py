@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final, cast
 
-from .shown import text_of
+from .shown import is_a, text_of
 
 NORMAL: Final = "normal"
 SHUTDOWN: Final = "shutdown"
@@ -28,7 +28,7 @@ def is_normal(reason: Any) -> bool:
 
 def describe_reason(reason: Any) -> str:
     """Return *reason* as one short line for logs and trees."""
-    if isinstance(reason, BaseException):
+    if is_a(reason, BaseException):
         text = text_of(reason).strip().split("\n", 1)[0]
         return f"{type(reason).__name__}: {text}" if text else type(reason).__name__
     if is_shutdown(reason):

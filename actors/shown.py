@@ -7,7 +7,10 @@ to the line that shows it.
 
 from __future__ import annotations
 
-from typing import Any
+import traceback
+from typing import Any, TypeGuard, TypeVar, overload
+
+T = TypeVar("T")
 
 
 def shown(value: Any, limit: int | None = None) -> str:
@@ -39,3 +42,24 @@ def _cannot_be_shown(value: Any, error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         raise error
     return f"<{type(value).__name__} that cannot be shown: {type(error).__name__}>"
+
+
+@overload
+def is_a(value: Any, kind: type[T], /) -> TypeGuard[T]: ...
+@overload
+def is_a(value: Any, *kinds: type[Any]) -> bool: ...
+def is_a(value: Any, *kinds: type[Any]) -> bool:
+    """Tell whether *value* is of one of *kinds*, by its type and not by what it says of itself.
+
+    `isinstance` reads ``__class__``, which a proxy may refuse.
+    """
+    return issubclass(type(value), kinds)
+
+
+def traceback_of(error: BaseException) -> str:
+    """Return *error* with its traceback as text, as far as it can be shown."""
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception:
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        return f"Traceback (most recent call last):\n{frames}{text_of(error)}\n"

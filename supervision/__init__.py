@@ -49,6 +49,7 @@ from .vocabulary.errors import (
     SupervisorStartFailed,
     UnknownChild,
     UnknownRequest,
+    WaitsForOwnStart,
     WaitTimeout,
 )
 from .vocabulary.kinds import AutoShutdown, ChildState, ChildType, RestartType, SupervisionStrategy
@@ -126,6 +127,7 @@ __all__ = [
     "UnknownChild",
     "UnknownRequest",
     "WaitTimeout",
+    "WaitsForOwnStart",
     "WhichChild",
     "WhichChildren",
     "check_child_specs",

@@ -20,6 +20,7 @@ from ..kernel.mailbox import UNBOUNDED, Mailbox
 from ..kernel.request import Request, new_request
 from ..reasons import SHUTDOWN, is_word
 from ..ref import ActorRef
+from ..shown import is_a
 from ..system.system import ActorSystem
 
 
@@ -150,7 +151,7 @@ class Address:
             return
         except (ActorDied, MailboxFull) as caught:
             error = caught
-        if isinstance(item, Request):
+        if is_a(item, Request):
             item.fail(error)
         else:
             self.system.dead_letter(item, self.name, error)
@@ -191,14 +192,14 @@ class Address:
         ref.incarnation = self.incarnation
         self._closed = None
         for item in self._take():
-            if isinstance(item, Request) and not item.asker_waiting:
+            if is_a(item, Request) and not item.asker_waiting:
                 continue
             if not ref.is_alive():
                 # It has ended before it was bound: for the next, then.
-                deque.append(self._keeping(), item)
+                deque[Any].append(self._keeping(), item)
                 self.system.keeping[self] = None
             else:
-                put(ref, item.admit() if isinstance(item, Request) else item)
+                put(ref, item.admit() if is_a(item, Request) else item)
 
     def release(self, *, kept: bool = True) -> None:
         """No incarnation runs for now; what was kept stays, or is lost with ``kept=False``."""

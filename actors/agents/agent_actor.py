@@ -6,13 +6,14 @@ import asyncio
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import CoroutineType, TracebackType
-from typing import Any
+from types import CoroutineType, GeneratorType, TracebackType
+from typing import Any, cast
 
 from ..actor import Actor
 from ..kernel.base import takes_an_argument
 from ..kernel.cell import current_request
 from ..kernel.mailbox import Mailbox
+from ..shown import is_a
 from .agent_context import CONTEXT, NOTHING
 from .agent_process import agent_work
 from .agent_request import Work
@@ -91,16 +92,18 @@ class AgentActor(Actor):
         if type(message) is Work:
             CONTEXT.set(NOTHING if message.context is None else message.context)
             result = self._handler(message.payload)
-        elif isinstance(message, InboxMessage):
+        elif is_a(message, InboxMessage):
             return self._receive_inbox(message)
         else:
             CONTEXT.set(NOTHING)
             result = self._handler(message)
-        return result if result.__class__ is CoroutineType else _await_if_needed(result)
+        if type(result) is CoroutineType:  # pyright: ignore
+            return result  # pyright: ignore
+        return _await_if_needed(result)
 
     def _work_for_child(self, message: Any) -> bytes | None:
         request = self.current_request
-        if isinstance(message, InboxMessage) or (request is not None and not request.asker_waiting):
+        if is_a(message, InboxMessage) or (request is not None and not request.asker_waiting):
             return None
         work = message if type(message) is Work else Work(message, None)
         return agent_work(self._agent_spec.name, self._handler, work.payload, work.context)
@@ -142,7 +145,10 @@ def _wants_reason(hook: Callable[..., Any]) -> bool:
 
 def _await_if_needed(result: Any) -> Any:
     """Return *result*, or a coroutine that awaits it if it is some other awaitable."""
-    if result.__class__ is not CoroutineType and inspect.isawaitable(result):
+    kind = cast(Any, type(result))
+    if kind is not CoroutineType and (
+        hasattr(kind, "__await__") or (kind is GeneratorType and inspect.isawaitable(result))
+    ):
         return _awaited(result)
     return result
 

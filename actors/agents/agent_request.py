@@ -13,6 +13,7 @@ from typing import Any
 from ..errors import ActorDied, RequestTimeout, StartFailed
 from ..kernel.lifecycle import cancel_work
 from ..kernel.request import ABANDONED, PENDING, Request
+from ..shown import is_a
 from .directory import Named
 from .errors import AgentError, AgentFailed, AgentStopped, AgentTimeout
 
@@ -49,10 +50,10 @@ class AgentRequest(Request):
             home: Any = self._target
             if home.closed is not None and error.ref is home:
                 return AgentStopped(name, reason)
-            if isinstance(reason, StartFailed):
+            if is_a(reason, StartFailed):
                 reason = reason.reason
             failed = AgentFailed(name, reason)
-            if isinstance(reason, BaseException):
+            if is_a(reason, BaseException):
                 failed.__cause__ = reason
             return failed
         if isinstance(error, asyncio.CancelledError | KeyboardInterrupt | SystemExit):

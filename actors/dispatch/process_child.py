@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import pickle
 import signal
-import traceback
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from types import CoroutineType
@@ -17,7 +16,7 @@ from typing import Any, Final, cast
 
 from ..errors import AgenticError
 from ..kernel.base import KERNEL_STATE, ActorBase, stand_in
-from ..shown import text_of
+from ..shown import text_of, traceback_of
 
 READY: Final = b"ready"
 PROTOCOL: Final = pickle.HIGHEST_PROTOCOL
@@ -210,7 +209,7 @@ def complete(result: Any) -> Any:
 
 def _portable(error: BaseException) -> BaseException:
     """Return *error*, or what stands for it, so that it can be sent; its traceback becomes a note."""
-    text = "".join(traceback.format_exception(error)).rstrip()
+    text = traceback_of(error).rstrip()
     sent = error
     if isinstance(error, SystemExit | KeyboardInterrupt | GeneratorExit):
         # These would end the parent; what a handler does in a child ends no more than itself.

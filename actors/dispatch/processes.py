@@ -42,6 +42,7 @@ from ..kernel.cell import Cell
 from ..kernel.job import Job
 from ..kernel.pykka_seam import HANDLE, PROXY_MESSAGES
 from ..kernel.request import Request
+from ..shown import is_a
 from .process_child import (
     READY,
     NotPicklable,
@@ -282,7 +283,7 @@ def call_in_child(job: Job, local: Any, message: Any, request: Any) -> Any:
 def actor_work(ref: Cell, actor: ActorBase, message: Any) -> bytes:
     """Return a message to *actor*, and as much of it as the handler needs, pickled."""
     label = ref.label
-    if isinstance(message, Carried):
+    if is_a(message, Carried):
         raise NotPicklable(
             f"A message with_context(...) to {label}", "context variables stay in their process"
         )
@@ -294,7 +295,7 @@ def actor_work(ref: Cell, actor: ActorBase, message: Any) -> bytes:
                 f"The behaviour of {label}", "a behaviour must be a method of the actor itself"
             )
         method = behavior.__name__
-    if isinstance(message, PROXY_MESSAGES):
+    if is_a(message, *PROXY_MESSAGES):
         method = HANDLE
     state = pickle_each(state_of(actor), lambda name: f"{type(actor).__name__}.{name} of {label}")
     parts = {

@@ -14,6 +14,7 @@ import pykka
 
 from ..errors import ActorNotAsked, MailboxFull, not_awaitable, not_callable
 from ..messages import PipedFailure
+from ..shown import is_a
 from .cell import Cell, deliver
 from .own_message import OwnMessage, own_message
 
@@ -61,7 +62,7 @@ def flush(cell: Cell, predicate: Callable[[Any], bool]) -> list[Any]:
 
 def _given(item: Any) -> Any:
     """Return *item* of a mailbox as it was sent."""
-    return item.message if isinstance(item, OwnMessage) else item
+    return item.message if is_a(item, OwnMessage) else item
 
 
 def stash(cell: Cell) -> None:

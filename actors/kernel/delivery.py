@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ActorDied, MailboxFull
 from ..messages import Down, Exit, ReceiveTimeout
 from ..reasons import is_word
+from ..shown import is_a
 from .future import ActorFuture
 from .mailbox import MailboxClosed
 from .phase import STOPPING
@@ -58,7 +59,7 @@ def arrive(cell: Any, item: Any) -> None:
         error = full
     else:
         return
-    if isinstance(item, Request | ActorFuture):
+    if is_a(item, Request, ActorFuture):
         item.fail(error)
     elif cell._sched.host is not None:
         reason = "noproc" if isinstance(error, ActorDied) else "mailbox_full"
@@ -121,9 +122,9 @@ def refuse(request: Request, error: BaseException) -> None:
 
 def is_system_message(item: Any) -> bool:
     """Tell whether *item* concerns only the incarnation that it was sent to."""
-    if isinstance(item, ActorStop | Exit | Down | ReceiveTimeout):
+    if is_a(item, ActorStop, Exit, Down, ReceiveTimeout):
         return True
-    return is_ask(item) and isinstance(item.message, ActorStop)
+    return is_ask(item) and is_a(item.message, ActorStop)
 
 
 def lose(cell: Any, items: Iterable[Any], reason: Any) -> None:
@@ -146,7 +147,7 @@ def lose_one(cell: Any, item: Any, reason: Any) -> None:
 
 def is_ask(item: Any) -> bool:
     """Tell whether *item* of a mailbox wants an answer."""
-    return isinstance(item, Request | ActorFuture)
+    return is_a(item, Request, ActorFuture)
 
 
 __all__ = [

@@ -17,6 +17,7 @@ from functools import partial
 from types import CoroutineType
 from typing import Any, Protocol, cast
 
+from ..shown import is_a
 from . import running
 from .base import ActorBase
 from .cell import Cell
@@ -232,7 +233,7 @@ class Job:
                     message = item.message
                     kind = KINDS.get(cast(Any, type(message)))
                 if kind is not None:
-                    if isinstance(message, ActorStop):
+                    if is_a(message, ActorStop):
                         # Stopping is the loop's business: hand everything back to it.
                         self.items.appendleft(item)
                         return None
@@ -262,7 +263,7 @@ class Job:
     def _complete(self, handler: Callable[..., Any], *args: Any) -> Any:
         """Return the result of *handler*; a coroutine is run to its end on a loop of this thread."""
         result = handler(*args)
-        if result.__class__ is CoroutineType:
+        if cast(Any, type(result)) is CoroutineType:
             return getattr(self.home.loop, "run_apart", asyncio.run)(self._interruptible(result))
         return result
 

@@ -36,6 +36,7 @@ from ..errors import (
     handler_exited,
 )
 from ..reasons import NORMAL, is_normal, is_word
+from ..shown import is_a
 from .cell import Cell, Ext
 from .delivery import is_ask, is_system_message, lose
 from .home import Home
@@ -259,7 +260,7 @@ def settle_offloaded(home: Home, cell: Cell) -> None:
 
 def is_stop(item: Any) -> bool:
     """Tell whether *item* of a mailbox asks the actor to stop."""
-    return isinstance(item.message if is_ask(item) else item, ActorStop)
+    return is_a(item.message if is_ask(item) else item, ActorStop)
 
 
 def receive(cell: Cell, message: Any) -> Any:
@@ -334,7 +335,7 @@ def refuse_start(cell: Cell, reason: Any, ignored: bool) -> None:
         ack.reply(None)
     else:
         failure = StartFailed(cell.label, reason)
-        failure.__cause__ = reason if isinstance(reason, BaseException) else None
+        failure.__cause__ = reason if is_a(reason, BaseException) else None
         ack.fail(failure)
 
 
@@ -678,7 +679,7 @@ def settle_leftovers(cell: Cell, ext: Ext, reason: Any, never_started: bool) -> 
     waiting = getattr(ext.leftover, "waiting", None)
     if waiting:
         left.extend(waiting)
-    if left and isinstance(left[0], IN_HAND):
+    if left and is_a(left[0], *IN_HAND):
         begun = left.pop(0)  # as a message that was in hand when its actor ended: not for the next
         begun.drop()
         lose(cell, (begun.message,), reason)
@@ -689,10 +690,8 @@ def settle_leftovers(cell: Cell, ext: Ext, reason: Any, never_started: bool) -> 
             ext.stop_requests.append(item)
     address = ext.mailbox_to
     if address is not None and not is_word(reason, NORMAL):
-        own = [item for item in left if isinstance(item, OwnMessage)]
-        items = [
-            item for item in left if not (isinstance(item, OwnMessage) or is_system_message(item))
-        ]
+        own = [item for item in left if is_a(item, OwnMessage)]
+        items = [item for item in left if not (is_a(item, OwnMessage) or is_system_message(item))]
         lose(cell, own, reason)
         address.take_back(items, reason if never_started else None)
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..shown import is_a
 from .carried import Carried
 from .cell import Cell
 from .future import ActorFuture
@@ -34,9 +35,9 @@ _PHASES = (
 
 def unwrap(message: Any) -> Any:
     """Return the user's message, without what it travels in."""
-    if isinstance(message, Request | ActorFuture):
+    if is_a(message, Request, ActorFuture):
         message = message.message
-    return message.message if isinstance(message, Carried | OwnMessage) else message
+    return message.message if is_a(message, Carried, OwnMessage) else message
 
 
 def message_in_hand(cell: Cell) -> Any:

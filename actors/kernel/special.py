@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..shown import is_a
 from .carried import Carried, receive_carried
 from .cell import Cell
 from .in_hand import IN_HAND
@@ -18,10 +19,10 @@ for _kind in (ActorStop, Carried, *IN_HAND, *PROXY_MESSAGES):
 def receive_special(cell: Cell, message: Any) -> Any:
     """Handle *message*, which is one of pykka's proxies or carries the context of its sender."""
     actor = cell._actor
-    if isinstance(message, PROXY_MESSAGES):
+    if is_a(message, *PROXY_MESSAGES):
         return getattr(actor, HANDLE)(message)
     if type(message) is Carried:
-        if isinstance(message.message, PROXY_MESSAGES):
+        if is_a(message.message, *PROXY_MESSAGES):
             return receive_carried(message, getattr(actor, HANDLE))
         return receive_carried(message, cell._behavior or actor.on_receive)
     return actor.on_receive(message)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Self, TypeAlias
+from typing import Any, Final, Self, TypeAlias, cast
 
-from agenticaiframework.actors import ActorRef
+from agenticaiframework.actors import SHUTDOWN, ActorRef
 
 from ..vocabulary.errors import PatternFailed
 from ..vocabulary.events import Finished, PatternEvent
@@ -16,6 +17,9 @@ from .coordinator import CONDUCT, stop_execution
 from .execution import Execution
 
 EmitEvent: TypeAlias = Callable[[PatternEvent], None]
+
+LEFT_S: Final = 1.0
+"""How long a reader may take to come back after its wait for an event was cancelled."""
 
 
 class EventBuffer:
@@ -47,8 +51,9 @@ class EventStream(AsyncIterator[PatternEvent]):
             print(event)
 
     Nothing runs before the first event is asked for. Leaving the loop early, `aclose`, and dropping
-    the stream cancel the execution. Events wait in memory until they are read. Owned by the task
-    that reads it.
+    the stream cancel the execution; so does a reader whose wait for an event was cancelled and who
+    does not ask for another within `LEFT_S` seconds, whatever still refers to the stream. Events wait
+    in memory until they are read. Owned by the task that reads it.
     """
 
     def __init__(
@@ -59,6 +64,8 @@ class EventStream(AsyncIterator[PatternEvent]):
         self._execution: Execution | None = None
         self._ref: ActorRef[Any] | None = None
         self._closed = False
+        self._leaving: asyncio.TimerHandle | None = None
+        """Ends the execution unless the reader, whose wait was cancelled, comes back."""
 
     @property
     def report(self) -> Report | None:
@@ -81,6 +88,9 @@ class EventStream(AsyncIterator[PatternEvent]):
         buffer = self._buffer
         if self._closed:
             raise StopAsyncIteration
+        if self._leaving is not None:
+            self._leaving.cancel()
+            self._leaving = None
         if self._execution is None:
             self._execution, self._ref = await self._start(buffer.put)
             self._ref.tell(CONDUCT)
@@ -88,6 +98,13 @@ class EventStream(AsyncIterator[PatternEvent]):
             buffer.wake = asyncio.get_running_loop().create_future()
             try:
                 await buffer.wake
+            except BaseException:
+                loop = asyncio.get_running_loop()
+                self._leaving = loop.call_later(
+                    LEFT_S, _left, cast("weakref.ref[EventStream]", weakref.ref(self))
+                )
+                del self  # an error that is kept holds this frame
+                raise
             finally:
                 buffer.wake = None
         event = buffer.events.popleft()
@@ -109,6 +126,19 @@ class EventStream(AsyncIterator[PatternEvent]):
     async def __aexit__(self, *_exc: object) -> None:
         await self.aclose()
 
-    def __del__(self) -> None:
+    def leave(self) -> None:
+        """Cancel the execution if it still runs, and wait for nothing."""
         if self._ref is not None and not self._closed:
-            self._ref.exit("shutdown")
+            self._closed = True
+            self._ref.exit(SHUTDOWN)
+
+    def __del__(self) -> None:
+        if self._leaving is not None:
+            self._leaving.cancel()
+        self.leave()
+
+
+def _left(stream: weakref.ref[EventStream]) -> None:
+    left = stream()
+    if left is not None:
+        left.leave()

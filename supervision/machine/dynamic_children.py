@@ -11,7 +11,7 @@ from typing import Any
 
 import pykka
 
-from agenticaiframework.actors import ActorRef, shown
+from agenticaiframework.actors import ActorRef, is_a, shown
 
 from ..policy.child_spec import ChildSpec, check_child_spec
 from ..vocabulary.kinds import ChildType, RestartType
@@ -200,7 +200,7 @@ def _as_ref(value: Any) -> pykka.ActorRef[Any] | None:
 
 def _alike(reason: Any) -> Hashable:
     """Return a key under which equal reasons meet; exceptions are equal by type and arguments."""
-    if isinstance(reason, BaseException):
+    if is_a(reason, BaseException):
         return (type(reason), shown(reason.args))
     return shown(reason)
 

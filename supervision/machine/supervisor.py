@@ -28,6 +28,7 @@ from agenticaiframework.actors import (
     Exit,
     Ignore,
     describe_reason,
+    is_a,
     is_normal,
     is_word,
     shown,
@@ -286,7 +287,7 @@ class Supervisor(ChildOwner):
         self._last += self.children
         await self.children.stop_all()
         # Our messages to ourselves are void now; they are not dead letters.
-        self.flush(lambda message: isinstance(message, TryAgain | BackoffOver))
+        self.flush(lambda message: is_a(message, TryAgain, BackoffOver))
         raise ActorExit(reason)
 
     async def on_stop(self) -> None:  # type: ignore[override]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol, cast
 
-from agenticaiframework.actors import KILLED, ActorDied, ActorRef, Down, FunctionActor
+from agenticaiframework.actors import KILLED, ActorDied, ActorRef, Down, FunctionActor, is_a
 
 from ..machine.child import Child, Decision
 from ..machine.keyed_children import KeyedChildren
@@ -319,9 +319,9 @@ class AgentSupervisorActor(Supervisor):
 
 def _as_exception(name: str, reason: Any) -> Exception:
     """Return an exit reason as what a failure handler gets."""
-    if isinstance(reason, StartCrashed):
+    if is_a(reason, StartCrashed):
         reason = reason.error
-    return reason if isinstance(reason, Exception) else ChildExited(name, reason)
+    return reason if is_a(reason, Exception) else ChildExited(name, reason)
 
 
 def _named(child: Child) -> SupervisedChild | None:

@@ -18,13 +18,19 @@ from agenticaiframework.actors import (
     ActorRef,
     ActorSystem,
     Address,
+    running_here,
 )
 
 from ..machine.messages import Ready, StopChild, StopSupervisor
 from ..machine.supervisor import Supervisor
 from ..policy.flags import SupervisorFlags
 from ..vocabulary.checks import check_name
-from ..vocabulary.errors import BadOption, SupervisorNotRunning, SupervisorStartFailed
+from ..vocabulary.errors import (
+    BadOption,
+    SupervisorNotRunning,
+    SupervisorStartFailed,
+    WaitsForOwnStart,
+)
 from ..vocabulary.kinds import ChildType, SupervisionStrategy
 from ..vocabulary.reasons import FailedToStartChild
 from .supervised_child import SupervisedChild
@@ -102,8 +108,23 @@ class SupervisorBlueprint:
         """Return the whole tree below this supervisor as data; ``print`` it, or draw `mermaid`."""
         return tree_of(self)
 
+    def check_wait(self) -> None:
+        """Raise `WaitsForOwnStart` if this call is made by an `on_start` that this supervisor awaits."""
+        here = running_here()
+        while here is not None and not here.in_service:
+            look = here.system.info(here)
+            if look.state != "starting" or look.parent is None:
+                return
+            if look.parent is self._ref:
+                raise WaitsForOwnStart(self.name, here.label)
+            here = look.parent
+
     async def request(self, message: Any) -> Any:
-        """Return the actor's answer to *message*. Raises `SupervisorNotRunning`."""
+        """Return the actor's answer to *message*.
+
+        Raises `SupervisorNotRunning`, and `WaitsForOwnStart`.
+        """
+        self.check_wait()
         ref = self.running_ref
         try:
             return await ref.request(message)
@@ -122,6 +143,7 @@ class SupervisorBlueprint:
         those that were started before it have then been stopped again. When the awaiting code is
         cancelled, the start goes on; `stop` ends it.
         """
+        self.check_wait()
         ref = self._ref
         if ref is None or not ref.is_alive():
             actor_class, args = self.make_actor()

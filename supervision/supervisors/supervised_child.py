@@ -30,6 +30,10 @@ class NamingSupervisor(Protocol):
         """The system that it runs in, or ran in last; the current one if it never ran."""
         ...
 
+    def check_wait(self) -> None:
+        """Raise `WaitsForOwnStart` if this call is made by an `on_start` that it awaits."""
+        ...
+
     def temporary_ended(self, child: SupervisedChild) -> None:
         """Note that a temporary child has ended for good."""
         ...
@@ -140,6 +144,8 @@ class SupervisedChild:
             raise SupervisorNotRunning(self.supervisor.name)
         if record.down is not None:
             raise self.down_error()
+        if not self.is_alive:
+            self.supervisor.check_wait()
 
     def down_error(self) -> ChildStopped:
         """Return the error that says that it is down, and what brings it back."""
@@ -161,6 +167,7 @@ class SupervisedChild:
         system = ActorSystem.current()
         deadline = None if timeout is None else system.clock() + timeout
         while self.state is not wanted or (wanted is ChildState.RUNNING and not self.is_alive):
+            self.supervisor.check_wait()
             if wanted is ChildState.RUNNING and self.state.is_down:
                 raise self.down_error()
             future: asyncio.Future[ChildState] = asyncio.get_running_loop().create_future()

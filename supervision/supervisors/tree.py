@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from agenticaiframework.actors import ActorRef, ActorSystem, describe_reason
+from agenticaiframework.actors import ActorRef, ActorSystem, describe_reason, is_a, traceback_of
 
 from ..machine.child import Child
 from ..machine.dynamic_children import DynamicChildren
@@ -280,6 +279,6 @@ def _described(reason: Any) -> str | None:
 
 
 def _traceback(reason: Any) -> str | None:
-    if not isinstance(reason, BaseException):
+    if not is_a(reason, BaseException):
         return None
-    return "".join(traceback.format_exception(reason))
+    return traceback_of(reason)

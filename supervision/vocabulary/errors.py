@@ -136,6 +136,22 @@ class Refused(SupervisionError):
             self.__cause__ = cause
 
 
+class WaitsForOwnStart(SupervisionError, RuntimeError):
+    """An `on_start` waits for its supervisor, or for a child that is started after it.
+
+    A supervisor starts its children one after the other, and does nothing else meanwhile.
+    """
+
+    def __init__(self, supervisor: str, child: str) -> None:
+        super().__init__(
+            f"The on_start of {child!r} waits for its supervisor {supervisor!r}, which waits for that "
+            "on_start: neither would ever go on. Do it after the start: in the first message, or in "
+            "a task that on_start creates and does not await."
+        )
+        self.supervisor = supervisor
+        self.child = child
+
+
 class UnknownRequest(SupervisionError):
     """A supervisor was sent a request that is not part of its protocol."""
 

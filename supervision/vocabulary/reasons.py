@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from agenticaiframework.actors import describe_reason
+from agenticaiframework.actors import describe_reason, is_a
 
 from .problems import FlagError, SpecError
 
@@ -74,6 +74,6 @@ class BadReturn:
 
 def exception_of(reason: Any) -> BaseException | None:
     """Return the exception that *reason* is or stands for, if it is one."""
-    if isinstance(reason, StartCrashed):
+    if is_a(reason, StartCrashed):
         return reason.error
-    return reason if isinstance(reason, BaseException) else None
+    return reason if is_a(reason, BaseException) else None

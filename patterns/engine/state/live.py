@@ -125,7 +125,7 @@ class LiveRun:
         """Tell the listeners."""
         if self.listeners is not None:
             for event in events:
-                for listener in tuple(self.listeners):
+                for listener in tuple(self.listeners or ()):
                     listener(event)
 
     # -- signals -----------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, Self
@@ -32,6 +33,8 @@ class WorkflowStream(AsyncIterator[WorkflowEvent]):
         self._events: deque[WorkflowEvent] = deque(maxlen=MAX_WAITING)
         self._wake: asyncio.Future[None] | None = None
         self._live: LiveRun | None = None
+        self._follow: Callable[[WorkflowEvent], None] = _unread
+        """What the run calls for each event; it holds the stream weakly, for readers that leave."""
         self._begun = False
         self._closed = False
         self._replayed = 0
@@ -61,7 +64,8 @@ class WorkflowStream(AsyncIterator[WorkflowEvent]):
         if history:
             self._events.extend(history_of(live.run))
         if not live.over:
-            live.attach(self.put)
+            self._follow = _follower(weakref.ref(self), live)
+            live.attach(self._follow)
 
     def replay(self, past: list[WorkflowEvent]) -> None:
         """Put what the journal tells before what came while it was read."""
@@ -84,7 +88,11 @@ class WorkflowStream(AsyncIterator[WorkflowEvent]):
                 await self.aclose()
                 raise
         while True:
-            await self._until_some()
+            try:
+                await self._until_some()
+            except BaseException:
+                del self  # an error that is kept holds this frame
+                raise
             event = self._events.popleft()
             replayed = self._replayed > 0
             if replayed:
@@ -108,20 +116,40 @@ class WorkflowStream(AsyncIterator[WorkflowEvent]):
             self._wake = asyncio.get_running_loop().create_future()
             try:
                 await self._wake
-            finally:
+            except BaseException:
                 self._wake = None
+                del self  # an error that is kept holds this frame
+                raise
+            self._wake = None
 
     def _follows(self) -> bool:
-        return self._live is not None and self._live.follows(self.put)
+        return self._live is not None and self._live.follows(self._follow)
 
     async def aclose(self) -> None:
         """Stop following."""
         self._closed = True
         if self._live is not None:
-            self._live.detach(self.put)
+            self._live.detach(self._follow)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
         await self.aclose()
+
+
+def _unread(_event: WorkflowEvent) -> None:
+    """Take an event of no run."""
+
+
+def _follower(
+    stream: weakref.ref[WorkflowStream], live: LiveRun
+) -> Callable[[WorkflowEvent], None]:
+    def follow(event: WorkflowEvent) -> None:
+        reader = stream()
+        if reader is None:
+            live.detach(follow)
+        else:
+            reader.put(event)
+
+    return follow
