@@ -82,6 +82,8 @@ class FunctionTarget:
 class _AsyncCall(Actor):
     """Calls an ``async`` function once."""
 
+    exit_ends_program = False
+
     def __init__(self, function: Callable[..., Any], context: Mapping[str, Any] | None) -> None:
         super().__init__()
         self._function = function
@@ -99,6 +101,8 @@ class _AsyncCall(Actor):
 
 class _BlockingCall(Actor):
     """Calls a plain function once, where it may block."""
+
+    exit_ends_program = False
 
     dispatcher = "thread"
 

@@ -33,6 +33,8 @@ class _Do:
 class NotesActor(Actor):
     """Owns the notes of one execution. Ends with its coordinator, who started it with a link."""
 
+    exit_ends_program = False
+
     def __init__(self) -> None:
         super().__init__()
         self._entries: dict[str, tuple[Any, int]] = {}

@@ -62,6 +62,8 @@ MAX_RESTARTS: Final = 3
 class EngineCore(Actor):
     """Owns the runs of one engine in one system. Linked to their coordinators, which end with it."""
 
+    exit_ends_program = False
+
     def __init__(self, setup: Setup, system: ActorSystem) -> None:
         super().__init__()
         self.trap_exit = True

@@ -60,6 +60,8 @@ class Reload:
 class StoreKeeper(Actor):
     """Owns the engine's standing with its store. Linked to the engine's actor."""
 
+    exit_ends_program = False
+
     def __init__(self, host: KeeperHost, store: Store, owner: Owner | None = None) -> None:
         super().__init__()
         self._host = host

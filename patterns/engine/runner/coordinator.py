@@ -37,6 +37,8 @@ class RunCoordinator(Actor):
     costs as much as two steps.
     """
 
+    exit_ends_program = False
+
     _live: LiveRun
     _machine: RunMachine
     _timer: Timer | None = None

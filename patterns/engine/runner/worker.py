@@ -37,6 +37,8 @@ class WorkTimeout(TimeoutError):
 class StepWorker(Actor):
     """Asks, and tells its coordinator what came of it; one attempt after another."""
 
+    exit_ends_program = False
+
     attempt: StepAttempt | None = None
     """What it works on, or worked on last."""
 
