@@ -353,8 +353,12 @@ KEPT_MESSAGES = (
     ),
     Mutation(
         "the next incarnation gets what was kept twice", f"{AGENTS}Address.bind",
-        "put(ref, item.admit() if isinstance(item, Request) else item)",
+        "put(ref, item.admit() if is_a(item, Request) else item)",
         "(put(ref, item), put(ref, item))",
+    ),
+    Mutation(
+        "what a timer sent reaches the next incarnation", f"{KERNEL}settle_leftovers",
+        "is_a(item, OwnMessage) or is_system_message(item)", "is_system_message(item)",
     ),
     Mutation(
         "what comes between two incarnations is refused", f"{AGENTS}Address._keep",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -133,27 +134,37 @@ def test_functions_of_patterns_workflows_and_tasks(step: Callable[[Any], Any]) -
     run(main)
 
 
-class Raw(Actor):
+class RawInThread(Actor):
+    dispatcher = "thread"
+
     def on_receive(self, message: Any) -> Any:
         return leave(message)
 
 
-class RawInThread(Raw):
-    dispatcher = "thread"
-
-
-def test_a_raw_actor_ends_the_program_on_the_loop_and_itself_in_a_thread() -> None:
-    async def on_the_loop() -> None:
-        Raw.start().tell("leave")
-        await asyncio.sleep(20)
-
-    with pytest.raises(SystemExit, match="3"):
-        run(on_the_loop)
-
-    async def in_a_thread() -> None:
+def test_a_raw_actor_in_a_thread_crashes() -> None:
+    async def main() -> None:
         ref = RawInThread.start()
         with pytest.raises(HandlerExited):
             await ref.request("leave")
         assert await ref.request("next") == "next"
 
-    run(in_a_thread)
+    run(main)
+
+
+def test_a_raw_actor_on_the_loop_ends_the_program() -> None:
+    program = """
+import asyncio, sys
+from agenticaiframework.actors import Actor
+
+class Raw(Actor):
+    def on_receive(self, message):
+        sys.exit(3)
+
+async def main():
+    Raw.start().tell("leave")
+    await asyncio.sleep(20)
+
+asyncio.run(main())
+"""
+    ended = subprocess.run([sys.executable, "-c", program], timeout=60, check=False)
+    assert ended.returncode == 3
