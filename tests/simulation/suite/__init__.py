@@ -27,6 +27,7 @@ from .in_memory import in_memory
 from .messages import bounded_mailboxes, messages, stashing, timers, told_messages_are_accounted_for
 from .patterns import patterns
 from .signals import signals
+from .sessions import own_messages
 from .supervision import kept_messages, rules_of_trees, trees
 from .threads import threads
 from .workflows import workflows
@@ -65,6 +66,11 @@ SUITE: tuple[Entry, ...] = (
     Entry(threads, _ON_THREADS, {"limit_s": 100_000}, weight=2),
     Entry(trees, _ON_TREES, {"limit_s": 100_000}, (rules_of_trees,), weight=4),
     Entry(kept_messages, _ON_AGENTS, {"limit_s": 100_000}, weight=2),
+    Entry(
+        own_messages,
+        Faults(kinds=(Crash, Kill, Slow, BlockLoop), actor="session"),
+        {"limit_s": 100_000},
+    ),
     Entry(patterns, _ON_PATTERNS, {"limit_s": 100_000}, weight=2),
     Entry(in_memory, _ON_ADDERS, {"limit_s": 100_000}, weight=2),
     Entry(workflows, _ON_ENGINES, {"limit_s": 100_000}, weight=2),
