@@ -15,7 +15,7 @@ import pykka
 from ..errors import ActorNotAsked, MailboxFull, not_awaitable, not_callable
 from ..messages import PipedFailure
 from ..shown import is_a
-from .cell import Cell, deliver
+from .cell import Cell, put
 from .own_message import OwnMessage, own_message
 
 if TYPE_CHECKING:
@@ -135,8 +135,8 @@ def pipe(
         except Exception as error:
             message = PipedFailure(error)
         try:
-            if target is cell:
-                deliver(cell, own_message(cell._ext, message))
+            if target is cell and cell.is_alive():
+                put(cell, own_message(cell._ext, message))
             else:
                 target.tell(message)
         except pykka.ActorDeadError:

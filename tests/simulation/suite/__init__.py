@@ -26,8 +26,8 @@ from .handlers import handlers
 from .in_memory import in_memory
 from .messages import bounded_mailboxes, messages, stashing, timers, told_messages_are_accounted_for
 from .patterns import patterns
-from .signals import signals
 from .sessions import own_messages
+from .signals import signals
 from .supervision import kept_messages, rules_of_trees, trees
 from .threads import threads
 from .workflows import workflows

@@ -51,3 +51,4 @@ async def own_messages(sim: Simulation) -> None:
             except (ActorDied, MailboxFull, ChildStopped):
                 return
         await asyncio.sleep(3)
+    await asyncio.sleep(0.1)  # what was piped is being cancelled
