@@ -34,7 +34,7 @@ class Session(Actor):
             )  # fmt: skip
             return
         await asyncio.sleep(0.3)
-        if message == "crash":
+        if message == ["crash"]:
             raise RuntimeError("told to")
 
 
@@ -47,7 +47,7 @@ async def own_messages(sim: Simulation) -> None:
         for _ in range(sim.random.randint(2, 5)):
             await asyncio.sleep(sim.random.choice([0.1, 0.3, 0.7]))
             try:
-                supervisor.tell("session", sim.random.choice(["crash", "crash", "work"]))
+                supervisor.tell("session", [sim.random.choice(["crash", "crash", "work"])])
             except (ActorDied, MailboxFull, ChildStopped):
                 return
         await asyncio.sleep(3)
