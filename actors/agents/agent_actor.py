@@ -11,9 +11,10 @@ from typing import Any
 
 from ..actor import Actor
 from ..kernel.base import takes_an_argument
+from ..kernel.carried import unwrap_carried
 from ..kernel.cell import current_request
 from ..kernel.mailbox import Mailbox
-from .agent_context import CONTEXT, NOTHING
+from .agent_context import CONTEXT, Handling, enter_agent_context, nested_context
 from .agent_process import agent_work
 from .agent_request import Work
 
@@ -88,21 +89,29 @@ class AgentActor(Actor):
             self.system.dead_letter(message, self.actor_ref.label, "withdrawn")
             return None
         if message.__class__ is Work:
-            CONTEXT.set(NOTHING if message.context is None else message.context)
+            # Where nothing is handed on, the context of who asked has nothing of the kind in it.
+            if message.context is not None:
+                CONTEXT.set(Handling(message.context))
             result = self._handler(message.payload)
         elif isinstance(message, InboxMessage):
+            enter_agent_context(nested_context(self._agent_spec.name))
             return self._receive_inbox(message)
         else:
-            CONTEXT.set(NOTHING)
+            enter_agent_context(None)
             result = self._handler(message)
         return result if result.__class__ is CoroutineType else _await_if_needed(result)
 
     def _work_for_child(self, message: Any) -> bytes | None:
         request = self.current_request
-        if isinstance(message, InboxMessage) or (request is not None and not request.asker_waiting):
+        if request is not None and not request.asker_waiting:
             return None
-        work = message if message.__class__ is Work else Work(message, None)
-        return agent_work(self._agent_spec.name, self._handler, work.payload, work.context)
+        name = self._agent_spec.name
+        if message.__class__ is Work:
+            return agent_work(name, self._handler, message.payload, message.context)
+        message = unwrap_carried(message)
+        if isinstance(message, InboxMessage):
+            return None
+        return agent_work(name, self._handler, message, None)
 
     def _receive_inbox(self, message: InboxMessage) -> Any:
         receivers = self._agent_spec.on_message

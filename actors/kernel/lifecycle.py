@@ -153,9 +153,7 @@ def run_hook(home: Home, cell: Cell, hook: Callable[..., Any], *args: Any) -> No
         hand_over(cell, Job(cell, deque(), (hook, args)))
         return
     before, home.current = home.current, cell
-    context = cell._context
-    if context is None:
-        context = cell._context = home.context.copy()
+    context = cell._context = cell._make_own_context()
     try:
         result = context.run(hook, *args)
     except BaseException as error:
@@ -221,6 +219,7 @@ def settle(home: Home, cell: Cell) -> None:
         else:
             cell._state = IDLE
             cell._message = None
+            cell._context = cell._own_context
 
 
 def settle_offloaded(home: Home, cell: Cell) -> None:
@@ -608,7 +607,8 @@ def finish(home: Home, cell: Cell) -> None:
     home.host.ended(cell, reason)
     home.announce_end(cell, reason, ext)
     cell._mailbox = CLOSED
-    cell._coro = cell._driver = cell._task = cell._behavior = cell._message = cell._context = None
+    cell._coro = cell._driver = cell._task = cell._behavior = cell._message = None
+    cell._context = cell._own_context = None
     if ext is not None and ext.stop_requests is not None:
         for request in ext.stop_requests:
             request.reply(None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .carried import Carried
+from .carried import unwrap_carried
 from .cell import Cell
 from .future import ActorFuture
 from .link_table import links_of
@@ -35,7 +35,7 @@ def unwrap(message: Any) -> Any:
     """Return the user's message, without what it travels in."""
     if isinstance(message, Request | ActorFuture):
         message = message.message
-    return message.message if isinstance(message, Carried) else message
+    return unwrap_carried(message)
 
 
 def message_in_hand(cell: Cell) -> Any:

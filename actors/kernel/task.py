@@ -141,7 +141,7 @@ class ActorTask:
         return self._cell._coro
 
     def get_context(self) -> Context | None:
-        """Return the context that the actor's handlers run in."""
+        """Return the context that the handler runs in."""
         return self._cell._context
 
     def get_loop(self) -> asyncio.AbstractEventLoop:

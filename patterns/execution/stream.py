@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextvars import copy_context
 from typing import Any, Self, TypeAlias
 
-from agenticaiframework.actors import ActorRef
+from agenticaiframework.actors import ActorRef, with_context
 
 from ..vocabulary.errors import PatternFailed
 from ..vocabulary.events import Finished, PatternEvent
@@ -47,14 +48,16 @@ class EventStream(AsyncIterator[PatternEvent]):
             print(event)
 
     Nothing runs before the first event is asked for. Leaving the loop early, `aclose`, and dropping
-    the stream cancel the execution. Events wait in memory until they are read. Owned by the task
-    that reads it.
+    the stream cancel the execution. Events wait in memory until they are read. The handlers see the
+    context variables of who made the stream. Owned by the task that reads it.
     """
 
     def __init__(
         self, start: Callable[[EmitEvent], Awaitable[tuple[Execution, ActorRef[Any]]]]
     ) -> None:
         self._start = start
+        self._variables = copy_context()
+        """Of who asked for the stream; it may be read somewhere else."""
         self._buffer = EventBuffer()
         self._execution: Execution | None = None
         self._ref: ActorRef[Any] | None = None
@@ -83,7 +86,8 @@ class EventStream(AsyncIterator[PatternEvent]):
             raise StopAsyncIteration
         if self._execution is None:
             self._execution, self._ref = await self._start(buffer.put)
-            self._ref.tell(CONDUCT)
+            self._execution.variables = self._variables
+            self._ref.tell(with_context(CONDUCT, self._variables))
         while not buffer.events:
             buffer.wake = asyncio.get_running_loop().create_future()
             try:
