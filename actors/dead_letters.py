@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .kernel.carried import unwrap_carried
+from .kernel.carried import Carrier
 from .messages import DeadLetter
 from .reasons import describe_reason
 
@@ -47,8 +47,9 @@ class DeadLetters:
 
     def add(self, message: Any, recipient: str, reason: Any) -> None:
         """Record that *message* to *recipient* was not handled, and why."""
-        # Without the context that it carried: letters are kept long, and shown to others.
-        letter = DeadLetter(unwrap_carried(message), recipient, reason)
+        if isinstance(message, Carrier):
+            message = message.as_letter()  # letters are kept long, and shown to others
+        letter = DeadLetter(message, recipient, reason)
         self.count += 1
         self._recent.append(letter)
         self._log.trace(

@@ -38,13 +38,9 @@ class Work(Carrier):
     payload: Any
     context: Mapping[str, Any] | None
 
-    def without_context(self) -> Work:
-        """Return the work as it is kept in a dead letter."""
-        work = Work()
-        work.payload = self.payload
-        work.context = self.context
-        work.variables = None
-        return work
+    def as_letter(self) -> Work:
+        self.variables = None
+        return self
 
     def __repr__(self) -> str:
         return f"Work({self.payload!r})"

@@ -29,14 +29,14 @@ class Carrier:
     __slots__ = ("variables",)
 
     variables: Any
-    """A `Context` that nothing else enters; None in a dead letter."""
+    """A `Context` that nothing else enters; None once the message is handled, or a dead letter."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         KINDS[cls] = CARRIES
 
-    def without_context(self) -> Any:
-        """Return what was sent, without the context."""
+    def as_letter(self) -> Any:
+        """Return what is kept of this in a dead letter: nothing of the context, for nothing handles it."""
         raise NotImplementedError
 
 
@@ -49,8 +49,7 @@ class Carried(Carrier):
         self.message = message
         self.variables = variables
 
-    def without_context(self) -> Any:
-        """Return the message."""
+    def as_letter(self) -> Any:
         return self.message
 
     def __repr__(self) -> str:
@@ -72,8 +71,15 @@ KINDS[Carried] = SPECIAL | CARRIES
 
 
 def unwrap_carried(message: Any) -> Any:
-    """Return what *message* carries its sender's context with, or *message* itself."""
-    return message.without_context() if isinstance(message, Carrier) else message
+    """Return the message that was put into `with_context`, or *message* itself."""
+    return message.message if message.__class__ is Carried else message
+
+
+def take_variables(message: Any) -> Context:
+    """Return the context that *message* `CARRIES`, once: an error that is kept may hold the message."""
+    context: Context = message.variables
+    message.variables = None
+    return context
 
 
 def opened(message: Any, home: Home, own: Context) -> Context:
@@ -98,4 +104,12 @@ def handled_in(context: Context, host: Any) -> Context:
     return copy
 
 
-__all__ = ["Carried", "Carrier", "handled_in", "opened", "unwrap_carried", "with_context"]
+__all__ = [
+    "Carried",
+    "Carrier",
+    "handled_in",
+    "opened",
+    "take_variables",
+    "unwrap_carried",
+    "with_context",
+]

@@ -16,11 +16,11 @@ from collections.abc import Callable
 from contextvars import Context
 from functools import partial
 from types import CoroutineType
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from . import running
 from .base import ActorBase
-from .carried import opened
+from .carried import opened, take_variables
 from .cell import Cell
 from .home import Home
 from .phase import DOOMED, UNWINDING
@@ -191,6 +191,8 @@ class Job:
                 result = local() if self.call is None else self.call(self, local, message, request)
             except BaseException as error:
                 self.error = error
+                # An error that is kept holds this frame, and with it what was handled last.
+                taken = request = message = receive = context = local = cast(Any, None)
                 return
             if not self._give_back(request, result):
                 return
@@ -212,7 +214,7 @@ class Job:
                     message = item.message
                     kind = KINDS.get(message.__class__)
                 if kind == CARRIES:
-                    context = message.variables
+                    context = take_variables(message)
                 elif kind is not None:
                     if isinstance(message, ActorStop):
                         # Stopping is the loop's business: hand everything back to it.

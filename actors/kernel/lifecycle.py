@@ -422,7 +422,7 @@ def abandon(cell: Cell) -> None:
 def give_grace(home: Home, cell: Cell) -> None:
     """Have what runs in *cell* abandoned if it has not ended in ``cancel_grace_s``."""
     cell._own_ext().grace = home.loop.call_later(
-        home.host.cancel_grace_s, abandon_after_grace, cell
+        home.host.cancel_grace_s, abandon_after_grace, cell, context=home.context
     )
 
 
@@ -666,7 +666,9 @@ async def wait_ended(cell: Cell, timeout_s: float | None) -> bool:
     waiting.append(future)
     timer = None
     if timeout_s is not None:
-        timer = home.loop.call_later(timeout_s, set_unless_done, future, False)
+        timer = home.loop.call_later(
+            timeout_s, set_unless_done, future, False, context=home.context
+        )
     try:
         return await future
     finally:
@@ -720,7 +722,8 @@ def cancel_work(cell: Cell, request: Any, timeout: BaseException | None) -> None
     task.work_cancelled = True
     task.cancel("the asker does not wait any more")
     home = cell._sched
-    home.loop.call_later(home.host.cancel_grace_s, _check_cancelled, cell, task, timeout)
+    grace_s = home.host.cancel_grace_s
+    home.loop.call_later(grace_s, _check_cancelled, cell, task, timeout, context=home.context)
 
 
 def _check_cancelled(cell: Cell, task: Any, timeout: BaseException | None) -> None:

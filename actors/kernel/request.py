@@ -154,7 +154,10 @@ class Request:
     def start_timer(self, timeout_s: float) -> None:
         """Let the request expire in *timeout_s* seconds of the system's time."""
         if self._state == PENDING:
-            self._result = self._home.loop.call_later(timeout_s, self._expire, timeout_s)
+            home = self._home
+            self._result = home.loop.call_later(
+                timeout_s, self._expire, timeout_s, context=home.context
+            )
 
     def expire(self, timeout_s: float) -> None:
         """Let the request expire now, as it does by itself after *timeout_s* seconds."""

@@ -23,7 +23,7 @@ from types import CoroutineType
 from typing import Any, Final, cast
 
 from . import exit_signals, lifecycle
-from .carried import opened
+from .carried import opened, take_variables
 from .home import CHECK_EVERY, SLICE_S, Home
 from .in_hand import Raised, Returned
 from .phase import DOOMED, IDLE, PARKED, QUEUED, RUNNING
@@ -165,6 +165,7 @@ class Scheduler(Home):
                             if kind is not None:
                                 if kind == CARRIES:
                                     wanted = message.variables
+                                    message.variables = None
                                 else:
                                     wanted = opened(message, self, own_context)
                                     receive = partial(lifecycle.receive, cell)
@@ -283,7 +284,7 @@ class Scheduler(Home):
         kind = KINDS.get(type(message))
         context = cell._make_own_context()
         if kind == CARRIES:
-            context = message.variables
+            context = take_variables(message)
         elif kind is not None:
             context = opened(message, self, context)
             receive = partial(lifecycle.receive, cell)
