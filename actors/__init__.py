@@ -9,7 +9,13 @@ from .agents.address import Address
 from .agents.address_book import AddressBook
 from .agents.agent import Agent, agent_names, find_agent
 from .agents.agent_actor import AgentActor, InboxMessage
-from .agents.agent_context import agent_context, enter_agent_context
+from .agents.agent_context import (
+    IDEMPOTENCY_KEY,
+    agent_context,
+    enter_agent_context,
+    is_runtime,
+    nested_context,
+)
 from .agents.agent_request import AgentRequest
 from .agents.directory import UnknownAgent
 from .agents.errors import AgentDefinitionError, AgentError, AgentFailed, AgentStopped, AgentTimeout
@@ -85,6 +91,7 @@ from .system.system import ActorSystem
 
 __all__ = [
     "CALL",
+    "IDEMPOTENCY_KEY",
     "KILL",
     "KILLED",
     "NOCONNECTION",
@@ -168,8 +175,10 @@ __all__ = [
     "is_a",
     "is_coroutine_function",
     "is_normal",
+    "is_runtime",
     "is_word",
     "near",
+    "nested_context",
     "override_model_runner",
     "read_answer",
     "resolve_model_runner",

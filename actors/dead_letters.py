@@ -6,10 +6,11 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from .kernel.carried import Carried
+from .kernel.carried import Carrier
 from .kernel.own_message import OwnMessage
 from .messages import DeadLetter
 from .reasons import describe_reason
+from .shown import is_a
 
 if TYPE_CHECKING:
     from .log import Log
@@ -51,8 +52,10 @@ class DeadLetters:
 
     def add(self, message: Any, recipient: str, reason: Any) -> None:
         """Record that *message* to *recipient* was not handled, and why."""
-        if type(message) in (Carried, OwnMessage):
+        if is_a(message, OwnMessage):
             message = message.message
+        if is_a(message, Carrier):
+            message = message.as_letter()  # letters are kept long, and shown to others
         letter = DeadLetter(message, recipient, reason)
         self.count += 1
         self._recent.append(letter)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from contextvars import Context
 from typing import Any
 
 from .actor import Actor
 from .errors import ActorExit, handler_exited
+from .kernel.carried import with_context
 
 
 class Call:
@@ -33,26 +35,36 @@ class FunctionActor(Actor):
 
     An ``async`` function runs on the loop, a plain one in the system's thread pool, because it may
     block. The call is made on the request ``CALL``, whose answer is the result, or, with *at_once*,
-    right after the start. An exit signal cancels the call.
+    right after the start. The call is made in the context of the request, or in *variables*, if it is
+    made at once. An exit signal cancels the call.
     """
 
     crash_on_ask_error = True
     exit_ends_program = False
 
     def __init__(
-        self, fn: Callable[..., Any], args: tuple[Any, ...] = (), at_once: bool = False
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...] = (),
+        at_once: bool = False,
+        variables: Context | None = None,
     ) -> None:
         super().__init__()
         self._fn = fn
         self._args = args
         self._at_once = at_once
+        self._variables = variables
         self._on_loop = is_coroutine_function(fn)
         if not self._on_loop:
             self.dispatcher = "thread"  # type: ignore[misc]
 
     def on_start(self) -> None:
         if self._at_once:
-            self.actor_ref.tell(CALL)
+            self.actor_ref.tell(CALL if self._variables is None else self._carried_call())
+
+    def _carried_call(self) -> Any:
+        variables, self._variables = self._variables, None
+        return with_context(CALL, variables)
 
     def on_receive(self, message: Any) -> Any:
         return self._call_async() if self._on_loop else self._call_plain()

@@ -15,7 +15,7 @@ from ..system.system import ActorSystem
 from .address_book import AddressBook
 from .agent_actor import AgentActor, AgentSpec
 from .agent_address import AgentAddress
-from .agent_request import AgentRequest, Work
+from .agent_request import AgentRequest, work_from_here
 from .definition import check_agent, check_dispatcher, is_async_handler, model_handler
 from .directory import Directory
 from .errors import AgentDefinitionError, AgentStopped
@@ -126,7 +126,7 @@ class Agent:
         if home is None:
             home = self.address(system)
         ref = home.ref
-        work = Work(payload, context)
+        work = work_from_here(self.name, payload, context, system)
         # Where an incarnation lives on this very loop and has room: the path of nearly every request.
         request = None if ref is None else request_bounded(ref, work, home, AgentRequest)
         if request is not None:
@@ -144,7 +144,7 @@ class Agent:
         home = self.address()
         if home.closed is not None:
             raise AgentStopped(self.name, home.closed)
-        home.tell(Work(payload, context))
+        home.tell(work_from_here(self.name, payload, context, home.system))
 
     def on_message(self, fn: F) -> F:
         """Register *fn* for the messages of the agent's inbox (``type``, ``content``, ``sender``).

@@ -11,10 +11,11 @@ from typing import Any, cast
 
 from ..actor import Actor
 from ..kernel.base import takes_an_argument
+from ..kernel.carried import unwrap_carried
 from ..kernel.cell import current_request
 from ..kernel.mailbox import Mailbox
 from ..shown import is_a
-from .agent_context import CONTEXT, NOTHING
+from .agent_context import CONTEXT, Handling, enter_agent_context, nested_context
 from .agent_process import agent_work
 from .agent_request import Work
 
@@ -90,12 +91,15 @@ class AgentActor(Actor):
             self.system.dead_letter(message, self.actor_ref.label, "withdrawn")
             return None
         if type(message) is Work:
-            CONTEXT.set(NOTHING if message.context is None else message.context)
+            # Where nothing is handed on, the context of who asked has nothing of the kind in it.
+            if message.context is not None:
+                CONTEXT.set(Handling(message.context))
             result = self._handler(message.payload)
         elif is_a(message, InboxMessage):
+            enter_agent_context(nested_context(self._agent_spec.name))
             return self._receive_inbox(message)
         else:
-            CONTEXT.set(NOTHING)
+            enter_agent_context(None)
             result = self._handler(message)
         if type(result) is CoroutineType:  # pyright: ignore
             return result  # pyright: ignore
@@ -103,10 +107,15 @@ class AgentActor(Actor):
 
     def _work_for_child(self, message: Any) -> bytes | None:
         request = self.current_request
-        if is_a(message, InboxMessage) or (request is not None and not request.asker_waiting):
+        if request is not None and not request.asker_waiting:
             return None
-        work = message if type(message) is Work else Work(message, None)
-        return agent_work(self._agent_spec.name, self._handler, work.payload, work.context)
+        name = self._agent_spec.name
+        if type(message) is Work:
+            return agent_work(name, self._handler, message.payload, message.context)
+        message = unwrap_carried(message)
+        if is_a(message, InboxMessage):
+            return None
+        return agent_work(name, self._handler, message, None)
 
     def _receive_inbox(self, message: InboxMessage) -> Any:
         receivers = self._agent_spec.on_message

@@ -6,22 +6,28 @@ from collections.abc import Callable, Mapping
 from contextvars import Context
 from typing import Any
 
-from ..dispatch.process_child import call_work, complete
+from ..dispatch.process_child import NotPicklable, call_work, complete, is_picklable
 from .agent_context import enter_agent_context
 
 
 def agent_work(agent: str, handler: Any, payload: Any, context: Any) -> bytes:
-    """Return the call of an agent's handler, pickled. Raises `NotPicklable`."""
-    return call_work(
-        call_handler,
-        {
-            f"The handler of agent {agent!r}": handler,
-            f"The payload for agent {agent!r}": payload,
-            f"The context of a message to agent {agent!r}": None
-            if context is None
-            else dict(context),
-        },
-    )
+    """Return the call of an agent's handler, pickled. Raises `NotPicklable`.
+
+    Of *context* goes what can be pickled: some of it comes from handlers around the asker, which could
+    not know that it would have to be.
+    """
+    parts = {
+        f"The handler of agent {agent!r}": handler,
+        f"The payload for agent {agent!r}": payload,
+        "context": None if context is None else dict(context),
+    }
+    try:
+        return call_work(call_handler, parts)
+    except NotPicklable:
+        if context is None:
+            raise
+    parts["context"] = {key: value for key, value in context.items() if is_picklable(value)}
+    return call_work(call_handler, parts)
 
 
 def call_handler(

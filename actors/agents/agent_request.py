@@ -8,27 +8,67 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ActorDied, RequestTimeout, StartFailed
+from ..kernel.carried import Carried, Carrier
+from ..kernel.current import current_host
 from ..kernel.lifecycle import cancel_work
 from ..kernel.request import ABANDONED, PENDING, Request
 from ..shown import is_a
+from .agent_context import CONTEXT
 from .directory import Named
 from .errors import AgentError, AgentFailed, AgentStopped, AgentTimeout
 
+if TYPE_CHECKING:
+    from ..kernel.host import Host
 
-class Work:
-    """A payload for an agent's handler, as against a message for its inbox."""
 
+class Work(Carrier):
+    """A payload for an agent's handler, as against a message for its inbox.
+
+    *context* is what the handler finds in `agent_context()`, where that is not what *variables* has:
+    the context of who asks, which nothing else enters, and in which the agent's system is the current
+    one.
+    """
+
+    # No constructor: one is made for each message, and setting the slots costs half of its call.
     __slots__ = ("context", "payload")
 
-    def __init__(self, payload: Any, context: Mapping[str, Any] | None) -> None:
-        self.payload = payload
-        self.context = context
+    payload: Any
+    context: Mapping[str, Any] | None
+
+    def as_letter(self) -> Work:
+        self.variables = None
+        return self
 
     def __repr__(self) -> str:
         return f"Work({self.payload!r})"
+
+
+def work_from_here(
+    name: str, payload: Any, context: Mapping[str, Any] | None, system: Host
+) -> Work:
+    """Return *payload* as work for the agent *name* in *system*, with the context of this place.
+
+    A payload that was put into `with_context` has brought its own. *context* is what the caller gives;
+    inside a handler, what that found in its `agent_context` is handed on with it.
+    """
+    if payload.__class__ is Carried:
+        variables = payload.variables.copy()
+        payload = payload.message
+    else:
+        variables = copy_context()
+    if CONTEXT in variables and (handling := variables[CONTEXT]) is not None:
+        context = handling.hand_on(name, context)
+    if current_host not in variables or variables[current_host] is not system:
+        variables.run(current_host.set, system)
+    work = Work()
+    work.payload = payload
+    work.context = context
+    work.variables = variables
+    return work
 
 
 class AgentRequest(Request):

@@ -159,6 +159,15 @@ def pickle_tuple(parts: Mapping[str, Any]) -> bytes:
         return pickle_each(parts, str)  # which raises
 
 
+def is_picklable(part: Any) -> bool:
+    """Tell whether *part* could go into a child."""
+    try:
+        pickle.dumps(part, PROTOCOL)
+    except Exception:
+        return False
+    return True
+
+
 def call_work(function: Callable[..., Any], named_args: Mapping[str, Any]) -> bytes:
     """Return the call of *function*, from the top of a module, pickled for a child."""
     return pickle_tuple({"kind": "call", "function": function, **named_args})

@@ -110,6 +110,7 @@ class Cell:
         "_links",
         "_mailbox",
         "_message",
+        "_own_context",
         "_parent",
         "_phase",
         "_reason",
@@ -141,7 +142,10 @@ class Cell:
         self._coro: Any = None
         self._driver: Any = None
         self._current: Any = None
+        self._own_context: Context | None = None
+        """The context of the hooks, and of the messages that carry none; made for the first of them."""
         self._context: Context | None = None
+        """The context of what runs now: what the message in hand carries, else the actor's own."""
         self._handled = 0
         self._task: Any = None
         self._message: Any = None
@@ -278,6 +282,13 @@ class Cell:
         assert actor is not None, "the mailbox of a dead actor is closed, not missing"
         mailbox = self._mailbox = actor.mailbox.make(self)
         return mailbox
+
+    def _make_own_context(self) -> Context:
+        """Return the actor's own context, made the first time."""
+        context = self._own_context
+        if context is None:
+            context = self._own_context = self._sched.context.copy()
+        return context
 
     def _append(self, item: Any) -> None:
         """Take *item* into the mailbox by its policy."""

@@ -117,7 +117,7 @@ class Home:
         """What asyncio code has called when its requests are done: after the actors' turns."""
         self.batch: int = getattr(ready, "batch", BATCH)
         self.context = context
-        """Every actor's handlers start from a copy of this context."""
+        """Every actor's own context begins as a copy of this one."""
         self.current: Any = None
         """The cell whose handler is on the stack of the loop's thread."""
         self.observer: Observer | None = None
@@ -162,7 +162,7 @@ class Home:
             # Set before the call: the loop clears it before it drains, so no post is overlooked.
             self._signalled = True
             try:
-                self.loop.call_soon_threadsafe(self._drain)
+                self.loop.call_soon_threadsafe(self._drain, context=self.context)
             except RuntimeError:
                 self.closed = True
                 return False
@@ -215,7 +215,7 @@ class Home:
         finally:
             if inbox and not self._signalled:
                 self._signalled = True
-                self.loop.call_soon(self._drain)
+                self.loop.call_soon(self._drain, context=self.context)
 
     def close(self) -> None:
         """Do what has been posted, and take nothing more; on the loop's thread."""
@@ -236,12 +236,12 @@ class Home:
         self.ready.append(cell)
         if not self.awake:
             self.awake = True
-            self.loop.call_soon(self.run)
+            self.loop.call_soon(self.run, context=self.context)
 
     def wake(self) -> None:
         """Have the queue drained by the loop."""
         self.awake = True
-        self.loop.call_soon(self.run)
+        self.loop.call_soon(self.run, context=self.context)
 
     def call_back(self, callback: Callback) -> None:
         """Have *callback* called on the loop's thread, once no actor is ready."""

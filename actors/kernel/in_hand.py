@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from contextvars import Context
 from typing import Any
 
 
@@ -27,13 +28,15 @@ class Raised:
 
 
 class Returned:
-    """The coroutine that a handler returned inside another actor's turn; it runs in its own."""
+    """The coroutine that a handler returned inside another actor's turn; it runs in its own turns,
+    and in *variables*, the context that it was made in."""
 
-    __slots__ = ("message", "work")
+    __slots__ = ("message", "variables", "work")
 
-    def __init__(self, message: Any, work: Coroutine[Any, Any, Any]) -> None:
+    def __init__(self, message: Any, work: Coroutine[Any, Any, Any], variables: Context) -> None:
         self.message = message
         self.work = work
+        self.variables = variables
 
     def drop(self) -> None:
         """End the coroutine, which has not begun."""

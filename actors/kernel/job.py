@@ -13,6 +13,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
+from contextvars import Context
 from functools import partial
 from types import CoroutineType
 from typing import Any, Protocol, cast
@@ -20,12 +21,13 @@ from typing import Any, Protocol, cast
 from ..shown import is_a
 from . import running
 from .base import ActorBase
+from .carried import opened, take_variables
 from .cell import Cell
 from .home import Home
 from .own_message import OWN
 from .phase import DOOMED, UNWINDING
 from .pykka_seam import ActorStop
-from .request import ASKED, KINDS
+from .request import ASKED, CARRIES, KINDS
 from .special import receive_special
 
 JOB_MESSAGES = 16
@@ -188,18 +190,16 @@ class Job:
 
     def _work(self) -> None:
         cell = self.cell
-        context = cell._context
-        if context is None:
-            context = cell._context = self.home.context.copy()
+        own_context = cell._make_own_context()
         if self.hook is not None:
             hook, args = self.hook
             try:
-                self.value = context.run(partial(self._complete, hook, *args))
+                self.value = own_context.run(partial(self._complete, hook, *args))
             except BaseException as error:
                 self.error = error
             return
-        while (taken := self._take()) is not None:
-            request, message, receive = taken
+        while (taken := self._take(own_context)) is not None:
+            request, message, receive, context = taken
             observer = self.home.observer
             if observer is not None:
                 receive = observer.on_deliver(cell, message, request, receive)
@@ -210,12 +210,15 @@ class Job:
                 result = local() if self.call is None else self.call(self, local, message, request)
             except BaseException as error:
                 self.error = error
+                # An error that is kept holds this frame, and with it what was handled last.
+                taken = request = message = receive = context = local = cast(Any, None)
                 return
             if not self._give_back(request, result):
                 return
 
-    def _take(self) -> tuple[Any, Any, Callable[[Any], Any]] | None:
-        """Take up the next message: its request, if it is one, the message, and what handles it."""
+    def _take(self, context: Context) -> tuple[Any, Any, Callable[[Any], Any], Context] | None:
+        """Take up the next message: its request, if it is one, the message, what handles it, and the
+        context for it, which is *context* for one that carries none."""
         cell = self.cell
         with self._turn:
             if self.abandoned or cell._phase & (DOOMED | UNWINDING) or not self.items:
@@ -232,17 +235,20 @@ class Job:
                 elif kind == OWN:
                     message = item.message
                     kind = KINDS.get(cast(Any, type(message)))
-                if kind is not None:
+                if kind == CARRIES:
+                    context = take_variables(message)
+                elif kind is not None:
                     if is_a(message, ActorStop):
                         # Stopping is the loop's business: hand everything back to it.
                         self.items.appendleft(item)
                         return None
+                    context = opened(message, self.home, context)
                     receive = partial(receive_special, cell)
             self.item = cell._message = item
             if request is not None:
                 cell._current = request
         cell._since = self.home.loop.time()
-        return request, message, receive
+        return request, message, receive, context
 
     def _give_back(self, request: Any, result: Any) -> bool:
         """Answer the message in hand; return False if the job was abandoned meanwhile."""

@@ -177,9 +177,7 @@ def run_hook(home: Home, cell: Cell, hook: Callable[..., Any], *args: Any) -> No
         hand_over(cell, Job(cell, deque(), (hook, args)))
         return
     before, home.current = home.current, cell
-    context = cell._context
-    if context is None:
-        context = cell._context = home.context.copy()
+    context = cell._context = cell._make_own_context()
     try:
         result = context.run(hook, *args)
     except BaseException as error:
@@ -246,6 +244,7 @@ def settle(home: Home, cell: Cell) -> None:
         else:
             cell._state = IDLE
             cell._message = None
+            cell._context = cell._own_context
 
 
 def settle_offloaded(home: Home, cell: Cell) -> None:
@@ -446,9 +445,9 @@ def abandon(cell: Cell) -> None:
         job, ext.job = ext.job, None
         if job.abandon():
             cell._sched.host.left_behind(cell)
-            if cell._context is not None:
-                # The handler is in it still, and one context cannot be entered twice.
-                cell._context = cell._context.copy()
+            if cell._own_context is not None:
+                # The handler may be in it still, and one context cannot be entered twice.
+                cell._own_context = cell._own_context.copy()
     if cell._coro is not None:
         Zombie(cell)
 
@@ -456,7 +455,7 @@ def abandon(cell: Cell) -> None:
 def give_grace(home: Home, cell: Cell) -> None:
     """Have what runs in *cell* abandoned if it has not ended in ``cancel_grace_s``."""
     cell._own_ext().grace = home.loop.call_later(
-        home.host.cancel_grace_s, abandon_after_grace, cell
+        home.host.cancel_grace_s, abandon_after_grace, cell, context=home.context
     )
 
 
@@ -650,7 +649,8 @@ def finish(home: Home, cell: Cell) -> None:
     home.host.ended(cell, reason)
     home.announce_end(cell, reason, ext)
     cell._mailbox = CLOSED
-    cell._coro = cell._driver = cell._task = cell._behavior = cell._message = cell._context = None
+    cell._coro = cell._driver = cell._task = cell._behavior = cell._message = None
+    cell._context = cell._own_context = None
     if ext is not None and ext.stop_requests is not None:
         for request in ext.stop_requests:
             request.reply(None)
@@ -710,7 +710,9 @@ async def wait_ended(cell: Cell, timeout_s: float | None) -> bool:
     waiting.append(future)
     timer = None
     if timeout_s is not None:
-        timer = home.loop.call_later(timeout_s, set_unless_done, future, False)
+        timer = home.loop.call_later(
+            timeout_s, set_unless_done, future, False, context=home.context
+        )
     try:
         return await future
     finally:
@@ -767,7 +769,8 @@ def cancel_work(cell: Cell, request: Any, timeout: BaseException | None) -> None
     task.work_cancelled = True
     task.cancel("the asker does not wait any more")
     home = cell._sched
-    home.loop.call_later(home.host.cancel_grace_s, _check_cancelled, cell, task, timeout)
+    grace_s = home.host.cancel_grace_s
+    home.loop.call_later(grace_s, _check_cancelled, cell, task, timeout, context=home.context)
 
 
 def _check_cancelled(cell: Cell, task: Any, timeout: BaseException | None) -> None:

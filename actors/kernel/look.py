@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..shown import is_a
-from .carried import Carried
+from .carried import unwrap_carried
 from .cell import Cell
 from .future import ActorFuture
 from .link_table import links_of
@@ -37,7 +37,7 @@ def unwrap(message: Any) -> Any:
     """Return the user's message, without what it travels in."""
     if is_a(message, Request, ActorFuture):
         message = message.message
-    return message.message if is_a(message, Carried, OwnMessage) else message
+    return message.message if is_a(message, OwnMessage) else unwrap_carried(message)
 
 
 def message_in_hand(cell: Cell) -> Any:

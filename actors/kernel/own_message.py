@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from .request import KINDS
 
-OWN: Final = 3
+OWN: Final = 8
 """The kind of an `OwnMessage` in a mailbox (see `request.KINDS`)."""
 
 

@@ -37,9 +37,13 @@ ABANDONED: Final = 3
 ASKED: Final = 1
 SPECIAL: Final = 2
 
+CARRIES: Final = 4
+
 KINDS: Final[dict[type, int]] = {}
 """What in a mailbox is not simply a user's message, by exact class: one look-up tells. `ASKED` is a
-request, which enters itself; what is `SPECIAL` is not handed to `on_receive` as it is."""
+request, which enters itself; what is `SPECIAL` is not handed to `on_receive` as it is; what `CARRIES`
+has the context of its sender in ``variables``, and is handled in that. A `SPECIAL` one that `CARRIES`
+may be sent several times, and is handled in a copy (`carried.opened`)."""
 
 
 class Target(Protocol):
@@ -150,7 +154,10 @@ class Request:
     def start_timer(self, timeout_s: float) -> None:
         """Let the request expire in *timeout_s* seconds of the system's time."""
         if self._state == PENDING:
-            self._result = self._home.loop.call_later(timeout_s, self._expire, timeout_s)
+            home = self._home
+            self._result = home.loop.call_later(
+                timeout_s, self._expire, timeout_s, context=home.context
+            )
 
     def expire(self, timeout_s: float) -> None:
         """Let the request expire now, as it does by itself after *timeout_s* seconds."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
+from contextvars import copy_context
 from threading import get_ident
 from typing import Any, ParamSpec, TypeVar
 
@@ -68,7 +69,8 @@ def on_loop(cell: Cell, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -
         except BaseException as error:
             result.set_exception(error)
 
-    if not home.post(call):
+    # In a copy of this context: what is started there (a task of `pipe_to`) inherits it as it does here.
+    if not home.post(copy_context().run, call):
         raise SystemStopped(home.host.name)
     while not wait([result], 1.0).done:
         if home.closed or home.loop.is_closed():

@@ -23,11 +23,12 @@ from types import CoroutineType
 from typing import Any, Final, cast
 
 from . import exit_signals, lifecycle
+from .carried import opened, take_variables
 from .home import CHECK_EVERY, SLICE_S, Home
 from .in_hand import Raised, Returned
 from .own_message import OWN
 from .phase import DOOMED, IDLE, PARKED, QUEUED, RUNNING
-from .request import ASKED, KINDS
+from .request import ASKED, CARRIES, KINDS
 from .task import DONE, OWN_AWAITABLES, ActorTask, new_driver, park, swap_task
 
 UNSHARED: Final = 5 if sys.version_info < (3, 14) else -1
@@ -96,15 +97,12 @@ class Scheduler(Home):
                     continue
                 self.current = cell
                 cell._state = RUNNING
-                context = cell._context
-                if context is None:
-                    context = cell._context = self.context.copy()
-                run_in_context = context.run
                 coro = cell._coro
 
                 if coro is not None:
                     # The handler that was parked goes on.
                     credits -= 1
+                    run_in_context = cell._context.run
                     task = cell._task
                     if entered is not task:
                         swap_task(loop, task)
@@ -139,6 +137,11 @@ class Scheduler(Home):
                         else:
                             park(self, cell, task, yielded)
                 else:
+                    own_context = cell._own_context
+                    if own_context is None:
+                        own_context = cell._make_own_context()
+                    context = cell._context = own_context
+                    run_in_context = context.run
                     actor = cell._actor
                     behavior = cell._behavior
                     on_receive = actor.on_receive if behavior is None else behavior
@@ -154,6 +157,7 @@ class Scheduler(Home):
                         request = None
                         receive = on_receive
                         kind = kind_of(type(message))  # pyright: ignore
+                        wanted = own_context
                         if kind is not None:
                             if kind == ASKED:
                                 request = cell._current = message
@@ -163,7 +167,15 @@ class Scheduler(Home):
                                 message = message.message
                                 kind = kind_of(type(message))  # pyright: ignore
                             if kind is not None:
-                                receive = partial(lifecycle.receive, cell)
+                                if kind == CARRIES:
+                                    wanted = message.variables
+                                    message.variables = None
+                                else:
+                                    wanted = opened(message, self, own_context)
+                                    receive = partial(lifecycle.receive, cell)
+                        if wanted is not context:
+                            context = cell._context = wanted
+                            run_in_context = context.run
                         if observer is not None:
                             receive = observer.on_deliver(cell, message, request, receive)
                         try:
@@ -226,8 +238,10 @@ class Scheduler(Home):
                         cell._state = QUEUED
                         ready.append(cell)
                     else:
+                        # Nothing of what was handled is kept.
                         cell._state = IDLE
                         cell._message = None
+                        cell._context = cell._own_context
             if callbacks and ready:
                 # Actors that are never idle must not shut out the tasks that wait for answers.
                 if entered is not None:
@@ -242,11 +256,11 @@ class Scheduler(Home):
             self.current = None
             self.result = None
             # An error that is kept holds this frame, and with it what was handled last.
-            request = message = result = yielded = None
+            request = message = result = yielded = wanted = context = run_in_context = None
             if driver is not None:
                 drivers.append(driver)
             if ready or callbacks:
-                loop.call_soon(self.run)
+                loop.call_soon(self.run, context=self.context)
             else:
                 self.awake = False
 
@@ -271,19 +285,22 @@ class Scheduler(Home):
             return True  # it was dropped, by the mailbox's policy or by a planted fault
         message = cell._message = mailbox.popleft()
         receive = cell._behavior or cell._actor.on_receive
-        if type(message) in KINDS:
+        kind = KINDS.get(cast(Any, type(message)))
+        context = cell._make_own_context()
+        if kind == CARRIES:
+            context = take_variables(message)
+        elif kind is not None:
+            context = opened(message, self, context)
             receive = partial(lifecycle.receive, cell)
+        cell._context = context
         if observer is not None:
             receive = observer.on_deliver(cell, message, None, receive)
-        context = cell._context
-        if context is None:
-            context = cell._context = self.context.copy()
         before, self.current = self.current, cell
         task = swap_task(self.loop, None)
         try:
             result: Any = context.run(receive, message)
             if type(result) is CoroutineType:
-                mailbox.appendleft(Returned(message, cast(Any, result)))
+                mailbox.appendleft(Returned(message, cast(Any, result), context))
         except BaseException as error:
             # A handler fails, waits, and an actor ends, in a turn of its own.
             mailbox.appendleft(Raised(message, error))

@@ -121,6 +121,7 @@ class ActorTask:
 
     def _cancelled_error(self) -> BaseException:
         self._must_cancel = False
+        self._fut_waiter = None
         if self._wrong_await is not None:
             error, self._wrong_await = self._wrong_await, None
             return error
@@ -142,7 +143,7 @@ class ActorTask:
         return self._cell._coro
 
     def get_context(self) -> Context | None:
-        """Return the context that the actor's handlers run in."""
+        """Return the context that the handler runs in."""
         return self._cell._context
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
@@ -177,8 +178,12 @@ class ActorTask:
 
     # -- the kernel's side ---------------------------------------------------------------------
 
-    def _wakeup(self, _future: Any) -> None:
+    def _wakeup(self, future: Any) -> None:
         """Called by the loop when the future that the handler awaits is done."""
+        if self._fut_waiter is not future:
+            # It was cancelled when the future was done already, and went on without this call. By now
+            # it, or the handler of the next message, waits for something else.
+            return
         self._fut_waiter = None
         self._cell._resume_now()
 

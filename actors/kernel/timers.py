@@ -1,5 +1,8 @@
 # pyright: reportPrivateUsage=false
-"""Timers of actors: in the system's time, and never outliving their actor."""
+"""Timers of actors: in the system's time, and never outliving their actor.
+
+They fire in the home's context, so that none keeps that of the handler which has set it.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,9 @@ class Timer:
         if ext.timers is None:
             ext.timers = {}
         ext.timers[self] = None
-        self._handle: asyncio.TimerHandle = cell._sched.loop.call_later(delay_s, self._fire)
+        self._handle: asyncio.TimerHandle = cell._sched.loop.call_later(
+            delay_s, self._fire, context=cell._sched.context
+        )
 
     @property
     def active(self) -> bool:
@@ -71,7 +76,7 @@ class Timer:
             late = loop.time() - when
             if late > 0:
                 when += late // self.delay_s * self.delay_s
-            self._handle = loop.call_at(when, self._fire)
+            self._handle = loop.call_at(when, self._fire, context=cell._sched.context)
         else:
             self.cancel()
         cell._put(own_message(cell._ext, self.message))
@@ -96,7 +101,7 @@ class IdleTimer:
         if ext.timers is None:
             ext.timers = {}
         ext.timers[self] = None
-        self._timer: asyncio.TimerHandle = cell._sched.loop.call_later(after_s / 4, self._fire)
+        self._timer: asyncio.TimerHandle = self._start_timer()
 
     def cancel(self) -> None:
         """Stop it."""
@@ -105,9 +110,13 @@ class IdleTimer:
         if ext is not None and ext.timers is not None:
             ext.timers.pop(self, None)
 
+    def _start_timer(self) -> asyncio.TimerHandle:
+        home = self._cell._sched
+        return home.loop.call_later(self._after_s / 4, self._fire, context=home.context)
+
     def _fire(self) -> None:
         cell = self._cell
-        self._timer = cell._sched.loop.call_later(self._after_s / 4, self._fire)
+        self._timer = self._start_timer()
         if cell._handled != self._handled or cell._state != IDLE:
             self._quiet = 0
             self._handled = cell._handled

@@ -66,7 +66,7 @@ class Zombie:
         if self._stuck:
             home.host.left_behind(cell)
         self._timer: asyncio.TimerHandle = home.loop.call_later(
-            home.host.cancel_grace_s, self._discard
+            home.host.cancel_grace_s, self._discard, context=home.context
         )
         if self._task._must_cancel:
             self._resume()

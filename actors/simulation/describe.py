@@ -9,6 +9,8 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
+from agenticaiframework.actors.kernel.carried import Carried
+
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _PLAIN = frozenset({int, float, bool, type(None), bytes})
 
@@ -16,6 +18,9 @@ _PLAIN = frozenset({int, float, bool, type(None), bytes})
 def kind_of(message: object) -> str:
     """Return what *message* is, at the price of a look at its class."""
     cls = message.__class__
+    if cls is Carried:
+        message = cast("Carried", message).message
+        cls = message.__class__
     if cls is str:
         return repr(message) if len(cast("str", message)) <= 40 else "str"
     if cls in _PLAIN:
@@ -60,6 +65,8 @@ def _describe(value: Any, names: Callable[[object], str | None], depth: int) -> 
         # Sorted by text: a set's own order depends on PYTHONHASHSEED.
         items = sorted(_describe(item, names, depth - 1) for item in cast("set[Any]", value))
         return "{" + ", ".join(items) + "}"
+    if cls is Carried:
+        return _describe(value.message, names, depth)
     if cls.__name__ == "Work" and hasattr(value, "payload"):
         return _describe(value.payload, names, depth)  # an agent's envelope
     fields: dict[str, Any] | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from agenticaiframework.actors.kernel.carried import unwrap_carried
 from agenticaiframework.actors.kernel.delivery import is_system_message
 
 from .describe import kind_of
@@ -46,7 +47,8 @@ def _messages_are_accounted_for(observer: SimObserver) -> Iterator[tuple[str, st
     }
     for label, ledger in observer.left.items():
         for item, sender, _ in ledger.pending:
-            if id(item) in observer.dead or id(item) in kept or is_system_message(item):
+            sent = unwrap_carried(item)
+            if id(sent) in observer.dead or id(item) in kept or is_system_message(item):
                 continue
             if item.__class__ is Noise or hasattr(item, "asker_waiting"):
                 continue  # means nothing, or is an ask: the rule above

@@ -6,7 +6,7 @@ import asyncio
 import random
 import threading
 from collections.abc import AsyncGenerator, Callable
-from contextvars import Token, copy_context
+from contextvars import Context, Token
 from itertools import count
 from threading import get_ident
 from types import TracebackType
@@ -27,6 +27,7 @@ from ..errors import (
 from ..events import EventStream, check_subscriber
 from ..kernel import lifecycle
 from ..kernel.base import ActorBase
+from ..kernel.carried import handled_in
 from ..kernel.cell import Cell
 from ..kernel.current import current_host
 from ..kernel.home import Home, ReadyQueue
@@ -61,7 +62,8 @@ class ActorSystem:
     *cancel_grace_s* is how long a cancelled handler may clean up before it is abandoned;
     *stop_timeout_s* is how long ``async with`` gives everything to end; *processes* bounds the child
     processes for actors with that dispatcher (one for each processor, if None); *watchdog_s* has a
-    `Watchdog` name whatever blocks the loop for so long.
+    `Watchdog` name whatever blocks the loop for so long; *context* is what every actor's own context
+    begins as a copy of (nothing but the system is in it, if None).
 
     All state belongs to the thread of the loop. Safe from any thread: `start`, and everything on
     refs.
@@ -78,6 +80,7 @@ class ActorSystem:
         cancel_grace_s: float = 5.0,
         stop_timeout_s: float = 10.0,
         watchdog_s: float | None = None,
+        context: Context | None = None,
     ) -> None:
         if threads < 1:
             raise bad_pool_size("threads", threads)
@@ -100,6 +103,7 @@ class ActorSystem:
         self.abandoned = 0
         """How many handlers were left behind because they did not end."""
         self._ready_queue = ready_queue
+        self._context = Context() if context is None else context
         self._scheduler: Scheduler | None = None
         self._stopper = Stopper(self.name, cancel_grace_s, self._shut_down)
         self._end_hooks: list[Callable[[Any, Any], object]] = []
@@ -214,8 +218,7 @@ class ActorSystem:
         return self.scheduler.loop
 
     def _attach(self, loop: asyncio.AbstractEventLoop) -> None:
-        context = copy_context()
-        context.run(current_host.set, self)
+        context = handled_in(self._context, self)
         self._scheduler = Scheduler(self, loop, self._ready_queue, context)
         default_systems.enter(self)
         if self.watchdog_s is not None:

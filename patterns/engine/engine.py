@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Mapping, Sequence
+from contextvars import Context, copy_context
 from typing import Any, Literal, Self
 
 from agenticaiframework.actors import agent_context
@@ -156,6 +157,7 @@ class OrchestrationEngine:
         timeout: float | None = None,
         workflow_id: str | None = None,
         labels: Mapping[str, str] | None = None,
+        context: Mapping[str, Any] | None = None,
     ) -> Any:
         """Run a workflow, a pattern, or what the routing picks, and return the result.
 
@@ -163,10 +165,11 @@ class OrchestrationEngine:
         `WorkflowFailed` with the step's error as its cause, `WorkflowCancelled`, and before anything
         runs `DefinitionError`, `UnknownName`, `InputMismatch`, `NoRouteMatches`. After *timeout*
         seconds the run is cancelled and `WorkflowTimedOut` raised. Cancelling the awaiting task
-        cancels the run and what it does.
+        cancels the run and what it does. Its steps see the caller's context variables, and find
+        *context* in `agent_context()`, which is stored with the run, if that is.
         """
         core, live = await self._make(
-            workflow, input_data, pattern, persist_state, workflow_id, labels
+            workflow, input_data, pattern, persist_state, workflow_id, labels, context
         )
         request = follow(core, live)
         # A run that a handler waits for must not wait for the handler's own to give it its turn.
@@ -192,14 +195,17 @@ class OrchestrationEngine:
         persist_state: bool | None = None,
         workflow_id: str | None = None,
         labels: Mapping[str, str] | None = None,
+        context: Mapping[str, Any] | None = None,
     ) -> str:
         """Start a run in the background and return its id, once it is taken in (and stored).
 
         With *persist_state* every step's beginning and end is written to the store, so that the run
         survives this process. *workflow_id* makes starting it twice an error (`WorkflowExists`).
+        Its steps see the caller's context variables as long as the run is in this process, and find
+        *context* in `agent_context()`: what a stored run is given has to have a JSON form.
         """
         core, live = await self._make(
-            workflow, input_data, pattern, persist_state, workflow_id, labels
+            workflow, input_data, pattern, persist_state, workflow_id, labels, context
         )
         await start(core, StartRun(live))
         return live.id
@@ -212,6 +218,8 @@ class OrchestrationEngine:
         persist_state: bool | None,
         workflow_id: str | None = None,
         labels: Mapping[str, str] | None = None,
+        context: Mapping[str, Any] | None = None,
+        caller: Context | None = None,
     ) -> tuple[EngineCore, LiveRun]:
         """Return a run that has not begun, and the actor that is to take it in."""
         config = self._setup.config
@@ -221,7 +229,14 @@ class OrchestrationEngine:
         if persist or config.recover_on_start:
             await self._cores.ready(core)
         return core, make_run(
-            core, plan, input_data, run_id=workflow_id, persist=persist, labels=labels
+            core,
+            plan,
+            input_data,
+            run_id=workflow_id,
+            persist=persist,
+            labels=labels,
+            context=context,
+            caller=caller,
         )
 
     async def wait(self, workflow_id: str, timeout: float | None = None) -> Any:
@@ -280,18 +295,23 @@ class OrchestrationEngine:
         input_data: Any = None,
         pattern: Any = None,
         persist_state: bool | None = None,
+        context: Mapping[str, Any] | None = None,
     ) -> WorkflowStream:
         """Return the events of a run, for ``async for``: from its beginning, and while it runs.
 
         Of a run that is *workflow_id*, in memory or in the store; or of one that is started with
-        *workflow* and *input_data* when the first event is asked for.
+        *workflow* and *input_data* when the first event is asked for; its steps see the context
+        variables of who called this.
         """
+        caller = copy_context()
 
         async def begin(stream: WorkflowStream) -> None:
             if workflow_id is not None:
                 await self._control.attach(stream, workflow_id)
                 return
-            core, live = await self._make(workflow, input_data, pattern, persist_state)
+            core, live = await self._make(
+                workflow, input_data, pattern, persist_state, context=context, caller=caller
+            )
             stream.attach(live)
             # Until it is taken in: a run that is refused would be followed for ever.
             await start(core, StartRun(live))

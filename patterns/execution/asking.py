@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextvars import copy_context
 from math import isnan
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from agenticaiframework.actors import SHUTDOWN, Agent, running_here
+from agenticaiframework.actors import IDEMPOTENCY_KEY, SHUTDOWN, Agent, running_here
 
 from ..definition.errors import DefinitionError
 from ..vocabulary.chunks import CHUNKS, ChunkSink
@@ -27,8 +28,6 @@ have no end."""
 MAX_RECURRENCES = 1_000
 """How often patterns may be executed within themselves, in one outermost execution: one that contains
 itself twice would double with every level, and fill the memory long before it is too deep."""
-
-IDEMPOTENCY_KEY = "idempotency_key"
 
 
 class Asker(Protocol):
@@ -75,6 +74,7 @@ class Asking(Record):
         "limit",
         "stopping",
         "timeout_s",
+        "variables",
         "waiting",
     )
 
@@ -94,6 +94,8 @@ class Asking(Record):
         self._hands_down = scope.context is not None or scope.emit is not None
         """Whether handlers find more in their context than the work adds."""
         self._identity = asker.identity
+        self.variables = copy_context()
+        """The context variables of who asked for the execution: it runs in a copy of them."""
         self._children: dict[ActorRef[Any], None] | None = None
         self._recurrences = 0
         if scope.path:

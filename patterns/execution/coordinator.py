@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Final, cast
 
-from agenticaiframework.actors import NORMAL, SHUTDOWN, Actor, ActorDied, ActorRef
+from agenticaiframework.actors import (
+    NORMAL,
+    SHUTDOWN,
+    Actor,
+    ActorDied,
+    ActorRef,
+    enter_agent_context,
+    with_context,
+)
 
 from ..vocabulary.errors import NO_OUTCOMES, PatternFailed
 from .execution import Execution
@@ -13,7 +21,7 @@ END_GRACE_S: Final = 10.0
 """How long the end of a stopped coordinator is waited for; it then goes on ending by itself."""
 
 CONDUCT: Final = "conduct"
-"""The one message that a coordinator gets."""
+"""The one message that a coordinator gets, in the context of the execution."""
 
 
 class Coordinator(Actor):
@@ -38,6 +46,8 @@ class Coordinator(Actor):
 
     async def on_receive(self, message: Any) -> None:
         run = self.execution
+        if run.scope.context is not None:
+            enter_agent_context(run.scope.context)
         try:
             if run.timeout_s is None:
                 run.value = await run.pattern.coordinate(run)
@@ -94,7 +104,7 @@ async def run_to_end(execution: Execution, coordinator: ActorRef[Any]) -> None:
     if owner is not None:
         owner.adopt(coordinator)
     try:
-        await coordinator.request(CONDUCT)
+        await coordinator.request(with_context(CONDUCT, execution.variables))
     except ActorDied as error:
         execution.lost(error.reason)
         await execution.released()

@@ -13,6 +13,7 @@ from agenticaiframework.actors import (
     AgenticError,
     enter_agent_context,
     is_coroutine_function,
+    with_context,
 )
 
 from ..vocabulary.errors import NO_OUTCOMES
@@ -32,7 +33,7 @@ class FunctionTarget:
     """A function as an `Askable`: each call runs in an actor of its own, made for that call.
 
     An ``async`` function runs on the loop, a plain one off it, because it may block. Calls overlap,
-    share nothing, and are stopped with the actor. An Agent around the function lost: an agent
+    share nothing, and are stopped with the actor. They see the context variables of who calls. An Agent around the function lost: an agent
     handles one message after another, so that executions would wait for each other.
     """
 
@@ -68,7 +69,7 @@ class FunctionTarget:
         if owner is not None:
             owner.adopt(ref)
         try:
-            return await ref.request(payload, timeout=timeout)
+            return await ref.request(with_context(payload), timeout=timeout)
         except asyncio.CancelledError:
             # It stays adopted: if the owner was killed, nothing that is said here is heard.
             owner = None

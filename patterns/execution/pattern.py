@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self, cast
 
 from pydantic import Field
 
-from agenticaiframework.actors import ActorRef, ActorSystem, find_agent
+from agenticaiframework.actors import ActorRef, ActorSystem, find_agent, nested_context
 
 from ..definition.definition import Definition, define
 from ..definition.drawing import Drawing
@@ -196,6 +196,7 @@ class OrchestrationPattern(ABC):
         return execution.value
 
     def _scope(self, context: Mapping[str, Any] | None, resolver: Resolver | None) -> Scope:
+        context = nested_context(self.name, context)
         if context is None and resolver is None and self.resolver is None:
             return _OUTERMOST
         return Scope(resolver or self.resolver or find_agent, context)

@@ -6,9 +6,10 @@ import asyncio
 import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextvars import copy_context
 from typing import Any, Final, Self, TypeAlias, cast
 
-from agenticaiframework.actors import SHUTDOWN, ActorRef
+from agenticaiframework.actors import SHUTDOWN, ActorRef, with_context
 
 from ..vocabulary.errors import PatternFailed
 from ..vocabulary.events import Finished, PatternEvent
@@ -53,13 +54,16 @@ class EventStream(AsyncIterator[PatternEvent]):
     Nothing runs before the first event is asked for. Leaving the loop early, `aclose`, and dropping
     the stream cancel the execution; so does a reader whose wait for an event was cancelled and who
     does not ask for another within `LEFT_S` seconds, whatever still refers to the stream. Events wait
-    in memory until they are read. Owned by the task that reads it.
+    in memory until they are read. The handlers see the context variables of who made the stream.
+    Owned by the task that reads it.
     """
 
     def __init__(
         self, start: Callable[[EmitEvent], Awaitable[tuple[Execution, ActorRef[Any]]]]
     ) -> None:
         self._start = start
+        self._variables = copy_context()
+        """Of who asked for the stream; it may be read somewhere else."""
         self._buffer = EventBuffer()
         self._execution: Execution | None = None
         self._ref: ActorRef[Any] | None = None
@@ -93,7 +97,8 @@ class EventStream(AsyncIterator[PatternEvent]):
             self._leaving = None
         if self._execution is None:
             self._execution, self._ref = await self._start(buffer.put)
-            self._ref.tell(CONDUCT)
+            self._execution.variables = self._variables
+            self._ref.tell(with_context(CONDUCT, self._variables))
         while not buffer.events:
             buffer.wake = asyncio.get_running_loop().create_future()
             try:

@@ -11,7 +11,13 @@ from typing import Annotated, Any, ClassVar, Final, TypeAlias, cast
 
 from pydantic import BeforeValidator, Field
 
-from agenticaiframework.actors import Actor, ActorRef, SystemStopped
+from agenticaiframework.actors import (
+    Actor,
+    ActorRef,
+    SystemStopped,
+    enter_agent_context,
+    with_context,
+)
 
 from ..definition.drawing import Drawing
 from ..definition.fields import Seconds
@@ -30,6 +36,7 @@ from ..vocabulary.outcome import (
 )
 from ..vocabulary.target import Target, target_name
 
+_UNDO: Final = "undo"
 _RESULT: Final = "result"
 
 
@@ -189,6 +196,7 @@ class SagaOrchestration(OrchestrationPattern):
         limit = self._spec.compensation_timeout
         try:
             ref = run.system.start(_Compensator, run, list(reversed(done)), error, limit)
+            ref.tell(with_context(_UNDO, run.variables))
         except SystemStopped:
             run.release()
             raise
@@ -231,7 +239,7 @@ class _Compensator(Actor):
     """Undoes what a saga has done, one step after another, and ends.
 
     An actor of its own, without links, because the coordinator may be cancelled or killed before
-    or while this happens. It starts at once; its answer is what could not be undone.
+    or while this happens. It is told to undo; its answer is what could not be undone.
     """
 
     exit_ends_program = False
@@ -250,8 +258,12 @@ class _Compensator(Actor):
         self._timeout_s = timeout_s
         self._not_undone: dict[str, Outcome] = {}
 
-    async def on_start(self) -> None:  # type: ignore[override]  # hooks may be async
-        # Here and not for a message: a coordinator that is killed cannot send any more.
+    def on_receive(self, message: Any) -> Any:
+        return self._undo_all() if message == _UNDO else self._not_undone
+
+    async def _undo_all(self) -> None:
+        if self._run.scope.context is not None:
+            enter_agent_context(self._run.scope.context)
         left = deque(self._undos)
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -267,9 +279,6 @@ class _Compensator(Actor):
                 late = TimedOut(target_name(undo.target), now, now, 0, cause=error)
                 self._not_undone[undo.step] = self._run.settle(undo_name(undo.step), late)
         self.stop()
-
-    def on_receive(self, message: Any) -> dict[str, Outcome]:
-        return self._not_undone
 
     async def _undo(self, undo: _Undo) -> Outcome:
         error = None if self._error is None else describe_error(self._error)

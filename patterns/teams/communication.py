@@ -12,6 +12,7 @@ from agenticaiframework.actors import (
     agent_context,
     near,
     running_here,
+    with_context,
 )
 
 from ..definition.errors import DefinitionError
@@ -98,7 +99,7 @@ class Communication:
             if not isinstance(agent, Agent):
                 continue
             try:
-                agent.address(system).tell(message)
+                agent.address(system).tell(with_context(message))
             except ActorDied as error:
                 system.dead_letter(message, member.name, error)
             else:

@@ -10,6 +10,7 @@ from agenticaiframework.actors import (
     ActorRef,
     ActorSystem,
     find_agent,
+    nested_context,
 )
 
 from ..definition.definition import define
@@ -267,7 +268,7 @@ class AgentTeam:
         return TaskJob(roster, roster.leader(coordinator))
 
     def _scope(self, context: Mapping[str, Any] | None, resolver: Resolver | None) -> Scope:
-        return Scope(resolver or self.resolver or find_agent, context)
+        return Scope(resolver or self.resolver or find_agent, nested_context(self.name, context))
 
     async def _execute(self, job: TeamJob, data: Any, timeout: float | None, scope: Scope) -> Any:
         execution = Execution(job, data, scope, timeout, ActorSystem.current())

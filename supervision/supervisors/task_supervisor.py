@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from contextvars import copy_context
 from typing import Any, cast
 
-from agenticaiframework.actors import CALL, ActorRef, FunctionActor
+from agenticaiframework.actors import CALL, ActorRef, FunctionActor, with_context
 
 from ..machine.dynamic_supervisor import DynamicSupervisor
 from ..machine.requests import StartChild
@@ -67,7 +68,7 @@ class TaskSupervisor(SupervisorBlueprint):
         except BaseException:
             caller.leave()
             raise
-        return Task(ref, ref.request(CALL))
+        return Task(ref, ref.request(with_context(CALL)))
 
     async def start_child(
         self, fn: Callable[..., Any], *args: Any, restart: RestartType = RestartType.TEMPORARY
@@ -77,7 +78,7 @@ class TaskSupervisor(SupervisorBlueprint):
         Raises as `async_nolink` does.
         """
         self._check_function(fn)
-        return await self._start(fn, (FunctionActor, fn, args, True), restart)
+        return await self._start(fn, (FunctionActor, fn, args, True, copy_context()), restart)
 
     async def _start(
         self, fn: Callable[..., Any], start: tuple[Any, ...], restart: RestartType

@@ -741,19 +741,22 @@ def test_the_current_task_is_none_of_asyncios_own(loop_name: str) -> None:
     on_loop(loop_name, main)
 
 
-def test_an_actors_context_begins_as_that_in_which_its_system_was_started(loop_name: str) -> None:
-    async def body() -> Any:
-        variable.set("before the system")
+def test_an_actors_own_context_begins_empty_or_as_what_its_system_was_given(
+    loop_name: str,
+) -> None:
+    async def body() -> list[str]:
+        async def get() -> str:
+            return variable.get("nothing")
+
+        variable.set("of the place")
         async with ActorSystem() as system:
+            seen = [await system.start(Runs).request(get)]
+        async with ActorSystem(context=contextvars.copy_context()) as system:
             variable.set("inside the system")
-
-            async def get() -> str:
-                return variable.get()
-
-            return await system.start(Runs).request(get)
+            return [*seen, await system.start(Runs).request(get)]
 
     with asyncio.Runner(loop_factory=LOOPS[loop_name]) as runner:
-        assert runner.run(body()) == "before the system"
+        assert runner.run(body()) == ["nothing", "of the place"]
 
 
 def test_a_future_of_another_loop_is_refused() -> None:

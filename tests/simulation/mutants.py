@@ -26,8 +26,8 @@ ROOT = Path(__file__).resolve().parents[2]
 LAYERS = ("actors", "supervision", "patterns")
 TIMEOUT_S = 900.0
 OF_LAYER = (
-    ("patterns/engine", ("in_memory", "workflows")),
-    ("patterns", ("patterns", "in_memory", "workflows")),
+    ("patterns/engine", ("in_memory", "workflows", "callers")),
+    ("patterns", ("patterns", "in_memory", "workflows", "callers")),
     ("supervision", ("trees", "kept_messages")),
 )
 """Where a planted bug stands, and the properties that can see it; elsewhere, all of them."""

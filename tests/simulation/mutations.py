@@ -202,11 +202,11 @@ FAST_PATHS = (
     ),
     Mutation(
         "the ready queue is not woken", f"{KERNEL}Home.wake",
-        "self.loop.call_soon(self.run)", "None",
+        "self.loop.call_soon(self.run, context=self.context)", "None",
     ),
     Mutation(
         "the ready queue forgets what its slice left", RUN,
-        "if ready or callbacks:\n    loop.call_soon(self.run)\nelse:\n    self.awake = False",
+        "if ready or callbacks:\n    loop.call_soon(self.run, context=self.context)\nelse:\n    self.awake = False",
         "self.awake = False",
     ),
     Mutation(
@@ -539,10 +539,85 @@ RUNS = (
     ),
 )  # fmt: skip
 
+CALLERS = (
+    Mutation(
+        "a message that carries a context is handled in the actor's own", RUN,
+        "wanted = message.variables\nmessage.variables = None", "pass",
+    ),
+    Mutation(
+        "a message without a context is handled in that of the one before", RUN,
+        "wanted = own_context", "wanted = context",
+    ),
+    Mutation(
+        "a handler that waited goes on in its actor's own context", RUN,
+        "run_in_context = cell._context.run", "run_in_context = cell._own_context.run",
+    ),
+    Mutation(
+        "an idle actor keeps the last caller's context", RUN,
+        "cell._context = cell._own_context", "pass",
+    ),
+    Mutation(
+        "an actor that idles after an end off the fast path keeps a context", f"{KERNEL}settle",
+        "cell._context = cell._own_context", "pass",
+    ),
+    Mutation(
+        "the last hook runs in the context of the message that failed", f"{KERNEL}run_hook",
+        "cell._make_own_context()", "(cell._context or cell._make_own_context())",
+    ),
+    Mutation(
+        "a thread handles every message in the actor's own context", f"{KERNEL}Job._take",
+        "context = take_variables(message)", "pass",
+    ),
+    Mutation(
+        "what is sent to several shares one context", f"{KERNEL}opened",
+        "return handled_in(message.variables, home.host)", "return message.variables",
+    ),
+    Mutation(
+        "what is handled inside another's turn finds the actor's own context",
+        f"{KERNEL}Scheduler.handle_now",
+        "context = opened(message, self, context)", "pass",
+    ),
+    Mutation(
+        "the first who asks an agent is seen by all", f"{AGENTS}work_from_here",
+        "variables = copy_context()",
+        "variables = work_from_here.__dict__.setdefault(system, copy_context()).copy()",
+    ),
+    Mutation(
+        "an agent's handler writes into its asker's context", f"{AGENTS}work_from_here",
+        "work.variables = variables",
+        "work.variables = work_from_here.__dict__.setdefault(name, variables)",
+    ),
+    Mutation(
+        "a second nested ask has the key of the first", f"{AGENTS}Handling._key_for",
+        "number == 1", "True",
+    ),
+    Mutation(
+        "a handler is resumed by what the one before waited for", f"{KERNEL}ActorTask._wakeup",
+        "self._fut_waiter is not future", "False",
+    ),
+    Mutation(
+        "a pattern runs in its coordinator's own context", f"{PATTERNS}run_to_end",
+        "with_context(CONDUCT, execution.variables)", "CONDUCT",
+    ),
+    Mutation(
+        "a function in a pattern sees nobody", f"{PATTERNS}FunctionTarget._call",
+        "with_context(payload)", "payload",
+    ),
+    Mutation(
+        "a step sees nobody", f"{ENGINE}Attempts.variables_of",
+        "return live.variables", "return None",
+    ),
+    Mutation(
+        "a function in a step sees nobody", f"{ENGINE}RunCoordinator._start",
+        "worker.tell(with_context(attempt, variables))", "worker.tell(attempt)",
+    ),
+)  # fmt: skip
+
 MUTATIONS: tuple[Mutation, ...] = (
     *LINKS_AND_MONITORS,
     *MESSAGES,
     *FAST_PATHS,
+    *CALLERS,
     *ENDS,
     *KEPT_MESSAGES,
     *TREES,

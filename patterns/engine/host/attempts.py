@@ -18,6 +18,7 @@ from .tracing import CANCELLED, OK
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle
+    from contextvars import Context
 
     from agenticaiframework.actors import ActorRef, ActorSystem
 
@@ -144,6 +145,15 @@ class Attempts:
             path = (live.run.plan.name,)
             sink = ChunkSink(emit, self._home.clock, path, attempt.plan.id)
             attempt.context.added = {CHUNKS: sink}
+
+    def variables_of(self, live: LiveRun, attempt: StepAttempt) -> Context | None:
+        """Return the context that the handlers of an attempt run in a copy of; None: an empty one.
+
+        It is that of the run's caller. The spans that they make themselves hang under the attempt's.
+        """
+        if self._tracer is None or attempt.span is None:
+            return live.variables
+        return self._tracer.inside(attempt.span, live.variables)
 
     def inherit(self, live: LiveRun, attempt: StepAttempt) -> None:
         """Build the scope that nested targets inherit."""

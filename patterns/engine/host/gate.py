@@ -139,6 +139,7 @@ class StoreGate:
             self._durability,
             run.parent,
             run.labels,
+            run.context,
         )
         live.lease = keeper.store.submit_run(keeper.owner, new, done, records)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from agenticaiframework.actors import ActorDied
@@ -13,9 +14,12 @@ from ..state.cancellation import Cancellation
 from ..state.live import LiveRun
 from ..state.run import Run
 from .messages import CancelRun, SignalRun, StartRun
+from .origin import origin_of
 from .otel import current_context
 
 if TYPE_CHECKING:
+    from contextvars import Context
+
     from agenticaiframework.actors import Request
 
     from ...vocabulary.target import Scope
@@ -41,12 +45,15 @@ def make_run(
     persist: bool = False,
     labels: Mapping[str, str] | None = None,
     parent: str | None = None,
+    caller: Context | None = None,
+    context: Mapping[str, Any] | None = None,
 ) -> LiveRun:
     """Return a run of *plan* that has not begun; raises before anything runs.
 
     `InputMismatch` for an input that lacks what the steps read, `UnknownName` for a name that stands
     for nothing, `WorkflowExists` for an id that is taken, `DefinitionError` for a definition that
-    cannot be stored.
+    cannot be stored, `ValueNotStorable` for a *context* that cannot be. *caller* is a copy of the
+    context variables of the place that starts it, if that is not this one.
     """
     if run_id is not None:
         _check_text("workflow_id", run_id)
@@ -70,8 +77,12 @@ def make_run(
         run.labels = {**run.labels, **labels}
     live = LiveRun(run)
     live.bound = bound
+    live.variables = copy_context() if caller is None else caller
+    inherited = origin_of(live.variables, plan.name, context, persist)
+    if inherited is not None:
+        run.context = inherited
     if core.tracer is not None and parent is None:
-        live.outside = current_context()
+        live.outside = live.variables.run(current_context)
     return live
 
 
@@ -167,6 +178,7 @@ def _make_part(
         run_id=run_id,
         persist=run_id is not None,
         parent=None if parent is None else parent.id,
+        context=scope.context,
     )
     if core.tracer is not None:
         live.parent_span = core.tracer.find((scope.context or {}).get("span_id"))

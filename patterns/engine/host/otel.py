@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+from contextvars import Context
 from typing import Any
 
 from agenticaiframework.actors import text_of
@@ -55,6 +58,47 @@ class OtelExporter:
                 exported.set_attribute("error.type", type(error).__name__)
         exported.end(end_time=None if span.end is None else int(span.end * 1e9))
         span.exported = None
+
+    def inside(self, span: Span, variables: Context | None) -> Context | None:
+        """Return *variables* such that the spans which are made in them are children of *span*."""
+        exported = span.exported
+        if exported is None:
+            return variables
+        copy = Context() if variables is None else variables.copy()
+        copy.run(_make_current, lambda here: self._trace.set_span_in_context(exported, here))
+        return copy
+
+
+def current_traceparent() -> str | None:
+    """Return the W3C ``traceparent`` of the calling code's span, None if it is in none."""
+    # A program that has never imported it is in no span of it, and this is asked for every run.
+    trace: Any = sys.modules.get("opentelemetry.trace")
+    if trace is None:
+        return None
+    ids = trace.get_current_span().get_span_context()
+    if not ids.is_valid:
+        return None
+    return f"00-{ids.trace_id:032x}-{ids.span_id:016x}-{int(ids.trace_flags):02x}"
+
+
+def variables_under(traceparent: str) -> tuple[Context, Any]:
+    """Return an empty context in which the span *traceparent* of another process is the current one,
+    and OpenTelemetry's context in it: None where it is not installed.
+    """
+    variables = Context()
+    try:
+        from opentelemetry.trace.propagation import tracecontext
+    except ImportError:
+        return variables, None
+    propagator = tracecontext.TraceContextTextMapPropagator()
+    variables.run(_make_current, lambda _: propagator.extract({"traceparent": traceparent}))
+    return variables, variables.run(current_context)
+
+
+def _make_current(change: Callable[[Any], Any]) -> None:
+    from opentelemetry import context
+
+    context.attach(change(context.get_current()))
 
 
 def current_context() -> Any:

@@ -19,6 +19,8 @@ from ..state.replay import replay
 from ..state.status import RecoveryReport, WorkflowState
 from ..store import Owner, RunHeld, StoreError, UnknownRun
 from .messages import DropRun, StartRun
+from .origin import TRACEPARENT
+from .otel import variables_under
 
 if TYPE_CHECKING:
     from ..definition.plan import Plan
@@ -220,6 +222,8 @@ class Recovery:
         if again is not None:
             again.renew(live)
             live = again
+        elif run.context is not None and (traceparent := run.context.get(TRACEPARENT)) is not None:
+            live.variables, live.outside = variables_under(traceparent)
         live.lease, live.bound, live.signals = lease, bound, signals
         resumed = any(kind in _RESUMING for kind, _ in opening)
         if row.cancel_reason is not None and not row.finished and not resumed:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from agenticaiframework.actors import nested_context
+
 from ...vocabulary.target import Resolver, Scope, target_name
 
 if TYPE_CHECKING:
@@ -30,7 +32,8 @@ class TeamActions:
         context: Mapping[str, Any] | None = None,
     ) -> Any:
         """Return what the team makes of *payload*."""
-        return await self.ask_within(payload, timeout, Scope(self._resolve, context))
+        inherited = nested_context(self.name, context)
+        return await self.ask_within(payload, timeout, Scope(self._resolve, inherited))
 
     async def ask_within(self, payload: Any, timeout: float | None, scope: Scope) -> Any:
         """Return what the team makes of *payload*, as a part of the execution around it."""

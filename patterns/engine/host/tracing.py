@@ -9,6 +9,7 @@ bounded; where OpenTelemetry's API is installed, its exporters get every span.
 from __future__ import annotations
 
 import random
+import re
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from agenticaiframework.actors import text_of
 from ..state.status import WorkflowState
 
 if TYPE_CHECKING:
+    from contextvars import Context
+
     from ..state.live import LiveRun
 
 OK: Final = "ok"
@@ -74,6 +77,15 @@ class Span:
         }
 
 
+_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
+
+
+def read_traceparent(header: Any) -> tuple[str, str] | None:
+    """Return the trace id and the span id of a W3C ``traceparent`` header; None if it is not one."""
+    found = _TRACEPARENT.fullmatch(header) if isinstance(header, str) else None
+    return None if found is None else (found[1], found[2])
+
+
 class Exporter(Protocol):
     """Is told of every span, and hands it on."""
 
@@ -83,6 +95,10 @@ class Exporter(Protocol):
 
     def end(self, span: Span, error: BaseException | str | None) -> None:
         """Take note that *span* has ended."""
+        ...
+
+    def inside(self, span: Span, variables: Context | None) -> Context | None:
+        """Return *variables* such that the spans which are made in them are children of *span*."""
         ...
 
 
@@ -111,19 +127,28 @@ class Tracer:
         parent: Span | None,
         attributes: Mapping[str, Any],
         outside: Any = None,
+        traceparent: Any = None,
     ) -> Span:
-        """Begin a span under *parent*, or a new trace; *outside* is the caller's own context."""
+        """Begin a span under *parent*, else in the trace of *traceparent*, else in a new one.
+
+        *outside* is the caller's own context.
+        """
         if len(self._spans) == self._spans.maxlen:
             self.dropped += 1
         bits = self._random.getrandbits
-        trace_id = f"{bits(128) or 1:032x}" if parent is None else parent.trace_id
+        if parent is not None:
+            trace_id, parent_id = parent.trace_id, parent.span_id
+        elif (remote := read_traceparent(traceparent)) is not None:
+            trace_id, parent_id = remote
+        else:
+            trace_id, parent_id = f"{bits(128) or 1:032x}", None
         span = Span(
             name,
             kind,
             workflow_id,
             trace_id,
             f"{bits(64) or 1:016x}",
-            None if parent is None else parent.span_id,
+            parent_id,
             self._now(),
             attributes=dict(attributes),
         )
@@ -162,6 +187,7 @@ class Tracer:
                     "workflow.id": live.id,
                 },
                 live.outside,
+                None if live.run.context is None else live.run.context.get("traceparent"),
             )
 
     def end_run(self, live: LiveRun) -> None:
@@ -170,6 +196,11 @@ class Tracer:
             cut_short = live.interrupted or live.run.state is WorkflowState.CANCELLED
             error = getattr(live.error, "why", live.error)
             self.end(live.span, error, CANCELLED if cut_short else OK)
+
+    def inside(self, span: Span, variables: Context | None) -> Context | None:
+        """Return *variables* such that the spans which are made in them are children of *span*."""
+        exporter = self._exporter
+        return variables if exporter is None else exporter.inside(span, variables)
 
     def find(self, span_id: str | None) -> Span | None:
         """Return the span with this id, if it is still kept."""

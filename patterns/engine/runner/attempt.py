@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from agenticaiframework.actors import ActorDied, HandlerCancelled
+from agenticaiframework.actors import IDEMPOTENCY_KEY, ActorDied, HandlerCancelled
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle
@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from ..state.run import Run
 
 UNSET: Final[Any] = object()
+
+
+OWN_KEYS: Final = frozenset(
+    {
+        *("workflow_id", "workflow", "step", "attempt", "item", "iteration", "compensating"),
+        *("trace_id", "span_id"),
+    }
+)
+"""What the engine says of a step in its handler's context, and never takes over from another's."""
 
 
 class StepAttempt:
@@ -136,18 +145,21 @@ class Expired:
 def idempotency_key(run: Run, attempt: StepAttempt) -> str:
     """Return what names this attempt: the same again if a crash makes it run again.
 
-    ``run:step:attempt``, with the item and the iteration where there are several.
+    ``run:step:attempt``, with the item and the iteration where there are several. In the place of
+    the run's id stands the key that it was started with, if there is one.
     """
+    key = run.id if run.context is None else run.context.get(IDEMPOTENCY_KEY, run.id)
     item = "" if attempt.item is None else f"[{attempt.item}]"
     iteration = "" if attempt.iteration == 1 else f"#{attempt.iteration}"
     undo = "!undo" if attempt.undo else ""
-    return f"{run.id}:{attempt.plan.id}{item}{iteration}{undo}:{attempt.number}"
+    return f"{key}:{attempt.plan.id}{item}{iteration}{undo}:{attempt.number}"
 
 
 class WorkContext(Mapping[str, Any]):
     """What the handlers of an attempt find in `agent_context`, worked out when it is looked at.
 
-    ``workflow_id``, ``workflow``, ``step``, ``attempt``, ``idempotency_key``; where they apply
+    What its run was given (``context=``), and over that ``workflow_id``, ``workflow``, ``step``,
+    ``attempt``, ``idempotency_key``; where they apply
     ``item``, ``iteration``, ``compensating``, and of a traced run ``trace_id``, ``span_id`` and
     ``traceparent``.
     """
@@ -169,8 +181,10 @@ class WorkContext(Mapping[str, Any]):
                 "workflow": self._run.plan.name,
                 "step": attempt.plan.id,
                 "attempt": attempt.number,
-                "idempotency_key": idempotency_key(self._run, attempt),
+                IDEMPOTENCY_KEY: idempotency_key(self._run, attempt),
             }
+            if self._run.context is not None:
+                fields = {**self._run.context, **fields}
             if attempt.item is not None:
                 fields["item"] = attempt.item
             if attempt.iteration != 1:

@@ -11,7 +11,14 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
-from agenticaiframework.actors import Actor, ActorDied, Agent, Exit, HandlerCancelled
+from agenticaiframework.actors import (
+    Actor,
+    ActorDied,
+    Agent,
+    Exit,
+    HandlerCancelled,
+    with_context,
+)
 
 from ...vocabulary.target import target_name
 from ..errors import WorkflowCancelled
@@ -282,6 +289,7 @@ class RunCoordinator(Actor):
         attempt.context = WorkContext(live.run, attempt)
         if attempts.watched or self._followed:
             attempts.observe(live, attempt)
+        variables = attempts.variables_of(live, attempt)
         plan, target = attempt.plan, attempt.target
         timeout_s = plan.timeout_s
         if attempt.undo and plan.definition.compensate is not None:
@@ -290,7 +298,10 @@ class RunCoordinator(Actor):
             if timeout_s is None:
                 timeout_s = attempts.limit_time(attempt, now)
             attempt.request = request = target.request(
-                attempt.payload, timeout_s, context=attempt.context, system=host.home
+                with_context(attempt.payload, variables),
+                timeout_s,
+                context=attempt.context,
+                system=host.home,
             )
             request.notify(attempt)  # which tells this actor of the answer
             return
@@ -307,7 +318,7 @@ class RunCoordinator(Actor):
             self._workers = {}
         self._workers[worker] = attempt
         attempt.worker = worker
-        worker.tell(attempt)
+        worker.tell(with_context(attempt, variables))
 
     def _begin_held(self, attempt: StepAttempt, now: float) -> None:
         """It is the turn of an attempt that has waited for its agent's limit."""

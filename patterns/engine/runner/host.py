@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from contextvars import Context
+
     from agenticaiframework.actors import ActorRef, ActorSystem
 
     from ...vocabulary.target import Askable
@@ -33,6 +35,10 @@ class AttemptHost(Protocol):
 
     def observe(self, live: LiveRun, attempt: StepAttempt) -> None:
         """Begin an attempt's span, and let parts of its answer reach the listeners."""
+        ...
+
+    def variables_of(self, live: LiveRun, attempt: StepAttempt) -> Context | None:
+        """Return the context that the handlers of an attempt run in a copy of; None: an empty one."""
         ...
 
     def inherit(self, live: LiveRun, attempt: StepAttempt) -> None:

@@ -11,6 +11,7 @@ from .views import ending_of, last_event, state_of, status_of
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle
+    from contextvars import Context
 
     from agenticaiframework.actors import ActorRef, Request
 
@@ -66,6 +67,9 @@ class LiveRun:
     """The span of the attempt that this run is a part of."""
     outside: Any = None
     """The caller's own tracing context."""
+    variables: Context | None = None
+    """The context variables of the caller, in a copy of which the steps run as long as the run is in
+    this process. Nothing enters it itself."""
     waking: TimerHandle | None = None
     """The timer of a parked run."""
 

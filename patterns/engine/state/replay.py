@@ -19,6 +19,7 @@ def replay(row: RunRow, plan: Plan, entries: Iterable[JournalEntry]) -> Run:
     run.persist = True
     run.parent = row.parent
     run.labels = row.labels
+    run.context = row.context
     for entry in entries:
         apply(run, entry.kind, entry.step, entry.attempt, entry.data, entry.at)
     run.recount()

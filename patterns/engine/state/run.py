@@ -36,6 +36,8 @@ class Run:
     """Whether it is stored."""
     parent: str | None = None
     """The id of the run that it is a part of."""
+    context: Mapping[str, Any] | None = None
+    """What the handlers of its steps find in `agent_context` beside what the engine says there."""
 
     def __init__(self, run_id: str, plan: Plan, input_data: Any, created_at: float) -> None:
         self.id = run_id

@@ -34,6 +34,7 @@ class _Run:
     labels: str | None
     owner: int | None
     fence: int
+    context: str | None
     finished_at: int | None = None
     wake_at: int | None = None
     error: str | None = None
@@ -150,11 +151,12 @@ class MemoryBackend:
         if op == Op.DEFINE:
             disk.definitions.setdefault(extra, body or b"")
         elif op == Op.CREATE:
-            run_id, name, hash_, state, durability, parent, labels, owner, blob = json.loads(extra)
+            run_id, name, hash_, state, durability, parent, labels, *more = json.loads(extra)
+            owner, blob, context = more
             disk.keys[run_id] = key
             disk.runs[key] = _Run(
                 *(key, run_id, name, hash_, body, blob, state, durability, at, at),
-                *(parent, labels, owner, fence),
+                *(parent, labels, owner, fence, context),
             )
         elif op == Op.BLOB:
             disk.runs[key].blobs[extra] = body or b""
@@ -283,7 +285,7 @@ class MemoryBackend:
             *(run.key, run.run_id, run.name, run.definition_hash, run.input, run.input_blob),
             *(run.state, run.durability, run.created_at, run.updated_at, run.finished_at),
             *(run.wake_at, run.error, run.cancel_reason, run.cancel_requested_at, run.parent),
-            *(run.labels, None if owner is None else owner.engine_id, run.fence),
+            *(run.labels, None if owner is None else owner.engine_id, run.fence, run.context),
         )
 
     def list_runs(self, where: RunFilter, before: RunKey | None, limit: int) -> list[RawRun]:

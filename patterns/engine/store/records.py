@@ -79,6 +79,8 @@ class NewRun(NamedTuple):
     durability: Durability = Durability.FULL
     parent: str | None = None
     labels: Mapping[str, str] | None = None
+    context: Mapping[str, Any] | None = None
+    """What the handlers of its steps find in `agent_context`; anything with a JSON form."""
 
 
 class RunUpdate(NamedTuple):
@@ -155,6 +157,7 @@ class RunRow:
     owner: str | None
     """The engine id that holds the run; it may be dead."""
     fence: int
+    context: Mapping[str, Any] | None = None
 
     @property
     def finished(self) -> bool:

@@ -43,6 +43,7 @@ def test_a_run_is_read_back_as_it_was_created(medium: Medium) -> None:
                     durability=Durability.NORMAL,
                     parent="täglich",
                     labels={"tenant": "a", "größe": "xl"},
+                    context={"user": "ü", "roles": ["a", {"b": 1}], "n'": None},
                 ),
             )
             row = await store.load_run("täglich-7")
@@ -54,6 +55,7 @@ def test_a_run_is_read_back_as_it_was_created(medium: Medium) -> None:
             assert row.durability is Durability.NORMAL
             assert row.parent == "täglich"
             assert row.labels == {"tenant": "a", "größe": "xl"}
+            assert row.context == {"user": "ü", "roles": ["a", {"b": 1}], "n'": None}
             assert row.owner == "engine-1"
             assert before <= row.created_at == row.updated_at <= medium.clock.now
             assert not row.finished

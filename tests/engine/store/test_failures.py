@@ -466,7 +466,7 @@ def test_a_store_from_a_newer_version_is_refused(durable_medium: Medium) -> None
             with sqlite3.connect(durable_medium.path) as connection:
                 connection.execute("INSERT INTO schema_versions VALUES (7, 0)")
             connection.close()
-        with pytest.raises(StoreVersionTooNew, match="version 7, this program knows up to 1"):
+        with pytest.raises(StoreVersionTooNew, match="version 7, this program knows up to 2"):
             await durable_medium.store().open()
 
     asyncio.run(main())
@@ -478,17 +478,17 @@ def test_a_store_from_an_older_version_is_migrated_at_once_or_not_at_all(tmp_pat
     good = (*MIGRATIONS, "ALTER TABLE runs ADD COLUMN priority INTEGER NOT NULL DEFAULT 3")
     bad = (*good, "CREATE TABLE extra (x INTEGER); CREATE TABLE runs (y INTEGER)")
     with pytest.raises(sqlite3.OperationalError, match="already exists"):
-        migrate(connection, "s", 2, bad)
+        migrate(connection, "s", 3, bad)
 
     def state() -> tuple[list[Any], list[Any]]:
         versions = connection.execute("SELECT * FROM schema_versions").fetchall()
         columns = connection.execute("SELECT name FROM pragma_table_info('runs')").fetchall()
         return versions, [name for (name,) in columns if name == "priority"]
 
-    assert state() == ([(1, 1)], [])
-    migrate(connection, "s", 3, good)
+    assert state() == ([(1, 1), (2, 1)], [])
     migrate(connection, "s", 4, good)
-    assert state() == ([(1, 1), (2, 3)], ["priority"])
+    migrate(connection, "s", 5, good)
+    assert state() == ([(1, 1), (2, 1), (3, 4)], ["priority"])
     connection.close()
 
 

@@ -19,6 +19,7 @@ from agenticaiframework.actors.simulation import (
     SwallowCancel,
 )
 
+from .callers import callers
 from .chains import chains
 from .ends import ends
 from .entry import Entry
@@ -54,6 +55,10 @@ _ON_PATTERNS = Faults(
     kinds=(Crash, Kill, Hang, Slow, LateAnswer, SwallowCancel, BlockLoop), actor="agent-*"
 )
 
+_ON_CALLERS = Faults(
+    kinds=(Crash, Kill, Slow, BlockLoop, LateAnswer, SwallowCancel), actor="agent-*"
+)
+
 SUITE: tuple[Entry, ...] = (
     Entry(signals, _THAT_END, {"limit_s": 100_000}, weight=3),
     Entry(messages, checks=(told_messages_are_accounted_for,), weight=3),
@@ -63,6 +68,7 @@ SUITE: tuple[Entry, ...] = (
     Entry(timers),
     Entry(chains),
     Entry(handlers, weight=2),
+    Entry(callers, _ON_CALLERS, {"limit_s": 100_000}, weight=2),
     Entry(threads, _ON_THREADS, {"limit_s": 100_000}, weight=2),
     Entry(trees, _ON_TREES, {"limit_s": 100_000}, (rules_of_trees,), weight=4),
     Entry(kept_messages, _ON_AGENTS, {"limit_s": 100_000}, weight=2),

@@ -43,6 +43,7 @@ RawRun = tuple[
     str | None,  # labels as JSON
     str | None,  # the owner's engine id
     int,  # fence
+    str | None,  # context as JSON
 ]
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -26,6 +26,7 @@ __all__ = [
     "ValueLimits",
     "decode_entries",
     "decode_value",
+    "encode_context",
     "encode_input",
     "encode_payload",
     "encode_records",
@@ -100,6 +101,12 @@ def encode_input(run: NewRun, limits: ValueLimits) -> tuple[bytes | None, str | 
         return data, None, []
     name = _digest(data)
     return None, name, [(name, data)]
+
+
+def encode_context(run_id: str, context: Mapping[str, Any], limits: ValueLimits) -> str:
+    """Return a run's context as JSON. Raises ValueNotStorable and ValueTooLarge."""
+    what = f"the context of run {run_id!r}"
+    return _encode(dict(context), lambda: what, limits).decode()
 
 
 def encode_payload(run_id: str, name: str, payload: Any, limits: ValueLimits) -> bytes:

@@ -91,6 +91,7 @@ class RunReader:
             labels=from_json(raw[16]) if raw[16] else {},
             owner=raw[17],
             fence=raw[18],
+            context=from_json(raw[19]) if raw[19] else None,
         )
 
     def _blob(self, key: int, digest: str) -> Json:

@@ -11,7 +11,7 @@ from pydantic_core import to_json
 from ..contract import Lease
 from ..errors import ValueNotStorable, ValueTooLarge
 from ..records import Durability, NewRun, Record, RunUpdate
-from .encoding import ValueLimits, encode_input, encode_records
+from .encoding import ValueLimits, encode_context, encode_input, encode_records
 from .jobs import Op
 
 __all__ = ["check_text", "rows_of_append", "rows_of_run"]
@@ -32,17 +32,18 @@ def rows_of_run(
         raise ValueTooLarge(what, len(definition), limits.max_value_bytes)
     body, blob, blobs = encode_input(run, limits)
     labels = to_json(dict(run.labels)).decode() if run.labels else None
+    context = encode_context(run_id, run.context, limits) if run.context else None
     extra = to_json(
         [
             *(run_id, run.name, run.definition_hash, run.state, _TEXT[run.durability], run.parent),
-            *(labels, owner, blob),
+            *(labels, owner, blob, context),
         ]
     ).decode()
     rows: list[Any] = [
         *(Op.DEFINE, key, 1, at, 0, definition, run.definition_hash),
         *(Op.CREATE, key, 1, at, 0, body, extra),
     ]
-    size = len(definition) + len(body or b"")
+    size = len(definition) + len(body or b"") + len(context or "")
     if records:
         body, more = encode_records(run_id, records, limits)
         blobs += more

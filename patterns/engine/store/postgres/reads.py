@@ -16,7 +16,7 @@ __all__ = ["PostgresReads"]
 RUNS: LiteralString = """
 SELECT r.run, r.run_id, r.name, r.definition_hash, r.input, r.input_blob, r.state, r.durability,
     r.created_at, r.updated_at, r.finished_at, r.wake_at, r.error, r.cancel_reason,
-    r.cancel_requested_at, r.parent, r.labels::text, o.engine_id, r.fence
+    r.cancel_requested_at, r.parent, r.labels::text, o.engine_id, r.fence, r.context
 FROM runs AS r LEFT JOIN owners AS o ON o.number = r.owner
 """
 

@@ -79,7 +79,9 @@ CREATE TABLE notices (
 CREATE INDEX notices_of_run ON notices (run);
 """
 
-MIGRATIONS: Sequence[LiteralString] = (_VERSION_1,)
+_VERSION_2: LiteralString = "ALTER TABLE runs ADD COLUMN context text"
+
+MIGRATIONS: Sequence[LiteralString] = (_VERSION_1, _VERSION_2)
 """The script that leads to version n stands at n - 1. Never edited after a release."""
 
 # Temporary, so that it belongs to the program and not to the database. One call is one round
@@ -113,10 +115,10 @@ BEGIN
             ON CONFLICT DO NOTHING;
         INSERT INTO runs (
             run, run_id, name, definition_hash, input, input_blob, state, durability,
-            created_at, updated_at, parent, labels, owner, fence
+            created_at, updated_at, parent, labels, owner, fence, context
         )
             SELECT key, e ->> 0, e ->> 1, e ->> 2, body, e ->> 8, e ->> 3, e ->> 4,
-                at, at, e ->> 5, (e ->> 6)::jsonb, (e ->> 7)::bigint, fence
+                at, at, e ->> 5, (e ->> 6)::jsonb, (e ->> 7)::bigint, fence, e ->> 9
             FROM unnest(ops, keys, fences, ats, bodies, extras)
                 AS b (op, key, fence, at, body, extra),
                 LATERAL (SELECT CASE WHEN op = {Op.CREATE} THEN extra::jsonb END) AS j (e)

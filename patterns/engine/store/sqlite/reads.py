@@ -41,6 +41,7 @@ RUN_COLUMNS = (
     "r.labels",
     "o.engine_id",
     "r.fence",
+    "r.context",
 )
 RUN_TABLES = "FROM runs AS r LEFT JOIN owners AS o ON o.number = r.owner"
 JOURNAL_COLUMNS = ("seq", "fence", "at", "CAST(body AS TEXT)")

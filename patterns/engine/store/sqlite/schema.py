@@ -80,7 +80,9 @@ CREATE TABLE notices (
 CREATE INDEX notices_of_run ON notices (run);
 """
 
-MIGRATIONS: Sequence[str] = (_VERSION_1,)
+_VERSION_2 = "ALTER TABLE runs ADD COLUMN context TEXT"
+
+MIGRATIONS: Sequence[str] = (_VERSION_1, _VERSION_2)
 """The script that leads to version n stands at n - 1. Never edited after a release."""
 
 _FENCED = """SELECT RAISE(ABORT, 'fenced') WHERE NOT EXISTS (
@@ -94,13 +96,13 @@ CREATE TEMP VIEW batch (op, run, fence, at, seq, body, extra) AS SELECT 0, 0, 0,
 CREATE TEMP TRIGGER batch_create INSTEAD OF INSERT ON batch WHEN new.op = {Op.CREATE} BEGIN
     INSERT INTO runs (
         run, run_id, name, definition_hash, input, input_blob, state, durability,
-        created_at, updated_at, parent, labels, owner, fence
+        created_at, updated_at, parent, labels, owner, fence, context
     ) VALUES (
         new.run, json_extract(new.extra, '$[0]'), json_extract(new.extra, '$[1]'),
         json_extract(new.extra, '$[2]'), new.body, json_extract(new.extra, '$[8]'),
         json_extract(new.extra, '$[3]'), json_extract(new.extra, '$[4]'), new.at, new.at,
         json_extract(new.extra, '$[5]'), json_extract(new.extra, '$[6]'),
-        json_extract(new.extra, '$[7]'), new.fence
+        json_extract(new.extra, '$[7]'), new.fence, json_extract(new.extra, '$[9]')
     );
 END;
 

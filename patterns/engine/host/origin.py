@@ -1,0 +1,74 @@
+"""Where a run was started: the context variables of its caller, and what its handlers inherit.
+
+The variables are a reference that the run keeps as long as it is in this process, so that a step which
+begins an hour later still sees who started it. They cannot be stored. What is stored with a run is its
+context, the mapping that its handlers find in `agent_context`: what the caller gave, and what the
+handler that starts it found in its own; the caller's trace parent is in it under ``traceparent``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import Context
+from typing import Any, Final
+
+from pydantic_core import from_json, to_json
+
+from agenticaiframework.actors import enter_agent_context, is_runtime, nested_context
+
+from ..runner.attempt import OWN_KEYS
+from ..store import ValueNotStorable
+from .otel import current_traceparent
+
+TRACEPARENT: Final = "traceparent"
+
+
+def origin_of(
+    caller: Context, workflow: str, given: Mapping[str, Any] | None, stored: bool
+) -> Mapping[str, Any] | None:
+    """Return the context of a run of *workflow* that *caller* starts with ``context=given``.
+
+    What the engine says of a step itself is left out. Raises ValueError for keys that are not texts,
+    and `ValueNotStorable` for what a *stored* run is given and its store could not keep; what is only
+    inherited and cannot be kept is left out. From now on *caller* is in no handler's hands.
+    """
+    return caller.run(_origin, workflow, given, stored)
+
+
+def _origin(
+    workflow: str, given: Mapping[str, Any] | None, stored: bool
+) -> Mapping[str, Any] | None:
+    handed = nested_context(workflow, given)
+    context: dict[str, Any] = {}
+    if handed:
+        for key, value in handed.items():
+            if key in OWN_KEYS or is_runtime(key):
+                continue
+            if stored:
+                try:
+                    _check_key(key)
+                    value = _as_stored(workflow, key, value)
+                except (ValueError, ValueNotStorable):
+                    if given is not None and key in given:
+                        raise
+                    continue
+            context[key] = value
+    if handed is not None:
+        enter_agent_context(None)
+    traceparent = current_traceparent()
+    if traceparent is not None and (given is None or TRACEPARENT not in given):
+        context[TRACEPARENT] = traceparent
+    return context or None
+
+
+def _check_key(key: Any) -> None:
+    if not isinstance(key, str):
+        raise ValueError(f"a key of context= is a text, not {key!r}")
+
+
+def _as_stored(workflow: str, key: str, value: Any) -> Any:
+    """Return *value* as it comes back from a store, so that handlers find the same before and after."""
+    try:
+        return from_json(to_json(value))
+    except Exception as error:
+        raise ValueNotStorable(f"context[{key!r}] of workflow {workflow!r}", str(error)) from error
