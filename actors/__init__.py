@@ -53,6 +53,7 @@ from .errors import (
     install_command,
     near,
 )
+from .expected import RequestRejected, is_expected
 from .function_actor import CALL, FunctionActor, is_coroutine_function
 from .kernel.carried import with_context
 from .kernel.exit_signals import send_exit
@@ -73,6 +74,7 @@ from .reasons import (
     is_normal,
 )
 from .ref import ActorRef
+from .refusals import causes_of, http_status_of, retry_after_of
 from .system.inspection import ActorInfo
 from .system.os_signals import NotMainThread, run_until_signal
 from .system.routers import NoRoutee, Router
@@ -139,6 +141,7 @@ __all__ = [
     "ReceiveTimeout",
     "RemoteError",
     "Request",
+    "RequestRejected",
     "RequestTimeout",
     "Router",
     "StartFailed",
@@ -153,17 +156,21 @@ __all__ = [
     "agent_context",
     "agent_names",
     "as_mapping",
+    "causes_of",
     "describe_reason",
     "enter_agent_context",
     "find_agent",
     "gather",
+    "http_status_of",
     "install_command",
     "is_coroutine_function",
+    "is_expected",
     "is_normal",
     "near",
     "override_model_runner",
     "read_answer",
     "resolve_model_runner",
+    "retry_after_of",
     "run_model",
     "run_until_signal",
     "running_here",

@@ -72,6 +72,9 @@ class FunctionActor(Actor):
         self.stop()
         return result
 
+    def _expects(self, error: Exception) -> bool:
+        return False  # Its life is this call: there is nothing to be well for.
+
     def _end_of(self, error: Exception) -> Exception:
         """Return what ends this actor: without a request no message is lost, so it is an exit."""
         if self._at_once and not isinstance(error, ActorExit):

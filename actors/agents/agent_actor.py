@@ -16,6 +16,7 @@ from ..kernel.mailbox import Mailbox
 from .agent_context import CONTEXT, NOTHING
 from .agent_process import agent_work
 from .agent_request import Work
+from .expected_errors import NOTHING_EXPECTED, ExpectedErrors
 
 
 @dataclass(slots=True)
@@ -29,6 +30,7 @@ class AgentSpec:
     on_start: Callable[..., Any] | None
     on_stop: Callable[..., Any] | None
     on_message: tuple[Callable[[Any], Any], ...] = ()
+    expected_errors: ExpectedErrors = NOTHING_EXPECTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class InboxMessage:
 
 
 class AgentActor(Actor):
-    """Runs an agent's handler on each payload. An exception ends it; the asker gets it too."""
+    """Runs an agent's handler on each payload. An unexpected exception ends it; the asker gets each."""
 
     crash_on_ask_error = True
 
@@ -96,6 +98,9 @@ class AgentActor(Actor):
             CONTEXT.set(NOTHING)
             result = self._handler(message)
         return result if result.__class__ is CoroutineType else _await_if_needed(result)
+
+    def _expects(self, error: Exception) -> bool:
+        return self._agent_spec.expected_errors.include(error)
 
     def _work_for_child(self, message: Any) -> bytes | None:
         request = self.current_request

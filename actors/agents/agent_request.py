@@ -57,7 +57,8 @@ class AgentRequest(Request):
             return failed
         if isinstance(error, asyncio.CancelledError | KeyboardInterrupt | SystemExit):
             return error
-        failed = AgentFailed(name, error)
+        target: Any = self._target
+        failed = AgentFailed(name, error, expected=target.expects(error))
         failed.__cause__ = error
         return failed
 

@@ -453,6 +453,7 @@ def handler_failed(
     home: Home, cell: Cell, request: Any, message: Any, error: BaseException
 ) -> None:
     """Decide what an exception out of a handler means: an answer, an exit, or a crash."""
+    answer = False
     error.__traceback__ = without_kernel(error.__traceback__)
     if cell._current is not request:
         request = None  # deferred: the reply is no longer this handler's business
@@ -475,16 +476,20 @@ def handler_failed(
     elif not isinstance(error, Exception):
         _end_of_program(home, cell, request, error)
         return
+    else:
+        answer = expects(cell, error)
     if request is not None:
         request.fail(error)
-        if not crashes_on_ask_error(cell) and not getattr(error, "ends_actor", False):
-            logger.info(
-                f"Exception returned from {cell._actor} to caller:",
-                exc_info=(type(error), error, error.__traceback__),
-            )
-            return
+        answer = answer or not (crashes_on_ask_error(cell) or ends_actor(error))
     else:
         home.host.dead_letter(message, cell.label, error)
+    if answer:
+        to = "lost with its message" if request is None else "returned from {} to caller"
+        logger.info(
+            f"Exception {to.format(cell._actor)}:",
+            exc_info=(type(error), error, error.__traceback__),
+        )
+        return
     crash(home, cell, error, told=request is None)
 
 
@@ -499,6 +504,20 @@ def _end_of_program(home: Home, cell: Cell, request: Any, error: BaseException) 
         raise error
     if not crashes:
         pykka.ActorRegistry.stop_all(block=False)
+
+
+def expects(cell: Cell, error: Exception) -> bool:
+    """Tell whether *error* is the failure of one request, after which the actor of *cell* is well."""
+    try:
+        # What decides may be a class of the user's: its metaclass, or a property of the error.
+        return cell._actor._expects(error) is True and not ends_actor(error)
+    except Exception:
+        return False
+
+
+def ends_actor(error: BaseException) -> bool:
+    """Tell whether *error* says that its actor cannot go on (the child process has died)."""
+    return getattr(error, "ends_actor", False) is True
 
 
 def crashes_on_ask_error(cell: Cell) -> bool:

@@ -232,6 +232,20 @@ class Asking(Record):
             return TimedOut(askable.name, started, at, attempt, incarnation, error, limit_s)
         return Failed(askable.name, started, at, attempt, incarnation, error)
 
+    def time_left_s(self) -> float | None:
+        """Return how long this may go on, by its own time limit and those of executions around it."""
+        left_s: float | None = None
+        asking: Any = self
+        while isinstance(asking, Asking):
+            limit = asking.limit
+            # One that has expired stops nothing any more: what is done now undoes.
+            ends_at = None if limit is None or limit.expired() else limit.when()
+            if ends_at is not None:
+                own_s = ends_at - self.clock()
+                left_s = own_s if left_s is None else min(left_s, own_s)
+            asking = asking.scope.owner
+        return left_s
+
     def why_stopped(self) -> str:
         """Return in words why work that was stopped from outside was stopped."""
         if self.limit is not None and self.limit.expired():

@@ -72,6 +72,7 @@ class CompensationFailed(PatternFailed):
             cause=cause,
         )
         self.not_undone = dict(not_undone)
+        self.expected = False  # What is left done has to be seen to.
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,7 +145,7 @@ def test_what_cannot_be_mended_is_not_retried() -> None:
         attempts=st.integers(1, 10),
         backoff=st.sampled_from(["fixed", "linear", "exponential"]),
         initial_delay_s=st.floats(0, 5),
-        max_delay_s=st.floats(5, 100),
+        max_delay_s=st.floats(7, 100),
         jitter=st.floats(0, 1),
     ),
     st.integers(1, 2000),
