@@ -21,10 +21,12 @@ class PatternFailed(AgenticError):
 
     ``pattern`` is its name, ``work`` the piece of work that decided it (None: the whole),
     ``outcomes`` what became of every piece of work, by name: what others completed is not lost. The
-    deciding error is the ``__cause__``; if that is the error of a fallback, the ``__context__`` is the
-    error that it stood in for. ``expected`` if nothing failed but for expected errors: an agent whose
+    deciding error is the ``__cause__``; if that is the error of a fallback, ``instead_of`` is the error
+    that it stood in for. ``expected`` if nothing failed but for expected errors: an agent whose
     handler lets this pass is well.
     """
+
+    instead_of: BaseException | None = None
 
     def __init__(
         self,
@@ -188,7 +190,7 @@ def work_failed(
         pattern, f"failed: {work!r}{where} {said}", outcomes, work=work, cause=outcome.cause
     )
     if isinstance(outcome, (Failed, TimedOut)):
-        failure.__context__ = outcome.instead_of
+        failure.instead_of = outcome.instead_of
     return failure
 
 

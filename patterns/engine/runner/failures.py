@@ -62,7 +62,6 @@ def failure_of(
     failure.expected = is_expected(error)
     if isinstance(first, BaseException):
         failure.expected = failure.expected and is_expected(first)
-        failure.__context__ = cause_of(first)
     elif first is not None:
         failure.expected = False
     return failure
