@@ -453,7 +453,7 @@ def handler_failed(
     home: Home, cell: Cell, request: Any, message: Any, error: BaseException
 ) -> None:
     """Decide what an exception out of a handler means: an answer, an exit, or a crash."""
-    answer = False
+    expected = False
     error.__traceback__ = without_kernel(error.__traceback__)
     if cell._current is not request:
         request = None  # deferred: the reply is no longer this handler's business
@@ -477,20 +477,21 @@ def handler_failed(
         _end_of_program(home, cell, request, error)
         return
     else:
-        answer = expects(cell, error)
+        expected = expects(cell, error)
     if request is not None:
         request.fail(error)
-        answer = answer or not (crashes_on_ask_error(cell) or ends_actor(error))
+        lives = expected or not (crashes_on_ask_error(cell) or ends_actor(error))
     else:
         home.host.dead_letter(message, cell.label, error)
-    if answer:
-        to = "lost with its message" if request is None else "returned from {} to caller"
-        logger.info(
-            f"Exception {to.format(cell._actor)}:",
-            exc_info=(type(error), error, error.__traceback__),
-        )
+        lives = expected
+    if not lives:
+        crash(home, cell, error, told=request is None)
         return
-    crash(home, cell, error, told=request is None)
+    where = "in" if request is None else "returned from"
+    logger.info(
+        f"Exception {where} {cell._actor}, which goes on:",
+        exc_info=(type(error), error, error.__traceback__),
+    )
 
 
 def _end_of_program(home: Home, cell: Cell, request: Any, error: BaseException) -> None:

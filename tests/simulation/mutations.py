@@ -129,14 +129,9 @@ MESSAGES = (
         "a crash on an ask keeps the asker waiting", f"{KERNEL}handler_failed",
         """
         request.fail(error)
-        if not crashes_on_ask_error(cell) and not getattr(error, "ends_actor", False):
-            logger.info(
-                f"Exception returned from {cell._actor} to caller:",
-                exc_info=(type(error), error, error.__traceback__),
-            )
-            return
+        lives = expected or not (crashes_on_ask_error(cell) or ends_actor(error))
         """,
-        "if not crashes_on_ask_error(cell):\n    return",
+        "lives = expected or not (crashes_on_ask_error(cell) or ends_actor(error))",
     ),
     Mutation(
         "a crash on a tell is no dead letter", f"{KERNEL}handler_failed",
@@ -344,6 +339,49 @@ ENDS = (
     ),
 )  # fmt: skip
 
+EXPECTED = (
+    Mutation(
+        "an expected error ends its actor", f"{KERNEL}expects",
+        "cell._actor._expects(error) is True and not ends_actor(error)", "False",
+    ),
+    Mutation(
+        "what is declared is a crash", f"{AGENTS}ExpectedErrors.include",
+        "isinstance(error, self.classes) or is_expected(error)", "is_expected(error)",
+    ),
+    Mutation(
+        "a group with a bug in it is expected", f"{AGENTS}ExpectedErrors.include",
+        "all(map(self.include, group.exceptions))", "any(map(self.include, group.exceptions))",
+    ),
+    Mutation(
+        "a bug passes for an expected error", f"{AGENTS}ExpectedErrors.include",
+        "self.of_models and is_model_error(error)", "True",
+    ),
+    Mutation(
+        "who lets an expected failure pass crashes", f"{AGENTS}AgentRequest._exception",
+        "AgentFailed(name, error, expected=target.expects(error))", "AgentFailed(name, error)",
+    ),
+    Mutation(
+        "what waits behind an expected error is lost", f"{KERNEL}handler_failed",
+        "lives = expected", "lives = expected\ncell._mailbox.clear()",
+    ),
+    Mutation(
+        "what a worker had not begun is lost with an expected error", f"{KERNEL}job_finished",
+        "cell._mailbox.extendleft(reversed(job.items))", "None",
+    ),
+    Mutation(
+        "a told message whose failure is expected vanishes", f"{KERNEL}handler_failed",
+        """
+        home.host.dead_letter(message, cell.label, error)
+        lives = expected
+        """,
+        """
+        lives = expected
+        if not lives:
+            home.host.dead_letter(message, cell.label, error)
+        """,
+    ),
+)  # fmt: skip
+
 KEPT_MESSAGES = (
     Mutation(
         "messages kept for the next incarnation come in reverse", f"{AGENTS}Address.take_back",
@@ -541,6 +579,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     *MESSAGES,
     *FAST_PATHS,
     *ENDS,
+    *EXPECTED,
     *KEPT_MESSAGES,
     *TREES,
     *GIVING_UP,

@@ -22,6 +22,7 @@ from agenticaiframework.actors.simulation import (
 from .chains import chains
 from .ends import ends
 from .entry import Entry
+from .expected import expected_errors
 from .handlers import handlers
 from .in_memory import in_memory
 from .messages import bounded_mailboxes, messages, stashing, timers, told_messages_are_accounted_for
@@ -65,6 +66,7 @@ SUITE: tuple[Entry, ...] = (
     Entry(threads, _ON_THREADS, {"limit_s": 100_000}, weight=2),
     Entry(trees, _ON_TREES, {"limit_s": 100_000}, (rules_of_trees,), weight=4),
     Entry(kept_messages, _ON_AGENTS, {"limit_s": 100_000}, weight=2),
+    Entry(expected_errors, _ON_AGENTS, {"limit_s": 100_000}, weight=2),
     Entry(patterns, _ON_PATTERNS, {"limit_s": 100_000}, weight=2),
     Entry(in_memory, _ON_ADDERS, {"limit_s": 100_000}, weight=2),
     Entry(workflows, _ON_ENGINES, {"limit_s": 100_000}, weight=2),
