@@ -44,6 +44,25 @@ def http_status_of(error: BaseException) -> int | None:
     return None
 
 
+def asked_wait_s(error: BaseException) -> float | None:
+    """Return the seconds that *error* itself asks to wait; None if it does not."""
+    said_s = _seconds(_attribute(error, "retry_after_s"))
+    if said_s is not None or http_status_of(error) is None:
+        return said_s
+    # pydantic-ai's error has the headers in newer versions; in older ones only the SDK's error below
+    # it has, on its response.
+    for owner in (error, _attribute(error, "response")):
+        headers = None if owner is None else _attribute(owner, "headers")
+        if headers:
+            try:
+                asked_s = read_retry_after(headers, datetime.now(UTC))
+            except Exception:
+                continue  # they are not headers
+            if asked_s is not None:
+                return asked_s
+    return _seconds(_attribute(error, "retry_after"))
+
+
 def retry_after_of(error: BaseException) -> float | None:
     """Return the seconds that *error*, or what caused it, asks to wait; None if nothing does.
 
@@ -51,7 +70,7 @@ def retry_after_of(error: BaseException) -> float | None:
     several models were tried for, it is the least: the first to be free again is worth another try.
     """
     for link in causes_of(error):
-        asked_s = _of_one(link)
+        asked_s = asked_wait_s(link)
         if asked_s is not None:
             return asked_s
         if isinstance(link, BaseExceptionGroup):
@@ -90,24 +109,6 @@ def _said(errors: Iterable[BaseException]) -> list[float]:
     return [asked_s for asked_s in map(retry_after_of, errors) if asked_s is not None]
 
 
-def _of_one(error: BaseException) -> float | None:
-    said_s = _seconds(_attribute(error, "retry_after_s"))
-    if said_s is not None or http_status_of(error) is None:
-        return said_s
-    # pydantic-ai's error has the headers in newer versions; in older ones only the SDK's error below
-    # it has, on its response.
-    for owner in (error, _attribute(error, "response")):
-        headers = None if owner is None else _attribute(owner, "headers")
-        if headers:
-            try:
-                asked_s = read_retry_after(headers, datetime.now(UTC))
-            except Exception:
-                continue  # they are not headers
-            if asked_s is not None:
-                return asked_s
-    return _seconds(_attribute(error, "retry_after"))
-
-
 def _attribute(owner: object, name: str) -> Any:
     try:
         return getattr(owner, name, None)
@@ -137,4 +138,4 @@ def _date(text: str) -> datetime | None:
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
-__all__ = ["causes_of", "http_status_of", "read_retry_after", "retry_after_of"]
+__all__ = ["asked_wait_s", "causes_of", "http_status_of", "read_retry_after", "retry_after_of"]

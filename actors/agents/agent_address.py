@@ -41,7 +41,7 @@ class AgentAddress(Address):
         return self.owner is not None and not self.owner.ended
 
     def expects(self, error: BaseException) -> bool:
-        """Tell whether *error* out of the agent's handler is no crash of it."""
+        """Tell whether *error* out of the agent's handler leaves the agent well."""
         try:
             return self._spec.expected_errors.include(error)
         except Exception:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..refusals import http_status_of, retry_after_of
+from ..refusals import asked_wait_s, http_status_of
 
 MODEL_ERRORS: Final = frozenset(
     {
@@ -75,7 +75,7 @@ def is_model_error(error: BaseException) -> bool:
     for base in type(error).__mro__:
         if (base.__module__.partition(".")[0], base.__name__) in MODEL_ERRORS:
             return True
-    return http_status_of(error) is not None or retry_after_of(error) is not None
+    return http_status_of(error) is not None or asked_wait_s(error) is not None
 
 
 __all__ = ["is_model_error"]

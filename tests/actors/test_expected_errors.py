@@ -256,6 +256,41 @@ def test_what_cannot_be_declared_is_said_with_the_form_that_works(wrong: Any, sa
     assert "expected_errors=(ConnectionError, ValueError)" in str(caught.value)
 
 
+def test_the_end_and_the_lateness_of_others_can_be_declared_but_not_its_own(in_sim: Run) -> None:
+    class Silent(Actor):
+        def on_receive(self, message: Any) -> None:
+            self.defer_reply()
+
+    async def main(system: ActorSystem) -> None:
+        silent, dead = system.start(Silent), system.start(Silent)
+        dead.kill()
+        await asyncio.sleep(1)
+
+        async def asks(payload: str) -> Any:
+            if payload == "hang":
+                await asyncio.sleep(100)
+            return await (dead if payload == "dead" else silent).request(1, timeout=1)
+
+        agent = Agent("a", handler=asks, expected_errors=Exception)
+        for payload, cause in (("dead", ActorDied), ("late", TimeoutError)):
+            error = await failure(agent, payload)
+            assert error.expected
+            assert isinstance(error.__cause__, cause)
+        assert agent.address().incarnation == 1
+        with pytest.raises(AgentTimeout):
+            await agent.ask("hang", timeout=1)
+        hanging = agent.request("hang")
+        await asyncio.sleep(1)
+        ref = agent.address().ref
+        assert ref is not None
+        ref.kill()
+        with pytest.raises(AgentFailed) as caught:
+            await hanging
+        assert not caught.value.expected
+
+    in_sim(main)
+
+
 def test_a_start_that_fails_is_never_expected(in_sim: Run) -> None:
     async def main(system: ActorSystem) -> None:
         starts: list[int] = []

@@ -8,7 +8,7 @@ from library_files import NAME, layer_of
 # The package that holds the rooms re-exports from all of them, and stands above.
 ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
     "actors": (
-        ("reasons", "errors", "messages"),
+        ("reasons", "errors", "expected", "refusals", "messages"),
         ("kernel",),
         ("ref", "inbox", "registry", "dead_letters", "events"),
         ("dispatch",),
