@@ -25,13 +25,15 @@ class ExpectedErrors:
 
     def include(self, error: BaseException) -> bool:
         """Tell whether *error* is expected: it itself, not its causes. Of a group, each exception."""
+        if isinstance(error, RemoteError):
+            # What counts is what it stands for, which may be a SystemExit.
+            named = RemoteError in self.classes or error.stands_for(self.classes)
+            return named or is_expected(error)
         if isinstance(error, self.classes) or is_expected(error):
             return True
         if isinstance(error, BaseExceptionGroup):
             group = cast("BaseExceptionGroup[BaseException]", error)
             return all(map(self.include, group.exceptions))
-        if isinstance(error, RemoteError) and error.stands_for(self.classes):
-            return True
         return self.of_models and is_model_error(error)
 
 

@@ -256,9 +256,8 @@ def _sendable(error: BaseException) -> BaseException:
         pickle.loads(pickle.dumps(error, PROTOCOL))
     except Exception:
         if type(error) is ExceptionGroup:
-            inner = cast("ExceptionGroup[Exception]", error)
-            parts = [cast(Exception, _sendable(one)) for one in inner.exceptions]
-            return ExceptionGroup(inner.message, parts)
+            parts = [cast(Exception, _sendable(one)) for one in error.exceptions]
+            return ExceptionGroup(error.message, parts)
         return RemoteError.of(error)
     return error
 

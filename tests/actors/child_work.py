@@ -72,6 +72,8 @@ def refuse(payload: str) -> str:
             raise ExceptionGroup("both", [BadInput("a"), TypeError("a bug")])
         case "overloaded":
             raise RuntimeError("no answer") from Overloaded("busy", response=Response())
+        case "exit":
+            sys.exit(3)
         case "bug":
             raise TypeError("a bug")
         case _:

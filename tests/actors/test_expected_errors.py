@@ -114,6 +114,17 @@ def test_what_cannot_come_back_from_a_child_process_is_known_by_its_class(in_sys
     in_system(main)
 
 
+def test_an_exit_in_a_child_process_is_a_crash_whatever_is_expected(in_system: Run) -> None:
+    async def main(system: ActorSystem) -> None:
+        agent = desk("process", expected_errors=Exception)
+        assert (await failure(agent, "bug")).expected
+        assert not (await failure(agent, "exit")).expected
+        assert await agent.ask("hello") == "hello"
+        assert agent.address().incarnation == 2
+
+    in_system(main)
+
+
 def test_what_a_cause_in_a_child_process_says_of_a_refusal_comes_back(in_system: Run) -> None:
     async def main(system: ActorSystem) -> None:
         error = await failure(desk("process"), "overloaded")

@@ -11,14 +11,27 @@ from agenticaiframework.actors import ActorSystem, Agent, AgentFailed, RequestRe
 from agenticaiframework.patterns import (
     AgentRole,
     AgentTeam,
+    Bulkhead,
+    ChoreographyOrchestration,
+    CircuitBreaker,
     Completed,
+    DebateOrchestration,
     Failed,
+    HedgedRequest,
+    HierarchicalOrchestration,
+    LoopOrchestration,
+    MapReduceOrchestration,
     ParallelOrchestration,
     PatternFailed,
     PatternTimedOut,
+    RateLimiter,
+    ReflectionOrchestration,
+    RouterOrchestration,
     SagaOrchestration,
+    ScatterGatherOrchestration,
     SequentialOrchestration,
     Skipped,
+    VoteOrchestration,
 )
 
 Run = Callable[..., Any]
@@ -50,35 +63,55 @@ async def failure(agent: Agent, payload: Any) -> AgentFailed:
     return caught.value
 
 
-def patterns_over(agent: Agent) -> list[Any]:
-    other = clerk("other")
+def team_of(agent: Agent) -> AgentTeam:
     team = AgentTeam("team", roles=[AgentRole(name="lead")])
     team.assign_agent(agent, role="lead")
-    return [
-        SequentialOrchestration("steps", [agent, other]),
-        ParallelOrchestration("branches", [agent, other]),
-        ParallelOrchestration("first", [agent, other], join="first"),
-        SagaOrchestration("saga", [agent, other]),
-        SequentialOrchestration("nested", [SequentialOrchestration("inner", [agent])]),
-        team,
-        SequentialOrchestration(
-            "with a fallback", [{"agent": agent, "on_error": {"fallback": other}}]
-        ),
-    ]
+    return team
 
 
-@pytest.mark.parametrize("which", range(7))
-def test_who_lets_the_failure_of_a_pattern_pass_is_well(sim_once: Run, which: int) -> None:
+EVERY_KIND: dict[str, Callable[[Agent, Agent], Any]] = {
+    "sequential": lambda a, b: SequentialOrchestration("p", [a, b]),
+    "nested": lambda a, b: SequentialOrchestration("p", [SequentialOrchestration("q", [a])]),
+    "fallback": lambda a, b: SequentialOrchestration(
+        "p", [{"agent": a, "on_error": {"fallback": b}}]
+    ),
+    "parallel": lambda a, b: ParallelOrchestration("p", [a, b]),
+    "first": lambda a, b: ParallelOrchestration("p", [a, b], join="first"),
+    "quorum": lambda a, b: ParallelOrchestration("p", [a, b], join="quorum(2)"),
+    "saga": lambda a, b: SagaOrchestration("p", [a, b]),
+    "team": lambda a, b: team_of(a),
+    "choreography": lambda a, b: ChoreographyOrchestration(
+        "p", agents=[a], event_handlers={"go": a}, start_event="go"
+    ),
+    "debate": lambda a, b: DebateOrchestration("p", agents=[a, b]),
+    "vote": lambda a, b: VoteOrchestration("p", agents=[a, b]),
+    "hierarchical": lambda a, b: HierarchicalOrchestration("p", root_agent=a, delegation_rules=[]),
+    "loop": lambda a, b: LoopOrchestration("p", body=a, until="output > 0"),
+    "map_reduce": lambda a, b: MapReduceOrchestration("p", mapper=a, reducer=b),
+    "reflection": lambda a, b: ReflectionOrchestration("p", maker=a, reviewer=b),
+    "router": lambda a, b: RouterOrchestration("p", routes=[{"agent": a}]),
+    "scatter_gather": lambda a, b: ScatterGatherOrchestration("p", agents=[a, b], deadline_s=5),
+    "circuit_breaker": lambda a, b: CircuitBreaker("p", agent=a, failure_threshold=9),
+    "bulkhead": lambda a, b: Bulkhead("p", agent=a, max_in_flight=1),
+    "hedge": lambda a, b: HedgedRequest("p", agents=[a, b], after_s=1),
+    "rate_limiter": lambda a, b: RateLimiter("p", agent=a, rate=100),
+}
+
+
+@pytest.mark.parametrize("kind", EVERY_KIND)
+def test_who_lets_the_failure_of_a_pattern_pass_is_well(sim_once: Run, kind: str) -> None:
     async def main(system: ActorSystem) -> None:
-        inner = clerk()
-        pattern = patterns_over(inner)[which]
-        outer = within(pattern)
-        error = await failure(outer, "text")
-        assert error.expected
-        assert isinstance(error.__cause__, PatternFailed)
-        assert (await failure(outer, None)).expected is False
-        assert await outer.ask(1)
-        assert outer.address().incarnation == 2
+        bad: Any = ["text"] if kind == "map_reduce" else "text"
+        wrong: Any = [None] if kind == "map_reduce" else None
+        inner, other = clerk(), clerk("other")
+        outer = within(EVERY_KIND[kind](inner, other))
+        for _ in range(3):
+            error = await failure(outer, bad)
+            assert error.expected
+            assert isinstance(error.__cause__, PatternFailed)
+        assert outer.address().incarnation == inner.address().incarnation == 1
+        assert (await failure(outer, wrong)).expected is False
+        assert outer.address().live is None
 
     sim_once(main)
 
