@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agenticaiframework.actors import ActorSystem, Agent, AgentFailed, RequestRejected
-from agenticaiframework.patterns import UnretriableError
+from agenticaiframework.patterns import SequentialOrchestration, UnretriableError
 from agenticaiframework.patterns.engine import WorkflowFailed, WorkflowTimedOut
 
 from .conftest import Cast, engine, steps
@@ -158,6 +158,22 @@ def test_a_wait_beyond_the_time_limit_fails_at_once_with_its_reason(sim: Any, ca
 
     sim(main)
     assert cast.asked == ["a"]
+
+
+def test_so_does_a_pattern_in_a_step(sim: Any, cast: Cast) -> None:
+    cast.failing("a", 9, error=Refused(429, 86_400))
+    pattern = SequentialOrchestration("p", [{"agent": "a", "retry": 3}])
+
+    async def main() -> None:
+        begun = ActorSystem.current().clock()
+        e = engine()
+        e.register_pattern("p", pattern)
+        with pytest.raises(WorkflowFailed, match="HTTP 429") as caught:
+            await e.execute(workflow=steps({"id": "p", "pattern": "p"}, timeout_seconds=20))
+        assert not isinstance(caught.value, WorkflowTimedOut)
+        assert ActorSystem.current().clock() - begun < 1
+
+    sim(main)
 
 
 def test_a_compensation_waits_although_the_runs_time_is_over(sim: Any, cast: Cast) -> None:
