@@ -112,7 +112,8 @@ class Agent:
     ) -> Any:
         """Return the handler's result for *payload*.
 
-        Raises `AgentFailed` (the handler's exception is its ``__cause__``), `AgentTimeout` after
+        Raises `AgentFailed` (the handler's exception is its ``__cause__``; ``expected`` tells that it
+        was the failure of this request alone, and the agent lives), `AgentTimeout` after
         *timeout* seconds, `AgentStopped` if it was stopped for good. On a timeout, and when the
         awaiting code is cancelled, the work itself is cancelled; a handler that does not obey, or
         that blocks a thread, is left behind, and a fresh incarnation takes over. *context* is what

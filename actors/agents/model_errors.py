@@ -26,9 +26,7 @@ MODEL_ERRORS: Final = frozenset(
         ("httpcore", "ProtocolError"),
         ("httpcore", "TimeoutException"),
         ("httpx", "HTTPError"),
-        ("httpx", "StreamError"),
         ("httpx2", "HTTPError"),
-        ("httpx2", "StreamError"),
         ("aiohttp", "ClientError"),
         ("urllib3", "HTTPError"),
         ("websockets", "WebSocketException"),
@@ -40,7 +38,6 @@ MODEL_ERRORS: Final = frozenset(
         ("jsonschema", "ValidationError"),
         # Providers and their frameworks.
         ("pydantic_ai", "AgentRunError"),
-        ("pydantic_ai", "FallbackExceptionGroup"),
         ("openai", "APIError"),
         ("openai", "ContentFilterFinishReasonError"),
         ("openai", "LengthFinishReasonError"),
@@ -52,6 +49,7 @@ MODEL_ERRORS: Final = frozenset(
         ("mistralai", "MistralError"),
         ("mistralai", "SDKError"),
         ("botocore", "ClientError"),
+        ("botocore", "ConnectionError"),
         ("botocore", "HTTPClientError"),
         ("huggingface_hub", "HfHubHTTPError"),
     }

@@ -31,15 +31,17 @@ def is_final(error: BaseException, named: tuple[Any, ...] = ()) -> bool:
     a chain of causes the nearest counts. Of a group, which several were asked for, all have to say so.
     *named* are errors that are worth another attempt all the same.
     """
+    refused = False  # the nearest refusal has been looked at
     for link in causes_of(error):
-        if isinstance(link, BaseExceptionGroup):
+        status = None if refused else http_status_of(link)
+        refused = refused or status is not None
+        if (status in FINAL_STATUSES or isinstance(link, UnretriableError)) and not _names(
+            link, named
+        ):
+            return True
+        if isinstance(link, BaseExceptionGroup) and not refused:
             group = cast("BaseExceptionGroup[BaseException]", link)
             return all(is_final(one, named) for one in group.exceptions)
-        status = http_status_of(link)
-        if status in FINAL_STATUSES or isinstance(link, UnretriableError):
-            return not _names(link, named)
-        if status is not None:
-            return False
     return False
 
 
