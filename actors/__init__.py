@@ -60,6 +60,7 @@ from .errors import (
     install_command,
     near,
 )
+from .expected import RequestRejected, is_expected
 from .function_actor import CALL, FunctionActor, is_coroutine_function
 from .kernel.carried import with_context
 from .kernel.exit_signals import send_exit
@@ -82,6 +83,7 @@ from .reasons import (
     is_word,
 )
 from .ref import ActorRef
+from .refusals import causes_of, http_status_of, retry_after_of
 from .shown import attribute_of, is_a, shown, text_of, traceback_of
 from .system.inspection import ActorInfo
 from .system.os_signals import NotMainThread, run_until_signal
@@ -152,6 +154,7 @@ __all__ = [
     "ReceiveTimeout",
     "RemoteError",
     "Request",
+    "RequestRejected",
     "RequestTimeout",
     "Router",
     "StartFailed",
@@ -167,13 +170,16 @@ __all__ = [
     "agent_names",
     "as_mapping",
     "attribute_of",
+    "causes_of",
     "describe_reason",
     "enter_agent_context",
     "find_agent",
     "gather",
+    "http_status_of",
     "install_command",
     "is_a",
     "is_coroutine_function",
+    "is_expected",
     "is_normal",
     "is_runtime",
     "is_word",
@@ -182,6 +188,7 @@ __all__ = [
     "override_model_runner",
     "read_answer",
     "resolve_model_runner",
+    "retry_after_of",
     "run_model",
     "run_until_signal",
     "running_here",

@@ -24,6 +24,9 @@ class AgenticError(Exception):
     They can be pickled, as far as what they carry can be.
     """
 
+    expected: bool = False
+    """Whether it is the failure of one request alone, after which its actor is well."""
+
     def __reduce__(self) -> Any:
         # Python's own would call the class with the message, and these take what it is made of.
         return _made_again, (type(self), self.args, self.__dict__)

@@ -85,6 +85,9 @@ class FunctionActor(Actor):
         self.stop()
         return result
 
+    def _expects(self, error: Exception) -> bool:
+        return False  # Its life is this call: there is nothing to be well for.
+
     def _end_of(self, error: Exception | SystemExit) -> Exception:
         """Return what ends this actor: without a request no message is lost, so it is an exit."""
         if isinstance(error, SystemExit):

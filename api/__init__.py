@@ -7,9 +7,14 @@ connects model agents to `agenticaiframework.models`.
 
 from __future__ import annotations
 
-from agenticaiframework.actors import Agent, ModelRunner, set_model_runner_factory
+from agenticaiframework.actors import (
+    Agent,
+    ModelRunner,
+    RequestRejected,
+    set_model_runner_factory,
+)
 
-__all__ = ["Agent", "__version__"]
+__all__ = ["Agent", "RequestRejected", "__version__"]
 
 __version__ = "0.1.0"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, assert_type
 
-from agenticaiframework import Agent
+from agenticaiframework import Agent, RequestRejected
 from agenticaiframework.actors import Actor, ActorRef, ActorSystem
 from agenticaiframework.orchestration import (
     AgentRole,
@@ -36,7 +36,12 @@ def blocking(payload: str) -> Emit | Handoff | str:
 
 extractor = Agent("extractor", handler=extract, capabilities=["reading"])
 writer = Agent(name="writer", model="gpt-4o-mini", instructions="Write")
-helper = Agent("helper", handler=blocking)
+helper = Agent("helper", handler=blocking, expected_errors=ConnectionError)
+lookup = Agent("lookup", handler=blocking, expected_errors=(ConnectionError, LookupError))
+
+
+class BadInput(RequestRejected):
+    """A refusal of the user's own."""
 
 
 class Counter(Actor):

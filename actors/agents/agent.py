@@ -19,6 +19,7 @@ from .agent_request import AgentRequest, work_from_here
 from .definition import check_agent, check_dispatcher, is_async_handler, model_handler
 from .directory import Directory
 from .errors import AgentDefinitionError, AgentStopped
+from .expected_errors import read_expected_errors
 
 if TYPE_CHECKING:
     from ..ref import ActorRef
@@ -43,7 +44,11 @@ class Agent:
     for all who ask it, and handles one message at a time.
 
     An exception out of the handler is a crash: the asker gets `AgentFailed` with the exception as its
-    cause, the supervisor gets the exit. *on_start* and *on_stop* run in the actor at every start and
+    cause, the supervisor gets the exit. Not so one that is expected: the asker gets the same, of a told
+    message a dead letter stays, and the agent goes on with the next. Expected are `RequestRejected`,
+    the classes in *expected_errors* (``expected_errors=(ConnectionError, BadInput)``), and for an agent
+    with a *model* what asking it raises (HTTP and connection errors, timeouts, an answer that does not
+    fit), unless ``expected_errors=()``. *on_start* and *on_stop* run in the actor at every start and
     end; each may be ``async``, and *on_stop* may take the exit reason. *capabilities* are matched by
     teams. *dispatcher* overrides where the handler runs (``event_loop``, ``thread``, ``pinned``,
     ``process``). *mailbox* bounds what may wait for it.
@@ -63,9 +68,11 @@ class Agent:
         mailbox: Mailbox = DEFAULT_MAILBOX,
         output_schema: Mapping[str, Any] | None = None,
         description: str = "",
+        expected_errors: type[Exception] | Iterable[type[Exception]] | None = None,
     ) -> None:
         check_agent(name, handler, model, capabilities)
         check_dispatcher(name, handler, dispatcher)
+        expected = read_expected_errors(name, expected_errors, has_model=handler is None)
         self.name = name
         self.model = model
         self.instructions = instructions
@@ -75,7 +82,9 @@ class Agent:
             handler = model_handler(name, model, instructions, output_schema)
         if dispatcher is None:
             dispatcher = "event_loop" if is_async_handler(handler) else "thread"
-        self._spec = AgentSpec(name, handler, dispatcher, mailbox, on_start, on_stop)
+        self._spec = AgentSpec(
+            name, handler, dispatcher, mailbox, on_start, on_stop, expected_errors=expected
+        )
         self._homes = AddressBook[AgentAddress]()
         _directory.enter(self)
 
@@ -103,7 +112,8 @@ class Agent:
     ) -> Any:
         """Return the handler's result for *payload*.
 
-        Raises `AgentFailed` (the handler's exception is its ``__cause__``), `AgentTimeout` after
+        Raises `AgentFailed` (the handler's exception is its ``__cause__``; ``expected`` tells that it
+        was the failure of this request alone, and the agent lives), `AgentTimeout` after
         *timeout* seconds, `AgentStopped` if it was stopped for good. On a timeout, and when the
         awaiting code is cancelled, the work itself is cancelled; a handler that does not obey, or
         that blocks a thread, is left behind, and a fresh incarnation takes over. *context* is what

@@ -18,6 +18,7 @@ from ..shown import is_a
 from .agent_context import CONTEXT, Handling, enter_agent_context, nested_context
 from .agent_process import agent_work
 from .agent_request import Work
+from .expected_errors import NOTHING_EXPECTED, ExpectedErrors
 
 
 @dataclass(slots=True)
@@ -31,6 +32,7 @@ class AgentSpec:
     on_start: Callable[..., Any] | None
     on_stop: Callable[..., Any] | None
     on_message: tuple[Callable[[Any], Any], ...] = ()
+    expected_errors: ExpectedErrors = NOTHING_EXPECTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class InboxMessage:
 
 
 class AgentActor(Actor):
-    """Runs an agent's handler on each payload. An exception ends it; the asker gets it too."""
+    """Runs an agent's handler on each payload. An unexpected exception ends it; the asker gets each."""
 
     crash_on_ask_error = True
     exit_ends_program = False
@@ -104,6 +106,9 @@ class AgentActor(Actor):
         if type(result) is CoroutineType:  # pyright: ignore
             return result  # pyright: ignore
         return _await_if_needed(result)
+
+    def _expects(self, error: Exception) -> bool:
+        return self._agent_spec.expected_errors.include(error)
 
     def _work_for_child(self, message: Any) -> bytes | None:
         request = self.current_request

@@ -40,6 +40,13 @@ class AgentAddress(Address):
         """Whether a supervisor decides about the next incarnation."""
         return self.owner is not None and not self.owner.ended
 
+    def expects(self, error: BaseException) -> bool:
+        """Tell whether *error* out of the agent's handler leaves the agent well."""
+        try:
+            return self._spec.expected_errors.include(error)
+        except Exception:
+            return False  # a class of the user's decides, or a property of the error
+
     def start_on_demand(self) -> None:
         """Start an incarnation for the messages that wait, unless that is a supervisor's business."""
         agent = self._agent()

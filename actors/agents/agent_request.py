@@ -81,11 +81,12 @@ class AgentRequest(Request):
     def _exception(self) -> BaseException:
         error: BaseException = super()._exception()
         name = self.agent.name
-        if isinstance(error, RequestTimeout):
+        expected = self._is_expected(error)
+        if isinstance(error, RequestTimeout) and not expected:
             return AgentTimeout(name, error.timeout_s or 0.0)
         if isinstance(error, AgentError) and error.agent == name:
             return error
-        if isinstance(error, ActorDied):
+        if isinstance(error, ActorDied) and not expected:
             reason = error.reason
             home: Any = self._target
             if home.closed is not None and error.ref is home:
@@ -98,9 +99,20 @@ class AgentRequest(Request):
             return failed
         if isinstance(error, asyncio.CancelledError | KeyboardInterrupt | SystemExit):
             return error
-        failed = AgentFailed(name, error)
+        failed = AgentFailed(name, error, expected=expected)
         failed.__cause__ = error
         return failed
+
+    def _is_expected(self, error: BaseException) -> bool:
+        """Tell whether the agent expects *error*, and it is not about its own end, or its lateness."""
+        home: Any = self._target
+        about: Any = None
+        if isinstance(error, RequestTimeout):
+            about = error.target
+        elif isinstance(error, ActorDied):
+            about = error.ref
+        own = about is home or getattr(about, "name", None) == home.name
+        return not own and home.expects(error)
 
     def _expire(self, timeout_s: float) -> None:
         pending = self._state == PENDING

@@ -17,14 +17,17 @@ class AgentError(AgenticError):
 
 
 class AgentFailed(AgentError):
-    """The agent crashed on this message, or died before it answered.
+    """The agent failed on this message, or died before it answered.
 
-    *reason* is the exit reason. The handler's exception, if that was it, is also the ``__cause__``.
+    *reason* is the handler's exception, which is also the ``__cause__``, or the exit reason. *expected*
+    tells whether that was the failure of this request alone: then the agent lives, and a handler that
+    lets this error pass is as well as the agent is.
     """
 
-    def __init__(self, agent: str, reason: Any) -> None:
+    def __init__(self, agent: str, reason: Any, *, expected: bool = False) -> None:
         super().__init__(agent, f"Agent {agent!r} failed: {describe_reason(reason)}")
         self.reason = reason
+        self.expected = expected
 
 
 class AgentTimeout(AgentError, TimeoutError):

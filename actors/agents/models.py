@@ -1,4 +1,4 @@
-"""How a model agent reaches its model, without this layer knowing any model library.
+"""How a model agent reaches its model, without this layer importing any model library.
 
 An agent that was made with ``model=`` sends a `ModelRequest` to `run_model`. What answers is decided
 at that moment: the latest override (tests install one), else the runner that the installed factory

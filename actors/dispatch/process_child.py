@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import pickle
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from multiprocessing.connection import Connection
 from types import CoroutineType
 from typing import Any, Final, cast
 
 from ..errors import AgenticError
+from ..expected import is_expected
 from ..kernel.base import KERNEL_STATE, ActorBase, stand_in
+from ..refusals import causes_of, http_status_of, retry_after_of
 from ..shown import text_of, traceback_of
 
 READY: Final = b"ready"
@@ -48,12 +50,39 @@ class NotPicklable(AgenticError, TypeError):
 
 
 class RemoteError(AgenticError):
-    """An exception in a child process that could not itself be sent back; *kind* is its class."""
+    """An exception in a child process that could not itself be sent back; *kind* is its class.
 
-    def __init__(self, kind: str, text: str) -> None:
+    *bases* are the full names of that class and those it derives from. What the exception says of
+    itself is kept: whether it is expected, the ``status_code`` of an HTTP refusal, ``retry_after_s``.
+    """
+
+    status_code: int | None = None
+    retry_after_s: float | None = None
+
+    def __init__(self, kind: str, text: str, bases: Iterable[str] = ()) -> None:
         super().__init__(f"{kind}: {text}" if text else kind)
         self.kind = kind
         self.text = text
+        self.bases = frozenset(bases)
+
+    @classmethod
+    def of(cls, error: BaseException) -> RemoteError:
+        """Return what stands for *error*."""
+        remote = cls(type(error).__name__, text_of(error), map(_full_name, type(error).__mro__))
+        remote.expected = is_expected(error)
+        remote.status_code = http_status_of(error)
+        remote.retry_after_s = retry_after_of(error)
+        return remote
+
+    def stands_for(self, classes: tuple[type[BaseException], ...]) -> bool:
+        """Tell whether the exception was an instance of one of *classes*."""
+        return any(_full_name(one) in self.bases for one in classes)
+
+
+def _full_name(kind: type[Any]) -> str:
+    # A child knows the program's main module under another name.
+    module = "__main__" if kind.__module__ == "__mp_main__" else kind.__module__
+    return f"{module}.{kind.__qualname__}"
 
 
 class _Elsewhere:
@@ -202,13 +231,14 @@ def answer_to(work: bytes) -> bytes:
             well, value = True, function(*args)
     except BaseException as error:
         well, value = False, error
+    causes = () if well else tuple(causes_of(value))[1:]
     if not well:
-        value = _portable(value)
+        value = [_portable(value), *map(_sendable, causes)]
     try:
         return pickle.dumps((well, value, state), PROTOCOL)
     except Exception as error:
         refused = NotPicklable(f"The result, {type(value).__name__},", _reason(error))
-        return pickle.dumps((False, refused, state), PROTOCOL)
+        return pickle.dumps((False, [refused], state), PROTOCOL)
 
 
 def complete(result: Any) -> Any:
@@ -222,14 +252,23 @@ def _portable(error: BaseException) -> BaseException:
     sent = error
     if isinstance(error, SystemExit | KeyboardInterrupt | GeneratorExit):
         # These would end the parent; what a handler does in a child ends no more than itself.
-        sent = RemoteError(type(error).__name__, text_of(error))
-    try:
-        sent.__cause__ = sent.__context__ = None
-        pickle.loads(pickle.dumps(sent, PROTOCOL))
-    except Exception:
-        sent = RemoteError(type(error).__name__, text_of(error))
+        sent = RemoteError.of(error)
+    sent = _sendable(sent)
     sent.add_note(f"In the child process:\n{text}")
     return sent
+
+
+def _sendable(error: BaseException) -> BaseException:
+    """Return *error* without what it refers to, or what stands for it; a group exception by exception."""
+    try:
+        error.__cause__ = error.__context__ = None
+        pickle.loads(pickle.dumps(error, PROTOCOL))
+    except Exception:
+        if type(error) is ExceptionGroup:
+            parts = [cast(Exception, _sendable(one)) for one in error.exceptions]
+            return ExceptionGroup(error.message, parts)
+        return RemoteError.of(error)
+    return error
 
 
 def _reason(error: BaseException) -> str:

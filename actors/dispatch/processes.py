@@ -277,7 +277,12 @@ def call_in_child(job: Job, local: Any, message: Any, request: Any) -> Any:
         put_state(job.actor, pickle.loads(state))
     if well:
         return value
-    raise value
+    error, *causes = value
+    link = error
+    for cause in causes:
+        link.__cause__ = cause
+        link = cause
+    raise error
 
 
 def actor_work(ref: Cell, actor: ActorBase, message: Any) -> bytes:

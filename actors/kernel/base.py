@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pykka
 
+from ..expected import is_expected
 from .future import ActorFuture
 from .mailbox import UNBOUNDED, Mailbox, bad_mailbox_policy
 from .pykka_seam import PykkaActor
@@ -69,6 +70,10 @@ class ActorBase(PykkaActor):
     def _work_for_child(self, message: Any) -> bytes | None:
         """Return what a child process needs in order to handle *message*; None: handle it here."""
         raise NotImplementedError
+
+    def _expects(self, error: Exception) -> bool:
+        """Tell whether *error* out of a handler is the failure of one request, and no crash."""
+        return is_expected(error)
 
     # -- hooks -----------------------------------------------------------------------------------
 

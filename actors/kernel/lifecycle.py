@@ -36,7 +36,7 @@ from ..errors import (
     handler_exited,
 )
 from ..reasons import NORMAL, is_normal, is_word
-from ..shown import is_a
+from ..shown import attribute_of, is_a
 from .cell import Cell, Ext
 from .delivery import is_ask, is_system_message, lose
 from .home import Home
@@ -485,6 +485,7 @@ def handler_failed(
     home: Home, cell: Cell, request: Any, message: Any, error: BaseException
 ) -> None:
     """Decide what an exception out of a handler means: an answer, an exit, or a crash."""
+    expected = False
     error.__traceback__ = without_kernel(error.__traceback__)
     error = without_exit(cell, error)
     if cell._current is not request:
@@ -508,14 +509,18 @@ def handler_failed(
     elif not isinstance(error, Exception):
         _end_of_program(home, cell, request, error)
         return
+    else:
+        expected = expects(cell, error)
     if request is not None:
         request.fail(error)
-        if not crashes_on_ask_error(cell) and not getattr(type(error), "ends_actor", False):
-            log_answered(cell._actor, error)
-            return
+        lives = expected or not (crashes_on_ask_error(cell) or ends_actor(error))
     else:
         home.host.dead_letter(message, cell.label, error)
-    crash(home, cell, error, told=request is None)
+        lives = expected
+    if not lives:
+        crash(home, cell, error, told=request is None)
+        return
+    log_answered(cell._actor, error, asked=request is not None)
 
 
 def _end_of_program(home: Home, cell: Cell, request: Any, error: BaseException) -> None:
@@ -540,6 +545,20 @@ def without_exit(cell: Any, error: E) -> E | HandlerExited:
     exited = handler_exited(cell.label, error)
     cell._sched.host.log.bind(actor=cell.label).warning("{}", exited)
     return exited
+
+
+def expects(cell: Cell, error: Exception) -> bool:
+    """Tell whether *error* is the failure of one request, after which the actor of *cell* is well."""
+    try:
+        # What decides may be a class of the user's: its metaclass, or a property of the error.
+        return cell._actor._expects(error) is True and not ends_actor(error)
+    except Exception:
+        return False
+
+
+def ends_actor(error: BaseException) -> bool:
+    """Tell whether *error* says that its actor cannot go on (the child process has died)."""
+    return attribute_of(error, "ends_actor") is True
 
 
 def crashes_on_ask_error(cell: Cell) -> bool:

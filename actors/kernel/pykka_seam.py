@@ -92,9 +92,10 @@ def log_failure(actor: Any, error: BaseException) -> None:
     _log(logging.ERROR, f"Unhandled exception in {text_of(actor)}:", error)
 
 
-def log_answered(actor: Any, error: BaseException) -> None:
-    """Log an exception that its asker got, as pykka does."""
-    _log(logging.INFO, f"Exception returned from {text_of(actor)} to caller:", error)
+def log_answered(actor: Any, error: BaseException, *, asked: bool) -> None:
+    """Log an exception that is no crash of its actor, as pykka does."""
+    where = "returned from" if asked else "in"
+    _log(logging.INFO, f"Exception {where} {text_of(actor)}, which goes on:", error)
 
 
 def log_end_of_program(actor: Any, error: BaseException) -> None:

@@ -6,7 +6,7 @@ costs nothing extra.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias, cast
 
 from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
@@ -14,7 +14,7 @@ from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 from agenticaiframework.actors import near
 from agenticaiframework.supervision import Backoff, BackoffType
 
-from ..vocabulary.causes import UnretriableError, causes_of, matches_any, retry_after_s
+from ..vocabulary.causes import is_final, matches_any, retry_after_s
 from .definition import Definition
 from .fields import Seconds, TargetField
 
@@ -27,21 +27,25 @@ def as_tuple(value: Any) -> tuple[Any, ...]:
 
 
 def _read_errors(value: Any) -> tuple[Any, ...]:
-    """Return *value* as classes of errors, or names of such classes."""
+    """Return *value* as classes of errors, names of such classes, or HTTP statuses."""
     given = as_tuple(value)
     for item in given:
         named = isinstance(item, str) and item.strip()
-        if not named and not (isinstance(item, type) and issubclass(item, BaseException)):
-            raise ValueError(f"{item!r} is not an error: give its class, or the name of its class")
+        status = isinstance(item, int) and 400 <= item <= 599
+        if not (named or status or (isinstance(item, type) and issubclass(item, BaseException))):
+            raise ValueError(
+                f"{item!r} is not an error: give its class, the name of its class, or an HTTP status "
+                "(429)"
+            )
     return given
 
 
 ErrorNames: TypeAlias = Annotated[
     tuple[Any, ...],
     PlainValidator(_read_errors),
-    WithJsonSchema({"type": "array", "items": {"type": "string"}}),
+    WithJsonSchema({"type": "array", "items": {"type": ["string", "integer"]}}),
 ]
-"""Errors, by class or by class name."""
+"""Errors, by class, by class name, or by the HTTP status that they report."""
 
 
 class Retry(Definition):
@@ -49,9 +53,15 @@ class Retry(Definition):
 
     ``Retry(attempts=3, initial_delay_s=0.5)`` tries at 0 s, 0.5 s and 1.5 s after the failures
     (0.5 s and 1 s of waiting), then gives up. *attempts* counts the first one. *on* and *never* name
-    errors, by class or by class name, the error of an agent's handler as well as what wraps it;
-    without *on* every error counts. An error with a ``retry_after_s`` attribute is waited for at
-    least that long. The jitter takes up to that part of a delay away, by chance.
+    errors, by class, by class name or by HTTP status, the error of an agent's handler as well as what
+    wraps it; without *on* every error counts. The jitter takes up to that part of a delay away, by
+    chance.
+
+    What cannot help is not tried: after an `UnretriableError`, and after a refusal with HTTP status
+    400, 401, 403, 404 or 422, there is no other attempt unless *on* names that very error (`Exception`
+    names none). An error that asks to wait (``retry_after_s``, or ``Retry-After`` of its response) is
+    waited for at least that long, but never longer than *max_delay_s*; and if that wait would outlast
+    the time limit of the whole, the work fails at once, with its reason.
     """
 
     attempts: int = Field(default=3, ge=1, le=1_000)
@@ -77,11 +87,28 @@ class Retry(Definition):
         """Tell whether there is another attempt after *attempts* of them, the last with *error*."""
         if attempts >= self.attempts:
             return False
-        if any(isinstance(link, UnretriableError) for link in causes_of(error)):
-            return False
-        if matches_any(error, self.never):
+        if matches_any(error, self.never) or is_final(error, self.on):
             return False
         return not self.on or matches_any(error, self.on)
+
+    def pause_s(
+        self,
+        error: BaseException,
+        attempts: int,
+        chance: Callable[[], float],
+        left_s: float | None = None,
+    ) -> float | None:
+        """Return how many seconds to wait before the next attempt; None: there is none.
+
+        *attempts* have been made, the last with *error*. *chance* is drawn from for the jitter. The
+        whole may go on for *left_s* more seconds: what asks to wait longer is not waited for.
+        """
+        if not self.allows(error, attempts):
+            return None
+        delay_s = self.delay_s(error, attempts, chance() if self.jitter else 0.0)
+        if left_s is not None and delay_s >= left_s and retry_after_s(error):
+            return None
+        return delay_s
 
     def delay_s(self, error: BaseException, attempts: int, chance: float = 0.0) -> float:
         """Return the seconds to wait before the next attempt after *attempts* failed ones.
@@ -94,7 +121,8 @@ class Retry(Definition):
         backoff = Backoff(
             BackoffType(self.backoff), self.initial_delay_s, self.max_delay_s, self.jitter
         )
-        return max(backoff.delay_s(attempts - 1, chance), retry_after_s(error))
+        asked_s = max(backoff.delay_s(attempts - 1, chance), retry_after_s(error))
+        return min(asked_s, self.max_delay_s)
 
 
 class Fallback(Definition):

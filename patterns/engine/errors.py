@@ -18,7 +18,9 @@ class WorkflowFailed(EngineError):
 
     ``workflow``, ``workflow_id``, ``step`` and ``agent`` say where, ``attempts`` how often it was
     tried. ``completed`` names the steps that had finished; a stored run continues after them with
-    ``resume_workflow``.
+    ``resume_workflow``. If the step's fallback has failed too, the cause is its error, and
+    ``instead_of`` what the error said that it stood in for. ``expected`` if the step failed with an
+    expected error: an agent whose handler lets this pass is well.
     """
 
     def __init__(
@@ -32,6 +34,7 @@ class WorkflowFailed(EngineError):
         attempts: int = 1,
         completed: Sequence[str] = (),
         stored: bool = False,
+        instead_of: str | None = None,
     ) -> None:
         tried = f", {attempts} attempts" if attempts > 1 else ""
         who = f" (agent {agent!r}{tried})" if agent else ""
@@ -41,14 +44,16 @@ class WorkflowFailed(EngineError):
             if stored
             else ""
         )
-        super().__init__(f"Workflow {workflow!r} failed{where}: {describe(cause)}.{resume}")
+        reason = with_first(describe(cause), instead_of)
+        super().__init__(f"Workflow {workflow!r} failed{where}: {reason}.{resume}")
         self.workflow = workflow
         self.workflow_id = workflow_id
         self.step = step
         self.agent = agent
         self.attempts = attempts
         self.completed = tuple(completed)
-        self.reason = cause if isinstance(cause, str) else describe(cause)
+        self.reason = reason
+        self.instead_of = instead_of
         if isinstance(cause, BaseException):
             self.__cause__ = cause
 
@@ -214,3 +219,8 @@ def describe(error: BaseException | str) -> str:
     text = text_of(error).strip()
     first = text.split("\n", 1)[0].rstrip(".")
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
+def with_first(reason: str, first: str | None) -> str:
+    """Return why a fallback has failed, with what it stood in for."""
+    return reason if first is None else f"{reason}, in the fallback after {first}"

@@ -234,6 +234,20 @@ class Asking(Record):
             return TimedOut(askable.name, started, at, attempt, incarnation, error, limit_s)
         return Failed(askable.name, started, at, attempt, incarnation, error)
 
+    @property
+    def ends_at(self) -> float | None:
+        """When its own time limit, or one of those around it, is over, on the system's clock."""
+        owner, limit = self.scope.owner, self.limit
+        outer = None if owner is None else owner.ends_at
+        # One that has expired stops nothing any more: what is done now undoes.
+        own = None if limit is None or limit.expired() else limit.when()
+        return min((at for at in (outer, own) if at is not None), default=None)
+
+    def time_left_s(self) -> float | None:
+        """Return how long this may go on, if there is a time limit."""
+        ends_at = self.ends_at
+        return None if ends_at is None else ends_at - self.clock()
+
     def why_stopped(self) -> str:
         """Return in words why work that was stopped from outside was stopped."""
         if self.limit is not None and self.limit.expired():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..definition.policy import Default, Fallback, WorkPolicy
@@ -71,10 +72,12 @@ class _Progress:
                     run.incarnation(askable), None, value,
                 )  # fmt: skip
             retry = policy.retry
-            if retry is None or not retry.allows(error, self.attempt - first):
+            delay_s = None
+            if retry is not None:
+                chance = run.system.random.random
+                delay_s = retry.pause_s(error, self.attempt - first, chance, run.time_left_s())
+            if delay_s is None:
                 return run.failure(askable, self.started, self.attempt, error, policy.timeout)
-            chance = run.system.random.random() if retry.jitter else 0.0
-            delay_s = retry.delay_s(error, self.attempt - first, chance)
             if run.emit is not None:
                 run.emit(
                     Retried(
@@ -115,7 +118,7 @@ class _Progress:
                         other.name, failed.started_at, outcome.ended_at, outcome.attempts,
                         outcome.incarnation, failed.cause, outcome.value, "fallback",
                     )  # fmt: skip
-                return outcome
+                return replace(outcome, instead_of=failed.cause)
             case _:
                 return failed
 

@@ -79,6 +79,7 @@ class CompensationFailed(PatternFailed):
             cause=cause,
         )
         self.not_undone = dict(not_undone)
+        self.expected = False  # What is left done has to be seen to.
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,9 +182,11 @@ class SagaOrchestration(OrchestrationPattern):
             if later not in run.outcomes:
                 run.skip(later, step.agent, f"{name!r} failed")
         if not_undone:
-            raise CompensationFailed(
+            not_all = CompensationFailed(
                 self.name, problem.problem, not_undone, run.outcomes, failed.cause
             )
+            not_all.instead_of = problem.instead_of
+            raise not_all
         raise work_failed(self.name, name, failed, run.outcomes, where)
 
     def _start_undo(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, cast
 
 from agenticaiframework import actors
-from agenticaiframework.actors import AgenticError, near, shown
+from agenticaiframework.actors import AgenticError, causes_of, is_expected, near, shown
 
-from .causes import UnretriableError, causes_of
+from .causes import UnretriableError
 from .outcome import Completed, Failed, Outcome, Skipped, TimedOut, describe_outcome
 
 NO_OUTCOMES: Final = (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)
@@ -21,8 +21,12 @@ class PatternFailed(AgenticError):
 
     ``pattern`` is its name, ``work`` the piece of work that decided it (None: the whole),
     ``outcomes`` what became of every piece of work, by name: what others completed is not lost. The
-    deciding error is the ``__cause__``.
+    deciding error is the ``__cause__``; if that is the error of a fallback, ``instead_of`` is the error
+    that it stood in for. ``expected`` if nothing failed but for expected errors: an agent whose
+    handler lets this pass is well.
     """
+
+    instead_of: BaseException | None = None
 
     def __init__(
         self,
@@ -40,6 +44,7 @@ class PatternFailed(AgenticError):
         self.work = work
         self.outcomes = dict(outcomes)
         self.__cause__ = cause
+        self.expected = cause is not None and all(map(is_expected, _errors(cause, outcomes)))
 
     @property
     def completed(self) -> dict[str, Any]:
@@ -181,9 +186,22 @@ def work_failed(
     """Return the error of an execution that ends because *work* ended with *outcome*."""
     where = f" ({what})" if what else ""
     said = _said(outcome)
-    return PatternFailed(
+    failure = PatternFailed(
         pattern, f"failed: {work!r}{where} {said}", outcomes, work=work, cause=outcome.cause
     )
+    if isinstance(outcome, (Failed, TimedOut)):
+        failure.instead_of = outcome.instead_of
+    return failure
+
+
+def _errors(cause: BaseException, outcomes: Mapping[str, Outcome]) -> Iterator[BaseException]:
+    """Yield the errors that an execution failed for; a time limit that is over is one too."""
+    yield cause
+    for outcome in outcomes.values():
+        if isinstance(outcome, (Failed, TimedOut)):
+            yield outcome.cause or TimeoutError()
+            if outcome.instead_of is not None:
+                yield outcome.instead_of
 
 
 def _said(outcome: Outcome) -> str:

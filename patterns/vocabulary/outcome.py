@@ -48,14 +48,23 @@ class Completed(_Ended):
 
 @dataclass(frozen=True, slots=True)
 class Failed(_Ended):
-    """The work failed for good, with *cause*."""
+    """The work failed for good, with *cause*.
+
+    If that is the error of a fallback, *instead_of* is the error that it stood in for.
+    """
+
+    instead_of: BaseException | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TimedOut(_Ended):
-    """The work took longer than it was given, and has been stopped."""
+    """The work took longer than it was given, and has been stopped.
+
+    If that was a fallback, *instead_of* is the error that it stood in for.
+    """
 
     timeout_s: float | None = None
+    instead_of: BaseException | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +94,21 @@ def describe_outcome(outcome: Outcome) -> str:
         case Completed(via=via):
             return f"completed by its {via}"
         case Failed(cause=cause):
-            return f"failed ({describe_error(cause)})"
+            return f"failed ({describe_error(cause)})" + _after(outcome)
         case TimedOut(timeout_s=None):
-            return "timed out"
+            return "timed out" + _after(outcome)
         case TimedOut(timeout_s=timeout_s):
-            return f"timed out after {timeout_s:g} s"
+            return f"timed out after {timeout_s:g} s" + _after(outcome)
         case Cancelled(reason=reason):
             return "cancelled" if is_word(reason, "cancelled") else f"cancelled ({text_of(reason)})"
         case Skipped(reason=reason):
             return "skipped" if is_word(reason, "skipped") else f"skipped ({text_of(reason)})"
+
+
+def _after(outcome: Failed | TimedOut) -> str:
+    """Say what a fallback that has failed too stood in for."""
+    first = outcome.instead_of
+    return "" if first is None else f" as the fallback, after {describe_error(first)}"
 
 
 LONGEST: Final = 400
@@ -146,6 +161,8 @@ def outcome_to_dict(outcome: Outcome) -> dict[str, Any]:
             data["reason"] = reason
         case Failed():
             pass
+    if isinstance(outcome, (Failed, TimedOut)) and outcome.instead_of is not None:
+        data["instead_of"] = describe_error(outcome.instead_of)
     if outcome.cause is not None:
         data["cause"] = describe_error(outcome.cause)
     return data

@@ -54,6 +54,11 @@ Target: TypeAlias = str | Askable | Callable[..., Any]
 class Owner(Protocol):
     """Owns actors that end when it ends, in whatever way: mostly an execution."""
 
+    @property
+    def ends_at(self) -> float | None:
+        """When its time limit, or one around it, is over, on the system's clock."""
+        ...
+
     def adopt(self, ref: ActorRef[Any]) -> None:
         """Take *ref* for one of its own: it ends when the owner does, in whatever way."""
         ...

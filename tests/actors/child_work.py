@@ -9,9 +9,9 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from agenticaiframework.actors import Actor, agent_context
+from agenticaiframework.actors import Actor, RequestRejected, agent_context
 
 
 class Unpicklable:
@@ -26,6 +26,58 @@ class Stubborn(Exception):
 
     def __init__(self, one: str, *, other: str) -> None:
         super().__init__(f"{one} {other}")
+
+
+class BadInput(RequestRejected):
+    """A refusal of one request, with a class of its own."""
+
+    def __init__(self, field: str, *, lock: Any = None) -> None:
+        super().__init__(f"{field} is missing")
+        self.field = field
+        self.lock = lock
+
+
+class Overloaded(Exception):
+    """A client's error that cannot be made again from what was pickled."""
+
+    def __init__(self, message: str, *, response: Any) -> None:
+        super().__init__(message)
+        self.response = response
+
+
+class Response:
+    """What a client keeps of a refusal; it cannot leave its process."""
+
+    status_code = 429
+    headers: ClassVar[dict[str, str]] = {"Retry-After": "3"}
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+
+def refuse(payload: str) -> str:
+    """Fail in a way that the agent expects, or not."""
+    match payload:
+        case "rejected":
+            raise BadInput("name")
+        case "locked":
+            raise BadInput("name", lock=threading.Lock())
+        case "declared":
+            raise ConnectionResetError("gone")
+        case "stubborn":
+            raise Stubborn("one", other="two")
+        case "group":
+            raise ExceptionGroup("both", [BadInput("a", lock=threading.Lock()), ConnectionError()])
+        case "mixed":
+            raise ExceptionGroup("both", [BadInput("a"), TypeError("a bug")])
+        case "overloaded":
+            raise RuntimeError("no answer") from Overloaded("busy", response=Response())
+        case "exit":
+            sys.exit(3)
+        case "bug":
+            raise TypeError("a bug")
+        case _:
+            return payload
 
 
 class Child(Actor):

@@ -576,6 +576,39 @@ def test_a_nested_workflow_goes_on_inside(opened: OpenEngine, cast: Cast) -> Non
     assert cast.asked == ["a", "b", "b", "c"]
 
 
+@pytest.mark.parametrize("items", [False, True])
+def test_what_a_fallback_stands_in_for_survives_a_crash(
+    opened: OpenEngine, cast: Cast, items: bool
+) -> None:
+    cast.failing("a", 99, error=ValueError("the first reason"))
+
+    async def rescue(payload: Any) -> None:
+        if len(cast.payloads("b")) == 1:
+            await asyncio.sleep(1000)
+        raise KeyError("the second reason")
+
+    cast.agent("b", rescue)
+    step = {"id": "s", "agent": "a", "on_error": {"fallback": "b"}}
+    if items:
+        step |= {"for_each": "$input.items", "input": "$item"}
+
+    async def first() -> None:
+        async with opened() as e:
+            await e.start_workflow(workflow=steps(step), workflow_id="w", input_data={"items": [1]})
+            await asyncio.sleep(1)
+
+    async def second() -> None:
+        async with opened() as e:
+            await e.recover()
+            with pytest.raises(WorkflowFailed, match="second reason.* the first reason") as caught:
+                await e.wait("w")
+            assert caught.value.instead_of == "ValueError: the first reason"
+
+    run_in_virtual_time(first)
+    run_in_virtual_time(second)
+    assert cast.asked == ["a", "b", "b"]
+
+
 def test_compensations_survive_a_crash(opened: OpenEngine, cast: Cast) -> None:
     cast.agent("a", lambda p: p)
     cast.failing("pay", 99)

@@ -18,7 +18,7 @@ def test_the_pages_code_prints_what_it_says(capsys: pytest.CaptureFixture[str]) 
     text = PAGE.read_text("utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     said = re.findall(r"```text\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) == len(said) == 3
+    assert len(blocks) == len(said) == 4
 
     async def main() -> None:
         names: dict[str, Any] = {}

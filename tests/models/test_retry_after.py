@@ -13,7 +13,8 @@ import pytest
 
 from agenticaiframework import Agent
 from agenticaiframework.actors import ActorSystem
-from agenticaiframework.models.retry_after import read_retry_after, with_retry_after
+from agenticaiframework.actors.refusals import read_retry_after
+from agenticaiframework.models.retry_after import with_retry_after
 from agenticaiframework.orchestration import (
     PatternFailed,
     RateLimiter,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,6 +26,7 @@ from agenticaiframework.patterns import (
     Skipped,
     TimedOut,
     UnretriableError,
+    outcome_to_dict,
 )
 
 from .conftest import Hanging
@@ -35,7 +38,7 @@ class Busy(Exception):
     retry_after_s = 7.0
 
 
-def failing(times: int, error: type[Exception] = ValueError) -> Any:
+def failing(times: int, error: Callable[[str], Exception] = ValueError) -> Any:
     calls: list[float] = []
 
     async def handler(payload: Any) -> str:
@@ -129,14 +132,190 @@ def test_only_the_named_errors_are_retried(
     sim_once(main)
 
 
-def test_what_cannot_be_mended_is_not_retried() -> None:
-    class Wrong(UnretriableError):
-        pass
+class Wrong(UnretriableError):
+    """A mistake that stays one."""
 
-    error = AgentFailed("a", "x")
-    error.__cause__ = Wrong("wrong")
-    assert not Retry(attempts=3).allows(error, 1)
-    assert Retry(attempts=3).allows(AgentFailed("a", "x"), 1)
+
+class Refused(Exception):
+    """A client's error for an HTTP refusal."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"HTTP {status}")
+        self.status_code = status
+
+
+class Answered(Exception):
+    """A client's error that keeps the response."""
+
+    def __init__(self, status: int, retry_after: str | None = None) -> None:
+        super().__init__(f"HTTP {status}")
+        headers = {} if retry_after is None else {"Retry-After": retry_after}
+        self.response = SimpleNamespace(status_code=status, headers=headers)
+
+
+def caused_by(*chain: BaseException) -> AgentFailed:
+    """Return an agent's failure, with the errors of *chain* as its cause, and theirs."""
+    error: BaseException = AgentFailed("a", chain[0])
+    failed = error
+    for cause in chain:
+        error.__cause__ = cause
+        error = cause
+    assert isinstance(failed, AgentFailed)
+    return failed
+
+
+@pytest.mark.parametrize(
+    ("error", "options", "again"),
+    [
+        (AgentFailed("a", "x"), {}, True),
+        (caused_by(Wrong("wrong")), {}, False),
+        (caused_by(Wrong("wrong")), {"on": Wrong}, True),
+        (caused_by(Wrong("wrong")), {"on": ["UnretriableError"]}, True),
+        (caused_by(Wrong("wrong")), {"on": [AgentFailed]}, False),
+        (caused_by(Wrong("wrong")), {"on": [Exception]}, False),
+        (caused_by(Wrong("wrong")), {"on": Wrong, "never": Wrong}, False),
+        *((caused_by(Refused(status)), {}, False) for status in (400, 401, 403, 404, 422)),
+        *((caused_by(Refused(status)), {}, True) for status in (408, 409, 429, 500, 503, 529)),
+        (caused_by(Answered(404)), {}, False),
+        (caused_by(KeyError(), Answered(404)), {}, False),
+        (caused_by(Refused(503), Refused(404)), {}, True),
+        (caused_by(Refused(503), Wrong("wrong")), {}, False),
+        (caused_by(KeyError(), Wrong("wrong"), Refused(503)), {}, False),
+        (caused_by(Wrong("wrong"), Refused(404)), {"on": Wrong}, False),
+        (caused_by(Wrong("wrong"), Refused(404)), {"on": [Wrong, 404]}, True),
+        (caused_by(Refused(404)), {"on": ["Refused"]}, True),
+        (caused_by(Refused(404)), {"on": Refused}, True),
+        (caused_by(Refused(404)), {"on": [404]}, True),
+        (caused_by(Refused(404)), {"on": [429]}, False),
+        (caused_by(Refused(404)), {"on": ["Exception"]}, False),
+        (caused_by(Refused(429)), {"on": [429]}, True),
+        (caused_by(Refused(429)), {"never": [429]}, False),
+        (caused_by(ExceptionGroup("g", [Refused(404), Refused(503)])), {}, True),
+        (caused_by(ExceptionGroup("g", [Refused(404), Wrong("wrong")])), {}, False),
+    ],
+)
+def test_what_cannot_help_is_not_tried_unless_it_is_named(
+    error: AgentFailed, options: Any, again: bool
+) -> None:
+    assert Retry(attempts=3, **options).allows(error, 1) is again
+    assert not Retry(attempts=3, **options).allows(error, 3)
+
+
+def test_a_status_that_is_none_is_refused() -> None:
+    for wrong in (5, 200, 4040, True, 4.5):
+        with pytest.raises(DefinitionError, match="HTTP status"):
+            SequentialOrchestration("s", [{"agent": len, "retry": {"attempts": 2, "on": [wrong]}}])
+
+
+@pytest.mark.parametrize("status", [404, 503])
+def test_a_refusal_is_repeated_only_where_that_helps(cast: Any, sim_once: Any, status: int) -> None:
+    async def main(system: ActorSystem) -> None:
+        handler = failing(99, lambda _: Refused(status))
+        cast.agent("a", handler)
+        await SequentialOrchestration("s", [{"agent": "a", "retry": 3}]).run(1)
+        assert len(handler.calls) == (1 if status == 404 else 3)
+
+    sim_once(main)
+
+
+@pytest.mark.parametrize(
+    ("asks", "delay_s"),
+    [
+        (Answered(429, "5"), 5.0),
+        (Answered(429, "86400"), 30.0),
+        (Answered(200, "5"), 1.0),
+        (Answered(503, "0"), 1.0),
+        (KeyError(), 1.0),
+    ],
+)
+def test_a_wait_that_is_asked_for_is_a_minimum_below_the_maximum(
+    asks: Exception, delay_s: float
+) -> None:
+    assert Retry(initial_delay_s=1).delay_s(caused_by(asks), 1) == delay_s
+    assert Retry(initial_delay_s=1).delay_s(caused_by(KeyError(), asks), 1) == delay_s
+
+
+def test_nobody_is_parked_for_a_day(cast: Any, sim_once: Any) -> None:
+    async def main(system: ActorSystem) -> None:
+        handler = failing(2, lambda _: Answered(429, "86400"))
+        cast.agent("a", handler)
+        retry = {"attempts": 3, "max_delay_s": 10}
+        assert (
+            await SequentialOrchestration("s", [{"agent": "a", "retry": retry}]).execute(1)
+            == "done"
+        )
+        gaps = [b - a for a, b in zip(handler.calls, handler.calls[1:], strict=False)]
+        assert gaps == pytest.approx([10, 10])
+
+    sim_once(main)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_wait_beyond_the_time_limit_fails_at_once_with_its_reason(
+    cast: Any, sim_once: Any, nested: bool
+) -> None:
+    async def main(system: ActorSystem) -> None:
+        handler = failing(9, lambda _: Answered(429, "86400"))
+        cast.agent("a", handler)
+        inner = SequentialOrchestration(
+            "inner", [{"agent": "a", "retry": 3}], timeout=None if nested else 20
+        )
+        outer = SequentialOrchestration("outer", [inner], timeout=20 if nested else None)
+        before = system.clock()
+        with pytest.raises(PatternFailed, match="HTTP 429") as caught:
+            await outer.execute(1)
+        assert not isinstance(caught.value, TimeoutError)
+        assert system.clock() == before
+        assert len(handler.calls) == 1
+
+    sim_once(main)
+
+
+def test_a_pause_of_the_policys_own_runs_into_the_time_limit(cast: Any, sim_once: Any) -> None:
+    async def main(system: ActorSystem) -> None:
+        cast.agent("a", failing(9))
+        retry = {"attempts": 3, "initial_delay_s": 30, "backoff": "fixed"}
+        pattern = SequentialOrchestration("s", [{"agent": "a", "retry": retry}], timeout=20)
+        with pytest.raises(TimeoutError):
+            await pattern.execute(1)
+
+    sim_once(main)
+
+
+def test_a_fallback_that_fails_too_tells_both_reasons(cast: Any, sim_once: Any) -> None:
+    async def main(system: ActorSystem) -> None:
+        cast.agent("a", failing(9, lambda _: ValueError("the first reason")))
+        cast.agent("b", failing(9, lambda _: KeyError("the second reason")))
+        step = {"agent": "a", "retry": 2, "on_error": {"fallback": "b"}}
+        with pytest.raises(PatternFailed) as caught:
+            await SequentialOrchestration("s", [step]).execute(1)
+        error = caught.value
+        assert "the first reason" in str(error)
+        assert "the second reason" in str(error)
+        first, second = error.instead_of, error.__cause__
+        assert isinstance(first, AgentFailed)
+        assert isinstance(first.__cause__, ValueError)
+        assert isinstance(second, AgentFailed)
+        assert isinstance(second.__cause__, KeyError)
+        outcome = error.outcomes["a"]
+        assert isinstance(outcome, Failed)
+        assert outcome.cause is second
+        assert outcome.instead_of is first
+        assert "the first reason" in str(outcome_to_dict(outcome)["instead_of"])
+
+    sim_once(main)
+
+
+def test_a_fallback_that_is_too_slow_tells_both_reasons(cast: Any, sim_once: Any) -> None:
+    async def main(system: ActorSystem) -> None:
+        cast.agent("a", failing(9, lambda _: ValueError("the first reason")))
+        cast.agent("b", Hanging().hang)
+        step = {"agent": "a", "timeout": 2, "on_error": {"fallback": "b"}}
+        with pytest.raises(PatternFailed, match="timed out.* the first reason") as caught:
+            await SequentialOrchestration("s", [step]).execute(1)
+        assert isinstance(caught.value.outcomes["a"], TimedOut)
+
+    sim_once(main)
 
 
 @given(
@@ -145,7 +324,7 @@ def test_what_cannot_be_mended_is_not_retried() -> None:
         attempts=st.integers(1, 10),
         backoff=st.sampled_from(["fixed", "linear", "exponential"]),
         initial_delay_s=st.floats(0, 5),
-        max_delay_s=st.floats(5, 100),
+        max_delay_s=st.floats(7, 100),
         jitter=st.floats(0, 1),
     ),
     st.integers(1, 2000),

@@ -129,11 +129,9 @@ MESSAGES = (
         "a crash on an ask keeps the asker waiting", f"{KERNEL}handler_failed",
         """
         request.fail(error)
-        if not crashes_on_ask_error(cell) and not getattr(type(error), "ends_actor", False):
-            log_answered(cell._actor, error)
-            return
+        lives = expected or not (crashes_on_ask_error(cell) or ends_actor(error))
         """,
-        "if not crashes_on_ask_error(cell):\n    return",
+        "lives = expected or not (crashes_on_ask_error(cell) or ends_actor(error))",
     ),
     Mutation(
         "a crash on a tell is no dead letter", f"{KERNEL}handler_failed",
@@ -338,6 +336,49 @@ ENDS = (
     Mutation(
         "the first doom is forgotten", f"{KERNEL}doom",
         "state != QUEUED", "state == PARKED",
+    ),
+)  # fmt: skip
+
+EXPECTED = (
+    Mutation(
+        "an expected error ends its actor", f"{KERNEL}expects",
+        "cell._actor._expects(error) is True and not ends_actor(error)", "False",
+    ),
+    Mutation(
+        "what is declared is a crash", f"{AGENTS}ExpectedErrors.include",
+        "isinstance(error, self.classes) or is_expected(error)", "is_expected(error)",
+    ),
+    Mutation(
+        "a group with a bug in it is expected", f"{AGENTS}ExpectedErrors.include",
+        "all(map(self.include, group.exceptions))", "any(map(self.include, group.exceptions))",
+    ),
+    Mutation(
+        "a bug passes for an expected error", f"{AGENTS}ExpectedErrors.include",
+        "self.of_models and is_model_error(error)", "True",
+    ),
+    Mutation(
+        "who lets an expected failure pass crashes", f"{AGENTS}AgentRequest._exception",
+        "AgentFailed(name, error, expected=expected)", "AgentFailed(name, error)",
+    ),
+    Mutation(
+        "what waits behind an expected error is lost", f"{KERNEL}handler_failed",
+        "lives = expected", "lives = expected\nif lives:\n    cell._mailbox.clear()",
+    ),
+    Mutation(
+        "what a worker had not begun is lost with an expected error", f"{KERNEL}job_finished",
+        "cell._mailbox.extendleft(reversed(job.items))", "None",
+    ),
+    Mutation(
+        "a told message whose failure is expected vanishes", f"{KERNEL}handler_failed",
+        """
+        home.host.dead_letter(message, cell.label, error)
+        lives = expected
+        """,
+        """
+        lives = expected
+        if not lives:
+            home.host.dead_letter(message, cell.label, error)
+        """,
     ),
 )  # fmt: skip
 
@@ -619,6 +660,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     *FAST_PATHS,
     *CALLERS,
     *ENDS,
+    *EXPECTED,
     *KEPT_MESSAGES,
     *TREES,
     *GIVING_UP,

@@ -158,6 +158,9 @@ class Attempts:
     def inherit(self, live: LiveRun, attempt: StepAttempt) -> None:
         """Build the scope that nested targets inherit."""
         emit = None if live.listeners is None else self._emitter(live, attempt)
+        limit_at = live.run.limit_at
+        if limit_at is not None and not attempt.undo:
+            attempt.ends_at = self._home.clock() + limit_at - self._now()
         path = (live.run.plan.name, attempt.plan.id)
         attempt.scope = Scope(self._resolve, attempt.context, emit, path, attempt)
 

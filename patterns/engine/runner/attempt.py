@@ -59,6 +59,8 @@ class StepAttempt:
     context: Mapping[str, Any] | None = None
     adopted: set[ActorRef[Any]] | None = None
     """Actors that work for it, and end with it."""
+    ends_at: float | None = None
+    """When the time limit of the run is over, on the system's clock, for what it asks within itself."""
     scope: Scope | None = None
     """What nested targets inherit."""
 

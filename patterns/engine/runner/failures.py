@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from agenticaiframework.actors import AgentFailed
+from agenticaiframework.actors import AgentFailed, is_expected
 
 from ...vocabulary.target import target_name
 from ..errors import WorkflowFailed, WorkflowTimedOut, describe
@@ -18,23 +18,33 @@ if TYPE_CHECKING:
 
 
 def pause_before_retry(
-    retry: Retry | None, error: BaseException, tries: int, chance: Callable[[], float]
+    retry: Retry | None,
+    error: BaseException,
+    tries: int,
+    chance: Callable[[], float],
+    left_s: float | None = None,
 ) -> float | None:
     """Return how many seconds to wait before the next attempt; None: there is none.
 
-    *tries* attempts have failed, the last one with *error*.
+    *tries* attempts have failed, the last one with *error*. The run may go on for *left_s* seconds.
     """
-    if retry is None or not retry.allows(error, tries):
-        return None
-    return retry.delay_s(error, tries, chance() if retry.jitter else 0.0)
+    return None if retry is None else retry.pause_s(error, tries, chance, left_s)
 
 
 def failure_of(
-    run: Run, bound: Sequence[Any], plan: StepPlan | None, error: BaseException, attempts: int
+    run: Run,
+    bound: Sequence[Any],
+    plan: StepPlan | None,
+    error: BaseException,
+    attempts: int,
+    first: BaseException | str | None = None,
 ) -> WorkflowFailed:
-    """Return what *run* raises in its callers, if it fails because of *error* in a step."""
+    """Return what *run* raises in its callers, if it fails because of *error* in a step.
+
+    If that is the error of a fallback, *first* is the error that it stood in for, or what that said.
+    """
     kind = WorkflowTimedOut if isinstance(error, TimeoutError) else WorkflowFailed
-    return kind(
+    failure = kind(
         run.plan.name,
         run.id,
         "" if plan is None else plan.id,
@@ -47,7 +57,14 @@ def failure_of(
             if found is not None and found.state in ENDED
         ],
         stored=run.persist,
+        instead_of=None if first is None else error_text(first),
     )
+    failure.expected = is_expected(error)
+    if isinstance(first, BaseException):
+        failure.expected = failure.expected and is_expected(first)
+    elif first is not None:
+        failure.expected = False
+    return failure
 
 
 def failure_before(run: Run) -> WorkflowFailed:
@@ -75,9 +92,9 @@ def cause_of(error: BaseException) -> BaseException:
     return error
 
 
-def error_text(error: BaseException) -> str:
+def error_text(error: BaseException | str) -> str:
     """Return what an attempt's error says, without the agent's name: that is known."""
-    return describe(cause_of(error))
+    return error if isinstance(error, str) else describe(cause_of(error))
 
 
 def failure_text(error: BaseException | None) -> str:

@@ -9,7 +9,7 @@ from ...expressions.errors import ExpressionError
 from ...vocabulary.values import Emit, Handoff
 from ..definition.plan import PAUSE, WAIT
 from ..definition.shapes import PLAIN, plain
-from ..errors import OutputMismatch, WorkflowFailed
+from ..errors import OutputMismatch, WorkflowFailed, with_first
 from ..state.events import EventKind
 from ..state.status import StepState
 from ..state.step_run import BUSY, PENDING, RUNNING
@@ -43,6 +43,7 @@ class Steps:
         "_bound",
         "_chance",
         "_fans",
+        "_firsts",
         "_notes",
         "_resolve",
         "_run",
@@ -73,6 +74,8 @@ class Steps:
         """Steps that nothing holds back any more."""
         self._fans: dict[int, Fan] | None = None
         """The steps with ``for_each`` that are under way, by index."""
+        self._firsts: dict[tuple[int, int | None], BaseException] | None = None
+        """The errors that fallbacks stand in for, by the step's index and the item."""
         self.under_way: set[StepAttempt] = set()
         """Attempts that have not ended, those that are about to start included."""
         self.launched: list[StepAttempt] = []
@@ -319,12 +322,18 @@ class Steps:
         if not self.closed and attempt.via == "agent":
             found = self._run.step(plan.index)
             before = found if attempt.item is None else found.item(attempt.item)
+            limit_at = self._run.limit_at
             delay_s = pause_before_retry(
-                plan.definition.retry, error, before.tries + 1, self._chance
+                plan.definition.retry,
+                error,
+                before.tries + 1,
+                self._chance,
+                None if limit_at is None else limit_at - self._notes.now,
             )
             if delay_s is None and plan.fallback is not None:
                 delay_s = 0.0
                 data["via"] = "fallback"
+                self._keep_first(attempt, error)
             if delay_s is not None:
                 data["delay_s"] = delay_s
                 self._notes.step(EventKind.STEP_RETRYING, plan, attempt.number, data)
@@ -349,8 +358,11 @@ class Steps:
         """No other attempt is made: put something in the step's place, or let the run fail."""
         default = plan.default
         if default is None and not plan.dispensable:
+            first = None if attempt is None else self._first(attempt)
+            if first is not None:
+                data["error"] = with_first(data["error"], error_text(first))
             self._notes.step(EventKind.STEP_FAILED, plan, number, data)
-            self.fail(failure_of(self._run, self._bound, plan, error, number))
+            self.fail(failure_of(self._run, self._bound, plan, error, number, first))
             return
         output = None if default is None else plain(default.default)
         if attempt is not None and attempt.item is not None:
@@ -362,6 +374,23 @@ class Steps:
             self._end(EventKind.STEP_COMPLETED, plan, number, data)
         else:
             self._end(EventKind.STEP_SKIPPED, plan, number, data)
+
+    def _keep_first(self, attempt: StepAttempt, error: BaseException) -> None:
+        """Keep the error that a fallback is to stand in for."""
+        if self._firsts is None:
+            self._firsts = {}
+        self._firsts[attempt.plan.index, attempt.item] = error
+
+    def _first(self, attempt: StepAttempt) -> BaseException | str | None:
+        """Return the error that *attempt* stood in for, if it is a fallback's; its text after a crash."""
+        if attempt.via == "agent":
+            return None
+        plan, item = attempt.plan, attempt.item
+        kept = None if self._firsts is None else self._firsts.get((plan.index, item))
+        if kept is not None:
+            return kept
+        found = self._run.step(plan.index)
+        return found.error if item is None else found.item(item).error
 
     def stopped(self, attempt: StepAttempt) -> None:
         """An attempt was stopped before it had ended."""

@@ -69,5 +69,7 @@ class Item:
     done = False
     running = False
     output: Any = None
+    error: str | None = None
+    """What its last attempt that another follows has failed with."""
     due_at: float | None = None
     via = "agent"

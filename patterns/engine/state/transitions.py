@@ -116,6 +116,7 @@ def _retrying(
         item = found.item(index)
         item.tries += 1
         item.running = False
+        item.error = found.error
         item.due_at = due_at
         item.via = via
 

@@ -23,6 +23,7 @@ from .callers import callers
 from .chains import chains
 from .ends import ends
 from .entry import Entry
+from .expected import expected_errors
 from .handlers import handlers
 from .in_memory import in_memory
 from .messages import bounded_mailboxes, messages, stashing, timers, told_messages_are_accounted_for
@@ -77,6 +78,7 @@ SUITE: tuple[Entry, ...] = (
         Faults(kinds=(Crash, Kill, Slow, BlockLoop), actor="session"),
         {"limit_s": 100_000},
     ),
+    Entry(expected_errors, _ON_AGENTS, {"limit_s": 100_000}, weight=2),
     Entry(patterns, _ON_PATTERNS, {"limit_s": 100_000}, weight=2),
     Entry(in_memory, _ON_ADDERS, {"limit_s": 100_000}, weight=2),
     Entry(workflows, _ON_ENGINES, {"limit_s": 100_000}, weight=2),
