@@ -69,10 +69,12 @@ from .reasons import (
     NOPROC,
     NORMAL,
     SHUTDOWN,
+    CoolingDown,
     describe_reason,
     is_normal,
 )
 from .ref import ActorRef
+from .system.giving_up import GaveUp
 from .system.inspection import ActorInfo
 from .system.os_signals import NotMainThread, run_until_signal
 from .system.routers import NoRoutee, Router
@@ -108,12 +110,14 @@ __all__ = [
     "AgentTimeout",
     "AgenticError",
     "CallingSelf",
+    "CoolingDown",
     "DeadLetter",
     "DeadLetters",
     "Down",
     "Exit",
     "ForkedSystem",
     "FunctionActor",
+    "GaveUp",
     "HandlerCancelled",
     "Ignore",
     "InboxMessage",

@@ -16,7 +16,7 @@ from ..errors import ActorDied, MailboxFull
 from ..kernel.cell import deliver, put
 from ..kernel.delivery import fence, is_ask, refuse
 from ..kernel.request import Request, new_request
-from ..reasons import SHUTDOWN
+from ..reasons import SHUTDOWN, CoolingDown
 from ..ref import ActorRef
 from ..system.system import ActorSystem
 
@@ -32,6 +32,7 @@ class Address:
         "__weakref__",
         "_closed",
         "_kept",
+        "_paused",
         "capacity",
         "incarnation",
         "name",
@@ -55,6 +56,8 @@ class Address:
         # A list: an empty deque is ten times as large, and most addresses never keep anything.
         self._kept: list[Any] = []
         self._closed: Any = None
+        self._paused: tuple[Any, float] | None = None
+        """Why and until when no incarnation comes, while that is known."""
 
     def __repr__(self) -> str:
         return f"<Address {self.name} incarnation {self.incarnation}>"
@@ -154,6 +157,8 @@ class Address:
             self.system.dead_letter(item, self.name, error)
 
     def _keep(self, item: Any) -> None:
+        if self._paused is not None and is_ask(item):
+            raise ActorDied(self, self._rest(self._paused))
         if self.capacity is not None and len(self._kept) >= self.capacity:
             raise MailboxFull(self, self.capacity)
         if not self.system.running:
@@ -169,7 +174,7 @@ class Address:
         self.ref = ref
         self.incarnation += 1
         ref.incarnation = self.incarnation
-        self._closed = None
+        self.reopen()
         kept, self._kept = self._kept, []
         for item in kept:
             if isinstance(item, Request) and not item.asker_waiting:
@@ -194,7 +199,30 @@ class Address:
 
     def reopen(self) -> None:
         """Take messages again, for an incarnation to come."""
-        self._closed = None
+        self._closed = self._paused = None
+
+    def pause(self, cause: Any, back_at: float) -> None:
+        """No incarnation comes before *back_at*, by the system's time, because of *cause*.
+
+        What waits to be answered fails, and so does what is asked until then, with `CoolingDown`;
+        what is told is kept.
+        """
+        self._paused = (cause, back_at)
+        self._fail_asks(self._rest(self._paused))
+
+    def _rest(self, paused: tuple[Any, float]) -> CoolingDown:
+        cause, back_at = paused
+        return CoolingDown(cause, max(0.0, back_at - self.system.clock()))
+
+    def _fail_asks(self, reason: Any) -> None:
+        kept, self._kept = self._kept, []
+        for item in kept:
+            if is_ask(item):
+                self._lose(item, reason)
+            else:
+                self._kept.append(item)
+        if not self._kept:
+            self.system.keeping.pop(self, None)
 
     def drop(self, reason: Any) -> None:
         """Lose what is kept, as dead letters and failed requests that give *reason*."""
@@ -235,6 +263,8 @@ class Address:
         self._kept[:0] = items
         if self._kept:
             self.system.keeping[self] = None
+        if self._paused is not None:
+            self._fail_asks(self._rest(self._paused))
 
     def incarnation_ended(self) -> None:
         """An incarnation is gone, and its links and monitors have been told: start the next."""

@@ -13,6 +13,7 @@ from typing import Any
 from ..errors import ActorDied, RequestTimeout, StartFailed
 from ..kernel.lifecycle import cancel_work
 from ..kernel.request import ABANDONED, PENDING, Request
+from ..reasons import CoolingDown
 from .directory import Named
 from .errors import AgentError, AgentFailed, AgentStopped, AgentTimeout
 
@@ -47,7 +48,8 @@ class AgentRequest(Request):
         if isinstance(error, ActorDied):
             reason = error.reason
             home: Any = self._target
-            if home.closed is not None and error.ref is home:
+            rests = isinstance(reason, CoolingDown)
+            if (rests or home.closed is not None) and error.ref is home:
                 return AgentStopped(name, reason)
             if isinstance(reason, StartFailed):
                 reason = reason.reason

@@ -20,6 +20,28 @@ REACHED_MAX_RESTART_INTENSITY = "reached_max_restart_intensity"
 
 
 @dataclass(frozen=True, slots=True)
+class TooManyFailures:
+    """Why a supervisor gave up: *child* failed more than *limit* times in *period_s* seconds.
+
+    As the detail of the exit reason, ``("shutdown", TooManyFailures(...))``, it tells the supervisor
+    above not to start that one again.
+    """
+
+    child: Any
+    limit: int
+    period_s: float
+
+    def __str__(self) -> str:
+        times = "once" if self.limit == 1 else f"{self.limit} times"
+        return f"child {self.child!r} failed more than {times} in {self.period_s:g} s"
+
+
+def gave_up_for_good(reason: Any) -> bool:
+    """Tell whether a supervisor ended with *reason* because it gave up, and is to stay down."""
+    return reason.__class__ is tuple and isinstance(reason[-1], TooManyFailures)
+
+
+@dataclass(frozen=True, slots=True)
 class StartCrashed:
     """A start function raised *error* instead of answering."""
 

@@ -366,15 +366,15 @@ KEPT_MESSAGES = (
 TREES = (
     Mutation(
         "one restart too many", f"{SUPERVISION}RestartWindow.admit",
-        "len(times) >= self.intensity", "len(times) > self.intensity",
+        "len(counted) >= self.intensity", "len(counted) > self.intensity",
     ),
     Mutation(
         "one restart too few", f"{SUPERVISION}RestartWindow.admit",
-        "len(times) >= self.intensity", "len(times) + 1 >= self.intensity",
+        "len(counted) >= self.intensity", "len(counted) + 1 >= self.intensity",
     ),
     Mutation(
         "restarts are never forgotten", f"{SUPERVISION}RestartWindow._current",
-        "now - times[0] > self.period_s", "now - times[0] > self.period_s * 1000",
+        "now - restarts[0][0] > self.period_s", "now - restarts[0][0] > self.period_s * 1000",
     ),
     Mutation(
         "permanent children stay down after a normal end", f"{SUPERVISION}Supervisor._child_exited",
@@ -421,7 +421,7 @@ TREES = (
 GIVING_UP = (
     Mutation(
         "giving up leaves the supervisor running", f"{SUPERVISION}Supervisor.limit_reached",
-        "await self.end(SHUTDOWN)", "None",
+        "await self.give_up(child)", "None",
     ),
     Mutation(
         "a supervisor that fails leaves its children", f"{SUPERVISION}Supervisor.on_failure",
