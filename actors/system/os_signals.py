@@ -87,7 +87,8 @@ async def until_signal(
     def arrived(number: int) -> None:
         nonlocal signal_name
         name = signal.Signals(number).name
-        if first.is_set():
+        # A stop that a give-up has begun is to go on in order at the first signal too.
+        if first.is_set() and (signal_name is not None or system.gave_up is None):
             system.log.warning("{} again: {} ends at once", name, system.name)
             second.set()
         else:

@@ -36,6 +36,10 @@ class ChildHandle(Protocol):
         """No process follows before *back_at*; then one does."""
         ...
 
+    def may_come(self) -> None:
+        """The cool-down is over: a process is about to follow."""
+        ...
+
 
 class Child:
     """The record of one child. Its one writer is its supervisor; everybody else reads.

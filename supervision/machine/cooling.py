@@ -8,8 +8,10 @@ records: what stops or removes a child ends its cool-down.
 from __future__ import annotations
 
 from collections.abc import Coroutine, Mapping
+from itertools import takewhile
 from typing import Any, ClassVar, cast
 
+from ..vocabulary.kinds import SupervisionStrategy
 from ..vocabulary.reasons import exception_of
 from .child import Child, CoolDown
 from .keyed_children import KeyedChildren
@@ -17,7 +19,7 @@ from .messages import CoolDownOver
 from .reports import ReportKind
 from .requests import RestartChild
 from .results import Error, Ok, RestartChildResult, StartError
-from .supervisable import pause_target
+from .supervisable import pause_target, reopen_target
 from .supervisor import Supervisor
 
 
@@ -73,16 +75,43 @@ class CoolingSupervisor(Supervisor):
         child = message.cool_down.lead
         # It may have been stopped or started by hand while this message was under way, and may even
         # cool down anew.
-        return self._start_afresh(child) if child.cool_down is message.cool_down else None
+        if child.cool_down is not message.cool_down:
+            return None
+        if self._comes_with_another(child):
+            self._counts_anew(child)
+            return None
+        return self._start_afresh(child)
 
-    async def _start_afresh(self, child: Child) -> None:
+    def _comes_with_another(self, child: Child) -> bool:
+        """Tell whether one before *child* is about to be restarted, and those behind it too."""
+        if self.flags.strategy is not SupervisionStrategy.REST_FOR_ONE:
+            return False
+        before = takewhile(lambda one: one is not child, self.children)
+        return any(one.restarting for one in before)
+
+    def _counts_anew(self, child: Child) -> None:
+        """End the cool-down of *child* and of those that wait with it: starts follow at once."""
         child.counts_anew()
         self.report(
-            ReportKind.STARTED_AFRESH,
-            child,
-            child.last_reason,
-            "it has cooled down, and is started",
+            ReportKind.STARTED_AFRESH, child, child.last_reason, "it has cooled down, and is started"
         )
+        for member in self.children:
+            theirs = member.cool_down
+            if theirs is not None and theirs.lead is child:
+                self.rest_over(member)
+
+    def rest_over(self, child: Child) -> None:
+        """Note that *child*, if it cooled down, is about to be started: what is asked is kept again."""
+        if child.cool_down is None:
+            return
+        child.stopped()
+        if child.handle is not None:
+            child.handle.may_come()
+        elif child.actor_class is None:
+            reopen_target(child.spec.start, self.system)
+
+    async def _start_afresh(self, child: Child) -> None:
+        self._counts_anew(child)
         await self._restart_now(child)
 
     async def _on_restart_child(self, request: RestartChild) -> RestartChildResult:

@@ -58,6 +58,12 @@ def pause_target(target: Any, system: ActorSystem, cause: Any, back_at: float) -
             cools_down(cause, back_at)
 
 
+def reopen_target(target: Any, system: ActorSystem) -> None:
+    """Keep what is asked of *target* again, if it is `Supervisable`: an incarnation is about to come."""
+    if hasattr(target, "start_under"):
+        target.address(system).reopen()
+
+
 def child_type_of(target: Any) -> ChildType:
     """Return whether *target* is a worker or a supervisor."""
     return ChildType(getattr(target, "child_type", ChildType.WORKER))

@@ -144,6 +144,7 @@ class AgentSupervisorActor(CoolingSupervisor):
         # Our parent decides whether there will be another incarnation of us, and so of them.
         for child in self.named.values():
             child.held_by(parent, before=self.actor_ref)
+            child.rests_no_more()
 
     # -- failure handlers ----------------------------------------------------------------------
 
@@ -272,7 +273,7 @@ class AgentSupervisorActor(CoolingSupervisor):
                     return
                 break
             if child.ref is None and child.handle is not None and child.state.is_passing:
-                child.stopped()  # it may have waited with one that cooled down
+                self.rest_over(child)
                 left.append(child)
         await self.start_again(left)
 

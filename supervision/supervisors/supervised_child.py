@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self
 from agenticaiframework.actors import ActorRef, ActorSystem, Address, Agent
 
 from ..machine.child import Child, CoolDown
-from ..machine.supervisable import Supervisable, close_target, pause_target
+from ..machine.supervisable import Supervisable, close_target, pause_target, reopen_target
 from ..policy.child_spec import ChildSpec
 from ..vocabulary.errors import ChildStopped, SupervisorNotRunning, WaitTimeout
 from ..vocabulary.kinds import ChildState, RestartType
@@ -214,6 +214,7 @@ class SupervisedChild:
         """Return a fresh record, for the incarnation of the supervisor that begins."""
         record = self.record
         fresh = Child(self.spec, handle=self) if record is None else record.renewed()
+        self.rests_no_more()
         self.record = fresh
         self.moved()
         return fresh
@@ -243,6 +244,18 @@ class SupervisedChild:
     def cools_down(self, back_at: float) -> None:
         """Note that its supervisor starts the next incarnation at *back_at*, and not before."""
         pause_target(self.target, self.supervisor.known_system, self.last_exit, back_at)
+        self.moved()
+
+    def rests_no_more(self) -> None:
+        """Note that its supervisor has ended, and another incarnation of that may begin it anew."""
+        record = self.record
+        if record is not None and record.cool_down is not None:
+            record.stopped()
+            self.may_come()
+
+    def may_come(self) -> None:
+        """Note that the next incarnation may begin at any time again: what is asked is kept for it."""
+        reopen_target(self.target, self.supervisor.known_system)
         self.moved()
 
     def rests(self, cause: Any, back_at: float) -> None:

@@ -599,19 +599,22 @@ def test_children_of_bare_specifications_cool_down_too(in_sim: Run) -> None:
     in_sim(main)
 
 
-async def test_plain_pykka_actors_cool_down_too() -> None:
-    policy = RestartPolicy(max_restarts=0, within_seconds=0.2)
-    async with ActorSystem() as system:
-        supervisor = AgentSupervisor("pool", restart_policy=policy)
-        child = supervisor.add_child("a", Plain)
-        async with supervisor:
-            supervisor.tell("a", "boom")
-            await supervisor.wait_until("a", "cooling down")
-            with pytest.raises(ChildStopped):
-                await supervisor.ask("a", 1)
-            await child
-            assert await supervisor.ask("a", 1) == 1
-        assert system.gave_up is None
+def test_plain_pykka_actors_cool_down_too() -> None:
+    async def main() -> None:
+        policy = RestartPolicy(max_restarts=0, within_seconds=0.2)
+        async with ActorSystem() as system:
+            supervisor = AgentSupervisor("pool", restart_policy=policy)
+            child = supervisor.add_child("a", Plain)
+            async with supervisor:
+                supervisor.tell("a", "boom")
+                await supervisor.wait_until("a", "cooling down")
+                with pytest.raises(ChildStopped):
+                    await supervisor.ask("a", 1)
+                await child
+                assert await supervisor.ask("a", 1) == 1
+            assert system.gave_up is None
+
+    asyncio.run(main())
 
 
 def test_partitions_cool_down_one_by_one(in_sim: Run) -> None:
@@ -723,6 +726,8 @@ def test_a_supervisor_below_may_let_its_children_cool_down_itself(in_sim: Run) -
             # Its supervisor's failure begins everything below anew.
             assert io.ref is not None
             io.ref.kill()
+            await io.wait_until("reader")
+            assert system.clock() < 1
             await root.ask("io/reader", 1)
             assert io.child("reader").restarts == 0
 

@@ -184,7 +184,7 @@ def test_a_child_that_only_waits_for_its_period_has_not_served(in_sim: Run) -> N
             await asyncio.sleep(19)
             return await failures(system, supervisor, 2)
 
-    assert in_sim(main) == pytest.approx([0, 4])
+    assert in_sim(main) == pytest.approx([0, 5])
 
 
 def test_the_ends_of_its_children_are_no_service_of_a_supervisor(in_sim: Run) -> None:
