@@ -93,7 +93,10 @@ class CoolingSupervisor(Supervisor):
         """End the cool-down of *child* and of those that wait with it: starts follow at once."""
         child.counts_anew()
         self.report(
-            ReportKind.STARTED_AFRESH, child, child.last_reason, "it has cooled down, and is started"
+            ReportKind.STARTED_AFRESH,
+            child,
+            child.last_reason,
+            "it has cooled down, and is started",
         )
         for member in self.children:
             theirs = member.cool_down

@@ -546,8 +546,8 @@ class Supervisor(ChildOwner):
         period_s = (child.window or self.window).period_s
         if began is not None and self._now() - began > period_s:
             return True
-        is_ours = child.spec.type is ChildType.WORKER and isinstance(ref, ActorRef)
-        return is_ours and self.system.info(ref).handled > 0
+        is_worker = child.spec.type is ChildType.WORKER
+        return is_worker and hasattr(ref, "system") and self.system.info(ref).handled > 0
 
     def child_declined(self, child: Child) -> None:
         """Note that *child* declined to start: it stays down until it is started again."""

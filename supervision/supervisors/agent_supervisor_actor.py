@@ -336,11 +336,6 @@ def _as_exception(name: str, reason: Any) -> Exception:
     return reason if isinstance(reason, Exception) else ChildExited(name, reason)
 
 
-def _named(child: Child) -> SupervisedChild | None:
-    """Return the handle of *child*; None for one that was started by a bare request."""
-    return child.handle if isinstance(child.handle, SupervisedChild) else None
-
-
 def _moved(child: Child) -> None:
     if child.handle is not None:
         child.handle.moved()

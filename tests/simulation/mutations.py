@@ -433,6 +433,68 @@ GIVING_UP = (
     ),
 )  # fmt: skip
 
+COOLING_DOWN = (
+    Mutation(
+        "a root escalates", f"{SUPERVISION}AgentSupervisorActor.limit_reached",
+        "exhausted is None and self.is_root", "False",
+    ),
+    Mutation(
+        "a limit below does not escalate", f"{SUPERVISION}AgentSupervisorActor.limit_reached",
+        "exhausted is None and self.is_root", "exhausted is None",
+    ),
+    Mutation(
+        "a cool-down is over at once", f"{SUPERVISION}CoolingSupervisor.cool_down",
+        "self._now() + period_s", "self._now()",
+    ),
+    Mutation(
+        "what cools down never comes back", f"{SUPERVISION}CoolingSupervisor._on_cool_down_over",
+        "return self._start_afresh(child)", "return None",
+    ),
+    Mutation(
+        "what cools down takes no siblings along", f"{SUPERVISION}CoolingSupervisor.cool_down",
+        "await self._stop_group(child)", "[child]",
+    ),
+    Mutation(
+        "the siblings of one that cools down are started with it at once",
+        f"{SUPERVISION}CoolingSupervisor.cool_down",
+        "await self._stop_group(child)",
+        "(await self._stop_group(child), await self.start_again([m for m in self.children if m is not child]))[0]",
+    ),
+    Mutation(
+        "a restart before it brings back what cools down",
+        f"{SUPERVISION}CoolingSupervisor.goes_with",
+        "theirs is None or theirs.lead is child or child.cool_down is not None", "True",
+    ),
+    Mutation(
+        "a cool-down does not take over those that cool down behind it",
+        f"{SUPERVISION}CoolingSupervisor.goes_with",
+        "theirs is None or theirs.lead is child or child.cool_down is not None",
+        "theirs is None or theirs.lead is child",
+    ),
+    Mutation(
+        "what cools down comes back although one before it is about to restart",
+        f"{SUPERVISION}CoolingSupervisor._comes_with_another",
+        "any(one.restarting for one in before)", "False",
+    ),
+    Mutation(
+        "the failures of one that cools down stay in the window",
+        f"{SUPERVISION}CoolingSupervisor.cool_down",
+        "window.forget(group)", "None",
+    ),
+    Mutation(
+        "an ask waits for the end of a cool-down", f"{AGENTS}Address._keep",
+        "self._paused is not None and is_ask(item)", "False",
+    ),
+    Mutation(
+        "what is told during a cool-down is lost", f"{AGENTS}Address._keep",
+        "self._paused is not None and is_ask(item)", "self._paused is not None",
+    ),
+    Mutation(
+        "what was told before a cool-down is lost", f"{AGENTS}Address._fail_asks",
+        "self._kept.append(item)", "pass",
+    ),
+)  # fmt: skip
+
 PATTERN_BUGS = (
     Mutation(
         "a step's output goes nowhere", f"{PATTERNS}SequentialOrchestration.coordinate",
@@ -544,6 +606,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     *KEPT_MESSAGES,
     *TREES,
     *GIVING_UP,
+    *COOLING_DOWN,
     *PATTERN_BUGS,
     *STORES,
     *RUNS,

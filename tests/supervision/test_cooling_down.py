@@ -86,12 +86,16 @@ def test_it_does_so_again_and_again_with_a_fresh_budget_each_time(
                 await supervisor.child("a")
             assert incarnations(supervisor) == {"a": 11, "b": 1}
         kinds = [report.kind for report in reports]
-        assert kinds == [
-            ReportKind.CHILD_TERMINATED,
-            ReportKind.CHILD_TERMINATED,
-            ReportKind.COOLING_DOWN,
-            ReportKind.STARTED_AFRESH,
-        ] * 5
+        assert (
+            kinds
+            == [
+                ReportKind.CHILD_TERMINATED,
+                ReportKind.CHILD_TERMINATED,
+                ReportKind.COOLING_DOWN,
+                ReportKind.STARTED_AFRESH,
+            ]
+            * 5
+        )
 
     in_sim(main)
 
@@ -102,7 +106,9 @@ def test_what_is_asked_meanwhile_fails_at_once_and_says_when_it_is_back(in_sim: 
             worker: Any = supervisor.child("a").target
             await fail_too_often(supervisor, "a")
             begin = system.clock()
-            with pytest.raises(ChildStopped, match=r"cooling down \(ValueError: boom\).* 10 s") as one:
+            with pytest.raises(
+                ChildStopped, match=r"cooling down \(ValueError: boom\).* 10 s"
+            ) as one:
                 await supervisor.ask("a", 1)
             with pytest.raises(AgentStopped, match=r"cools down.*ValueError: boom.* 10 s") as two:
                 await worker.ask(1)
@@ -263,7 +269,9 @@ def test_a_child_with_a_budget_of_its_own_cools_down_for_its_own_period(in_sim: 
     in_sim(main)
 
 
-def test_a_start_that_fails_after_the_window_is_the_same_again(in_sim: Run, reports_of: Any) -> None:
+def test_a_start_that_fails_after_the_window_is_the_same_again(
+    in_sim: Run, reports_of: Any
+) -> None:
     starts: list[float] = []
 
     async def main(system: ActorSystem) -> None:
@@ -326,7 +334,7 @@ def test_the_tree_and_health_show_it(in_sim: Run) -> None:
             assert node is not None
             assert (node.state, node.back_in_s) == ("cooling down", pytest.approx(6))
             assert "a  cooling down #2  back in 6 s" in str(supervisor.tree())
-            assert "cooling down<br/>back in 6 s\"):::cooling_down" in supervisor.tree().mermaid()
+            assert 'cooling down<br/>back in 6 s"):::cooling_down' in supervisor.tree().mermaid()
             health = health_of(system)
             assert health.status == "degraded"
             (problem,) = health.problems

@@ -307,7 +307,9 @@ def test_a_supervisor_that_an_actor_has_started_is_not_the_programs(in_sim: Run)
 # -- handlers ---------------------------------------------------------------------------------------
 
 
-def handlers(supervisor: AgentSupervisor, allow: Callable[[int], Any]) -> tuple[list[Any], list[str]]:
+def handlers(
+    supervisor: AgentSupervisor, allow: Callable[[int], Any]
+) -> tuple[list[Any], list[str]]:
     counts: list[Any] = []
     told: list[str] = []
 

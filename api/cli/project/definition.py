@@ -97,7 +97,6 @@ class SupervisorEntry(Definition):
             return value.lower()
         raise ValueError(f"{value!r} is not a strategy. {near(str(value), known)}")
 
-
     @field_validator("exhausted", mode="before")
     @classmethod
     def _check_exhausted(cls, value: object) -> object:

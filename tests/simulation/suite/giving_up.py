@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from agenticaiframework.actors import Agent, AgentStopped
@@ -208,12 +209,11 @@ def _check_reach(sim: Simulation, plan: Plan, life: Life) -> None:
     names = list(plan.root.children)
     for name in names:
         starts = [at for at, _, who in life.starts if who == name]
-        for before, at in zip(starts, starts[1:], strict=False):
+        for before, at in pairwise(starts):
             reasons = [
                 report
                 for when, _, report in life.of("root", *FAILURES, ReportKind.STARTED_AFRESH)
-                if before < when < at
-                and name in group_of(plan.strategy, names, str(report.child))
+                if before < when < at and name in group_of(plan.strategy, names, str(report.child))
             ]
             sim.expect(bool(reasons), "siblings are left alone", f"{name} was started again")
 
