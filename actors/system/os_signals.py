@@ -119,8 +119,8 @@ async def until_signal(
         else:
             stopping.cancel()
             left = [ref.label for ref in unended(system.scheduler)] or [system.name]
-            report = explained(StopReport(abandoned=left), system.gave_up)
-        return report if report.exit_code else explained(report, None, signal_name)
+            report = StopReport(abandoned=left)
+        return explained(report, system.gave_up, signal_name)
 
 
 def run_until_signal(
@@ -154,8 +154,7 @@ def run_until_signal(
         if signal_name is not None:
             system.log.info("{}: {} stops", signal_name, system.name)
         _log_give_up(system, signal_name)
-        report = system.stop_blocking(timeout)
-        return report if report.exit_code else explained(report, None, signal_name)
+        return explained(system.stop_blocking(timeout), system.gave_up, signal_name)
 
 
 def _log_give_up(system: Service, signal_name: str | None) -> None:

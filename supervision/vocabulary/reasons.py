@@ -38,7 +38,7 @@ class TooManyFailures:
 
 def gave_up_for_good(reason: Any) -> bool:
     """Tell whether a supervisor ended with *reason* because it gave up, and is to stay down."""
-    return reason.__class__ is tuple and isinstance(reason[-1], TooManyFailures)
+    return type(reason) is tuple and len(reason) == 2 and type(reason[1]) is TooManyFailures
 
 
 @dataclass(frozen=True, slots=True)

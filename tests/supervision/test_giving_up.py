@@ -304,6 +304,18 @@ def test_a_supervisor_that_an_actor_has_started_is_not_the_programs(in_sim: Run)
     in_sim(main)
 
 
+@pytest.mark.parametrize("reason", [(), ("shutdown",), ("oops", 1), "", None, 0])
+def test_any_exit_reason_is_only_that(in_sim: Run, reason: Any) -> None:
+    async def main(system: ActorSystem) -> None:
+        worker = agent("worker")
+        async with AgentSupervisor("pool") as supervisor:
+            await supervisor.add_child("a", worker)
+            await worker.stop(reason)
+            assert await supervisor.ask("a", 1) == 1
+
+    in_sim(main)
+
+
 # -- handlers ---------------------------------------------------------------------------------------
 
 
