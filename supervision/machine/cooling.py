@@ -12,7 +12,6 @@ from itertools import takewhile
 from typing import Any, ClassVar, cast
 
 from ..vocabulary.kinds import SupervisionStrategy
-from ..vocabulary.reasons import exception_of
 from .child import Child, CoolDown
 from .keyed_children import KeyedChildren
 from .messages import CoolDownOver
@@ -38,7 +37,7 @@ class CoolingSupervisor(Supervisor):
         self.report(
             ReportKind.COOLING_DOWN,
             child,
-            exception_of(child.last_reason) or child.last_reason,
+            child.last_reason,
             f"it failed too often, stays down, and is started afresh in {period_s:g} s",
             back_in_s=period_s,
         )

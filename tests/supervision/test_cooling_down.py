@@ -19,24 +19,30 @@ from agenticaiframework.actors import (
     AgentStopped,
     CoolingDown,
 )
+from agenticaiframework.patterns import AgentRole, AgentTeam, TeamError
 from agenticaiframework.patterns.engine import OrchestrationEngine
 from agenticaiframework.supervision import (
     AgentSupervisor,
     BadOption,
+    ChildProblem,
     ChildSpec,
     ChildState,
     ChildStopped,
+    Error,
     HealthStatus,
     PartitionSupervisor,
     Refused,
     ReportKind,
     RestartPolicy,
     SupervisorReport,
+    delete_child,
     health_of,
+    restart_child,
     start_child,
+    which_child,
 )
 
-from .pools import agent, fail, pool
+from .pools import agent, answer, fail, pool
 
 Run = Callable[..., Any]
 
@@ -454,6 +460,39 @@ def test_a_restart_by_hand_that_fails_says_so_and_goes_on_as_any_restart(in_sim:
     in_sim(main)
 
 
+@pytest.mark.parametrize("how", ["stop_child", "remove_child"])
+@pytest.mark.parametrize("strategy", ["one_for_all", "rest_for_one"])
+def test_one_that_waits_may_go_and_the_others_wait_on(in_sim: Run, strategy: str, how: str) -> None:
+    async def main(system: ActorSystem) -> None:
+        async with pool("a", "b", "c", strategy=strategy, restart_policy=ONE) as supervisor:
+            await fail_too_often(supervisor, "a")
+            await asyncio.sleep(5)
+            await getattr(supervisor, how)("b")
+            assert supervisor.child("a").back_in_s == pytest.approx(5)
+            assert supervisor.child("c").back_in_s == pytest.approx(5)
+            await asyncio.sleep(5.1)
+            assert supervisor.child("a").is_alive
+            assert supervisor.child("c").is_alive
+            assert timers(system, supervisor) == 0
+
+    in_sim(main)
+
+
+def test_to_requests_it_is_a_child_between_two_incarnations(in_sim: Run) -> None:
+    async def main(system: ActorSystem) -> None:
+        async with pool("a", restart_policy=ONE) as supervisor:
+            await fail_too_often(supervisor, "a")
+            ref = supervisor.running_ref
+            assert (await which_child(ref, "a")).unwrap().child == "restarting"
+            assert await delete_child(ref, "a") == Error(ChildProblem.RESTARTING)
+            started = await start_child(ref, ChildSpec("a", Worker))
+            assert started == Error(ChildProblem.ALREADY_PRESENT)
+            assert (await restart_child(ref, "a")).is_ok
+            assert await supervisor.ask("a", 1) == 1
+
+    in_sim(main)
+
+
 def test_a_child_added_meanwhile_runs(in_sim: Run) -> None:
     async def main(system: ActorSystem) -> None:
         async with pool("a", "b", strategy="one_for_all", restart_policy=ONE) as supervisor:
@@ -548,6 +587,12 @@ class Plain(pykka.ThreadingActor):
         return message
 
 
+def blocking(payload: Any) -> Any:
+    if payload == "boom":
+        raise ValueError("boom")
+    return payload
+
+
 async def broken() -> None:
     raise ValueError("boom")
 
@@ -637,6 +682,55 @@ def test_partitions_cool_down_one_by_one(in_sim: Run) -> None:
             await sessions.child("1")
 
     in_sim(main)
+
+
+def test_a_team_that_cools_down_says_so_at_once(in_sim: Run) -> None:
+    async def main(system: ActorSystem) -> None:
+        team = AgentTeam("desk", roles=[AgentRole(name="writer")])
+        team.assign_agent(agent("writer"), "writer")
+        steps = [{"role": "writer", "action": "write"}]
+        supervisor = AgentSupervisor("pool", restart_policy=ONE)
+        child = supervisor.add_child("desk", team)
+        async with supervisor:
+            await team.execute_workflow(steps)
+            for _ in range(2):
+                await child
+                assert child.ref is not None
+                child.ref.kill()
+                await asyncio.sleep(0.1)
+            assert child.state is ChildState.COOLING_DOWN
+            begin = system.clock()
+            with pytest.raises(TeamError, match="CoolingDown"):
+                await team.execute_workflow(steps)
+            assert system.clock() == begin
+            await child
+            assert await team.execute_workflow(steps)
+
+    in_sim(main)
+
+
+def test_agents_of_every_dispatcher_come_back() -> None:
+    async def main() -> None:
+        policy = RestartPolicy(max_restarts=0, within_seconds=0.3)
+        async with ActorSystem():
+            supervisor = AgentSupervisor("pool", restart_policy=policy)
+            for dispatcher in ("thread", "pinned", "event_loop"):
+                handler = blocking if dispatcher != "event_loop" else answer
+                supervisor.add_child(
+                    dispatcher, Agent(dispatcher, handler=handler, dispatcher=dispatcher)
+                )
+            async with supervisor:
+                for child in supervisor:
+                    with pytest.raises(AgentFailed):
+                        await child.ask("boom")
+                    await supervisor.wait_until(child.name, "cooling down")
+                    with pytest.raises(ChildStopped):
+                        await child.ask(1)
+                for child in supervisor:
+                    await child
+                    assert await child.ask(1) == 1
+
+    asyncio.run(main())
 
 
 def test_an_agent_that_an_engine_has_registered_is_the_same_one(in_sim: Run) -> None:
