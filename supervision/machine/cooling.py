@@ -52,7 +52,7 @@ class CoolingSupervisor(Supervisor):
         child.timer = cool_down
         self._rest(child, back_at)
         for member in group:
-            if member is not child and member.ref is None and member.down is None:
+            if member is not child and member.down is None:
                 member.timer = CoolDown(child, back_at)
                 self._rest(member, back_at)
 
@@ -65,10 +65,9 @@ class CoolingSupervisor(Supervisor):
     def goes_with(self, member: Child, child: Child) -> bool:
         """One that cools down waits for its own time, and not for the restart of another.
 
-        Unless that other begins a cool-down itself, or ends the one that this waits for.
+        Unless that other begins a cool-down itself.
         """
-        theirs = member.cool_down
-        return theirs is None or theirs.lead is child or child.cool_down is not None
+        return member.cool_down is None or child.cool_down is not None
 
     def _on_cool_down_over(self, message: CoolDownOver) -> Coroutine[Any, Any, None] | None:
         child = message.cool_down.lead

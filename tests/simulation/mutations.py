@@ -463,13 +463,12 @@ COOLING_DOWN = (
     Mutation(
         "a restart before it brings back what cools down",
         f"{SUPERVISION}CoolingSupervisor.goes_with",
-        "theirs is None or theirs.lead is child or child.cool_down is not None", "True",
+        "member.cool_down is None or child.cool_down is not None", "True",
     ),
     Mutation(
         "a cool-down does not take over those that cool down behind it",
         f"{SUPERVISION}CoolingSupervisor.goes_with",
-        "theirs is None or theirs.lead is child or child.cool_down is not None",
-        "theirs is None or theirs.lead is child",
+        "member.cool_down is None or child.cool_down is not None", "member.cool_down is None",
     ),
     Mutation(
         "what cools down comes back although one before it is about to restart",

@@ -478,6 +478,42 @@ def test_one_that_waits_may_go_and_the_others_wait_on(in_sim: Run, strategy: str
     in_sim(main)
 
 
+def test_one_that_was_stopped_before_does_not_wait_but_is_started_with_its_group(
+    in_sim: Run,
+) -> None:
+    """As OTP starts all children again under one_for_all, also those that were stopped."""
+
+    async def main(system: ActorSystem) -> None:
+        async with pool("a", "b", "c", strategy="one_for_all", restart_policy=ONE) as supervisor:
+            for name in ("b", "c"):
+                await supervisor.stop_child(name)
+            await fail_too_often(supervisor, "a")
+            for name in ("b", "c"):
+                await supervisor.stop_child(name)  # its restart has brought them back
+            assert states(supervisor) == {"a": "cooling down", "b": "stopped", "c": "stopped"}
+            await fail_more(supervisor)
+            await supervisor.restart_child("c")
+            assert await supervisor.ask("c", 1) == 1
+            assert supervisor.child("c").back_in_s is None
+            await fail(supervisor, "c")
+            assert await supervisor.ask("c", 1) == 1
+            await supervisor.child("a")
+            assert states(supervisor) == dict.fromkeys("abc", "running")
+
+    async def fail_more(supervisor: AgentSupervisor) -> None:
+        await supervisor.restart_child("a")
+        for name in ("b", "c"):
+            await supervisor.stop_child(name)
+        await fail(supervisor, "a")
+        for name in ("b", "c"):
+            await supervisor.stop_child(name)
+        await fail(supervisor, "a")
+        await supervisor.wait_until("a", "cooling down")
+        assert states(supervisor) == {"a": "cooling down", "b": "stopped", "c": "stopped"}
+
+    in_sim(main)
+
+
 def test_to_requests_it_is_a_child_between_two_incarnations(in_sim: Run) -> None:
     async def main(system: ActorSystem) -> None:
         async with pool("a", restart_policy=ONE) as supervisor:
