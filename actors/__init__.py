@@ -78,6 +78,7 @@ from .reasons import (
     NOPROC,
     NORMAL,
     SHUTDOWN,
+    CoolingDown,
     describe_reason,
     is_normal,
     is_word,
@@ -85,6 +86,7 @@ from .reasons import (
 from .ref import ActorRef
 from .refusals import causes_of, http_status_of, retry_after_of
 from .shown import attribute_of, is_a, shown, text_of, traceback_of
+from .system.giving_up import GaveUp
 from .system.inspection import ActorInfo
 from .system.os_signals import NotMainThread, run_until_signal
 from .system.routers import NoRoutee, Router
@@ -121,12 +123,14 @@ __all__ = [
     "AgentTimeout",
     "AgenticError",
     "CallingSelf",
+    "CoolingDown",
     "DeadLetter",
     "DeadLetters",
     "Down",
     "Exit",
     "ForkedSystem",
     "FunctionActor",
+    "GaveUp",
     "HandlerCancelled",
     "HandlerExited",
     "Ignore",

@@ -7,6 +7,7 @@ ended the actor chose.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from .shown import is_a, text_of
@@ -17,6 +18,23 @@ KILL: Final = "kill"
 KILLED: Final = "killed"
 NOPROC: Final = "noproc"
 NOCONNECTION: Final = "noconnection"
+
+
+@dataclass(frozen=True, slots=True)
+class CoolingDown:
+    """Why an address takes no asks for now: its actor failed too often, lastly of *cause*.
+
+    It is started afresh in *back_in_s* seconds.
+    """
+
+    cause: Any
+    back_in_s: float
+
+    def __str__(self) -> str:
+        return (
+            f"it failed too often, lastly of {describe_reason(self.cause)}, and is started afresh "
+            f"in {self.back_in_s:.3g} s"
+        )
 
 
 def is_normal(reason: Any) -> bool:

@@ -33,6 +33,7 @@ from .policy.child_spec import BRUTAL_KILL, INFINITY, Budget, ChildSpec, check_c
 from .policy.flags import SupervisorFlags
 from .policy.restart_policy import RestartPolicy
 from .supervisors.agent_supervisor import AgentSupervisor
+from .supervisors.health import Health, HealthProblem, HealthStatus, health_of
 from .supervisors.partition_supervisor import PartitionSupervisor, partition_of
 from .supervisors.supervised_child import SupervisedChild
 from .supervisors.task import Task
@@ -52,7 +53,14 @@ from .vocabulary.errors import (
     WaitsForOwnStart,
     WaitTimeout,
 )
-from .vocabulary.kinds import AutoShutdown, ChildState, ChildType, RestartType, SupervisionStrategy
+from .vocabulary.kinds import (
+    AutoShutdown,
+    ChildState,
+    ChildType,
+    Exhausted,
+    RestartType,
+    SupervisionStrategy,
+)
 from .vocabulary.mermaid import mermaid_text
 from .vocabulary.problems import FlagError, FlagProblem, SpecError, SpecProblem
 from .vocabulary.reasons import (
@@ -63,6 +71,7 @@ from .vocabulary.reasons import (
     StartCrashed,
     StartSpec,
     SupervisorData,
+    TooManyFailures,
 )
 
 __all__ = [
@@ -91,10 +100,14 @@ __all__ = [
     "DuplicateChild",
     "DynamicSupervisor",
     "Error",
+    "Exhausted",
     "FailedToStartChild",
     "FlagError",
     "FlagProblem",
     "GetChildSpec",
+    "Health",
+    "HealthProblem",
+    "HealthStatus",
     "Ok",
     "PartitionSupervisor",
     "Refused",
@@ -124,6 +137,7 @@ __all__ = [
     "Task",
     "TaskSupervisor",
     "TerminateChild",
+    "TooManyFailures",
     "UnknownChild",
     "UnknownRequest",
     "WaitTimeout",
@@ -134,6 +148,7 @@ __all__ = [
     "count_children",
     "delete_child",
     "get_childspec",
+    "health_of",
     "mermaid_text",
     "partition_of",
     "restart_child",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, assert_type
 
 from agenticaiframework import Agent, RequestRejected
-from agenticaiframework.actors import Actor, ActorRef, ActorSystem
+from agenticaiframework.actors import Actor, ActorRef, ActorSystem, GaveUp
 from agenticaiframework.orchestration import (
     AgentRole,
     AgentSupervisor,
@@ -23,6 +23,7 @@ from agenticaiframework.orchestration import (
     TeamConfig,
     WorkflowStatus,
 )
+from agenticaiframework.supervision import Exhausted, HealthStatus, health_of
 from agenticaiframework.testing import scripted_model
 
 
@@ -95,6 +96,19 @@ async def supervision() -> None:
     await supervisor.start()
     await supervisor.ask("extractor", {"document": "x"}, timeout=1.0)
     await supervisor.stop()
+
+
+async def giving_up() -> int:
+    async with ActorSystem("service") as system:
+        supervisor = AgentSupervisor("top", exhausted="cool_down")
+        AgentSupervisor("top", exhausted=Exhausted.STOP)
+        child = supervisor.add_child("extractor", extractor)
+        assert_type(child.back_in_s, float | None)
+        assert_type(system.gave_up, GaveUp | None)
+        assert_type(health_of(system).status, HealthStatus)
+        report = await system.until_signal()
+        assert_type(report.reason, str)
+        return report.exit_code
 
 
 async def patterns() -> None:

@@ -18,7 +18,7 @@ from ..kernel.cell import deliver, put
 from ..kernel.delivery import fence, is_ask, refuse
 from ..kernel.mailbox import UNBOUNDED, Mailbox
 from ..kernel.request import Request, new_request
-from ..reasons import SHUTDOWN, is_word
+from ..reasons import SHUTDOWN, CoolingDown, is_word
 from ..ref import ActorRef
 from ..shown import is_a
 from ..system.system import ActorSystem
@@ -35,6 +35,7 @@ class Address:
         "__weakref__",
         "_closed",
         "_kept",
+        "_paused",
         "incarnation",
         "mailbox",
         "name",
@@ -58,6 +59,8 @@ class Address:
         # Most addresses never keep anything, and an empty deque has 600 bytes.
         self._kept: deque[Any] | None = None
         self._closed: Any = None
+        self._paused: tuple[Any, float] | None = None
+        """Why and until when no incarnation comes, while that is known."""
 
     def __repr__(self) -> str:
         return f"<Address {self.name} incarnation {self.incarnation}>"
@@ -157,6 +160,8 @@ class Address:
             self.system.dead_letter(item, self.name, error)
 
     def _keep(self, item: Any) -> None:
+        if self._paused is not None and is_ask(item):
+            raise ActorDied(self, self._rest(self._paused))
         if not self.system.running:
             raise ActorDied(self, SHUTDOWN)
         self._keeping().append(item)
@@ -190,7 +195,7 @@ class Address:
         self.ref = ref
         self.incarnation += 1
         ref.incarnation = self.incarnation
-        self._closed = None
+        self.reopen()
         for item in self._take():
             if is_a(item, Request) and not item.asker_waiting:
                 continue
@@ -214,7 +219,28 @@ class Address:
 
     def reopen(self) -> None:
         """Take messages again, for an incarnation to come."""
-        self._closed = None
+        self._closed = self._paused = None
+
+    def pause(self, cause: Any, back_at: float) -> None:
+        """No incarnation comes before *back_at*, by the system's time, because of *cause*.
+
+        What waits to be answered fails, and so does what is asked until then, with `CoolingDown`;
+        what is told is kept.
+        """
+        self._paused = (cause, back_at)
+        self._fail_asks(self._rest(self._paused))
+
+    def _rest(self, paused: tuple[Any, float]) -> CoolingDown:
+        cause, back_at = paused
+        return CoolingDown(cause, max(0.0, back_at - self.system.clock()))
+
+    def _fail_asks(self, reason: Any) -> None:
+        for item in self._take():
+            if is_ask(item):
+                self.lose(item, reason)
+            else:
+                self._keeping().append(item)
+                self.system.keeping[self] = None
 
     def drop(self, reason: Any) -> None:
         """Lose what is kept, as dead letters and failed requests that give *reason*."""
@@ -252,6 +278,8 @@ class Address:
         if items:
             self._keeping().extendleft(reversed(items))
             self.system.keeping[self] = None
+        if self._paused is not None:
+            self._fail_asks(self._rest(self._paused))
 
     def incarnation_ended(self) -> None:
         """An incarnation is gone, and its links and monitors have been told: start the next."""

@@ -16,6 +16,7 @@ from ..kernel.carried import Carried, Carrier
 from ..kernel.current import current_host
 from ..kernel.lifecycle import cancel_work
 from ..kernel.request import ABANDONED, PENDING, Request
+from ..reasons import CoolingDown
 from ..shown import is_a
 from .agent_context import CONTEXT
 from .directory import Named
@@ -89,7 +90,8 @@ class AgentRequest(Request):
         if isinstance(error, ActorDied) and not expected:
             reason = error.reason
             home: Any = self._target
-            if home.closed is not None and error.ref is home:
+            rests = is_a(reason, CoolingDown)
+            if (rests or home.closed is not None) and error.ref is home:
                 return AgentStopped(name, reason)
             if is_a(reason, StartFailed):
                 reason = reason.reason

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import AgenticError
-from ..reasons import describe_reason
+from ..reasons import CoolingDown, describe_reason
 
 
 class AgentError(AgenticError):
@@ -39,14 +39,23 @@ class AgentTimeout(AgentError, TimeoutError):
 
 
 class AgentStopped(AgentError):
-    """The agent has been stopped for good, and takes no messages."""
+    """The agent has been stopped, and answers nothing.
+
+    *back_in_s* is None if that is for good; if it cools down after too many failures, the seconds
+    until its supervisor starts it afresh.
+    """
 
     def __init__(self, agent: str, reason: Any) -> None:
-        super().__init__(
-            agent,
-            f"Agent {agent!r} has been stopped ({describe_reason(reason)}) and is not coming back "
-            "by itself. Restart it through its supervisor, or remove it there.",
-        )
+        self.back_in_s: float | None = None
+        if isinstance(reason, CoolingDown):
+            self.back_in_s = reason.back_in_s
+            said = f"cools down: {reason}. Its supervisor can `restart_child` it before."
+        else:
+            said = (
+                f"has been stopped ({describe_reason(reason)}) and is not coming back "
+                "by itself. Restart it through its supervisor, or remove it there."
+            )
+        super().__init__(agent, f"Agent {agent!r} {said}")
         self.reason = reason
 
 

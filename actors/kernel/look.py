@@ -68,7 +68,7 @@ def look(cell: Cell) -> dict[str, Any]:
             "state": "dead",
             "dispatcher": cell.actor_class.dispatcher,
             "mailbox_length": 0,
-            "handled": 0,
+            "handled": cell._handled,
             "current_message": None,
             "busy_s": None,
             "parent": None,

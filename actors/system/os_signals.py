@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from ..errors import AgenticError
 from ..kernel.home import Home
 from ..kernel.request import call_on
+from .giving_up import GaveUp, explained
 from .shutdown import unended
 from .stopping import StopReport
 
@@ -27,7 +28,7 @@ AT_ONCE_S = 1.0
 
 
 LOOK_S = 0.5
-"""How soon a main thread that waits notices that its system was stopped by other code."""
+"""How soon a main thread that waits notices that its system gave up, or was stopped by other code."""
 
 
 class Service(Protocol):
@@ -35,6 +36,7 @@ class Service(Protocol):
 
     name: str
     log: Any
+    gave_up: GaveUp | None
 
     @property
     def running(self) -> bool: ...
@@ -42,6 +44,7 @@ class Service(Protocol):
     def scheduler(self) -> Home: ...
     @property
     def actor_count(self) -> int: ...
+    def subscribe(self, fn: Callable[[Any], object], event_type: type, /) -> Callable[[], None]: ...
     def at_stop(self, fn: Callable[[], Any], /) -> None: ...
     def call_later(
         self, delay_s: float, fn: Callable[..., object], /, *args: Any
@@ -66,12 +69,14 @@ async def until_signal(
 ) -> StopReport:
     """Wait for one of *signals*, then stop *system* in order and return the report of its end.
 
-    A second signal while it stops ends it at once: every actor is killed, and what does not end
+    A supervisor without a parent that gives up ends the waiting as a signal does; the report's
+    *reason* and *exit_code* say which it was. A second signal while it stops ends it at once: every actor is killed, and what does not end
     within `AT_ONCE_S` seconds is left. *timeout* bounds the orderly end, as in `ActorSystem.stop`.
     Returns too when other code stops the system. Raises `NotMainThread`.
     """
     loop = asyncio.get_running_loop()
     first, second = asyncio.Event(), asyncio.Event()
+    signal_name: str | None = None
     look: asyncio.TimerHandle | None = None
 
     def look_again() -> None:
@@ -80,35 +85,42 @@ async def until_signal(
         look = loop.call_later(LOOK_S, look_again)
 
     def arrived(number: int) -> None:
+        nonlocal signal_name
         name = signal.Signals(number).name
-        if first.is_set():
+        # A stop that a give-up has begun is to go on in order at the first signal too.
+        if first.is_set() and (signal_name is not None or system.gave_up is None):
             system.log.warning("{} again: {} ends at once", name, system.name)
             second.set()
         else:
             system.log.info("{}: {} stops", name, system.name)
+            signal_name = name
             first.set()
 
+    unsubscribe = system.subscribe(lambda _: call_on(loop, first.set), GaveUp)
     with _Handlers(signals, lambda number: loop.call_soon_threadsafe(arrived, number)):
         system.at_stop(lambda: call_on(loop, first.set))  # other code may stop it
-        if not system.running:
+        if not system.running or system.gave_up is not None:
             first.set()
         look_again()
         try:
             await first.wait()
+            _log_give_up(system, signal_name)
             stopping = loop.create_task(system.stop(timeout), name=f"{system.name}: until_signal")
             await _first_of(loop, asyncio.wait([stopping]), second.wait())
             if not stopping.done():
                 system.scheduler.post_or_call(end_at_once, system)
                 await asyncio.wait([stopping], timeout=AT_ONCE_S)
         finally:
+            unsubscribe()
             if look is not None:
                 look.cancel()
         if stopping.done():
-            return stopping.result()
-        stopping.cancel()
-        return StopReport(
-            abandoned=[ref.label for ref in unended(system.scheduler)] or [system.name]
-        )
+            report = stopping.result()
+        else:
+            stopping.cancel()
+            left = [ref.label for ref in unended(system.scheduler)] or [system.name]
+            report = StopReport(abandoned=left)
+        return explained(report, system.gave_up, signal_name)
 
 
 def run_until_signal(
@@ -116,7 +128,8 @@ def run_until_signal(
 ) -> StopReport:
     """Block the main thread until one of *signals*, then stop *system*, which runs in the background.
 
-    A second signal ends it at once, as with `until_signal`. Returns the report of its end.
+    A second signal ends it at once, and one that gave up ends the waiting, as with `until_signal`.
+    Returns the report of its end.
     """
     arrived: list[int] = []
     scheduler = system.scheduler
@@ -132,14 +145,21 @@ def run_until_signal(
 
     with here, there, _Handlers(signals, on_signal):
         here.settimeout(LOOK_S)
-        while not arrived and system.running:
+        while not arrived and system.running and system.gave_up is None:
             try:
                 here.recv(1)
             except TimeoutError:
                 continue
-        if arrived:
-            system.log.info("{}: {} stops", signal.Signals(arrived[0]).name, system.name)
-        return system.stop_blocking(timeout)
+        signal_name = signal.Signals(arrived[0]).name if arrived else None
+        if signal_name is not None:
+            system.log.info("{}: {} stops", signal_name, system.name)
+        _log_give_up(system, signal_name)
+        return explained(system.stop_blocking(timeout), system.gave_up, signal_name)
+
+
+def _log_give_up(system: Service, signal_name: str | None) -> None:
+    if signal_name is None and system.gave_up is not None and system.running:
+        system.log.critical("{}; {} stops", system.gave_up, system.name)
 
 
 def end_at_once(system: Service) -> None:

@@ -20,11 +20,17 @@ class StopReport:
 
     *killed* had to be killed because their time was up; *abandoned* are handlers that did not end
     even so (a thread that blocks, a coroutine that swallows its cancellation).
+
+    *reason* says why the system ended: ``"stopped"`` by the program itself, the name of the signal
+    that `until_signal` waited for, or who gave up and why. *exit_code* is for ``sys.exit``: 1 after
+    a give-up, so that the program is started again, and 0 after an end that was asked for.
     """
 
     duration_s: float = 0.0
     killed: list[str] = field(default_factory=list[str])
     abandoned: list[str] = field(default_factory=list[str])
+    reason: str = "stopped"
+    exit_code: int = 0
 
     @property
     def clean(self) -> bool:

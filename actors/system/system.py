@@ -40,6 +40,7 @@ from ..reasons import SHUTDOWN
 from ..ref import ActorRef
 from ..registry import Groups, Names
 from . import current as default_systems
+from .giving_up import GaveUp, explained
 from .inspection import ActorInfo, inspect_actor
 from .os_signals import until_signal
 from .shutdown import shut_down
@@ -102,6 +103,8 @@ class ActorSystem:
         self.events = EventStream(self.log)
         self.abandoned = 0
         """How many handlers were left behind because they did not end."""
+        self.gave_up: GaveUp | None = None
+        """Who gave up first, so that the program should end; None while all is well."""
         self._ready_queue = ready_queue
         self._context = Context() if context is None else context
         self._scheduler: Scheduler | None = None
@@ -298,14 +301,15 @@ class ActorSystem:
     async def until_signal(self, timeout: float | None = None) -> StopReport:
         """Wait for SIGTERM or SIGINT, then stop in order; a second one ends everything at once.
 
-        For services; in the main thread. Returns the report of the end. See `signals`.
+        Returns too when a supervisor without a parent has given up. For services; in the main
+        thread. The report says why it ended: ``sys.exit(report.exit_code)``.
         """
         return await until_signal(self, timeout=timeout)
 
     async def _shut_down(self, limit_s: float) -> StopReport:
         scheduler = self.scheduler
         try:
-            return await shut_down(self, limit_s)
+            return explained(await shut_down(self, limit_s), self.gave_up)
         finally:
             scheduler.close()
             for ref in self.actors():
@@ -327,6 +331,19 @@ class ActorSystem:
     def at_stop(self, fn: Callable[[], Any]) -> None:
         """Call *fn* (plain or async) after the actors have ended; the last given is called first."""
         self.last_steps.append(fn)
+
+    def give_up(self, who: str, reason: Any) -> None:
+        """Note that *who*, on which the program depends, has ended for good, and why.
+
+        `until_signal` and `run_until_signal` return then, and `gave_up` says so; the first counts.
+        Supervisors without a parent call this. On the loop's thread.
+        """
+        if not self.running:
+            return  # the system ends already, and everybody with it
+        gave_up = GaveUp(who, reason)
+        if self.gave_up is None:
+            self.gave_up = gave_up
+        self.publish(gave_up)
 
     # -- time and randomness -------------------------------------------------------------------
 

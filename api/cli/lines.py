@@ -88,7 +88,8 @@ def supervision_line(report: SupervisorReport) -> Line:
         why = describe_reason(report.reason)
         return Line("supervisor", f"{child} ended: {why} ({times}); {report.next}", "bad")
     what = report.kind.value.replace("_", " ")
-    return Line("supervisor", f"{child}: {what}; {report.next}", "bad")
+    tone: Tone = "notice" if report.kind is ReportKind.STARTED_AFRESH else "bad"
+    return Line("supervisor", f"{child}: {what}; {report.next}", tone)
 
 
 def restart_line(agent: str, incarnation: int) -> Line:

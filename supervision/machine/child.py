@@ -12,7 +12,7 @@ from ..vocabulary.kinds import ChildState
 
 
 class Cancellable(Protocol):
-    """What a child between two incarnations waits for: a timer, or a decision."""
+    """What a child between two incarnations waits for: a timer, a decision, a cool-down."""
 
     def cancel(self) -> Any: ...
 
@@ -28,8 +28,16 @@ class ChildHandle(Protocol):
         """The process has ended; whether another one follows is not decided yet."""
         ...
 
-    def over(self) -> None:
-        """No process follows until the child, or its supervisor, is started again."""
+    def over(self, state: ChildState) -> None:
+        """No process follows until the child, or its supervisor, is started again: it is in *state*."""
+        ...
+
+    def cools_down(self, back_at: float) -> None:
+        """No process follows before *back_at*; then one does."""
+        ...
+
+    def may_come(self) -> None:
+        """The cool-down is over: a process is about to follow."""
         ...
 
 
@@ -79,9 +87,9 @@ class Child:
         self.stopping = False
         self.down: ChildState | None = None
         self.restarts = 0
-        """Restarts made so far, also those whose start failed."""
+        """Restarts made so far, also those whose start failed; since it was last started afresh."""
         self.row = 0
-        """Restarts in a row, that is, since the child last ran for a whole period."""
+        """Restarts in a row, on which the backoff depends; see `Supervisor.process_ended`."""
         self.started_at: float | None = None
         self.last_reason: Any = None
         self.last_ref: ActorRef[Any] | None = None
@@ -100,9 +108,17 @@ class Child:
             return ChildState.RUNNING
         if isinstance(self.timer, Decision):
             return ChildState.DECIDING
+        if isinstance(self.timer, CoolDown):
+            return ChildState.COOLING_DOWN
         # One that was stopped to be restarted with another is not *restarting* by itself.
         is_first = self.started_at is None and not self.restarting
         return ChildState.STARTING if is_first else ChildState.RESTARTING
+
+    @property
+    def cool_down(self) -> CoolDown | None:
+        """The cool-down that it waits for the end of, if it does."""
+        timer = self.timer
+        return timer if isinstance(timer, CoolDown) and self.down is None else None
 
     @property
     def is_to_be_tried(self) -> bool:
@@ -117,12 +133,36 @@ class Child:
             self.timer.cancel()
             self.timer = None
 
+    def counts_anew(self) -> None:
+        """Forget the restarts made so far."""
+        self.restarts = self.row = 0
+
     def renewed(self) -> Child:
         """Return the record for the next incarnation of the supervisor: no restarts, the same past."""
         fresh = Child(self.spec, handle=self.handle)
         fresh.last_ref = self.ref or self.last_ref
         fresh.last_reason = self.last_reason
         return fresh
+
+
+class CoolDown:
+    """What a child waits for that failed too often, and each that is restarted with it.
+
+    *lead* is the one that failed; its *timer* brings all of them back at *back_at*. It counts only as
+    long as it is the child's *timer*: whatever stops the child puts it away.
+    """
+
+    __slots__ = ("back_at", "lead", "timer")
+
+    def __init__(self, lead: Child, back_at: float, timer: Cancellable | None = None) -> None:
+        self.lead = lead
+        self.back_at = back_at
+        self.timer = timer
+
+    def cancel(self) -> None:
+        """End the lead's timer, if this is the lead's own."""
+        if self.timer is not None:
+            self.timer.cancel()
 
 
 class Decision:

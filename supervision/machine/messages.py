@@ -7,7 +7,7 @@ from typing import Any
 
 from agenticaiframework.actors import ActorRef
 
-from .child import Child, Decision
+from .child import Child, CoolDown, Decision
 
 
 class TryAgain:
@@ -26,6 +26,15 @@ class BackoffOver:
 
     def __init__(self, child: Child) -> None:
         self.child = child
+
+
+class CoolDownOver:
+    """To itself: the time of *cool_down* has come, unless it has been put away."""
+
+    __slots__ = ("cool_down",)
+
+    def __init__(self, cool_down: CoolDown) -> None:
+        self.cool_down = cool_down
 
 
 @dataclass(frozen=True, slots=True)

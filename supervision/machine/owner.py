@@ -13,6 +13,7 @@ import pykka
 from agenticaiframework.actors import Actor, ActorRef
 
 from ..policy.flags import SupervisorFlags
+from ..vocabulary.kinds import ChildState
 from .child import Child
 from .reports import ReportKind
 from .results import (
@@ -88,8 +89,8 @@ class ChildOwner(Actor):
         """Note that *child* declined to start."""
         raise NotImplementedError
 
-    def child_closed(self, child: Child) -> None:
-        """Note that *child* stays down until it is started again."""
+    def child_closed(self, child: Child, state: ChildState = ChildState.STOPPED) -> None:
+        """Note that *child* stays down, in *state*, until it is started again."""
         raise NotImplementedError
 
     async def stop_in_turn(self, children: Sequence[Child]) -> None:
@@ -101,7 +102,14 @@ class ChildOwner(Actor):
         raise NotImplementedError
 
     def report(
-        self, kind: ReportKind, child: Child, reason: Any, next: str, *, children: int = 1
+        self,
+        kind: ReportKind,
+        child: Child,
+        reason: Any,
+        next: str,
+        *,
+        children: int = 1,
+        back_in_s: float | None = None,
     ) -> None:
         """Publish and log what happened to *child*, and what is done about it."""
         raise NotImplementedError

@@ -28,6 +28,10 @@ class ReportKind(StrEnum):
     """The restart limit is reached: the supervisor ends its children and itself."""
     GAVE_UP = "gave_up"
     """The restart limit is reached: the child stays down, its supervisor lives."""
+    COOLING_DOWN = "cooling_down"
+    """The restart limit is reached: the child stays down for a time, its supervisor lives."""
+    STARTED_AFRESH = "started_afresh"
+    """A cool-down is over: the child is started as if it had never failed."""
     STOPPED_BY_HANDLER = "stopped_by_handler"
     """The failure handler decided against a restart."""
     HANDLER_FAILED = "handler_failed"
@@ -40,6 +44,8 @@ LEVELS = {
     ReportKind.SHUTDOWN_ERROR: "WARNING",
     ReportKind.SHUTDOWN: "CRITICAL",
     ReportKind.GAVE_UP: "ERROR",
+    ReportKind.COOLING_DOWN: "ERROR",
+    ReportKind.STARTED_AFRESH: "INFO",
     ReportKind.STOPPED_BY_HANDLER: "WARNING",
     ReportKind.HANDLER_FAILED: "ERROR",
 }
@@ -52,7 +58,8 @@ class SupervisorReport:
 
     *restarts* is how often this child has been restarted, *in_window* how many restarts count
     against *limit* within *period_s* now. *next* says what the supervisor does about it.
-    *children* is how many dynamic children one shutdown report stands for.
+    *children* is how many dynamic children one shutdown report stands for. *back_in_s* is when a child
+    that cools down is started afresh.
     """
 
     kind: ReportKind
@@ -67,6 +74,7 @@ class SupervisorReport:
     period_s: float
     next: str
     children: int = 1
+    back_in_s: float | None = None
 
     def __str__(self) -> str:
         times = f"{self.in_window} of {self.limit} restarts in {self.period_s:g} s"

@@ -17,7 +17,8 @@ class Supervisable(Protocol):
 
     - an attribute ``child_type``: ``"supervisor"`` gives its subtree the time it needs to stop;
     - a method ``ask(payload, timeout)``, if it is asked in a way of its own;
-    - a method ``ended_for_good(reason)``, called when no supervisor will start it again by itself.
+    - a method ``ended_for_good(reason)``, called when no supervisor will start it again by itself;
+    - a method ``cools_down(cause, back_at)``, called when its supervisor starts it only then.
     """
 
     async def start_under(
@@ -46,6 +47,21 @@ def close_target(target: Any, system: ActorSystem, reason: Any) -> None:
         ended_for_good = getattr(target, "ended_for_good", None)
         if ended_for_good is not None:
             ended_for_good(reason)
+
+
+def pause_target(target: Any, system: ActorSystem, cause: Any, back_at: float) -> None:
+    """Make what is asked of *target* fail, if it is `Supervisable`: no incarnation comes yet."""
+    if hasattr(target, "start_under"):
+        target.address(system).pause(cause, back_at)
+        cools_down = getattr(target, "cools_down", None)
+        if cools_down is not None:
+            cools_down(cause, back_at)
+
+
+def reopen_target(target: Any, system: ActorSystem) -> None:
+    """Keep what is asked of *target* again, if it is `Supervisable`: an incarnation is about to come."""
+    if hasattr(target, "start_under"):
+        target.address(system).reopen()
 
 
 def child_type_of(target: Any) -> ChildType:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from asyncio import CancelledError
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, TypeAlias, cast
 from weakref import WeakValueDictionary
@@ -54,11 +55,13 @@ from ..vocabulary.reasons import (
     FailedToStartChild,
     StartSpec,
     SupervisorData,
+    TooManyFailures,
+    gave_up_for_good,
 )
 from .child import Child
 from .dynamic_children import DynamicChildren
 from .keyed_children import KeyedChildren
-from .messages import BackoffOver, Ready, StopChild, StopSupervisor, TryAgain
+from .messages import BackoffOver, CoolDownOver, Ready, StopChild, StopSupervisor, TryAgain
 from .owner import ChildOwner, Children
 from .reports import LEVELS, ReportKind, SupervisorReport
 from .requests import (
@@ -177,6 +180,8 @@ class Supervisor(ChildOwner):
         self._stopper = Stopper(self)
         self._now: Callable[[], float] = _not_started
         """The system's time; that of its loop."""
+        self._expected_end = False
+        """Whether it was told to end, or has told the program already that it does."""
         self._last: list[Child] = []
         """The children when their supervisor began to stop them; some are forgotten on the way."""
 
@@ -200,15 +205,32 @@ class Supervisor(ChildOwner):
 
     async def limit_reached(self, child: Child) -> None:
         """React to one failure too many: here as OTP does, by ending the children and itself."""
-        self.report(
-            ReportKind.SHUTDOWN,
-            child,
-            REACHED_MAX_RESTART_INTENSITY,
-            "the supervisor stops its children and itself",
-        )
+        await self.give_up(child)
+
+    async def give_up(self, child: Child, *, for_good: bool = False) -> None:
+        """Stop the children and end, because *child* failed too often.
+
+        The supervisor above decides whether there is another incarnation, unless it is *for_good*;
+        where there is none above, the program is told.
+        """
+        then = "the supervisor stops its children and itself"
+        if for_good and not self.is_root:
+            then += ", and is not started again"
+        self.report(ReportKind.SHUTDOWN, child, REACHED_MAX_RESTART_INTENSITY, then)
+        window = child.window or self.window
+        why = TooManyFailures(child.spec.id, window.intensity, window.period_s)
+        self._expected_end = True
+        if self.is_root:
+            # Before the children are stopped, for whose ends there may be no limit.
+            self.system.give_up(self.actor_ref.label, why)
         self._last.append(child)
         self.children.forget(child)
-        await self.end(SHUTDOWN)
+        await self.end((SHUTDOWN, why) if for_good else SHUTDOWN)
+
+    @property
+    def is_root(self) -> bool:
+        """Whether nothing is above it that would see its end."""
+        return self.parent is None
 
     @property
     def strategy_name(self) -> str:
@@ -220,6 +242,13 @@ class Supervisor(ChildOwner):
     async def on_start(self) -> None:  # type: ignore[override]  # hooks may be async
         _supervisors(self.system)[self.actor_ref] = self
         self._now = self.system.loop.time
+        try:
+            await self._begin()
+        except BaseException as error:
+            self.start_is_over(error)
+            raise
+
+    async def _begin(self) -> None:
         plan: Any = self.init()
         if inspect.isawaitable(plan):
             plan = await plan
@@ -273,6 +302,11 @@ class Supervisor(ChildOwner):
             "{} ignores an unexpected message: {}", self.actor_ref.label, shown(message)
         )
 
+    def start_is_over(self, error: BaseException) -> None:
+        """Called when the start fails, whatever the reason: at the top, nothing else tells of it."""
+        if self.is_root and not isinstance(error, Ignore):
+            self.system.give_up(self.actor_ref.label, end_of(error))
+
     def start_failed(self, specs: Sequence[ChildSpec]) -> None:
         """Called when one of *specs* did not start: their addresses close and pending requests fail."""
         for spec in specs:
@@ -287,7 +321,7 @@ class Supervisor(ChildOwner):
         self._last += self.children
         await self.children.stop_all()
         # Our messages to ourselves are void now; they are not dead letters.
-        self.flush(lambda message: is_a(message, TryAgain, BackoffOver))
+        self.flush(lambda message: is_a(message, TryAgain, BackoffOver, CoolDownOver))
         raise ActorExit(reason)
 
     async def on_stop(self) -> None:  # type: ignore[override]
@@ -308,6 +342,13 @@ class Supervisor(ChildOwner):
         """Called last: this incarnation stops its children no more."""
         for child in dict.fromkeys(self._last):
             self.child_closed(child)
+        self.tell_program()
+
+    def tell_program(self) -> None:
+        """If nothing is above it, and it ends neither in order nor when told to, tell the program."""
+        if self._expected_end or not self.is_root or is_normal(self.exit_reason):
+            return
+        self.system.give_up(self.actor_ref.label, self.exit_reason)
 
     # -- requests ------------------------------------------------------------------------------
 
@@ -345,6 +386,7 @@ class Supervisor(ChildOwner):
             self.child_closed(child)
 
     def _on_stop_supervisor(self, request: StopSupervisor) -> Coroutine[Any, Any, None]:
+        self._expected_end = True
         return self.end(request.reason)
 
     # -- failures and restarts -------------------------------------------------------------------
@@ -360,31 +402,49 @@ class Supervisor(ChildOwner):
         return self._child_exited(child, message.reason)
 
     async def _child_exited(self, child: Child, reason: Any) -> None:
+        if gave_up_for_good(reason):
+            self.report(ReportKind.CHILD_TERMINATED, child, reason, "it is not restarted")
+            await self.stay_down(child, ChildState.GAVE_UP)
+            return
         restart = child.spec.restart
         if restart is RestartType.PERMANENT or (
             restart is RestartType.TRANSIENT and not is_normal(reason)
         ):
             self.report(ReportKind.CHILD_TERMINATED, child, reason, "it is to be restarted")
-            await self._try_restart(child)
+            await self.child_failed(child)
             return
         if restart is RestartType.TEMPORARY and not is_normal(reason):
             self.report(ReportKind.CHILD_TERMINATED, child, reason, "it is not restarted")
         await self.stay_down(child)
 
-    async def stay_down(self, child: Child) -> None:
+    async def stay_down(self, child: Child, state: ChildState = ChildState.STOPPED) -> None:
         """Note that *child* ended and is not restarted; that may end the supervisor too."""
         self.children.forget(child)
-        self.child_closed(child)
+        self.child_closed(child, state)
         automatic = self.flags.auto_shutdown
         if automatic is AutoShutdown.NEVER or not child.spec.significant:
             return
         if automatic is AutoShutdown.ANY_SIGNIFICANT or not self.children.any_significant():
             await self.end(SHUTDOWN)
 
+    async def child_failed(self, child: Child) -> None:
+        """Have *child*, whose `last_reason` says why it failed, restarted if nothing is against it.
+
+        The failure handler is asked, the failure counted against the limit, the backoff waited for;
+        then `start_process` starts the child, in the way that its specification says.
+        """
+        advised = self.advised
+        if advised is None or advised.failure_handler is None or await self.consult(child):
+            await self.restart(child)
+
+    def admit(self, child: Child) -> bool:
+        """Count the failure of *child*; tell whether the limit allows a restart after it."""
+        window = child.window or self.window
+        return window.admit(self._now(), child, cause_token(child.last_reason))
+
     async def restart(self, child: Child) -> None:
         """Restart *child* if the limit allows it, after its backoff if it has one."""
-        window = child.window or self.window
-        if not window.admit(self._now(), child, cause_token(child.last_reason)):
+        if not self.admit(child):
             await self.limit_reached(child)
             return
         earlier = child.row
@@ -412,13 +472,17 @@ class Supervisor(ChildOwner):
         if self.flags.strategy in _EACH_ALONE:
             return [child]
         children = cast("KeyedChildren", self.children)
-        group = children.group_of(child)
+        group = [member for member in children.group_of(child) if self.goes_with(member, child)]
         await self.stop_in_turn(group[::-1])
         # Temporary children are dropped on the way, and are not started again.
         for member in reversed(group):
             if not children.holds(member):
                 self.child_closed(member)
         return [member for member in group if children.holds(member)]
+
+    def goes_with(self, member: Child, child: Child) -> bool:
+        """Tell whether *member*, which the strategy restarts with *child*, may be restarted now."""
+        return True
 
     async def start_again(self, group: Iterable[Child]) -> None:
         """Start all of *group* in order; one that does not start is tried again, and the rest later."""
@@ -447,12 +511,7 @@ class Supervisor(ChildOwner):
     def _on_try_again(self, message: TryAgain) -> Coroutine[Any, Any, None] | None:
         child = message.child
         # It may have been stopped, or started by hand, while this message was under way.
-        return self._try_restart(child) if child.is_to_be_tried else None
-
-    async def _try_restart(self, child: Child) -> None:
-        advised = self.advised
-        if advised is None or advised.failure_handler is None or await self.consult(child):
-            await self.restart(child)
+        return self.child_failed(child) if child.is_to_be_tried else None
 
     def _on_backoff_over(self, message: BackoffOver) -> Coroutine[Any, Any, None] | None:
         child = message.child
@@ -476,15 +535,26 @@ class Supervisor(ChildOwner):
     def process_ended(self, child: Child, ref: ActorRef[Any], reason: Any) -> None:
         """Note that the process of *child* has ended."""
         self.children.by_ref.pop(ref, None)
-        if child.row and child.started_at is not None:
-            window = child.window or self.window
-            if self._now() - child.started_at > window.period_s:
-                child.row = 0
+        if child.row and self._has_served(child, ref):
+            child.row = 0
         child.last_ref = ref
         child.ref = None
         child.last_reason = reason
         if child.handle is not None:
             child.handle.ended()
+
+    def _has_served(self, child: Child, ref: ActorRef[Any]) -> bool:
+        """Tell whether the incarnation *ref* was more than one of a row of failed restarts.
+
+        It was if it handled a message, or if it ran for a whole period of the limit. A supervisor's
+        messages are the ends of its children, and so prove nothing; a plain pykka actor's are unknown.
+        """
+        began = child.started_at
+        period_s = (child.window or self.window).period_s
+        if began is not None and self._now() - began > period_s:
+            return True
+        is_worker = child.spec.type is ChildType.WORKER
+        return is_worker and hasattr(ref, "system") and self.system.info(ref).handled > 0
 
     def child_declined(self, child: Child) -> None:
         """Note that *child* declined to start: it stays down until it is started again."""
@@ -492,13 +562,13 @@ class Supervisor(ChildOwner):
         child.last_reason = DECLINED
         self.child_closed(child)
 
-    def child_closed(self, child: Child) -> None:
+    def child_closed(self, child: Child, state: ChildState = ChildState.STOPPED) -> None:
         """Note that *child* stays down until it, or its supervisor, is started again: its mail fails."""
         if child.handle is not None:
-            child.handle.over()
+            child.handle.over(state)
             return
         if child.down is None:
-            child.down = ChildState.STOPPED
+            child.down = state
         if child.actor_class is None:
             close_target(child.spec.start, self.system, child.last_reason)
 
@@ -511,7 +581,14 @@ class Supervisor(ChildOwner):
     # -- reports -------------------------------------------------------------------------------
 
     def report(
-        self, kind: ReportKind, child: Child, reason: Any, next: str, *, children: int = 1
+        self,
+        kind: ReportKind,
+        child: Child,
+        reason: Any,
+        next: str,
+        *,
+        children: int = 1,
+        back_in_s: float | None = None,
     ) -> None:
         """Publish and log what happened to *child*, and what is done about it."""
         window = child.window or self.window
@@ -531,6 +608,7 @@ class Supervisor(ChildOwner):
             window.period_s,
             next,
             children,
+            back_in_s,
         )
         system.publish(report)
         system.log.bind(
@@ -545,6 +623,12 @@ class Supervisor(ChildOwner):
 Supervisor.bind_handlers()
 
 
+def end_of(error: BaseException) -> Any:
+    """Return the exit reason of an actor whose start raised *error*."""
+    killed = KILLED if isinstance(error, CancelledError) else error
+    return getattr(error, "reason", killed)
+
+
 def _not_started() -> float:
     raise AssertionError("a supervisor has no time before its start")
 
@@ -554,6 +638,11 @@ def _supervisors(system: ActorSystem) -> WeakValueDictionary[Any, Supervisor]:
     if Supervisor not in data:
         data[Supervisor] = WeakValueDictionary()
     return cast("WeakValueDictionary[Any, Supervisor]", data[Supervisor])
+
+
+def supervisors_of(system: ActorSystem) -> list[Supervisor]:
+    """Return the live supervisors of *system*."""
+    return [one for one in _supervisors(system).values() if one.actor_ref.is_alive()]
 
 
 def supervisor_of(ref: Any) -> Supervisor | None:

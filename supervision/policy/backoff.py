@@ -25,7 +25,7 @@ class BackoffType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """A delay that depends on how often the child has failed in a row.
+    """A delay that depends on how often the child was restarted in a row without having served.
 
     *jitter* is the part of the delay that chance may take away: 0.2 draws from 80 % to 100 % of it,
     so that children which failed together do not come back together. It never lengthens a delay.

@@ -7,7 +7,7 @@ than the limit, and counts a storm (many deaths with one cause) as one event.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterable
+from collections.abc import Container, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -74,14 +74,15 @@ class RestartWindow:
     Owned by its supervisor. With intensity N, N restarts within the period are allowed.
     """
 
-    __slots__ = ("_storms", "_times", "intensity", "period_s", "total")
+    __slots__ = ("_restarts", "_storms", "intensity", "period_s", "total")
 
     def __init__(self, intensity: int, period_s: float) -> None:
         self.intensity = intensity
         self.period_s = period_s
         self.total = 0
         """Events counted since the start, expired ones included."""
-        self._times: deque[float] = deque()
+        self._restarts: deque[tuple[float, Hashable]] = deque()
+        """When, and of which child; oldest first."""
         self._storms: dict[Hashable, _Storm] | None = None
 
     def admit(self, now: float, child: Hashable = None, token: Hashable | None = None) -> bool:
@@ -92,12 +93,12 @@ class RestartWindow:
         child that dies a second time of the same cause opens a new event, so a cause that does
         not go away still uses up the budget.
         """
-        times = self._current(now)
+        counted = self._current(now)
         if token is not None and self._joins_storm(now, child, token):
             return True
-        if len(times) >= self.intensity:
+        if len(counted) >= self.intensity:
             return False
-        times.append(now)
+        counted.append((now, child))
         self.total += 1
         if token is not None:
             self._open_storm(now, child, token)
@@ -120,17 +121,21 @@ class RestartWindow:
         storm.children.add(child)
         return True
 
+    def forget(self, children: Container[Hashable]) -> None:
+        """Count no restart of *children* any more: they begin anew."""
+        self._restarts = deque(entry for entry in self._restarts if entry[1] not in children)
+
     def count(self, now: float) -> int:
         """Return how many restarts count at *now*."""
         return len(self._current(now))
 
     def look(self, now: float) -> int:
         """Return what `count` returns, from any thread: changes nothing, and goes through them all."""
-        return len(recent(tuple(self._times), now, self.period_s))
+        return len(recent([made for made, _ in tuple(self._restarts)], now, self.period_s))
 
-    def _current(self, now: float) -> deque[float]:
+    def _current(self, now: float) -> deque[tuple[float, Hashable]]:
         """Return the restarts that still count, as `recent` does, without going through them all."""
-        times = self._times
-        while times and now - times[0] > self.period_s:
-            times.popleft()
-        return times
+        restarts = self._restarts
+        while restarts and now - restarts[0][0] > self.period_s:
+            restarts.popleft()
+        return restarts

@@ -24,7 +24,8 @@ class RestartPolicy(BaseModel):
 
     Without a backoff a child is restarted at once, as in OTP. *initial_delay_ms* alone means a
     fixed delay; ``linear`` and ``exponential`` start at 100 ms unless told otherwise. A child that
-    has run for *within_seconds* without failing starts at the first delay again.
+    has handled a message since its last restart, or has run for *within_seconds*, starts at the first
+    delay again.
 
     Example: ``RestartPolicy(max_restarts=5, within_seconds=60, backoff_type="exponential",
     initial_delay_ms=100, max_delay_ms=1000)`` waits 100, 200, 400, 800 and 1000 ms before the five

@@ -13,7 +13,13 @@ from ..machine.supervisor import Supervisor
 from ..policy.child_spec import Budget, ChildSpec, Shutdown
 from ..policy.flags import SupervisorFlags
 from ..policy.restart_policy import RestartPolicy
-from ..vocabulary.checks import check_handler, check_mailbox, check_name, check_seconds
+from ..vocabulary.checks import (
+    check_exhausted,
+    check_handler,
+    check_mailbox,
+    check_name,
+    check_seconds,
+)
 from ..vocabulary.errors import (
     BadOption,
     DuplicateChild,
@@ -25,6 +31,7 @@ from ..vocabulary.kinds import (
     AutoShutdown,
     ChildState,
     ChildType,
+    Exhausted,
     RestartType,
     SupervisionStrategy,
 )
@@ -61,8 +68,12 @@ class AgentSupervisor(SupervisorBlueprint):
 
     With ``max_restarts=5, within_seconds=60``, the sixth failure within a minute is one too many: the
     handler given to `on_max_restarts` is called, the child stays down, and the supervisor lives.
-    Without such a handler it does as OTP's: it stops its children and ends, and its own supervisor,
-    if it has one, sees that as a failure and restarts the whole subtree.
+    Without such a handler *exhausted* says what follows. ``"escalate"``, the default under another
+    supervisor, is OTP's way: it stops its children and ends, and the one above sees that as a failure
+    and restarts the whole subtree. ``"cool_down"``, the default where there is none above, keeps the
+    child down for the 60 seconds and then starts it afresh. ``"stop"`` ends it for good. Where none
+    is above, the program is told of an end (`ActorSystem.until_signal`, `ActorSystem.gave_up`).
+    *exhausted* holds also with a handler, if it is given.
 
     It owns its children's names; how they are, the records of its actor say. Raises `BadOption` for
     options that make no sense.
@@ -75,6 +86,7 @@ class AgentSupervisor(SupervisorBlueprint):
         restart_policy: RestartPolicy | None = None,
         *,
         mailbox: Mailbox = "keep",
+        exhausted: Exhausted | str | None = None,
         auto_shutdown: AutoShutdown | str = AutoShutdown.NEVER,
         start_timeout_s: float | None = DEFAULT_START_TIMEOUT_S,
         handler_timeout_s: float = 30.0,
@@ -88,6 +100,7 @@ class AgentSupervisor(SupervisorBlueprint):
                 "AgentSupervisor('pool', restart_policy=RestartPolicy(max_restarts=3))",
             )
         check_mailbox(f"AgentSupervisor {name!r}", mailbox)
+        check_exhausted(f"AgentSupervisor {name!r}", exhausted)
         check_seconds(f"AgentSupervisor {name!r}", "start_timeout_s", start_timeout_s)
         check_seconds(f"AgentSupervisor {name!r}", "handler_timeout_s", handler_timeout_s)
         self.restart_policy = policy
@@ -97,6 +110,8 @@ class AgentSupervisor(SupervisorBlueprint):
             policy.within_seconds,
             AutoShutdown(auto_shutdown) if auto_shutdown in tuple(AutoShutdown) else auto_shutdown,  # type: ignore[arg-type]
         )
+        self.exhausted = None if exhausted is None else Exhausted(exhausted)
+        """What it does when a child has failed too often; None: what suits its place."""
         self.mailbox: Mailbox = mailbox
         self.start_timeout_s = start_timeout_s
         self.handler_timeout_s = handler_timeout_s
@@ -233,7 +248,10 @@ class AgentSupervisor(SupervisorBlueprint):
             await self.request(TerminateChild(child.name))
 
     async def restart_child(self, name: str) -> SupervisedChild:
-        """Start a child that is down. Raises `UnknownChild`, and `Refused` if it does not start."""
+        """Start a child that is down, or cools down, with those that wait with it, if any do.
+
+        Raises `UnknownChild`, and `Refused` if it does not start.
+        """
         child = self._own(name)
         result = await self.request(RestartChild(child.name))
         if not result.is_ok:
@@ -294,7 +312,9 @@ class AgentSupervisor(SupervisorBlueprint):
     def on_max_restarts(self, handler: F) -> F:
         """Have ``handler(agent_name)`` called once when a child has failed too often.
 
-        With such a handler the child stays down and the supervisor lives. Use it as a decorator.
+        With such a handler the child stays down and the supervisor lives, unless *exhausted* was
+        given, which then holds. It is called also if the failure handler said False. Use it as a
+        decorator.
         """
         example = "@supervisor.on_max_restarts async def replace(agent_name): ..."
         check_handler(f"on_max_restarts of supervisor {self.name!r}", handler, example, 1)
@@ -352,6 +372,11 @@ class AgentSupervisor(SupervisorBlueprint):
                 continue
             own = child.own_end(reason)
             child.closed(ChildState.STOPPED, reason, orderly=orderly, last_exit=own)
+
+    def cools_down(self, cause: Any, back_at: float) -> None:
+        """Note that the supervisor above lets it cool down until *back_at*, and so its children."""
+        for child in self.children.values():
+            child.rests(cause, back_at)
 
     def temporary_ended(self, child: SupervisedChild) -> None:
         """Note that a child has ended for good; only the last few such are kept, to be looked at."""

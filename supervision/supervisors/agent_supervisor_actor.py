@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import inspect
-from asyncio import CancelledError
 from asyncio import timeout as time_limit
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol, cast
 
-from agenticaiframework.actors import KILLED, ActorDied, ActorRef, Down, FunctionActor, is_a
+from agenticaiframework.actors import ActorDied, ActorRef, Down, FunctionActor, is_a
 
 from ..machine.child import Child, Decision
+from ..machine.cooling import CoolingSupervisor
 from ..machine.keyed_children import KeyedChildren
 from ..machine.messages import Verdict
 from ..machine.reports import ReportKind
 from ..machine.requests import DeleteChild, TerminateChild
 from ..machine.results import DoneResult
 from ..machine.starting import start_process
-from ..machine.supervisor import Supervisor
+from ..machine.supervisor import Supervisor, end_of
 from ..policy.child_spec import ChildSpec
 from ..policy.flags import SupervisorFlags
 from ..vocabulary.errors import ChildExited
-from ..vocabulary.kinds import ChildState, RestartType, SupervisionStrategy
+from ..vocabulary.kinds import ChildState, Exhausted, RestartType, SupervisionStrategy
 from ..vocabulary.reasons import REACHED_MAX_RESTART_INTENSITY, StartCrashed
 from .supervised_child import SupervisedChild
 
@@ -35,6 +35,7 @@ class NamedPlan(Protocol):
     children: dict[str, SupervisedChild]
     handler_timeout_s: float
     told_to_stop: bool
+    exhausted: Exhausted | None
 
     failure_handler: Callable[..., Any] | None
     max_restarts_handler: Callable[..., Any] | None
@@ -70,11 +71,11 @@ class RemoveChild:
     child: SupervisedChild
 
 
-class AgentSupervisorActor(Supervisor):
+class AgentSupervisorActor(CoolingSupervisor):
     """One incarnation of an `AgentSupervisor`."""
 
     _requests: ClassVar[Mapping[type, str]] = {
-        **Supervisor._requests,
+        **CoolingSupervisor._requests,
         AddChild: "_on_add_child",
         RemoveChild: "_on_remove_child",
         Verdict: "_on_verdict",
@@ -114,20 +115,16 @@ class AgentSupervisorActor(Supervisor):
 
     # -- its own start and end -----------------------------------------------------------------
 
-    async def on_start(self) -> None:  # type: ignore[override]
-        try:
-            await super().on_start()
-        except BaseException as error:
-            # The caller of `start` may have gone, and there is no other hook for a failed start.
-            killed = KILLED if isinstance(error, CancelledError) else error
-            self._over(getattr(error, "reason", killed))
-            raise
+    def start_is_over(self, error: BaseException) -> None:
+        """Close what no incarnation comes for; `AgentSupervisor.start` tells its caller why."""
+        self._over(end_of(error))
 
     def start_failed(self, specs: Sequence[ChildSpec]) -> None:
         """Nothing beside what `on_start` does: a parent that starts us again may keep what waits."""
 
     def over(self) -> None:
         self._over(self.exit_reason)
+        self.tell_program()
 
     def _over(self, reason: Any) -> None:
         for child in list(self.named.values()):
@@ -147,6 +144,7 @@ class AgentSupervisorActor(Supervisor):
         # Our parent decides whether there will be another incarnation of us, and so of them.
         for child in self.named.values():
             child.held_by(parent, before=self.actor_ref)
+            child.rests_no_more()
 
     # -- failure handlers ----------------------------------------------------------------------
 
@@ -206,11 +204,15 @@ class AgentSupervisorActor(Supervisor):
         if verdict.allowed:
             _moved(child)
             await self.restart(child)
-        else:
+        elif self.admit(child) or self.blueprint.max_restarts_handler is None:
             self.report(
                 ReportKind.STOPPED_BY_HANDLER, child, child.last_reason, "it is not restarted"
             )
             await self.stay_down(child)
+        else:
+            # What the failure handler stops is not restarted, whatever the limit would do with it.
+            self._tell_of_limit(child)
+            await self._leave_down(child)
 
     async def _on_handler_down(self, down: Down) -> None:
         decision = self._thinking.pop(down.ref, None)
@@ -223,15 +225,20 @@ class AgentSupervisorActor(Supervisor):
             await self._on_verdict(Verdict(decision, True, error))
 
     async def limit_reached(self, child: Child) -> None:
+        self._tell_of_limit(child)
+        exhausted = self.blueprint.exhausted
+        if exhausted is None and self.blueprint.max_restarts_handler is not None:
+            await self._leave_down(child)
+        elif exhausted is Exhausted.COOL_DOWN or (exhausted is None and self.is_root):
+            await self.cool_down(child)
+        else:
+            await self.give_up(child, for_good=exhausted is Exhausted.STOP)
+
+    def _tell_of_limit(self, child: Child) -> None:
+        """Call the handler that was given to `on_max_restarts`, if there is one."""
         handler = self.blueprint.max_restarts_handler
         if handler is None:
-            await super().limit_reached(child)
             return
-        self.report(ReportKind.GAVE_UP, child, REACHED_MAX_RESTART_INTENSITY, "it stays down")
-        self.children.forget(child)
-        named = _named(child)
-        if named is not None:
-            named.closed(ChildState.GAVE_UP, child.last_reason)
         self.spawn(
             FunctionActor,
             self._tell_handler,
@@ -240,10 +247,14 @@ class AgentSupervisorActor(Supervisor):
             name=f"{self.blueprint.name}: on_max_restarts({child.spec.id})",
             link=False,
         )
-        await self._bring_back()
 
-    async def stay_down(self, child: Child) -> None:
-        await super().stay_down(child)
+    async def _leave_down(self, child: Child) -> None:
+        """Keep *child*, which failed too often, down; the supervisor lives."""
+        self.report(ReportKind.GAVE_UP, child, REACHED_MAX_RESTART_INTENSITY, "it stays down")
+        await self.stay_down(child, ChildState.GAVE_UP)
+
+    async def stay_down(self, child: Child, state: ChildState = ChildState.STOPPED) -> None:
+        await super().stay_down(child, state)
         await self._bring_back()
 
     async def _bring_back(self) -> None:
@@ -262,6 +273,7 @@ class AgentSupervisorActor(Supervisor):
                     return
                 break
             if child.ref is None and child.handle is not None and child.state.is_passing:
+                self.rest_over(child)
                 left.append(child)
         await self.start_again(left)
 
@@ -322,11 +334,6 @@ def _as_exception(name: str, reason: Any) -> Exception:
     if is_a(reason, StartCrashed):
         reason = reason.error
     return reason if is_a(reason, Exception) else ChildExited(name, reason)
-
-
-def _named(child: Child) -> SupervisedChild | None:
-    """Return the handle of *child*; None for one that was started by a bare request."""
-    return child.handle if isinstance(child.handle, SupervisedChild) else None
 
 
 def _moved(child: Child) -> None:

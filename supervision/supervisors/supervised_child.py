@@ -8,8 +8,8 @@ from typing import Any, Protocol, Self, cast
 
 from agenticaiframework.actors import ActorRef, ActorSystem, Address, Agent
 
-from ..machine.child import Child
-from ..machine.supervisable import Supervisable, close_target
+from ..machine.child import Child, CoolDown
+from ..machine.supervisable import Supervisable, close_target, pause_target, reopen_target
 from ..policy.child_spec import ChildSpec
 from ..vocabulary.errors import ChildStopped, SupervisorNotRunning, WaitTimeout
 from ..vocabulary.kinds import ChildState, RestartType
@@ -93,8 +93,16 @@ class SupervisedChild:
 
     @property
     def restarts(self) -> int:
-        """How often it has been restarted since its supervisor started."""
+        """How often it has been restarted since its supervisor started, or started it afresh."""
         return 0 if self.record is None else self.record.restarts
+
+    @property
+    def back_in_s(self) -> float | None:
+        """In how many seconds it is started afresh, if it cools down after too many failures."""
+        cool_down = None if self.record is None else self.record.cool_down
+        if cool_down is None:
+            return None
+        return max(0.0, cool_down.back_at - self.supervisor.known_system.clock())
 
     @property
     def is_alive(self) -> bool:
@@ -116,11 +124,13 @@ class SupervisedChild:
     async def ask(self, payload: Any = None, timeout: float | None = None) -> Any:
         """Return its answer to *payload*; between two incarnations, that of the next.
 
-        Raises `ChildStopped` at once if it stays down, and otherwise what its kind raises: an agent
-        `AgentFailed` and `AgentTimeout`, an actor its handler's exception, `ActorDied` and
-        `RequestTimeout`.
+        Raises `ChildStopped` at once if it stays down or cools down, and otherwise what its kind
+        raises: an agent `AgentFailed` and `AgentTimeout`, an actor its handler's exception,
+        `ActorDied` and `RequestTimeout`.
         """
         self._check()
+        if self.state is ChildState.COOLING_DOWN:
+            raise self.down_error()
         target: Any = self.target
         system = self.supervisor.known_system
         if isinstance(target, Agent):
@@ -150,8 +160,11 @@ class SupervisedChild:
     def down_error(self) -> ChildStopped:
         """Return the error that says that it is down, and what brings it back."""
         supervisor, name = self.supervisor, self.name
+        back_in_s = self.back_in_s
         way_back = None
-        if self.state is ChildState.REMOVED or (
+        if back_in_s is not None:
+            way_back = f"It is started afresh in {back_in_s:.3g} s, or by `restart_child`."
+        elif self.state is ChildState.REMOVED or (
             self.state is ChildState.STOPPED and self.spec.restart is RestartType.TEMPORARY
         ):
             way_back = f"Add it anew with `supervisor.add_child({name!r}, agent)`."
@@ -160,7 +173,9 @@ class SupervisedChild:
                 f"Supervisor {supervisor.name!r} does not run: start it with "
                 "`await supervisor.start()`."
             )
-        return ChildStopped(supervisor.name, name, self.state, self.last_exit, way_back)
+        return ChildStopped(
+            supervisor.name, name, self.state, self.last_exit, way_back, back_in_s=back_in_s
+        )
 
     async def wait_until(self, wanted: ChildState, timeout: float | None = 30.0) -> None:
         """Wait until it is in the state *wanted*; see `AgentSupervisor.wait_until`."""
@@ -206,6 +221,7 @@ class SupervisedChild:
         """Return a fresh record, for the incarnation of the supervisor that begins."""
         record = self.record
         fresh = Child(self.spec, handle=self) if record is None else record.renewed()
+        self.rests_no_more()
         self.record = fresh
         self.moved()
         return fresh
@@ -225,12 +241,38 @@ class SupervisedChild:
             self.home.drop(self.last_exit)
         self.moved()
 
-    def over(self) -> None:
-        """Note that its supervisor starts no further incarnation by itself."""
+    def over(self, state: ChildState = ChildState.STOPPED) -> None:
+        """Note that its supervisor starts no further incarnation by itself: it stays in *state*."""
         if not self.state.is_down:
-            self.closed(ChildState.STOPPED, self.last_exit)
+            self.closed(state, self.last_exit)
         if self.spec.restart is RestartType.TEMPORARY:
             self.supervisor.temporary_ended(self)
+
+    def cools_down(self, back_at: float) -> None:
+        """Note that its supervisor starts the next incarnation at *back_at*, and not before."""
+        pause_target(self.target, self.supervisor.known_system, self.last_exit, back_at)
+        self.moved()
+
+    def rests_no_more(self) -> None:
+        """Note that its supervisor has ended, and another incarnation of that may begin it anew."""
+        record = self.record
+        if record is not None and record.cool_down is not None:
+            record.stopped()
+            self.may_come()
+
+    def may_come(self) -> None:
+        """Note that the next incarnation may begin at any time again: what is asked is kept for it."""
+        reopen_target(self.target, self.supervisor.known_system)
+        self.moved()
+
+    def rests(self, cause: Any, back_at: float) -> None:
+        """Note that its supervisor, or one above that, is started afresh at *back_at*."""
+        record = self.record
+        if record is None or record.down is not None:
+            return
+        record.timer = CoolDown(record, back_at)
+        pause_target(self.target, self.supervisor.known_system, cause, back_at)
+        self.moved()
 
     def own_end(self, reason: Any) -> Any:
         """Return why it ended itself, or did not start, if its supervisor ended with *reason*."""

@@ -39,6 +39,7 @@ class SupervisionTree:
     *state* is a `ChildState`, *activity* what its actor does now (``idle``, ``waiting``, ...).
     *in_window* restarts count now against *limit* within *period_s* seconds; a worker has these
     only if it has a budget of its own. *waiting* messages are kept for its next incarnation.
+    *back_in_s* is when one that cools down is started afresh.
     """
 
     name: str
@@ -56,6 +57,7 @@ class SupervisionTree:
     in_window: int | None = None
     limit: int | None = None
     period_s: float | None = None
+    back_in_s: float | None = None
     children: tuple[SupervisionTree, ...] = ()
 
     def walk(self, path: str = "") -> Iterator[tuple[str, SupervisionTree]]:
@@ -98,6 +100,8 @@ class SupervisionTree:
         if self.strategy is not None:
             parts.append(f"[{self.strategy}]")
         parts.append(self.state if self.incarnation < 2 else f"{self.state} #{self.incarnation}")
+        if self.back_in_s is not None:
+            parts.append(f"back in {self.back_in_s:.3g} s")
         if self.restarts:
             parts.append(f"restarts {self.restarts}")
         if self.limit is not None and self.period_s is not None:
@@ -121,6 +125,7 @@ class SupervisionTree:
             "    classDef restarting fill:#fef7e0,stroke:#e37400",
             "    classDef deciding fill:#fef7e0,stroke:#e37400",
             "    classDef starting fill:#e8f0fe,stroke:#1a73e8",
+            "    classDef cooling_down fill:#fce8e6,stroke:#e37400",
             "    classDef gave_up fill:#fce8e6,stroke:#c5221f",
             "    classDef failed fill:#fce8e6,stroke:#c5221f",
         ]
@@ -136,6 +141,8 @@ class SupervisionTree:
             label += f"<br/>restarts: {self.restarts}"
         if self.state != ChildState.RUNNING:
             label += f"<br/>{self.state}"
+        if self.back_in_s is not None:
+            label += f"<br/>back in {self.back_in_s:.3g} s"
         shape = f'["{label}"]' if self.kind == "supervisor" else f'("{label}")'
         nodes.append(f"    {here}{shape}:::{self.state.replace(' ', '_')}")
         for child in self.children:
@@ -171,6 +178,7 @@ def _blueprint_node(
         in_window=0,
         limit=supervisor.flags.intensity,
         period_s=supervisor.flags.period_s,
+        back_in_s=None if named is None else named.back_in_s,
         children=tuple(_named_node(child) for child in supervisor),
     )
 
@@ -265,6 +273,7 @@ def _worker_node(
         in_window=None if window is None or system is None else window.look(system.clock()),
         limit=None if window is None else window.intensity,
         period_s=None if window is None else window.period_s,
+        back_in_s=None if named is None else named.back_in_s,
     )
 
 

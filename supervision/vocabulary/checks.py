@@ -6,7 +6,10 @@ import inspect
 import math
 from typing import Any
 
+from agenticaiframework.actors import near
+
 from .errors import BadOption
+from .kinds import Exhausted
 
 
 def is_positive_number(value: object) -> bool:
@@ -46,6 +49,13 @@ def check_mailbox(where: str, mailbox: Any) -> None:
     if mailbox not in (None, "keep", "drop"):
         problem = f"mailbox={mailbox!r} is neither 'keep' nor 'drop'"
         raise BadOption(where, problem, "mailbox='keep'")
+
+
+def check_exhausted(where: str, exhausted: Any) -> None:
+    """Raise `BadOption` unless *exhausted* is one of `Exhausted`, or None (not given)."""
+    if exhausted is not None and exhausted not in tuple(Exhausted):
+        problem = f"exhausted={exhausted!r} is unknown. {near(str(exhausted), Exhausted)}"
+        raise BadOption(where, problem, "exhausted='cool_down'")
 
 
 def check_handler(where: str, handler: Any, example: str, arguments: int) -> None:

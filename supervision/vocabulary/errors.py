@@ -60,10 +60,21 @@ class DuplicateChild(SupervisionError, ValueError):
 
 
 class ChildStopped(SupervisionError, pykka.ActorDeadError):
-    """The child has been stopped for good: nothing is sent to it, and nothing is kept for it."""
+    """The child is down, and answers nothing.
+
+    If it cools down after too many failures, *back_in_s* is in how many seconds it is started afresh;
+    None: it is not, and nothing is kept for it.
+    """
 
     def __init__(
-        self, supervisor: str, name: str, state: str, reason: Any, way_back: str | None = None
+        self,
+        supervisor: str,
+        name: str,
+        state: str,
+        reason: Any,
+        way_back: str | None = None,
+        *,
+        back_in_s: float | None = None,
     ) -> None:
         remedy = way_back or (
             f"Bring it back with `await supervisor.restart_child({name!r})`, "
@@ -77,6 +88,7 @@ class ChildStopped(SupervisionError, pykka.ActorDeadError):
         self.name = name
         self.state = state
         self.reason = reason
+        self.back_in_s = back_in_s
 
 
 class SupervisorNotRunning(SupervisionError, pykka.ActorDeadError):

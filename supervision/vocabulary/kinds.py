@@ -51,6 +51,24 @@ class AutoShutdown(StrEnum):
     ALL_SIGNIFICANT = "all_significant"
 
 
+class Exhausted(StrEnum):
+    """What an `AgentSupervisor` does when a child has failed too often.
+
+    With children a, b, c, and b failing once more than the limit allows:
+
+    - ``COOL_DOWN``: b stays down until the period of its limit has passed, and is then started
+      afresh, with no failures counted; a and c run on. Under ``one_for_all`` a and c wait with it,
+      under ``rest_for_one`` c does;
+    - ``ESCALATE``: the supervisor stops its children and ends; the one above it decides what follows,
+      and where there is none the program is told;
+    - ``STOP``: the same, but the one above does not start it again.
+    """
+
+    COOL_DOWN = "cool_down"
+    ESCALATE = "escalate"
+    STOP = "stop"
+
+
 class ChildType(StrEnum):
     """Whether a child is a worker or a supervisor; decides its default shutdown time."""
 
@@ -69,6 +87,8 @@ class ChildState(StrEnum):
     """Between two incarnations: its backoff, a start that is tried again, or the end of another's."""
     DECIDING = "deciding"
     """It failed, and the failure handler has not answered yet."""
+    COOLING_DOWN = "cooling down"
+    """It, or one that it is restarted with, failed too often; it is started afresh later."""
     STOPPED = "stopped"
     """It ended, and its restart type, the failure handler or a request keeps it down."""
     GAVE_UP = "gave up"
@@ -88,5 +108,7 @@ class ChildState(StrEnum):
         return self in _PASSING
 
 
-_PASSING = frozenset({ChildState.STARTING, ChildState.RESTARTING, ChildState.DECIDING})
+_PASSING = frozenset(
+    {ChildState.STARTING, ChildState.RESTARTING, ChildState.DECIDING, ChildState.COOLING_DOWN}
+)
 _DOWN = frozenset({ChildState.STOPPED, ChildState.GAVE_UP, ChildState.FAILED, ChildState.REMOVED})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from agenticaiframework.actors import describe_reason, is_a
 
@@ -17,6 +17,30 @@ START_TIMEOUT = "timeout"
 
 REACHED_MAX_RESTART_INTENSITY = "reached_max_restart_intensity"
 """The reason in the report of a child that failed too often."""
+
+
+@dataclass(frozen=True, slots=True)
+class TooManyFailures:
+    """Why a supervisor gave up: *child* failed more than *limit* times in *period_s* seconds.
+
+    As the detail of the exit reason, ``("shutdown", TooManyFailures(...))``, it tells the supervisor
+    above not to start that one again.
+    """
+
+    child: Any
+    limit: int
+    period_s: float
+
+    def __str__(self) -> str:
+        times = "once" if self.limit == 1 else f"{self.limit} times"
+        return f"child {self.child!r} failed more than {times} in {self.period_s:g} s"
+
+
+def gave_up_for_good(reason: Any) -> bool:
+    """Tell whether a supervisor ended with *reason* because it gave up, and is to stay down."""
+    return (
+        cast(Any, type(reason)) is tuple and len(reason) == 2 and type(reason[1]) is TooManyFailures
+    )
 
 
 @dataclass(frozen=True, slots=True)

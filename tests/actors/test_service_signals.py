@@ -19,6 +19,7 @@ from agenticaiframework.actors import (
     Actor,
     ActorSystem,
     AgenticError,
+    GaveUp,
     NotMainThread,
     StopReport,
     run_until_signal,
@@ -192,6 +193,114 @@ def test_a_background_system_may_be_waited_for_on_another_loop() -> None:
 
     assert asyncio.run(main()).clean
     assert not ref.is_alive()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_report_names_the_signal_and_the_program_ends_well(
+    in_system: Run, number: signal.Signals
+) -> None:
+    """The end was asked for: process managers take any other code than 0 for a failure."""
+
+    async def main(system: ActorSystem) -> None:
+        system.start(Puppet)
+        waiting = asyncio.ensure_future(system.until_signal())
+        await asyncio.sleep(0.01)
+        os.kill(os.getpid(), number)
+        report = await waiting
+        assert (report.reason, report.exit_code, report.clean) == (number.name, 0, True)
+        assert (await system.stop()).exit_code == 0
+
+    in_system(main)
+
+
+def test_a_stop_by_the_program_itself_says_so(in_system: Run) -> None:
+    async def main(system: ActorSystem) -> None:
+        waiting = asyncio.ensure_future(system.until_signal())
+        await asyncio.sleep(0.01)
+        await system.stop()
+        report = await waiting
+        assert (report.reason, report.exit_code) == ("stopped", 0)
+
+    in_system(main)
+
+
+@pytest.mark.parametrize("when", ["before", "while it waits", "twice"])
+def test_a_give_up_ends_the_waiting_with_another_code(in_system: Run, when: str) -> None:
+    async def main(system: ActorSystem) -> None:
+        ref = system.start(Puppet)
+        if when == "before":
+            system.give_up("root", "too many failures")
+        waiting = asyncio.ensure_future(system.until_signal())
+        await asyncio.sleep(0.01)
+        if when != "before":
+            system.give_up("root", "too many failures")
+        if when == "twice":
+            system.give_up("other", "later")
+            os.kill(os.getpid(), signal.SIGTERM)
+        report = await waiting
+        assert report.clean
+        assert (report.reason, report.exit_code) == ("root gave up: too many failures", 1)
+        assert not ref.is_alive()
+        assert system.gave_up == GaveUp("root", "too many failures")
+        assert await system.stop() == report
+        system.give_up("root", "after the end")  # and nothing happens
+
+    in_system(main)
+
+
+def test_a_give_up_that_hangs_is_ended_by_a_signal(in_system: Run) -> None:
+    class Stubborn(Actor):
+        async def on_stop(self) -> None:
+            await asyncio.sleep(1000)
+
+    async def main(system: ActorSystem) -> None:
+        system.start(Stubborn)
+        waiting = asyncio.ensure_future(system.until_signal(timeout=500))
+        await asyncio.sleep(0.01)
+        system.give_up("root", "too many failures")
+        await asyncio.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        report = await waiting
+        assert report.exit_code == 1
+        assert report.reason == "root gave up: too many failures"
+
+    in_system(main)
+
+
+def test_a_background_system_that_gives_up_ends_the_waiting() -> None:
+    class Quitter(Actor):
+        def on_receive(self, message: Any) -> None:
+            self.system.give_up("root", message)
+
+    system = ActorSystem.in_background()
+    system.start(Quitter).tell("no more")
+    report = run_until_signal(system)
+    assert (report.reason, report.exit_code) == ("root gave up: no more", 1)
+
+
+def test_a_background_system_that_gives_up_may_be_waited_for_on_another_loop() -> None:
+    class Quitter(Actor):
+        async def on_start(self) -> None:
+            self.send_after(0.05, "no more")
+
+        def on_receive(self, message: Any) -> None:
+            self.system.give_up("root", message)
+
+    system = ActorSystem.in_background()
+    system.start(Quitter)
+
+    async def main() -> StopReport:
+        return await system.until_signal()
+
+    assert asyncio.run(main()).exit_code == 1
+
+
+def test_a_background_system_names_the_signal() -> None:
+    system = ActorSystem.in_background()
+    threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+    report = run_until_signal(system)
+    assert (report.reason, report.exit_code) == ("SIGINT", 0)
 
 
 def test_a_background_system_that_ends_by_itself_ends_the_waiting() -> None:

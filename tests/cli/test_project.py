@@ -10,6 +10,7 @@ import pytest
 yaml = pytest.importorskip("yaml")
 
 from agenticaiframework.cli.project import load_project, project_schema
+from agenticaiframework.cli.project.build import build_project
 from agenticaiframework.cli.project.output import read_output
 from agenticaiframework.patterns import DefinitionError
 
@@ -75,6 +76,10 @@ def test_the_small_project_and_the_example_are_good(tmp_path: Path) -> None:
         (
             {"supervisors": {"top": {"strategy": "one_for_al", "children": ["sorter"]}}},
             ["supervisors.top.strategy", "'one_for_al'", "'one_for_all'"],
+        ),
+        (
+            {"supervisors": {"top": {"exhausted": "cooldown", "children": ["sorter"]}}},
+            ["supervisors.top.exhausted", "'cooldown'", "'cool_down'"],
         ),
         (
             {"supervisors": {"a": {"children": ["sorter"]}, "b": {"children": ["sorter"]}}},
@@ -147,6 +152,14 @@ def test_a_mistake_is_named_with_its_place_and_what_is_near(
     assert "project.yaml" in text
     for part in said:
         assert part in text
+
+
+@pytest.mark.parametrize("exhausted", [None, "cool_down", "escalate", "stop"])
+def test_what_a_supervisor_does_at_its_limit_is_read(exhausted: str | None, tmp_path: Path) -> None:
+    given = {"children": ["sorter"], **({} if exhausted is None else {"exhausted": exhausted})}
+    definition = load(tmp_path, project(supervisors={"top": given}))
+    built = build_project(definition, tmp_path)
+    assert built.supervisors["top"].exhausted == exhausted
 
 
 def test_all_mistakes_are_named_at_once(tmp_path: Path) -> None:

@@ -148,31 +148,31 @@ MUTATIONS = [
     Mutation(
         "intensity restarts are allowed, and no more",
         "policy/intensity.py",
-        "if len(times) >= self.intensity:",
-        "if len(times) > self.intensity:",
+        "if len(counted) >= self.intensity:",
+        "if len(counted) > self.intensity:",
     ),
     Mutation(
         "all of intensity restarts are allowed",
         "policy/intensity.py",
-        "if len(times) >= self.intensity:",
-        "if len(times) + 1 >= self.intensity:",
+        "if len(counted) >= self.intensity:",
+        "if len(counted) + 1 >= self.intensity:",
     ),
     Mutation(
         "a restart made exactly one period ago counts",
         "policy/intensity.py",
-        "while times and now - times[0] > self.period_s:",
-        "while times and now - times[0] >= self.period_s:",
+        "while restarts and now - restarts[0][0] > self.period_s:",
+        "while restarts and now - restarts[0][0] >= self.period_s:",
     ),
     Mutation(
         "older restarts do not count",
         "policy/intensity.py",
-        "while times and now - times[0] > self.period_s:",
+        "while restarts and now - restarts[0][0] > self.period_s:",
         "while False:",
     ),
     Mutation(
         "a restart that fails counts again when it is tried again",
         "machine/supervisor.py",
-        "        return self._try_restart(child) if child.is_to_be_tried else None",
+        "        return self.child_failed(child) if child.is_to_be_tried else None",
         "        return self._restart_now(child) if child.is_to_be_tried else None",
     ),
     Mutation(
@@ -184,15 +184,14 @@ MUTATIONS = [
     Mutation(
         "a supervisor past its limit ends with reason shutdown",
         "machine/supervisor.py",
-        "        self.children.forget(child)\n        await self.end(SHUTDOWN)",
-        "        self.children.forget(child)\n        await self.end('normal')",
+        "        await self.end((SHUTDOWN, why) if for_good else SHUTDOWN)",
+        "        await self.end((SHUTDOWN, why) if for_good else 'normal')",
     ),
     Mutation(
         "a supervisor past its limit stops its children",
         "machine/supervisor.py",
-        "        self.children.forget(child)\n        await self.end(SHUTDOWN)",
-        "        self.children.forget(child)\n        self.children.by_id = {}\n"
-        "        await self.end(SHUTDOWN)",
+        "        await self.end((SHUTDOWN, why) if for_good else SHUTDOWN)",
+        "        self.children.by_id = {}\n        await self.end(SHUTDOWN)",
     ),
     # -- starting
     Mutation(

@@ -410,15 +410,15 @@ KEPT_MESSAGES = (
 TREES = (
     Mutation(
         "one restart too many", f"{SUPERVISION}RestartWindow.admit",
-        "len(times) >= self.intensity", "len(times) > self.intensity",
+        "len(counted) >= self.intensity", "len(counted) > self.intensity",
     ),
     Mutation(
         "one restart too few", f"{SUPERVISION}RestartWindow.admit",
-        "len(times) >= self.intensity", "len(times) + 1 >= self.intensity",
+        "len(counted) >= self.intensity", "len(counted) + 1 >= self.intensity",
     ),
     Mutation(
         "restarts are never forgotten", f"{SUPERVISION}RestartWindow._current",
-        "now - times[0] > self.period_s", "now - times[0] > self.period_s * 1000",
+        "now - restarts[0][0] > self.period_s", "now - restarts[0][0] > self.period_s * 1000",
     ),
     Mutation(
         "permanent children stay down after a normal end", f"{SUPERVISION}Supervisor._child_exited",
@@ -465,7 +465,7 @@ TREES = (
 GIVING_UP = (
     Mutation(
         "giving up leaves the supervisor running", f"{SUPERVISION}Supervisor.limit_reached",
-        "await self.end(SHUTDOWN)", "None",
+        "await self.give_up(child)", "None",
     ),
     Mutation(
         "a supervisor that fails leaves its children", f"{SUPERVISION}Supervisor.on_failure",
@@ -474,6 +474,67 @@ GIVING_UP = (
     Mutation(
         "a supervisor that is stopped leaves its children", f"{SUPERVISION}Supervisor.on_stop",
         "await self.children.stop_all()", "None",
+    ),
+)  # fmt: skip
+
+COOLING_DOWN = (
+    Mutation(
+        "a root escalates", f"{SUPERVISION}AgentSupervisorActor.limit_reached",
+        "exhausted is None and self.is_root", "False",
+    ),
+    Mutation(
+        "a limit below does not escalate", f"{SUPERVISION}AgentSupervisorActor.limit_reached",
+        "exhausted is None and self.is_root", "exhausted is None",
+    ),
+    Mutation(
+        "a cool-down is over at once", f"{SUPERVISION}CoolingSupervisor.cool_down",
+        "self._now() + period_s", "self._now()",
+    ),
+    Mutation(
+        "what cools down never comes back", f"{SUPERVISION}CoolingSupervisor._on_cool_down_over",
+        "return self._start_afresh(child)", "return None",
+    ),
+    Mutation(
+        "what cools down takes no siblings along", f"{SUPERVISION}CoolingSupervisor.cool_down",
+        "await self._stop_group(child)", "[child]",
+    ),
+    Mutation(
+        "the siblings of one that cools down are started with it at once",
+        f"{SUPERVISION}CoolingSupervisor.cool_down",
+        "await self._stop_group(child)",
+        "(await self._stop_group(child), await self.start_again([m for m in self.children if m is not child]))[0]",
+    ),
+    Mutation(
+        "a restart before it brings back what cools down",
+        f"{SUPERVISION}CoolingSupervisor.goes_with",
+        "member.cool_down is None or child.cool_down is not None", "True",
+    ),
+    Mutation(
+        "a cool-down does not take over those that cool down behind it",
+        f"{SUPERVISION}CoolingSupervisor.goes_with",
+        "member.cool_down is None or child.cool_down is not None", "member.cool_down is None",
+    ),
+    Mutation(
+        "what cools down comes back although one before it is about to restart",
+        f"{SUPERVISION}CoolingSupervisor._comes_with_another",
+        "any(one.restarting for one in before)", "False",
+    ),
+    Mutation(
+        "the failures of one that cools down stay in the window",
+        f"{SUPERVISION}CoolingSupervisor.cool_down",
+        "window.forget(group)", "None",
+    ),
+    Mutation(
+        "an ask waits for the end of a cool-down", f"{AGENTS}Address._keep",
+        "self._paused is not None and is_ask(item)", "False",
+    ),
+    Mutation(
+        "what is told during a cool-down is lost", f"{AGENTS}Address._keep",
+        "self._paused is not None and is_ask(item)", "self._paused is not None",
+    ),
+    Mutation(
+        "what was told before a cool-down is lost", f"{AGENTS}Address._fail_asks",
+        "self._keeping().append(item)", "pass",
     ),
 )  # fmt: skip
 
@@ -664,6 +725,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     *KEPT_MESSAGES,
     *TREES,
     *GIVING_UP,
+    *COOLING_DOWN,
     *PATTERN_BUGS,
     *STORES,
     *RUNS,

@@ -66,7 +66,8 @@ def test_a_plain_handler_that_says_false_stops_that_child_only(in_sim: Run) -> N
 
 def test_the_limit_is_checked_whatever_the_handler_said(in_sim: Run) -> None:
     async def main(system: ActorSystem) -> None:
-        supervisor = pool("a", restart_policy=RestartPolicy(max_restarts=1))
+        policy = RestartPolicy(max_restarts=1)
+        supervisor = pool("a", restart_policy=policy, exhausted="escalate")
         supervisor.on_failure(lambda name, error, count: True)
         await supervisor.start()
         await fail(supervisor, "a")

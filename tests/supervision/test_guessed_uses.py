@@ -257,7 +257,8 @@ def test_an_agent_that_belongs_to_another_supervisor_is_the_cause_of_the_failed_
 
 def test_after_giving_up_the_tree_still_shows_what_each_child_died_of(in_sim: Run) -> None:
     async def main(system: ActorSystem) -> None:
-        supervisor = AgentSupervisor("pool", restart_policy=RestartPolicy(max_restarts=0))
+        policy = RestartPolicy(max_restarts=0)
+        supervisor = AgentSupervisor("pool", restart_policy=policy, exhausted="escalate")
         supervisor.add_child("a", agent("a"))
         supervisor.add_child("b", agent("b"))
         await supervisor.start()

@@ -31,7 +31,9 @@ Run = Callable[..., Any]
 
 
 def tree_of_three() -> tuple[AgentSupervisor, AgentSupervisor, AgentSupervisor]:
-    root = AgentSupervisor("root", restart_policy=RestartPolicy(max_restarts=1))
+    root = AgentSupervisor(
+        "root", restart_policy=RestartPolicy(max_restarts=1), exhausted="escalate"
+    )
     processing = AgentSupervisor(
         "processing", "one_for_all", restart_policy=RestartPolicy(max_restarts=1)
     )

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from agenticaiframework.actors import (
+    Actor,
     ActorSystem,
     Agent,
     AgentFailed,
@@ -88,7 +89,8 @@ def test_the_restart_type_says_who_comes_back(
 
 def test_one_failure_too_many_ends_the_supervisor_and_its_children(in_sim: Run) -> None:
     async def main(system: ActorSystem) -> None:
-        supervisor = pool("a", "b", restart_policy=RestartPolicy(max_restarts=2))
+        policy = RestartPolicy(max_restarts=2)
+        supervisor = pool("a", "b", restart_policy=policy, exhausted="escalate")
         await supervisor.start()
         for _ in range(3):
             await fail(supervisor, "a")
@@ -117,7 +119,8 @@ def test_failures_far_apart_do_not_add_up(in_sim: Run) -> None:
 
 def test_a_child_with_a_policy_of_its_own_has_a_budget_of_its_own(in_sim: Run) -> None:
     async def main(system: ActorSystem) -> None:
-        supervisor = pool("shared", restart_policy=RestartPolicy(max_restarts=1))
+        policy = RestartPolicy(max_restarts=1)
+        supervisor = pool("shared", restart_policy=policy, exhausted="escalate")
         supervisor.add_child("own", agent("own"), restart_policy=RestartPolicy(max_restarts=5))
         await supervisor.start()
         for _ in range(5):
@@ -131,27 +134,103 @@ def test_a_child_with_a_policy_of_its_own_has_a_budget_of_its_own(in_sim: Run) -
     in_sim(main)
 
 
-def test_backoff_delays_restarts_and_a_long_healthy_run_forgets_it(in_sim: Run) -> None:
-    policy = RestartPolicy(
-        max_restarts=50,
-        within_seconds=20,
-        backoff_type="exponential",
-        initial_delay_ms=1000,
-        max_delay_ms=5000,
-    )
+GROWING = RestartPolicy(
+    max_restarts=50,
+    within_seconds=20,
+    backoff_type="exponential",
+    initial_delay_ms=1000,
+    max_delay_ms=5000,
+)
+
+
+async def failures(system: ActorSystem, supervisor: AgentSupervisor, count: int) -> list[float]:
+    """Fail as soon as there is an incarnation, *count* times; return how long each took to come."""
+    waits = []
+    for _ in range(count):
+        begin = system.clock()
+        await fail(supervisor, "a")
+        waits.append(system.clock() - begin)
+    return waits
+
+
+def test_backoff_grows_with_restarts_after_which_nothing_was_done(in_sim: Run) -> None:
+    async def main(system: ActorSystem) -> list[float]:
+        async with pool("a", restart_policy=GROWING) as supervisor:
+            return await failures(system, supervisor, 6)
+
+    assert in_sim(main) == pytest.approx([0, 1, 2, 4, 5, 5])
+
+
+@pytest.mark.parametrize("how", ["it handled a message", "it ran for a whole period"])
+def test_backoff_forgets_what_failed_before_the_child_has_served(in_sim: Run, how: str) -> None:
+    async def main(system: ActorSystem) -> list[float]:
+        async with pool("a", restart_policy=GROWING) as supervisor:
+            await failures(system, supervisor, 4)
+            await supervisor.child("a")
+            if how == "it handled a message":
+                await supervisor.ask("a", 1)
+            else:
+                await asyncio.sleep(20.1)
+            return await failures(system, supervisor, 4)
+
+    assert in_sim(main) == pytest.approx([0, 1, 2, 4])
+
+
+def test_a_child_that_only_waits_for_its_period_has_not_served(in_sim: Run) -> None:
+    async def main(system: ActorSystem) -> list[float]:
+        async with pool("a", restart_policy=GROWING) as supervisor:
+            await failures(system, supervisor, 3)
+            await supervisor.child("a")
+            await asyncio.sleep(19)
+            return await failures(system, supervisor, 2)
+
+    assert in_sim(main) == pytest.approx([0, 5])
+
+
+def test_the_ends_of_its_children_are_no_service_of_a_supervisor(in_sim: Run) -> None:
+    """Else the backoff of a supervisor whose children fail at once would never grow."""
 
     async def main(system: ActorSystem) -> list[float]:
-        async with pool("a", restart_policy=policy) as supervisor:
+        below = AgentSupervisor("below", restart_policy=RestartPolicy(max_restarts=1))
+        below.add_child("a", agent("a"))
+        root = AgentSupervisor("root", restart_policy=GROWING)
+        root.add_supervisor("below", below)
+        async with root:
             waits = []
-            for pause in (0, 0, 0, 0, 30):
-                await asyncio.sleep(pause)
-                await fail(supervisor, "a")
+            for _ in range(4):
+                await fail(root, "below/a")
+                await fail(root, "below/a")
                 begin = system.clock()
-                assert await supervisor.ask("a", 1) == 1
+                await root.wait_until("below")
                 waits.append(system.clock() - begin)
             return waits
 
-    assert in_sim(main) == pytest.approx([1, 2, 4, 5, 1])
+    assert in_sim(main) == pytest.approx([1, 2, 4, 5])
+
+
+@pytest.mark.parametrize("served", [True, False])
+def test_a_raw_actor_serves_as_an_agent_does(in_sim: Run, served: bool) -> None:
+    class Worker(Actor):
+        def on_receive(self, message: Any) -> Any:
+            if message == "boom":
+                raise ValueError("boom")
+            return message
+
+    async def main(system: ActorSystem) -> list[float]:
+        supervisor = AgentSupervisor("pool", restart_policy=GROWING)
+        supervisor.add_child("a", Worker)
+        waits = []
+        async with supervisor:
+            for _ in range(4):
+                begin = system.clock()
+                if served:
+                    await supervisor.ask("a", 1)
+                with pytest.raises(ValueError, match="boom"):
+                    await supervisor.ask("a", "boom")
+                waits.append(system.clock() - begin)
+        return waits
+
+    assert in_sim(main) == pytest.approx([0, 1, 1, 1] if served else [0, 1, 2, 4])
 
 
 def test_jitter_comes_from_the_systems_chance_and_shortens(in_sim: Run) -> None:

@@ -121,7 +121,10 @@ def _build_supervisors(
 ) -> dict[str, AgentSupervisor]:
     supervisors = {
         name: AgentSupervisor(
-            name=name, strategy=entry.strategy, restart_policy=entry.restart_policy
+            name=name,
+            strategy=entry.strategy,
+            restart_policy=entry.restart_policy,
+            exhausted=entry.exhausted,
         )
         for name, entry in definition.supervisors.items()
     }

@@ -15,7 +15,7 @@ from agenticaiframework.actors import near
 from agenticaiframework.models.names import read_model_name
 from agenticaiframework.patterns import Definition
 from agenticaiframework.patterns.engine import WorkflowDefinition
-from agenticaiframework.supervision import RestartPolicy, SupervisionStrategy
+from agenticaiframework.supervision import Exhausted, RestartPolicy, SupervisionStrategy
 
 from .output import read_output
 
@@ -83,6 +83,8 @@ class SupervisorEntry(Definition):
 
     strategy: SupervisionStrategy = SupervisionStrategy.ONE_FOR_ONE
     restart_policy: RestartPolicy = Field(default_factory=RestartPolicy)
+    exhausted: Exhausted | None = None
+    """What it does when a child has failed too often; left out, what suits its place."""
     children: tuple[str, ...] = Field(min_length=1)
 
     @field_validator("strategy", mode="before")
@@ -94,6 +96,13 @@ class SupervisorEntry(Definition):
         if isinstance(value, str) and value.lower() in known:
             return value.lower()
         raise ValueError(f"{value!r} is not a strategy. {near(str(value), known)}")
+
+    @field_validator("exhausted", mode="before")
+    @classmethod
+    def _check_exhausted(cls, value: object) -> object:
+        if value is None or value in tuple(Exhausted):
+            return value
+        raise ValueError(f"{value!r} is unknown. {near(str(value), Exhausted)}")
 
 
 class RoleEntry(Definition):

@@ -31,6 +31,7 @@ class TreePlan:
     within_seconds: float = 60.0
     initial_delay_ms: float = 0.0
     children: tuple[TreePlan | WorkerPlan, ...] = ()
+    exhausted: str | None = None
 
     def workers(self) -> Iterator[WorkerPlan]:
         """Yield the workers of the whole tree, in start order."""
@@ -85,6 +86,7 @@ def build_tree(plan: TreePlan, make_worker: Callable[[WorkerPlan], Any]) -> Agen
             within_seconds=plan.within_seconds,
             initial_delay_ms=plan.initial_delay_ms,
         ),
+        exhausted=plan.exhausted,
     )
     for child in plan.children:
         if isinstance(child, TreePlan):

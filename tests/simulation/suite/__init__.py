@@ -24,6 +24,7 @@ from .chains import chains
 from .ends import ends
 from .entry import Entry
 from .expected import expected_errors
+from .giving_up import giving_up
 from .handlers import handlers
 from .in_memory import in_memory
 from .messages import bounded_mailboxes, messages, stashing, timers, told_messages_are_accounted_for
@@ -41,6 +42,8 @@ _THAT_END = Faults(
 
 _ON_TREES = Faults(kinds=(Crash, Kill, Slow, SwallowCancel, BlockLoop, FailStart, LoseNode))
 _ON_AGENTS = Faults(kinds=(Crash, Kill, Slow, SwallowCancel, BlockLoop, LateAnswer), actor="agent*")
+
+_ON_LIMITS = Faults(kinds=(Crash, Kill, FailStart, BlockLoop), actor="agent*")
 
 _ON_THREADS = Faults(kinds=(Crash, Kill, Slow, BlockLoop, LateAnswer))
 _ON_ADDERS = Faults(
@@ -79,6 +82,7 @@ SUITE: tuple[Entry, ...] = (
         {"limit_s": 100_000},
     ),
     Entry(expected_errors, _ON_AGENTS, {"limit_s": 100_000}, weight=2),
+    Entry(giving_up, _ON_LIMITS, {"limit_s": 100_000}, weight=2),
     Entry(patterns, _ON_PATTERNS, {"limit_s": 100_000}, weight=2),
     Entry(in_memory, _ON_ADDERS, {"limit_s": 100_000}, weight=2),
     Entry(workflows, _ON_ENGINES, {"limit_s": 100_000}, weight=2),
