@@ -7,11 +7,10 @@ State belongs to the loop's thread of the actor system that it is part of.
 from .actor import Actor
 from .agents.address import Address
 from .agents.address_book import AddressBook
-from .agents.agent import Agent, agent_names, find_agent
+from .agents.agent import Agent, agent_names, agent_or_none, agents_from_here, find_agent
 from .agents.agent_actor import AgentActor, InboxMessage
 from .agents.agent_context import agent_context, enter_agent_context
 from .agents.agent_request import AgentRequest
-from .agents.directory import UnknownAgent
 from .agents.errors import AgentDefinitionError, AgentError, AgentFailed, AgentStopped, AgentTimeout
 from .agents.models import (
     ModelAnswer,
@@ -26,6 +25,7 @@ from .agents.models import (
     run_model,
     set_model_runner_factory,
 )
+from .agents.name_errors import AmbiguousAgent, UnknownAgent
 from .agents.owner_link import OwnerLink
 from .dead_letters import DeadLetters
 from .dispatch.process_child import NotInChild, NotPicklable, RemoteError
@@ -45,6 +45,7 @@ from .errors import (
     NameTaken,
     NoSystem,
     RequestTimeout,
+    SeveralSystems,
     StartFailed,
     StillAlive,
     SystemStopped,
@@ -107,6 +108,7 @@ __all__ = [
     "AgentStopped",
     "AgentTimeout",
     "AgenticError",
+    "AmbiguousAgent",
     "CallingSelf",
     "DeadLetter",
     "DeadLetters",
@@ -141,6 +143,7 @@ __all__ = [
     "Request",
     "RequestTimeout",
     "Router",
+    "SeveralSystems",
     "StartFailed",
     "StillAlive",
     "StopReport",
@@ -152,6 +155,8 @@ __all__ = [
     "WrongUse",
     "agent_context",
     "agent_names",
+    "agent_or_none",
+    "agents_from_here",
     "as_mapping",
     "describe_reason",
     "enter_agent_context",
