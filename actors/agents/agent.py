@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from ..actor import Actor
 from ..kernel.cell import adopt_orphan, request_bounded
@@ -270,7 +270,13 @@ def agent_or_none(name: str) -> Agent | None:
     return _directory.look(name)
 
 
-def agents_from_here() -> Callable[[str], Agent]:
+class AgentFinder(Protocol):
+    """`find_agent`, or what finds agents in its place."""
+
+    def __call__(self, name: str, *, where: str | None = None) -> Agent: ...
+
+
+def agents_from_here() -> AgentFinder:
     """Return a `find_agent` that looks from here, wherever it is called."""
     point = POINT.get()
     return find_agent if point is None else FindFrom(_directory, point)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import weakref
 from collections import deque
@@ -139,7 +140,13 @@ class Directory(Generic[N]):
         """
         found = self.look(name, point)
         if found is None:
-            raise self._why_not(name, where)
+            error = self._why_not(name, where)
+            if isinstance(error, AmbiguousAgent):
+                # Agents that nothing refers to but their own handlers live until the next collection.
+                gc.collect()
+                found = self.look(name, point)
+            if found is None:
+                raise error
         return found
 
     def look(self, name: str, point: Point | None = None) -> N | None:
@@ -245,5 +252,8 @@ class FindFrom(Generic[N]):
         self._directory = directory
         self._point = point
 
-    def __call__(self, name: str) -> N:
-        return self._directory.find(name, point=self._point)
+    def __call__(self, name: str, *, where: str | None = None) -> N:
+        return self._directory.find(name, where=where, point=self._point)
+
+    def registered(self, name: str) -> None:
+        """Return None: what agents are made is not registered with anything."""

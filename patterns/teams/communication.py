@@ -98,7 +98,7 @@ class Communication:
             if not isinstance(agent, Agent):
                 continue
             try:
-                agent.address(system).tell(message)
+                agent.address_for(system).tell(message)
             except ActorDied as error:
                 system.dead_letter(message, member.name, error)
             else:

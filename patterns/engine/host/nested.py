@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from agenticaiframework.actors import agents_from_here
+
 from ...vocabulary.target import Scope
 from .launching import run_nested
 
@@ -36,7 +38,7 @@ class NestedWorkflow:
         context: Mapping[str, Any] | None = None,
     ) -> Any:
         """Return the workflow's result for *payload*."""
-        return await self.ask_within(payload, timeout, Scope(self._setup.resolve, context))
+        return await self.ask_within(payload, timeout, Scope(agents_from_here(), context))
 
     async def ask_within(self, payload: Any, timeout: float | None, scope: Scope) -> Any:
         """Return the workflow's result, as a part of the execution around it."""
