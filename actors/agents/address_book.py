@@ -64,6 +64,7 @@ class AddressBook(dict[int, H]):
                 if not other.system.running:
                     other.forget()
                     self.pop(key, None)
+            self.supervised = tuple(it for it in self.supervised if it.system.running)
             made = make(system)
             home = self.setdefault(id(system), made)
             if home is not made:

@@ -80,7 +80,8 @@ class Agent:
             dispatcher = "event_loop" if is_async_handler(handler) else "thread"
         self._spec = AgentSpec(name, handler, dispatcher, mailbox, on_start, on_stop)
         self._homes = AddressBook[AgentAddress]()
-        _directory.enter(self, sys._getframe(1))
+        maker = sys._getframe(1)  # pyright: ignore[reportPrivateUsage] - the cheap way
+        _directory.enter(self, maker)
 
     def __repr__(self) -> str:
         return f"<Agent {self.name!r}>"
@@ -201,9 +202,10 @@ class Agent:
         system = home.system
         system.end_actor(ref, reason)
         ended = system.wait_ended(ref, timeout)
-        if asyncio.get_running_loop() is not system.loop:
-            ended = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(ended, system.loop))
-        await ended
+        if asyncio.get_running_loop() is system.loop:
+            await ended
+        else:
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(ended, system.loop))
 
     # -- for supervisors -----------------------------------------------------------------------
 

@@ -111,10 +111,13 @@ class Directory(Generic[N]):
 
     def enter(self, agent: N, frame: FrameType) -> None:
         """Enter *agent*, which the code of *frame* makes, under its name."""
-        frame = _outside_of_constructors(agent, frame)
+        code = frame.f_code
+        if code.co_name == "__init__":
+            frame = _outside_of_constructors(agent, frame)
+            code = frame.f_code
         entry = Entry(agent, self._gone)
         name = entry.name = agent.name
-        code = entry.code = frame.f_code
+        entry.code = code
         entry.instruction = frame.f_lasti
         entry.at_module_level = not code.co_flags & OPTIMIZED and _is_of_module(frame)
         with self._lock:
@@ -192,8 +195,15 @@ class Directory(Generic[N]):
 
     def _gone(self, entry: Any) -> None:
         """An agent has gone: in any thread, and perhaps within a call of this directory's."""
-        self._dead.append(entry)
-        self._bury()
+        if not self._dead and self._lock.acquire(blocking=False):
+            try:
+                self._take_out(entry)
+            finally:
+                self._lock.release()
+        else:
+            self._dead.append(entry)
+        if self._dead:
+            self._bury()
 
     def _bury(self) -> None:
         # Who holds the lock looks again once it has given it back, so that none is forgotten.
@@ -205,20 +215,23 @@ class Directory(Generic[N]):
 
     def _take_out_dead(self) -> None:
         while self._dead:
-            entry = self._dead.popleft()
-            name = entry.name
-            entry.line.living -= 1
-            entered = self._by_name[name]
-            if isinstance(entered, Namesakes):
-                entered.remove(entry)
-                if entered.count == 1:
-                    [self._by_name[name]] = entered.entries()
-                continue
-            del self._by_name[name]
-            self._dropped.pop(name, None)
-            self._dropped[name] = (entry.code, entry.instruction)
-            if len(self._dropped) > MOST_DROPPED:
-                del self._dropped[next(iter(self._dropped))]
+            self._take_out(self._dead.popleft())
+
+    def _take_out(self, entry: Entry) -> None:
+        name = entry.name
+        entry.line.living -= 1
+        entered = self._by_name[name]
+        if entered.__class__ is Namesakes:
+            namesakes = cast(Namesakes, entered)
+            namesakes.remove(entry)
+            if namesakes.count == 1:
+                [self._by_name[name]] = namesakes.entries()
+            return
+        del self._by_name[name]
+        dropped = self._dropped
+        dropped[name] = (entry.code, entry.instruction)
+        if len(dropped) > MOST_DROPPED:
+            del dropped[next(iter(dropped))]
 
 
 def _outside_of_constructors(agent: Any, frame: FrameType) -> FrameType:

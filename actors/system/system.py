@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import contextmanager
 from contextvars import Token, copy_context
 from itertools import count
@@ -152,7 +152,7 @@ class ActorSystem:
         return system
 
     @contextmanager
-    def use(self) -> Iterator[ActorSystem]:
+    def use(self) -> Generator[ActorSystem, None, None]:
         """Make this running system the current one within a ``with`` block.
 
         For code that has not inherited it, where several systems run. Nothing is started or stopped.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, ClassVar, Self, cast
 
 from pydantic import Field
@@ -28,9 +29,6 @@ from .coordinator import (
 from .execution import Execution
 from .made import Made
 from .stream import EmitEvent, EventStream
-
-_OUTERMOST = Scope(find_agent)
-"""The scope of an execution that nothing surrounds, where no name has to be looked up."""
 
 
 class PatternDefinition(Definition):
@@ -67,6 +65,9 @@ class OrchestrationPattern(ABC, metaclass=Made):
 
     resolver: Resolver | None = None
     """Finds the agents' names; an engine puts its own here when the pattern is registered with it."""
+
+    compiled: Any = None
+    """What an engine has compiled of it, to execute it as a workflow. It goes with the pattern."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -216,10 +217,18 @@ class OrchestrationPattern(ABC, metaclass=Made):
     def _scope(self, context: Mapping[str, Any] | None, resolver: Resolver | None) -> Scope:
         outer = resolver or self.resolver
         if outer is None:
-            outer = agents_from_here() if self._bound.open else find_agent
-        if context is None and outer is find_agent and not self._bound:
-            return _OUTERMOST
+            if self._bound.open:
+                outer = agents_from_here()
+            elif context is None:
+                return self._alone
+            else:
+                outer = find_agent
         return Scope(self._bound.within(outer), context)
+
+    @cached_property
+    def _alone(self) -> Scope:
+        """The scope of an execution that nothing surrounds, where no name has to be looked up."""
+        return Scope(self._bound)
 
     def _execution(self, input_data: Any, timeout: float | None, scope: Scope) -> Execution:
         limit = self._definition.timeout if timeout is None else timeout

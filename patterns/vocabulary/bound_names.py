@@ -57,7 +57,17 @@ class BoundNames:
 
     def within(self, outer: Resolver) -> Resolver:
         """Return what finds the names here, where *outer* finds those of what is around it."""
-        return BoundResolver(self._agents, outer) if self._agents else outer
+        if not self._agents:
+            return outer
+        return self if outer is find_agent else BoundResolver(self._agents, outer)
+
+    def __call__(self, name: str) -> Askable:
+        """Return the agent that is bound to *name*, or what `find_agent` finds: where nothing is around."""
+        agent = self._agents.get(name)
+        return find_agent(name) if agent is None else agent
+
+    def registered(self, name: str) -> None:
+        """Return None: nothing is registered where nothing is around."""
 
 
 class BoundResolver:

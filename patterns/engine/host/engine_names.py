@@ -28,7 +28,7 @@ class EngineNames:
     *outer* finds: what stands around it, or the agents of whoever started the run.
     """
 
-    __slots__ = ("_bound", "_directory", "_nest", "_outer")
+    __slots__ = ("_bound", "_directory", "_held", "_nest", "_outer")
 
     def __init__(
         self,
@@ -41,6 +41,8 @@ class EngineNames:
         self._nest = nest
         self._outer = outer
         self._bound = bound
+        self._held: dict[str, Any] = {}
+        """What was found for names that are needed later, if at all."""
 
     def __call__(self, target: Any) -> Askable:
         """Return what *target* names, or is itself; raises `UnknownName`."""
@@ -65,7 +67,13 @@ class EngineNames:
             return agent if found is None else found
         return found
 
+    def hold(self, name: str, where: str) -> None:
+        """Find *name* now, and keep for later what it stands for; raises as `find`."""
+        self._held[name] = self.find(name, where)
+
     def _find_around(self, name: str, where: str) -> Any:
+        if name in self._held:
+            return self._held[name]
         try:
             return self._outer(name)
         except UnknownAgent as error:

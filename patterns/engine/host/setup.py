@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from agenticaiframework.actors import agents_from_here, find_agent
 
-from ...execution.pattern import pattern_kinds
+from ...execution.pattern import OrchestrationPattern, pattern_kinds
 from ...vocabulary.target import Askable, Resolver
 from ..definition.cache import DefinitionCache
 from ..definition.plan import ASK, Plan, StepPlan
 from ..definition.routing import Routing
-from ..definition.workflow import WorkflowDefinition
+from ..definition.workflow import WorkflowDefinition, define_workflow
 from ..errors import UnknownName
 from .directory import Directory, as_askable
 from .engine_names import EngineNames
@@ -74,30 +74,28 @@ class Setup:
             self._target(plan, step, names) if step.kind == ASK else None for step in plan.steps
         )
         for step in plan.steps:
-            where = f"workflow {plan.name!r}, step {step.id!r}"
-            if step.fallback is not None and isinstance(step.fallback.fallback, str):
-                names.find(step.fallback.fallback, where)
-            compensation = step.definition.compensate
-            if compensation is not None and isinstance(compensation.agent, str):
-                names.find(compensation.agent, where)
+            for name in step.needed_later:
+                names.hold(name, f"workflow {plan.name!r}, step {step.id!r}")
         if all(self._lasting(plan, step) for step in plan.steps):
             plan.bound = (self, self.directory.version, bound)
         return bound
 
     def _lasting(self, plan: Plan, step: StepPlan) -> bool:
-        """Tell whether a look-up holds until the next registration."""
-        target = step.definition.target
-        directory = self.directory
-        return (
-            not isinstance(target, str)
-            or target in directory.agents
-            or target in directory.teams
-            or target in directory.patterns
-            or (
-                step.definition.agent is not None
-                and not directory.supervisors
-                and plan.definition.bound.get(target) is not None
-            )
+        """Tell whether the look-ups of a step hold until the next registration."""
+        directory, definition = self.directory, step.definition
+        target = definition.team or definition.pattern
+        if isinstance(target, str) and not (
+            target in directory.teams or target in directory.patterns
+        ):
+            return False
+        named = step.needed_later if target is not None else (definition.agent, *step.needed_later)
+        return all(
+            not isinstance(name, str)
+            or name in directory.agents
+            or name in directory.teams
+            or name in directory.patterns
+            or (not directory.supervisors and plan.definition.bound.get(name) is not None)
+            for name in named
         )
 
     def _target(self, plan: Plan, step: StepPlan, names: EngineNames) -> Any:
@@ -155,13 +153,17 @@ class Setup:
                     else ""
                 )
                 raise UnknownName("pattern", pattern, known, hint=hint)
-        plan = self.definitions.get(
-            {
-                "name": name,
-                "steps": [{"id": "pattern", "pattern": pattern, "input": "$input"}],
-                "output": "$pattern",
-            }
-        ).plan
+        definition = {
+            "name": name,
+            "steps": [{"id": "pattern", "pattern": pattern, "input": "$input"}],
+            "output": "$pattern",
+        }
+        if isinstance(pattern, OrchestrationPattern):
+            # It may be a request's own, with the request's agents: it keeps its plan, not the engine.
+            if pattern.compiled is None:
+                pattern.compiled = define_workflow(definition).plan
+            return cast("Plan", pattern.compiled)
+        plan = self.definitions.get(definition).plan
         if isinstance(pattern, str):
             self._by_pattern[pattern] = plan
         return plan

@@ -166,6 +166,8 @@ class LiveRun:
     def conclude(self) -> None:
         """Take note that it has ended, and complete the waiting requests."""
         self.over = True
+        # It may be kept for long, and the agents were a request's, perhaps.
+        self.bound, self.resolve = (), None
         waiters, self.waiters = self.waiters, None
         if self.run.state is WorkflowState.COMPLETED and not self.interrupted:
             for request in waiters or ():
