@@ -32,7 +32,7 @@ class AgentAddress(Address):
     before is done first, also by an incarnation that is started for it.
     """
 
-    __slots__ = ("_agent", "_book", "_owner", "_spec")
+    __slots__ = ("_agent", "_book", "_done_for", "_owner", "_spec")
 
     def __init__(
         self,
@@ -44,6 +44,8 @@ class AgentAddress(Address):
         super().__init__(agent.name, system, capacity=spec.mailbox.capacity)
         self._spec = spec
         self._owner: ActorRef[Any] | None = None
+        self._done_for = False
+        """Whether the agent is gone, and all has arrived that it was told."""
         # Weak, because it holds the addresses in all other systems.
         self._book = weakref.ref(book)
         self._agent = OwnerLink(agent, _agent_gone)
@@ -71,7 +73,7 @@ class AgentAddress(Address):
     def bind(self, ref: ActorRef[Any]) -> None:
         """Let *ref* be the live incarnation; the last one, if the agent is gone."""
         super().bind(ref)
-        if self._agent() is None:
+        if self._done_for:
             self._end_when_done(ref)
 
     def _end_when_done(self, ref: ActorRef[Any]) -> None:
@@ -80,7 +82,11 @@ class AgentAddress(Address):
             put(ref, ActorStop())
 
     def agent_gone(self) -> None:
-        """Nothing refers to the agent any more: end its actor once it has done what it was told."""
+        """Nothing refers to the agent any more: end its actor once it has done what it was told.
+
+        Posted by the thread that dropped it last, so that it comes after all that threads have told it.
+        """
+        self._done_for = True
         ref = self.ref
         if ref is not None:
             self._end_when_done(ref)

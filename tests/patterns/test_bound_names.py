@@ -7,7 +7,6 @@ import copy
 import gc
 import json
 import pickle
-import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -418,39 +417,6 @@ def test_a_run_keeps_the_agents_that_it_may_need_later() -> None:
         return await engine.wait(run)
 
     assert asyncio.run(main()) == "the secret of start"
-
-
-def test_a_thread_without_a_context_sees_what_modules_made_and_never_one_of_several_others() -> (
-    None
-):
-    namespace: dict[str, Any] = {"Agent": Agent}
-    exec("module = Agent('helper', handler=lambda _: 'the first')", namespace)
-    exec("module = Agent('helper', handler=lambda _: 'run again')", namespace)
-    found: list[Any] = []
-
-    def look() -> None:
-        try:
-            found.append(find_agent("helper"))
-        except LookupError as error:
-            found.append(error)
-
-    async def main() -> None:
-        helpers = await asyncio.gather(*(asyncio.to_thread(helper_of, user) for user in USERS))
-        for _ in range(2):
-            thread = threading.Thread(target=look)
-            thread.start()
-            await asyncio.to_thread(thread.join)
-            namespace.pop("module", None)
-        assert len(helpers) == len(USERS)
-
-    module = namespace["module"]
-    asyncio.run(main())
-    assert found[0] is module
-    del module
-    found[0] = None
-    gc.collect()
-    look_again = found[1]
-    assert look_again is not None
 
 
 def test_making_agents_patterns_and_requests_for_ever_keeps_nothing() -> None:
