@@ -245,7 +245,7 @@ def _outside_of_constructors(agent: Any, frame: FrameType) -> FrameType:
 
 
 def _is_of_module(frame: FrameType) -> bool:
-    # The body of a class in a function is no module's, though it looks like one.
+    # The body of a class is not the code of a module, though it runs like one.
     return frame.f_locals is frame.f_globals
 
 

@@ -87,7 +87,7 @@ class BoundResolver:
         return agent if found is None else found
 
     def registered(self, name: str) -> Askable | None:
-        """Return what *name* has been registered for, with whatever stands around it."""
+        """Return what *name* has been registered for, with the execution around it."""
         return registered_with(self._outer, name)
 
 

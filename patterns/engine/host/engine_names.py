@@ -25,7 +25,7 @@ class EngineNames:
     """A resolver over the names of an engine, mostly of one run.
 
     What is registered with the engine comes first, then what the definition has *bound*, then what
-    *outer* finds: what stands around it, or the agents of whoever started the run.
+    *outer* finds: the names of the execution around it, or the agents seen where the run was started.
     """
 
     __slots__ = ("_bound", "_directory", "_held", "_nest", "_outer")
@@ -49,7 +49,7 @@ class EngineNames:
         return self._as_askable(self.find(target) if isinstance(target, str) else target)
 
     def registered(self, name: str) -> Askable | None:
-        """Return what has been registered as *name*, here or with what stands around it."""
+        """Return what has been registered as *name*, here or with the execution around it."""
         found = self._directory.registered(name)
         return registered_with(self._outer, name) if found is None else self._as_askable(found)
 
