@@ -7,7 +7,7 @@ State belongs to the loop's thread of the actor system that it is part of.
 from .actor import Actor
 from .agents.address import Address
 from .agents.address_book import AddressBook
-from .agents.agent import Agent, agent_names, find_agent
+from .agents.agent import Agent, agent_names, agent_or_none, agents_from_here, find_agent
 from .agents.agent_actor import AgentActor, InboxMessage
 from .agents.agent_context import (
     IDEMPOTENCY_KEY,
@@ -17,7 +17,6 @@ from .agents.agent_context import (
     nested_context,
 )
 from .agents.agent_request import AgentRequest
-from .agents.directory import UnknownAgent
 from .agents.errors import AgentDefinitionError, AgentError, AgentFailed, AgentStopped, AgentTimeout
 from .agents.models import (
     ModelAnswer,
@@ -32,6 +31,7 @@ from .agents.models import (
     run_model,
     set_model_runner_factory,
 )
+from .agents.name_errors import AmbiguousAgent, UnknownAgent
 from .agents.owner_link import OwnerLink
 from .dead_letters import DeadLetters
 from .dispatch.process_child import NotInChild, NotPicklable, RemoteError
@@ -52,6 +52,7 @@ from .errors import (
     NameTaken,
     NoSystem,
     RequestTimeout,
+    SeveralSystems,
     StartFailed,
     StillAlive,
     SystemStopped,
@@ -122,6 +123,7 @@ __all__ = [
     "AgentStopped",
     "AgentTimeout",
     "AgenticError",
+    "AmbiguousAgent",
     "CallingSelf",
     "CoolingDown",
     "DeadLetter",
@@ -161,6 +163,7 @@ __all__ = [
     "RequestRejected",
     "RequestTimeout",
     "Router",
+    "SeveralSystems",
     "StartFailed",
     "StillAlive",
     "StopReport",
@@ -172,6 +175,8 @@ __all__ = [
     "WrongUse",
     "agent_context",
     "agent_names",
+    "agent_or_none",
+    "agents_from_here",
     "as_mapping",
     "attribute_of",
     "causes_of",

@@ -202,6 +202,23 @@ class NoSystem(AgenticError):
         )
 
 
+class SeveralSystems(AgenticError):
+    """Several actor systems run here, and the code that needs one has inherited none of them.
+
+    *systems* are their names.
+    """
+
+    def __init__(self, systems: Iterable[str], what: str = "this code") -> None:
+        self.systems = tuple(systems)
+        super().__init__(
+            f"{len(self.systems)} actor systems run here ({', '.join(self.systems)}), and {what} "
+            "has inherited none of them. Say which one is meant: `with system.use():` around it, or "
+            "system=... where a call takes it (agent.request, supervisor.start), or "
+            "`system.start(SomeActor)`. Tasks that are created inside of `async with system:` "
+            "inherit it."
+        )
+
+
 class MissingExtra(AgenticError, ImportError):
     """An optional dependency is not installed."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from ..actor import Actor
 from ..kernel.cell import adopt_orphan, request_bounded
@@ -17,9 +19,10 @@ from .agent_actor import AgentActor, AgentSpec
 from .agent_address import AgentAddress
 from .agent_request import AgentRequest, work_from_here
 from .definition import check_agent, check_dispatcher, is_async_handler, model_handler
-from .directory import Directory
+from .directory import Directory, FindFrom
 from .errors import AgentDefinitionError, AgentStopped
 from .expected_errors import read_expected_errors
+from .line_of_making import POINT
 
 if TYPE_CHECKING:
     from ..ref import ActorRef
@@ -86,7 +89,8 @@ class Agent:
             name, handler, dispatcher, mailbox, on_start, on_stop, expected_errors=expected
         )
         self._homes = AddressBook[AgentAddress]()
-        _directory.enter(self)
+        maker = sys._getframe(1)  # pyright: ignore[reportPrivateUsage] - the cheap way
+        _directory.enter(self, maker)
 
     def __repr__(self) -> str:
         return f"<Agent {self.name!r}>"
@@ -130,28 +134,31 @@ class Agent:
         system: ActorSystem | None = None,
     ) -> AgentRequest:
         """Return an awaitable for what `ask` returns: cheaper to await many of (see `gather`)."""
-        if system is None:
-            system = ActorSystem.current()
-        home = self._homes.get(id(system))
+        homes = self._homes
+        home = homes.owned(system) if homes.supervised else None
         if home is None:
-            home = self.address(system)
+            if system is None:
+                system = ActorSystem.current()
+            home = homes.get(id(system))
+            if home is None:
+                home = self.address(system)
         ref = home.ref
-        work = work_from_here(self.name, payload, context, system)
+        work = work_from_here(self.name, payload, context, home.system)
         # Where an incarnation lives on this very loop and has room: the path of nearly every request.
         request = None if ref is None else request_bounded(ref, work, home, AgentRequest)
         if request is not None:
             request.agent = self
         else:
-            request = new_request(work, home, system.scheduler, AgentRequest)
+            request = new_request(work, home, home.system.scheduler, AgentRequest)
             request.agent = self
             home.put(request)
         if timeout is not None:
-            system.scheduler.post_or_call(request.start_timer, timeout)
+            home.system.scheduler.post_or_call(request.start_timer, timeout)
         return request
 
     def tell(self, payload: Any, *, context: Mapping[str, Any] | None = None) -> None:
         """Give the agent *payload* to handle, and wait for nothing."""
-        home = self.address()
+        home = self.address_for()
         if home.closed is not None:
             raise AgentStopped(self.name, home.closed)
         home.tell(work_from_here(self.name, payload, context, home.system))
@@ -168,34 +175,47 @@ class Agent:
 
     @property
     def is_alive(self) -> bool:
-        """Whether its actor runs in the current system."""
-        system = ActorSystem.current_or_none()
-        home = None if system is None else self._homes.get(id(system))
+        """Whether its actor runs, in the current system or under a supervisor in any."""
+        home = self._homes.owned(None) if self._homes.supervised else None
+        if home is None:
+            system = ActorSystem.current_or_none()
+            home = None if system is None else self._homes.get(id(system))
         return home is not None and home.live is not None
 
     def address(self, system: ActorSystem | None = None) -> AgentAddress:
-        """Return the agent's address in *system* (the current one, if not given)."""
-        if system is None:
-            system = ActorSystem.current()
-        home = self._homes.get(id(system))
-        return (
-            self._homes.of(system, lambda it: AgentAddress(self, it, self._spec))
-            if home is None
-            else home
-        )
+        """Return the agent's address in *system*; without one, where messages from here go.
+
+        That is the system in which a supervisor owns the agent, else the current one.
+        """
+        return self.address_for() if system is None else self._homes.of(system, self._new_address)
+
+    def address_for(self, system: ActorSystem | None = None) -> AgentAddress:
+        """Return the address that messages from *system* (the current one, if not given) go to.
+
+        An agent that a supervisor owns is that one actor, whatever system it is asked from.
+        """
+        return self._homes.meant(system, self._new_address)
+
+    def _new_address(self, system: ActorSystem) -> AgentAddress:
+        return AgentAddress(self, system, self._spec, self._homes)
 
     async def stop(self, reason: Any = NORMAL, timeout: float | None = None) -> None:
-        """End the agent's actor in the current system with *reason*, and wait until it has ended.
+        """End the agent's actor (see `address`) with *reason*, and wait until it has ended.
 
         What then happens is its supervisor's business. Without one, the next message starts a fresh
         actor.
         """
-        home = self.address()
+        home = self.address_for()
         ref = home.live
         if ref is None or ref.ended:
             return
-        home.system.end_actor(ref, reason)
-        await home.system.wait_ended(ref, timeout)
+        system = home.system
+        system.end_actor(ref, reason)
+        ended = system.wait_ended(ref, timeout)
+        if asyncio.get_running_loop() is system.loop:
+            await ended
+        else:
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(ended, system.loop))
 
     # -- for supervisors -----------------------------------------------------------------------
 
@@ -248,8 +268,30 @@ _directory: Directory[Agent] = Directory()
 
 
 def find_agent(name: str, *, where: str | None = None) -> Agent:
-    """Return the agent of that name. Raises `UnknownAgent`, with the near names, if none lives."""
+    """Return the agent that *name* means here.
+
+    That is the latest of that name which was made in this context (the task, or those it came
+    from), else the only one that lives. Raises `UnknownAgent`, with the near names, if there is
+    none, and `AmbiguousAgent` if there are several that other tasks have made.
+    """
     return _directory.find(name, where=where)
+
+
+def agent_or_none(name: str) -> Agent | None:
+    """Return what `find_agent` returns, and None where it raises."""
+    return _directory.look(name)
+
+
+class AgentFinder(Protocol):
+    """`find_agent`, or what finds agents in its place."""
+
+    def __call__(self, name: str, *, where: str | None = None) -> Agent: ...
+
+
+def agents_from_here() -> AgentFinder:
+    """Return a `find_agent` that looks from here, wherever it is called."""
+    point = POINT.get()
+    return find_agent if point is None else FindFrom(_directory, point)
 
 
 def agent_names() -> list[str]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ActorDied
 from ..kernel import lifecycle
+from ..kernel.cell import put
 from ..kernel.delivery import refuse
+from ..kernel.pykka_seam import ActorStop
 from ..kernel.running import running_here
 from ..kernel.starting import spawn
-from ..reasons import NORMAL
 from .address import Address
 from .agent_actor import AgentActor, AgentSpec
 from .agent_request import AgentRequest
@@ -19,26 +21,75 @@ from .owner_link import OwnerLink
 if TYPE_CHECKING:
     from ..ref import ActorRef
     from ..system.system import ActorSystem
+    from .address_book import AddressBook
     from .directory import Named
 
 
 class AgentAddress(Address):
-    """An agent's address in one system: starts the actor on demand unless a supervisor owns it."""
+    """An agent's address in one system: starts the actor on demand unless a supervisor owns it.
 
-    __slots__ = ("_agent", "_spec", "owner")
+    An agent that is no longer referenced must not leave its idle actor behind. What it has been told
+    before is done first, also by an incarnation that is started for it.
+    """
 
-    def __init__(self, agent: Named, system: ActorSystem, spec: AgentSpec) -> None:
+    __slots__ = ("_agent", "_book", "_done_for", "_owner", "_spec")
+
+    def __init__(
+        self,
+        agent: Named,
+        system: ActorSystem,
+        spec: AgentSpec,
+        book: AddressBook[AgentAddress],
+    ) -> None:
         super().__init__(agent.name, system, mailbox=spec.mailbox)
         self._spec = spec
-        # An agent that is no longer referenced must not leave its idle actor behind.
-        self._agent = OwnerLink(agent, _end_actor)
+        self._owner: ActorRef[Any] | None = None
+        self._done_for = False
+        """Whether the agent is gone, and all has arrived that it was told."""
+        # Weak, because it holds the addresses in all other systems.
+        self._book = weakref.ref(book)
+        self._agent = OwnerLink(agent, _agent_gone)
         self._agent.home = self
-        self.owner: ActorRef[Any] | None = None
+
+    @property
+    def owner(self) -> ActorRef[Any] | None:
+        """The supervisor that decides about the next incarnation; it may have ended."""
+        return self._owner
+
+    @owner.setter
+    def owner(self, owner: ActorRef[Any] | None) -> None:
+        before, self._owner = self._owner, owner
+        if (before is None) is not (owner is None):
+            book = self._book()
+            if book is not None:
+                book.owner_changed(self, owner is not None)
 
     @property
     def owned(self) -> bool:
         """Whether a supervisor decides about the next incarnation."""
-        return self.owner is not None and not self.owner.ended
+        owner = self._owner
+        return owner is not None and not owner.ended
+
+    def bind(self, ref: ActorRef[Any]) -> None:
+        """Let *ref* be the live incarnation; the last one, if the agent is gone."""
+        super().bind(ref)
+        if self._done_for:
+            self._end_when_done(ref)
+
+    def _end_when_done(self, ref: ActorRef[Any]) -> None:
+        """Have *ref* end after the messages that wait for it."""
+        if ref.is_alive() and not self.owned:
+            put(ref, ActorStop())
+
+    def agent_gone(self) -> None:
+        """Nothing refers to the agent any more: end its actor once it has done what it was told.
+
+        Posted by the thread that dropped it last, so that it comes after all that threads have told it.
+        """
+        self._done_for = True
+        ref = self.ref
+        if ref is not None:
+            self._end_when_done(ref)
 
     def expects(self, error: BaseException) -> bool:
         """Tell whether *error* out of the agent's handler leaves the agent well."""
@@ -49,8 +100,7 @@ class AgentAddress(Address):
 
     def start_on_demand(self) -> None:
         """Start an incarnation for the messages that wait, unless that is a supervisor's business."""
-        agent = self._agent()
-        if self.owned or agent is None or not self.system.running:
+        if self.owned or not self.system.running:
             return
         before = self.ref
         if before is not None and not before.ended:
@@ -63,7 +113,7 @@ class AgentAddress(Address):
             AgentActor,
             (self._spec,),
             {},
-            name=agent.name,
+            name=self.name,
             mailbox_to=self,
             incarnation=self.incarnation + 1,
         )
@@ -77,16 +127,8 @@ class AgentAddress(Address):
             refuse(request, AgentStopped(self.name, "the system has stopped"))
 
 
-def _end_actor(link: OwnerLink) -> None:
+def _agent_gone(link: OwnerLink) -> None:
     """The agent is gone; this is the thread that dropped it last."""
     home: AgentAddress | None = link.take()
-    if home is None or not home.system.running:
-        return
-    ref = home.ref
-    if ref is not None and not ref.ended:
-        home.system.scheduler.post(_end_unless_owned, home, ref)
-
-
-def _end_unless_owned(home: AgentAddress, ref: ActorRef[Any]) -> None:
-    if ref.is_alive() and not home.owned:
-        lifecycle.doom(ref, NORMAL, soft=True)
+    if home is not None and home.system.running:
+        home.system.scheduler.post(home.agent_gone)

@@ -56,7 +56,7 @@ def work_from_here(
     A payload that was put into `with_context` has brought its own. *context* is what the caller gives;
     inside a handler, what that found in its `agent_context` is handed on with it.
     """
-    if payload.__class__ is Carried:
+    if type(payload) is Carried:
         variables = payload.variables.copy()
         payload = payload.message
     else:

@@ -1,4 +1,8 @@
-"""Default systems: one for each running loop, and one in the background where no loop runs."""
+"""Which system code means that has inherited none: the one that runs there, else a default one.
+
+A system that a program has started itself is preferred to a default one, which is made where none
+runs: one for each running loop, and one in the background for threads without a loop.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +15,15 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
+from ..errors import SeveralSystems
 from ..kernel.current import current_host, host_here
 from ..kernel.home import NO_THREAD, Home
 
 
 class DefaultSystem(Protocol):
     """A system that may be the default of a place; `ActorSystem` is one."""
+
+    name: str
 
     @property
     def running(self) -> bool: ...
@@ -27,58 +34,144 @@ class DefaultSystem(Protocol):
 
 S = TypeVar("S", bound=DefaultSystem)
 
+_lock = threading.Lock()
+"""Held by who writes what stands here."""
 _defaults: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = weakref.WeakKeyDictionary()
+_chosen: dict[int, tuple[weakref.ref[Any], ...]] = {}
+"""The systems that programs have started, by the id of their loop."""
 _all: weakref.WeakSet[Any] = weakref.WeakSet()
 _background_lock = threading.Lock()
 _background: Any = None
 
 
 def find() -> Any:
-    """Return the running system of this place if there is one; make none."""
+    """Return the running system of this place if there is one; make none.
+
+    None also where several run and none of them is inherited.
+    """
     system: Any = host_here()
     if system is not None and system.running:
         return system
     try:
-        system = _defaults.get(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
     except RuntimeError:
-        system = _background
-    return system if system is not None and system.running else None
+        found = _elsewhere() or _background
+    else:
+        systems = _started_on(loop)
+        if len(systems) > 1:
+            return None
+        found = systems[0] if systems else _defaults.get(loop)
+    return found if found is not None and found.running else None
 
 
-def default_of(loop: asyncio.AbstractEventLoop, make: Callable[[], S]) -> S:
-    """Return the default system of *loop*, made now if there is none that runs."""
+def of_loop(loop: asyncio.AbstractEventLoop, make: Callable[[], S]) -> S:
+    """Return the one system that a program has started on *loop*, else the default one.
+
+    Raises `SeveralSystems`. The default system is made now if there is none that runs.
+    """
+    started = _started_on(loop) if _chosen else ()
+    if started:
+        if len(started) > 1:
+            raise SeveralSystems(str(system.name) for system in started)
+        only: S = started[0]
+        return only
     system: S | None = _defaults.get(loop)
     if system is None or not system.running:
         system = make()
-        _defaults[loop] = system
+        with _lock:
+            _defaults[loop] = system
     return system
 
 
-def background(make: Callable[[], S]) -> S:
-    """Return the default system in the background, made now if there is none that runs."""
+def of_thread(make: Callable[[], S]) -> S:
+    """Return the only system that runs in other threads, else the default one in the background.
+
+    Systems that programs have started come before the defaults of loops. The one in the background
+    is made now if there is none that runs.
+    """
     global _background
+    system: S | None = _elsewhere()
+    if system is not None:
+        return system
     with _background_lock:
         if _background is None or not _background.running:
             _background = make()
-        system: S = _background
-        return system
+        made: S = _background
+        return made
 
 
-def enter(system: DefaultSystem) -> None:
-    """*system* runs from now on: a forked child has to know of it."""
+def enter(system: DefaultSystem, *, chosen: bool) -> None:
+    """*system* runs from now on. *chosen* by a program, it may be the one of its loop."""
     _all.add(system)
+    home = system.home
+    if chosen and home is not None:
+        key = id(home.loop)
+        with _lock:
+            _chosen[key] = (*_living(key), weakref.ref(system, lambda _: _tidy(key)))
 
 
 def forget(system: DefaultSystem, loop: asyncio.AbstractEventLoop) -> None:
     """*system* has stopped: let its loop have another default."""
-    if _defaults.get(loop) is system:
-        # The key is weak, but the system holds its loop.
-        del _defaults[loop]
+    with _lock:
+        if _defaults.get(loop) is system:
+            # The key is weak, but the system holds its loop.
+            del _defaults[loop]
+    _tidy(id(loop), system)
+
+
+def _started_on(loop: asyncio.AbstractEventLoop) -> list[Any]:
+    """Return the running systems that programs have started on *loop*."""
+    return [
+        system
+        for ref in _chosen.get(id(loop), ())
+        if (system := ref()) is not None and system.running and system.home.loop is loop
+    ]
+
+
+def _elsewhere() -> Any:
+    """Return the only system whose loop runs in another thread, if it is the only one; else None."""
+    me = threading.get_ident()
+    with _lock:
+        chosen = [ref() for refs in _chosen.values() for ref in refs]
+        defaults = list(_defaults.values())
+    for systems in (chosen, defaults):
+        there = [
+            system
+            for system in systems
+            if system is not None
+            and system.running
+            and system.home.home_thread != me
+            and system.home.loop.is_running()
+        ]
+        if there:
+            return there[0] if len(there) == 1 else None
+    return None
+
+
+def _living(key: int, but: Any = None) -> tuple[weakref.ref[Any], ...]:
+    return tuple(
+        ref for ref in _chosen.get(key, ()) if (system := ref()) is not None and system is not but
+    )
+
+
+def _tidy(key: int, ended: Any = None) -> None:
+    """Take what has gone, and *ended*, out of the systems of a loop."""
+    if key not in _chosen or not _lock.acquire(blocking=False):
+        return  # it is taken out when the next one is entered or ends; `running` says no until then
+    try:
+        left = _living(key, ended)
+        if left:
+            _chosen[key] = left
+        else:
+            _chosen.pop(key, None)
+    finally:
+        _lock.release()
 
 
 def _after_fork_in_child() -> None:
-    global _background_lock
-    _background_lock = threading.Lock()  # another thread of the parent may have held it
+    global _background_lock, _lock
+    _lock = threading.Lock()  # another thread of the parent may have held it
+    _background_lock = threading.Lock()
     for system in list(_all):
         home = system.home
         if home is not None:
@@ -99,11 +192,11 @@ atexit.register(_stop_background)
 
 __all__ = [
     "DefaultSystem",
-    "background",
     "current_host",
-    "default_of",
     "enter",
     "find",
     "forget",
     "host_here",
+    "of_loop",
+    "of_thread",
 ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import contextmanager
 from contextvars import Context, Token
 from itertools import count
 from threading import get_ident
@@ -132,9 +133,11 @@ class ActorSystem:
     def current(cls) -> ActorSystem:
         """Return the system of this place.
 
-        That is the system of the running handler or of the enclosing ``async with``; else the
-        default system of the running loop, which is made now and stops when the loop shuts down;
-        else, where no loop runs, one in a background thread, which stops with the interpreter.
+        That is the system of the running handler or of the enclosing ``async with``; else the one
+        system that was started on the running loop, be it by another task (several: `SeveralSystems`);
+        else the default system of that loop, which is made now and stops when the loop shuts down.
+        Where no loop runs it is the only system that runs in another thread, else one in a background
+        thread, which stops with the interpreter. A system that is stopping is none of these.
         """
         # The variable holds what this class has put into it.
         system: Any = current_host.get()
@@ -142,22 +145,34 @@ class ActorSystem:
             try:
                 loop = asyncio.get_running_loop()
             except RuntimeError:
-                system = default_systems.background(lambda: cls.in_background("background"))
+                system = default_systems.of_thread(cls._in_the_background)
             else:
-                system = default_systems.default_of(loop, lambda: cls._default_on(loop))
+                system = default_systems.of_loop(loop, lambda: cls._default_on(loop))
         here: ActorSystem = system
         return here
 
     @classmethod
     def current_or_none(cls) -> ActorSystem | None:
-        """Return the system of this place if there is one already; make none."""
+        """Return the system of this place if there is one already; make none, and raise nothing."""
         system: ActorSystem | None = default_systems.find()
         return system
+
+    @contextmanager
+    def use(self) -> Generator[ActorSystem, None, None]:
+        """Make this running system the current one within a ``with`` block.
+
+        For code that has not inherited it, where several systems run. Nothing is started or stopped.
+        """
+        token = current_host.set(self)
+        try:
+            yield self
+        finally:
+            current_host.reset(token)
 
     @classmethod
     def _default_on(cls, loop: asyncio.AbstractEventLoop) -> ActorSystem:
         system = cls("default")
-        system._attach(loop)
+        system._attach(loop, chosen=False)
         system._tie_to_loop()
         return system
 
@@ -167,13 +182,20 @@ class ActorSystem:
 
         Use it as ``with ActorSystem.in_background() as system:``, or call `stop_blocking`.
         """
-        system = cls(name, **options)
+        return cls(name, **options)._run_in_background(chosen=True)
+
+    @classmethod
+    def _in_the_background(cls) -> ActorSystem:
+        return cls("background")._run_in_background(chosen=False)
+
+    def _run_in_background(self, *, chosen: bool) -> ActorSystem:
+        system = self
         started = threading.Event()
 
         def main() -> None:
             loop = asyncio.new_event_loop()
             asyncio.set_event_loop(loop)
-            loop.call_soon(system._attach, loop)
+            loop.call_soon(lambda: system._attach(loop, chosen=chosen))
             loop.call_soon(started.set)
             try:
                 loop.run_forever()
@@ -220,10 +242,10 @@ class ActorSystem:
         """The event loop of this system."""
         return self.scheduler.loop
 
-    def _attach(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _attach(self, loop: asyncio.AbstractEventLoop, *, chosen: bool = True) -> None:
         context = handled_in(self._context, self)
         self._scheduler = Scheduler(self, loop, self._ready_queue, context)
-        default_systems.enter(self)
+        default_systems.enter(self, chosen=chosen)
         if self.watchdog_s is not None:
             Watchdog(self, self.watchdog_s)
 

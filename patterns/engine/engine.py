@@ -15,7 +15,7 @@ from ..definition.fields import read_target
 from ..vocabulary.target import Askable
 from .definition.config import EngineConfig
 from .definition.routing import Routing
-from .definition.workflow import WorkflowDefinition, define_workflow
+from .definition.workflow import WorkflowDefinition, make_workflow
 from .errors import WorkflowFailed, WorkflowTimedOut
 from .host.control import RunControl
 from .host.core import EngineCore
@@ -101,7 +101,7 @@ class OrchestrationEngine:
         """
         checked = _checked(name, pattern, "pattern")
         if getattr(checked, "resolver", self) is None:
-            checked.resolver = self._setup.resolve
+            checked.resolver = self._setup.names
         self._setup.directory.enter("pattern", name, self._setup.resolve(checked))
 
     def register_supervisor(self, name: str, supervisor: Any) -> None:
@@ -119,7 +119,7 @@ class OrchestrationEngine:
         """
         if isinstance(workflow, str):
             workflow = self._setup.directory.workflow(workflow)
-        definition = define_workflow(workflow)
+        definition = make_workflow(workflow)
         self._setup.directory.enter("workflow", name, definition)
         return definition
 
@@ -142,7 +142,7 @@ class OrchestrationEngine:
         Raises `DefinitionError` and `UnknownName`; nothing runs.
         """
         definition = self._setup.definition_of(workflow)
-        self._setup.bind(definition.plan)
+        self._setup.bind(definition.plan, self._setup.names_of(definition.plan))
         return definition
 
     # -- running -----------------------------------------------------------------------------------

@@ -134,7 +134,7 @@ class Asking(Record):
         """Yield those agents among *targets* that wait for this execution themselves."""
         for target in targets:
             askable: Any = self._resolved.get(target) if isinstance(target, str) else target
-            if isinstance(askable, Agent) and askable.address(self.system).ref in self.waiting:
+            if isinstance(askable, Agent) and askable.address_for(self.system).ref in self.waiting:
                 yield askable
 
     @property

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, ClassVar, Self, cast
 
 from pydantic import Field
 
-from agenticaiframework.actors import ActorRef, ActorSystem, find_agent, nested_context
+from agenticaiframework.actors import (
+    ActorRef,
+    ActorSystem,
+    agents_from_here,
+    find_agent,
+    nested_context,
+)
 
 from ..definition.definition import Definition, define
 from ..definition.drawing import Drawing
@@ -17,6 +24,7 @@ from ..definition.dump import dump_definition
 from ..definition.errors import DefinitionError
 from ..definition.fields import Seconds
 from ..definition.registry import read_pattern, register_kind, registered_kind, registered_kinds
+from ..vocabulary.bound_names import BoundNames, open_names
 from ..vocabulary.report import Report
 from ..vocabulary.target import Resolver, Scope, Target
 from .coordinator import (
@@ -25,10 +33,8 @@ from .coordinator import (
     run_to_end,
 )
 from .execution import Execution
+from .made import Made
 from .stream import EmitEvent, EventStream
-
-_OUTERMOST = Scope(find_agent)
-"""The scope of an execution that nothing surrounds."""
 
 
 class PatternDefinition(Definition):
@@ -43,11 +49,15 @@ class PatternDefinition(Definition):
     }
 
 
-class OrchestrationPattern(ABC):
+class OrchestrationPattern(ABC, metaclass=Made):
     """A way of coordinating agents: a checked, immutable definition that may be executed many times.
 
     Each execution is a coordinator actor of its own; executions share nothing. A pattern stands
     wherever an agent can: as a step of another pattern, of a workflow, or in a team.
+
+    Names are bound when the pattern is made, to the agents that `find_agent` returns there and then;
+    one that is unknown or ambiguous then, and all of a pattern that `from_dict` read, are looked up at
+    each execution, from where the outermost pattern is executed.
 
     A pattern of your own defines a `PatternDefinition` for its options, ``kind`` for its name in
     definitions that are data, and `coordinate`.
@@ -62,6 +72,9 @@ class OrchestrationPattern(ABC):
     resolver: Resolver | None = None
     """Finds the agents' names; an engine puts its own here when the pattern is registered with it."""
 
+    compiled: Any = None
+    """What an engine has compiled of it, to execute it as a workflow. It goes with the pattern."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         kind = cls.__dict__.get("kind")
@@ -70,6 +83,8 @@ class OrchestrationPattern(ABC):
 
     def __init__(self, definition: PatternDefinition) -> None:
         self._definition = definition
+        self._bound = BoundNames()
+        """What the names in it were bound to when it was made."""
         self._prepare()
 
     @classmethod
@@ -85,7 +100,7 @@ class OrchestrationPattern(ABC):
 
     # -- what a kind of pattern says -----------------------------------------------------------
 
-    def _prepare(self) -> None:  # noqa: B027 - most patterns have something to do here, not all
+    def _prepare(self) -> None:
         """Check what concerns the definition as a whole, and compile it. Called once."""
 
     @abstractmethod
@@ -190,16 +205,37 @@ class OrchestrationPattern(ABC):
         own = self._definition.timeout
         if own is not None and (timeout is None or own < timeout):
             timeout = own
+        if self._bound:
+            resolver = self._bound.within(scope.resolver)
+            scope = Scope(resolver, scope.context, scope.emit, scope.path, scope.owner)
         execution = await self._run(payload, timeout, scope)
         if execution.error is not None:
             raise execution.error
         return execution.value
 
+    def open_names(self) -> Iterator[str]:
+        """Yield the names in it, and in patterns in it, that are not bound."""
+        for target in self.targets():
+            for name in open_names(target):
+                if self._bound.get(name) is None:
+                    yield name
+
     def _scope(self, context: Mapping[str, Any] | None, resolver: Resolver | None) -> Scope:
         context = nested_context(self.name, context)
-        if context is None and resolver is None and self.resolver is None:
-            return _OUTERMOST
-        return Scope(resolver or self.resolver or find_agent, context)
+        outer = resolver or self.resolver
+        if outer is None:
+            if self._bound.open:
+                outer = agents_from_here()
+            elif context is None:
+                return self._alone
+            else:
+                outer = find_agent
+        return Scope(self._bound.within(outer), context)
+
+    @cached_property
+    def _alone(self) -> Scope:
+        """The scope of an execution that nothing surrounds, where no name has to be looked up."""
+        return Scope(self._bound)
 
     def _execution(self, input_data: Any, timeout: float | None, scope: Scope) -> Execution:
         limit = self._definition.timeout if timeout is None else timeout

@@ -82,6 +82,6 @@ class Record:
         """Return which incarnation of an agent is in service, where that is known."""
         if askable.__class__ is Agent or isinstance(askable, Agent):
             agent: Any = askable
-            incarnation: int = agent.address(self.system).incarnation
+            incarnation: int = agent.address_for(self.system).incarnation
             return incarnation
         return None

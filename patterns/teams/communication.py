@@ -99,7 +99,7 @@ class Communication:
             if not isinstance(agent, Agent):
                 continue
             try:
-                agent.address(system).tell(with_context(message))
+                agent.address_for(system).tell(with_context(message))
             except ActorDied as error:
                 system.dead_letter(message, member.name, error)
             else:

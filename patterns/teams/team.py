@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from agenticaiframework.actors import (
     Actor,
     ActorRef,
     ActorSystem,
-    find_agent,
+    agents_from_here,
     nested_context,
 )
 
 from ..definition.definition import define
 from ..definition.drawing import Drawing
+from ..definition.policy import Fallback
 from ..execution.coordinator import run_to_end
 from ..execution.execution import Execution
 from ..execution.stream import EmitEvent, EventStream
+from ..vocabulary.bound_names import BoundNames
 from ..vocabulary.target import Resolver, Scope, Target, target_name
 from .communication import Communication, speaker
 from .config import TeamConfig
@@ -47,6 +50,7 @@ class AgentTeam:
     stands wherever an agent can (`ask` executes a task).
 
     Roles and members may change at any time; work that has started keeps those it started with.
+    A member that is given by its name is bound to its agent then, as in a pattern.
     """
 
     def __init__(
@@ -68,6 +72,8 @@ class AgentTeam:
         self.resolver = resolver
         """Finds members that were given as names; an engine puts its own here."""
         self._membership = Membership(name, self.config)
+        self._names = BoundNames()
+        self._names.bind(self._named())
         self._communication = Communication(name)
         self._service = TeamService(name)
         for role in roles:
@@ -110,10 +116,12 @@ class AgentTeam:
         if agent is self:
             raise TeamError(self.name, "it cannot be a member of itself.")
         self._membership.assign(agent, role)
+        self._names.bind(self._named())
 
     def unassign_agent(self, agent: Target, role: str | None = None) -> None:
         """Take the role (all its roles, without one) from *agent*; raises `UnknownMember`."""
         self._membership.unassign(agent, role)
+        self._names.keep(self._named())
 
     def auto_assign_agents(self, agents: Iterable[Target]) -> list[Any]:
         """Give *agents* roles by their capabilities, and return those that got none.
@@ -121,7 +129,9 @@ class AgentTeam:
         As many as possible get a role, then as fittingly as possible; the order of *agents* makes no
         difference. An agent with a role keeps it, so that doing it twice changes nothing.
         """
-        return list(self._membership.auto_assign(agents))
+        left = list(self._membership.auto_assign(agents))
+        self._names.bind(self._named())
+        return left
 
     def configure_handoffs(self, handoffs: Iterable[AgentHandoff | Mapping[str, Any]]) -> None:
         """Replace the handoff rules; they are applied to all work from now on.
@@ -248,7 +258,8 @@ class AgentTeam:
 
     async def ask_within(self, payload: Any, timeout: float | None, scope: Scope) -> TeamResult:
         """Have the team do *payload* as a task inside another execution."""
-        result: TeamResult = await self._execute(self._task(None), payload, timeout, scope)
+        within = self._within(scope)
+        result: TeamResult = await self._execute(self._task(None), payload, timeout, within)
         return result
 
     async def workflow_within(
@@ -260,7 +271,7 @@ class AgentTeam:
     ) -> TeamResult:
         """Run *workflow* inside another execution."""
         job = WorkflowJob(self._membership.roster(), read_workflow(self.name, workflow))
-        result: TeamResult = await self._execute(job, input_data, timeout, scope)
+        result: TeamResult = await self._execute(job, input_data, timeout, self._within(scope))
         return result
 
     def _task(self, coordinator: Target | None) -> TaskJob:
@@ -268,7 +279,21 @@ class AgentTeam:
         return TaskJob(roster, roster.leader(coordinator))
 
     def _scope(self, context: Mapping[str, Any] | None, resolver: Resolver | None) -> Scope:
-        return Scope(resolver or self.resolver or find_agent, nested_context(self.name, context))
+        return Scope(self._resolver(resolver), nested_context(self.name, context))
+
+    def _resolver(self, resolver: Resolver | None) -> Resolver:
+        return self._names.within(resolver or self.resolver or agents_from_here())
+
+    def _within(self, scope: Scope) -> Scope:
+        return replace(scope, resolver=self._names.within(scope.resolver))
+
+    def _named(self) -> Iterator[Target]:
+        """Yield all that the team may ask: its members, and what its configuration names."""
+        yield from (member.target for member in self.members)
+        if self.config.moderator is not None:
+            yield self.config.moderator
+        if isinstance(self.config.on_error, Fallback):
+            yield self.config.on_error.fallback
 
     async def _execute(self, job: TeamJob, data: Any, timeout: float | None, scope: Scope) -> Any:
         execution = Execution(job, data, scope, timeout, ActorSystem.current())
@@ -352,8 +377,7 @@ class AgentTeam:
     ) -> list[str]:
         system = ActorSystem.current()
         name, message = self._communication.message(content, type_, sender, channel)
-        resolver = self.resolver or find_agent
-        reached = self._communication.deliver(members, message, resolver, system)
+        reached = self._communication.deliver(members, message, self._resolver(None), system)
         self.address(system).tell(Said(name, message))
         return reached
 
@@ -401,7 +425,8 @@ class AgentTeam:
         team = cls(definition.name, definition.config, roles=definition.roles, resolver=resolver)
         for role, agents in definition.members.items():
             for agent in agents:
-                team.assign_agent(agent, role)
+                team._membership.assign(agent, role)
+        team._names = BoundNames()  # as loaded: looked up at each execution
         team.configure_handoffs(definition.handoffs)
         return team
 

@@ -512,9 +512,11 @@ def test_the_latest_of_a_name_is_found_and_forgotten_ones_are_not() -> None:
     assert find_agent("same-name") is newer
     del newer
     gc.collect()
-    with pytest.raises(UnknownAgent):
+    assert find_agent("same-name") is older
+    del older
+    gc.collect()
+    with pytest.raises(UnknownAgent, match=r"made at .*test_agents.py:\d+ and is gone"):
         find_agent("same-name")
-    assert older.name == "same-name"
 
 
 def test_an_agent_that_nobody_holds_takes_its_actor_with_it(in_sim: Run) -> None:

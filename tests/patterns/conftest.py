@@ -21,12 +21,20 @@ class Cast:
         self.log: list[tuple[str, Any]] = []
         self.done: list[str] = []
         self.agents: dict[str, Agent] = {}
+        self.answers: dict[str, Any] = {}
 
     def agent(self, name: str, answer: Any = None, **options: Any) -> Agent:
-        """Return an agent that answers *answer*: a value, or a plain or async function of the payload."""
+        """Return an agent that answers *answer*: a value, or a plain or async function of the payload.
+
+        One that has been made already answers that from now on.
+        """
+        self.answers[name] = answer
+        if name in self.agents and not options:
+            return self.agents[name]
 
         async def handler(payload: Any) -> Any:
             self.log.append((name, payload))
+            answer = self.answers[name]
             said = answer(payload) if callable(answer) else answer
             said = await said if isinstance(said, Awaitable) else said
             self.done.append(name)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any, ClassVar, Final, Literal, Self, cast
 
 from pydantic import Field, field_validator, model_validator
@@ -11,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from ...definition.definition import Definition
 from ...definition.fields import Seconds
 from ...definition.policy import Fallback, OnError, RetryField
+from ...vocabulary.bound_names import BoundNames, open_names
 from ...vocabulary.target import Target
 from .fields import ExpressionText, ShapeField, TargetName
 from .forms import dump_json, dump_yaml, plain_form
@@ -258,6 +260,39 @@ class WorkflowFields(Definition):
     }
 
     _complete: ClassVar[type[WorkflowFields]]
+
+    def __init__(self, /, **data: Any) -> None:
+        super().__init__(**data)
+        self.bind_names()
+
+    # As in `Definition`: what pydantic makes itself, it makes without this, so that nothing is bound.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    @cached_property
+    def bound(self) -> BoundNames:
+        """What the names of agents in it were bound to when it was made; nothing, if it was loaded."""
+        return BoundNames()
+
+    def bind_names(self) -> None:
+        """Bind the names of agents in it, and in the workflows that it was made with."""
+        self.bound.bind(self._agents())
+
+    def open_names(self) -> Iterator[str]:
+        """Yield the names of agents in it that are not bound."""
+        for target in self._agents():
+            for name in open_names(target):
+                if self.bound.get(name) is None:
+                    yield name
+
+    def _agents(self) -> Iterator[Any]:
+        """Yield what is asked, names of teams, patterns and workflows left out."""
+        for step in self.steps:
+            yield from (step.agent, *step.agents, step.root)
+            yield from (it for it in (step.pattern, step.workflow) if not isinstance(it, str))
+            if isinstance(step.on_error, Fallback):
+                yield step.on_error.fallback
+            if step.compensate is not None:
+                yield step.compensate.agent
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:

@@ -94,6 +94,16 @@ class StepPlan:
         return f"<StepPlan {self.index} {self.id!r}>"
 
     @property
+    def needed_later(self) -> tuple[str, ...]:
+        """The names of agents that are asked if it fails, or is to be undone."""
+        undoing = self.definition.compensate
+        later = (
+            None if self.fallback is None else self.fallback.fallback,
+            None if undoing is None else undoing.agent,
+        )
+        return tuple(name for name in later if isinstance(name, str))
+
+    @property
     def dispensable(self) -> bool:
         """Whether the workflow goes on without the step when it fails."""
         return self.definition.on_error == "skip"

@@ -13,7 +13,7 @@ from ...expressions.errors import ExpressionError
 from ...expressions.expression import Expression, compile_expression
 from ..errors import NoRouteMatches
 from .plan import Plan
-from .workflow import define_workflow
+from .workflow import make_workflow
 
 DEFAULT: Final = "default"
 """The condition that always holds."""
@@ -86,7 +86,7 @@ class Routing:
             if isinstance(workflow, str):
                 self.workflows[position] = workflow
                 return Rule(text, condition, None)
-            return Rule(text, condition, define_workflow(workflow).plan)
+            return Rule(text, condition, make_workflow(workflow).plan)
         pattern = fields.get("pattern")
         over_agents = "agents" in fields or "root" in fields
         if isinstance(pattern, str) and over_agents and pattern not in pattern_kinds():
@@ -99,7 +99,7 @@ class Routing:
             "steps": [{"id": ROUTE, "input": "$input", **fields}],
             "output": f"${ROUTE}",
         }
-        return Rule(text, condition, define_workflow(definition).plan)
+        return Rule(text, condition, make_workflow(definition).plan)
 
     def pick(self, input_data: Any) -> Plan | str:
         """Return the plan, or the name of the registered workflow, of the first rule that holds.

@@ -27,6 +27,9 @@ class WorkflowDefinition(WorkflowFields):
     ``output`` is a template for the result; without it the result is a mapping of step id to
     output. ``on_failure`` says what happens to steps that run while another one fails: ``finish``
     (the default: their results are kept, so that a resumed run need not repeat them) or ``cancel``.
+
+    A name of an agent is bound when a program makes one, to the agent that `find_agent` returns there
+    and then. What was loaded, or comes from a store, is looked up at each run.
     """
 
     @model_validator(mode="after")
@@ -84,3 +87,11 @@ def define_workflow(data: Any) -> WorkflowDefinition:
     except DefinitionError as error:
         problems = [part for problem in error.problems for part in problem.split(SEPARATOR)]
         raise DefinitionError(what, problems, EXAMPLE) from None
+
+
+def make_workflow(data: Any) -> WorkflowDefinition:
+    """Return what `define_workflow` does, for a program's own mapping: the names in it are bound."""
+    definition = define_workflow(data)
+    if definition is not data:
+        definition.bind_names()
+    return definition

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from agenticaiframework.actors import ActorDied
 
 from ...vocabulary.chunks import CHUNKS, ChunkSink
-from ...vocabulary.target import Askable, Scope, target_name
+from ...vocabulary.target import Scope, target_name
 from ..runner.attempt import WorkContext
 from ..runner.messages import AgentTurn
 from ..state.events import EventKind, WorkflowEvent
@@ -162,10 +162,8 @@ class Attempts:
         if limit_at is not None and not attempt.undo:
             attempt.ends_at = self._home.clock() + limit_at - self._now()
         path = (live.run.plan.name, attempt.plan.id)
-        attempt.scope = Scope(self._resolve, attempt.context, emit, path, attempt)
-
-    def _resolve(self, target: Any) -> Askable:
-        return self._setup.resolve(target)
+        names = live.resolve or self._setup.names
+        attempt.scope = Scope(names, attempt.context, emit, path, attempt)
 
     def _emitter(self, live: LiveRun, attempt: StepAttempt) -> Callable[[Any], None]:
         def emit(event: Any) -> None:

@@ -242,7 +242,8 @@ class RunControl:
 
     async def _again(self, core: EngineCore, live: LiveRun, opening: Opening) -> None:
         """Let a run in memory that has ended go on."""
-        live.bound = core.setup.bind(live.run.plan)
+        live.resolve = core.setup.names_of(live.run.plan)
+        live.bound = core.setup.bind(live.run.plan, live.resolve)
         live.reopen()  # from now on, so that another call for the same meanwhile finds it running
         await start(core, StartRun(live, opening=opening))
         await self._until_taken_in(core, live)

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from agenticaiframework.actors import (
     Agent,
-    UnknownAgent,
     agent_names,
-    find_agent,
     is_coroutine_function,
 )
 
@@ -27,8 +25,8 @@ if TYPE_CHECKING:
 class Directory:
     """What has been registered with an engine, by kind and name. Owned by the engine.
 
-    A name is looked up among the agents first, then the teams, patterns and workflows, then the
-    children of registered supervisors, and last in the directory that ``Agent(name=...)`` enters.
+    A name is looked up among the agents first, then the teams, patterns and workflows, and last the
+    children of registered supervisors.
     """
 
     def __init__(self) -> None:
@@ -50,8 +48,8 @@ class Directory:
 
     # -- looking up ------------------------------------------------------------------------------
 
-    def find(self, name: str, where: str = "") -> Any:
-        """Return what *name* stands for where an agent is wanted; raises `UnknownName`.
+    def registered(self, name: str) -> Any:
+        """Return what *name* has been registered for where an agent is wanted, or None.
 
         A workflow is returned as its definition.
         """
@@ -59,13 +57,7 @@ class Directory:
             found = cast("Mapping[str, Any]", registered).get(name)
             if found is not None:
                 return found
-        child = self._supervised(name)
-        if child is not None:
-            return child
-        try:
-            return find_agent(name)
-        except UnknownAgent:
-            raise UnknownName("agent", name, self.names(), where) from None
+        return self._supervised(name) if self.supervisors else None
 
     def names(self) -> list[str]:
         """Return every name that stands for something here."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from agenticaiframework.actors import Request
 
-    from ...vocabulary.target import Scope
+    from ...vocabulary.target import Resolver, Scope
     from ..definition.plan import Plan
     from .core import EngineCore
     from .keeper import StoreKeeper
@@ -47,8 +47,11 @@ def make_run(
     parent: str | None = None,
     caller: Context | None = None,
     context: Mapping[str, Any] | None = None,
+    resolver: Resolver | None = None,
 ) -> LiveRun:
     """Return a run of *plan* that has not begun; raises before anything runs.
+
+    Names that are not bound are looked up by *resolver*, or else from here.
 
     `InputMismatch` for an input that lacks what the steps read, `UnknownName` for a name that stands
     for nothing, `WorkflowExists` for an id that is taken, `DefinitionError` for a definition that
@@ -62,7 +65,8 @@ def make_run(
         if there is not None and not (there.over and parent is not None):
             raise WorkflowExists(run_id)
     plan.check_input(input_data)
-    bound = core.setup.bind(plan)
+    names = core.setup.names_of(plan, resolver)
+    bound = core.setup.bind(plan, names)
     now = core.now()
     run = Run(run_id or new_id(core, now), plan, input_data, now)
     if persist:
@@ -76,7 +80,7 @@ def make_run(
             _check_text(f"the label {key!r}", value, empty=True)
         run.labels = {**run.labels, **labels}
     live = LiveRun(run)
-    live.bound = bound
+    live.bound, live.resolve = bound, names
     live.variables = copy_context() if caller is None else caller
     inherited = origin_of(live.variables, plan.name, context, persist)
     if inherited is not None:
@@ -179,6 +183,7 @@ def _make_part(
         persist=run_id is not None,
         parent=None if parent is None else parent.id,
         context=scope.context,
+        resolver=scope.resolver,
     )
     if core.tracer is not None:
         live.parent_span = core.tracer.find((scope.context or {}).get("span_id"))

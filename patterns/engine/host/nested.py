@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from agenticaiframework.actors import nested_context
+from agenticaiframework.actors import agents_from_here, nested_context
 
 from ...vocabulary.target import Scope
 from .launching import run_nested
@@ -39,7 +39,7 @@ class NestedWorkflow:
     ) -> Any:
         """Return the workflow's result for *payload*."""
         inherited = nested_context(self.name, context)
-        return await self.ask_within(payload, timeout, Scope(self._setup.resolve, inherited))
+        return await self.ask_within(payload, timeout, Scope(agents_from_here(), inherited))
 
     async def ask_within(self, payload: Any, timeout: float | None, scope: Scope) -> Any:
         """Return the workflow's result, as a part of the execution around it."""

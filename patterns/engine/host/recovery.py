@@ -214,7 +214,7 @@ class Recovery:
         run, changes = await self._rebuild(row, entries, choice, definition)
         opening = (*changes, *opening)
         host = self._host
-        bound = host.setup.bind(run.plan)
+        bound = host.setup.bind(run.plan, host.setup.names_of(run.plan))
         signals = None
         if any(step.kind == WAIT for step in run.plan.steps):
             signals = list(await self._store.pending_signals(run.id))

@@ -10,14 +10,17 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
-from ...execution.pattern import pattern_kinds
-from ...vocabulary.target import Askable
+from agenticaiframework.actors import agents_from_here, find_agent
+
+from ...execution.pattern import OrchestrationPattern, pattern_kinds
+from ...vocabulary.target import Askable, Resolver
 from ..definition.cache import DefinitionCache
 from ..definition.plan import ASK, Plan, StepPlan
 from ..definition.routing import Routing
-from ..definition.workflow import WorkflowDefinition
+from ..definition.workflow import WorkflowDefinition, define_workflow
 from ..errors import UnknownName
 from .directory import Directory, as_askable
+from .engine_names import EngineNames
 from .held_store import HeldStore
 from .otel import make_exporter
 from .team_actions import TeamActions
@@ -38,6 +41,8 @@ class Setup:
         self.name = name
         self.config = config
         self.directory = Directory()
+        self.names = EngineNames(self.directory, nest, find_agent)
+        """Finds names apart from any run."""
         self.definitions = DefinitionCache()
         self.routing = Routing()
         self.stopped = False
@@ -53,60 +58,67 @@ class Setup:
 
     def resolve(self, name: Any) -> Askable:
         """Return what *name* stands for, or what was given itself; raises `UnknownName`."""
-        found = self.directory.find(name) if isinstance(name, str) else name
-        if isinstance(found, WorkflowDefinition):
-            return self._nest(found.plan)
-        return as_askable(found)
+        return self.names(name)
 
-    def bind(self, plan: Plan) -> tuple[Any, ...]:
+    def names_of(self, plan: Plan, outer: Resolver | None = None) -> EngineNames:
+        """Return what finds the names of *plan*, within what *outer* finds: agents seen from here."""
+        around = agents_from_here() if outer is None else outer
+        return EngineNames(self.directory, self._nest, around, plan.definition.bound)
+
+    def bind(self, plan: Plan, names: EngineNames) -> tuple[Any, ...]:
         """Return the targets of the steps, by index; raises `UnknownName` before anything runs."""
         cached = plan.bound
         if cached is not None and cached[0] is self and cached[1] == self.directory.version:
             return cached[2]
-        bound = tuple(self._target(plan, step) if step.kind == ASK else None for step in plan.steps)
+        bound = tuple(
+            self._target(plan, step, names) if step.kind == ASK else None for step in plan.steps
+        )
         for step in plan.steps:
-            where = f"workflow {plan.name!r}, step {step.id!r}"
-            if step.fallback is not None and isinstance(step.fallback.fallback, str):
-                self.directory.find(step.fallback.fallback, where)
-            compensation = step.definition.compensate
-            if compensation is not None and isinstance(compensation.agent, str):
-                self.directory.find(compensation.agent, where)
-        if all(self._lasting(step) for step in plan.steps):
+            for name in step.needed_later:
+                names.hold(name, f"workflow {plan.name!r}, step {step.id!r}")
+        if all(self._lasting(plan, step) for step in plan.steps):
             plan.bound = (self, self.directory.version, bound)
         return bound
 
-    def _lasting(self, step: StepPlan) -> bool:
-        """Tell whether a look-up holds until the next registration."""
-        target = step.definition.target
-        directory = self.directory
-        return (
-            not isinstance(target, str)
-            or target in directory.agents
-            or target in directory.teams
-            or target in directory.patterns
+    def _lasting(self, plan: Plan, step: StepPlan) -> bool:
+        """Tell whether the look-ups of a step hold until the next registration."""
+        directory, definition = self.directory, step.definition
+        target = definition.team or definition.pattern
+        if isinstance(target, str) and not (
+            target in directory.teams or target in directory.patterns
+        ):
+            return False
+        named = step.needed_later if target is not None else (definition.agent, *step.needed_later)
+        return all(
+            not isinstance(name, str)
+            or name in directory.agents
+            or name in directory.teams
+            or name in directory.patterns
+            or (not directory.supervisors and plan.definition.bound.get(name) is not None)
+            for name in named
         )
 
-    def _target(self, plan: Plan, step: StepPlan) -> Any:
+    def _target(self, plan: Plan, step: StepPlan, names: EngineNames) -> Any:
         where = f"workflow {plan.name!r}, step {step.id!r}"
         definition = step.definition
         if definition.agent is not None:
             if not isinstance(definition.agent, str):
                 return as_askable(definition.agent)
-            found = self.directory.find(definition.agent, where)
+            found = names.find(definition.agent, where)
             if isinstance(found, WorkflowDefinition):
                 return self._nest(found.plan)
             return as_askable(found)
         if definition.team is not None:
             team = self.directory.team(definition.team, where)
             actions: Any = definition.workflow
-            return TeamActions(team, actions, self.resolve) if actions else as_askable(team)
+            return TeamActions(team, actions, self.names) if actions else as_askable(team)
         if definition.pattern is not None:
             return as_askable(self.directory.pattern(definition, where))
         workflow = definition.workflow
         if isinstance(workflow, str):
             workflow = self.directory.workflow(workflow, where)
         nested = cast("WorkflowDefinition", workflow).plan
-        self.bind(nested)
+        self.bind(nested, self.names_of(nested, names))
         return self._nest(nested)
 
     def plan_of(self, workflow: Any, pattern: Any, input_data: Any) -> Plan:
@@ -141,13 +153,17 @@ class Setup:
                     else ""
                 )
                 raise UnknownName("pattern", pattern, known, hint=hint)
-        plan = self.definitions.get(
-            {
-                "name": name,
-                "steps": [{"id": "pattern", "pattern": pattern, "input": "$input"}],
-                "output": "$pattern",
-            }
-        ).plan
+        definition = {
+            "name": name,
+            "steps": [{"id": "pattern", "pattern": pattern, "input": "$input"}],
+            "output": "$pattern",
+        }
+        if isinstance(pattern, OrchestrationPattern):
+            # It may be a request's own, with the request's agents: it keeps its plan, not the engine.
+            if pattern.compiled is None:
+                pattern.compiled = define_workflow(definition).plan
+            return cast("Plan", pattern.compiled)
+        plan = self.definitions.get(definition).plan
         if isinstance(pattern, str):
             self._by_pattern[pattern] = plan
         return plan

@@ -137,7 +137,7 @@ class RunCoordinator(Actor):
         machine = self._machine = RunMachine(
             live.run,
             live.bound,
-            host.resolve,
+            live.resolve or host.resolve,
             host.chance,
             opening=message.opening,
             created=live.lease is not None,

@@ -34,6 +34,8 @@ class LiveRun:
     # Class attributes as defaults: one is made for each run, and most of these never change.
     bound: Sequence[Any] = ()
     """What is asked in each step, by index."""
+    resolve: Callable[[Any], Any] | None = None
+    """Finds the names that are looked up while it runs; None for a run that came from the store."""
     lease: Lease | None = None
     refused: BaseException | None = None
     """Why the store did not take something that happened: from then on it is given nothing more."""
@@ -168,6 +170,8 @@ class LiveRun:
     def conclude(self) -> None:
         """Take note that it has ended, and complete the waiting requests."""
         self.over = True
+        # It may be kept for long, and the agents were a request's, perhaps.
+        self.bound, self.resolve = (), None
         waiters, self.waiters = self.waiters, None
         if self.run.state is WorkflowState.COMPLETED and not self.interrupted:
             for request in waiters or ():
