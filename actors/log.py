@@ -47,6 +47,10 @@ class Log:
         """Write a record of something that failed, with the traceback of *error*."""
         self.write("ERROR", message, *args, error=error, depth=1)
 
+    def critical(self, message: str, *args: Any) -> None:
+        """Write a record of something that ends the program."""
+        self.write("CRITICAL", message, *args, depth=1)
+
     def write(
         self,
         level: str,

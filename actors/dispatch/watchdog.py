@@ -23,6 +23,7 @@ from ..errors import WrongUse
 from ..kernel.home import Home
 from ..kernel.lifecycle import KERNEL_FILES
 from ..kernel.look import message_in_hand
+from ..log import Log
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +61,7 @@ class WatchedSystem(Protocol):
     """What a `Watchdog` wants of the system whose loop it watches; `ActorSystem` is one."""
 
     name: str
-    log: Any
+    log: Log
 
     @property
     def scheduler(self) -> Home: ...

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from ..errors import AgenticError
 from ..kernel.home import Home
 from ..kernel.request import call_on
+from ..log import Log
 from .giving_up import GaveUp, explained
 from .shutdown import unended
 from .stopping import StopReport
@@ -35,7 +36,7 @@ class Service(Protocol):
     """What a signal stops; `ActorSystem` is one."""
 
     name: str
-    log: Any
+    log: Log
     gave_up: GaveUp | None
 
     @property

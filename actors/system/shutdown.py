@@ -12,6 +12,7 @@ from ..kernel.home import Home
 from ..kernel.job import JobRunner
 from ..kernel.lifecycle import abandon_after_grace, end_at_stop, wait_ended
 from ..kernel.link_table import links_of
+from ..log import Log
 from ..reasons import SHUTDOWN
 from .stopping import StopReport
 
@@ -20,7 +21,7 @@ class StoppingSystem(Protocol):
     """What is stopped; `ActorSystem` is one."""
 
     name: str
-    log: Any
+    log: Log
     abandoned: int
     keeping: dict[Any, None]
     last_steps: list[Callable[[], Any]]

@@ -617,6 +617,7 @@ class Supervisor(ChildOwner):
             child=spec.id,
             reason=describe_reason(reason),
             restarts=child.restarts,
+            back_in_s=back_in_s,
         ).write(LEVELS[kind], "{}", report)
 
 

@@ -230,6 +230,8 @@ def test_what_a_request_starts_sees_its_agents(how: str) -> None:
 
 @pytest.mark.parametrize("how", ["task", "gather", "thread"])
 def test_an_agent_that_a_child_has_made_is_never_taken_for_another_request_s(how: str) -> None:
+    together = asyncio.Barrier(len(USERS))
+
     async def make(user: str) -> Agent:
         return helper_of(user)
 
@@ -240,10 +242,11 @@ def test_an_agent_that_a_child_has_made_is_never_taken_for_another_request_s(how
             [helper] = await asyncio.gather(make(user))
         else:
             helper = await asyncio.to_thread(helper_of, user)
-        await asyncio.sleep(0.01)
+        await together.wait()
         with pytest.raises(AmbiguousAgent, match="Pass the Agent itself") as caught:
             await SequentialOrchestration("p", ["helper"]).execute("hello")
         assert len(caught.value.made_at) == len(USERS)
+        await together.wait()
         return str(await SequentialOrchestration("p", [helper]).execute("hello"))
 
     async def main() -> list[str]:

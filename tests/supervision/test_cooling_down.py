@@ -327,7 +327,7 @@ def test_each_give_up_is_one_error_record_that_says_which_why_and_when(in_sim: R
         "pool: cooling down: 'a': ValueError: boom (1 of 1 restarts in 10 s); "
         "it failed too often, stays down, and is started afresh in 10 s"
     )
-    assert record["extra"]["report"].back_in_s == 10
+    assert record["extra"]["back_in_s"] == 10
 
 
 def test_the_tree_and_health_show_it(in_sim: Run) -> None:
