@@ -281,7 +281,7 @@ class Scheduler(Home):
             return True  # it was dropped, by the mailbox's policy or by a planted fault
         message = cell._message = mailbox.popleft()
         receive = cell._behavior or cell._actor.on_receive
-        kind = KINDS.get(type(message))
+        kind = KINDS.get(message.__class__)
         context = cell._make_own_context()
         if kind == CARRIES:
             context = take_variables(message)

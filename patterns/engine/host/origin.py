@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextvars import Context
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from pydantic_core import from_json, to_json
 
@@ -18,7 +18,7 @@ from agenticaiframework.actors import enter_agent_context, is_runtime, nested_co
 
 from ..runner.attempt import OWN_KEYS
 from ..store import ValueNotStorable
-from .otel import current_traceparent
+from .otel import current_traceparent, enter_traceparent
 
 TRACEPARENT: Final = "traceparent"
 
@@ -30,7 +30,8 @@ def origin_of(
 
     What the engine says of a step itself is left out. Raises ValueError for keys that are not texts,
     and `ValueNotStorable` for what a *stored* run is given and its store could not keep; what is only
-    inherited and cannot be kept is left out. From now on *caller* is in no handler's hands.
+    inherited and cannot be kept is left out. From now on *caller* is the run's: no handler's
+    `agent_context` is in it any more, and the span given as ``traceparent`` is the current one.
     """
     return caller.run(_origin, workflow, given, stored)
 
@@ -55,9 +56,12 @@ def _origin(
             context[key] = value
     if handed is not None:
         enter_agent_context(None)
-    traceparent = current_traceparent()
-    if traceparent is not None and (given is None or TRACEPARENT not in given):
-        context[TRACEPARENT] = traceparent
+    current = current_traceparent()
+    if given is not None and TRACEPARENT in given:
+        if context[TRACEPARENT] != current:
+            enter_traceparent(context[TRACEPARENT])  # as a request's header said it
+    elif current is not None:
+        context[TRACEPARENT] = current
     return context or None
 
 
@@ -69,6 +73,6 @@ def _check_key(key: Any) -> None:
 def _as_stored(workflow: str, key: str, value: Any) -> Any:
     """Return *value* as it comes back from a store, so that handlers find the same before and after."""
     try:
-        return cast("Any", from_json(to_json(value)))
+        return from_json(to_json(value))
     except Exception as error:
         raise ValueNotStorable(f"context[{key!r}] of workflow {workflow!r}", str(error)) from error

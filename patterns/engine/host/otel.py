@@ -79,18 +79,15 @@ def current_traceparent() -> str | None:
     return f"00-{ids.trace_id:032x}-{ids.span_id:016x}-{int(ids.trace_flags):02x}"
 
 
-def variables_under(traceparent: str) -> tuple[Context, Any]:
-    """Return an empty context in which the span *traceparent* of another process is the current one,
-    and OpenTelemetry's context in it: None where it is not installed.
-    """
-    variables = Context()
-    try:
-        from opentelemetry.trace.propagation import tracecontext
-    except ImportError:
-        return variables, None
+def enter_traceparent(traceparent: Any) -> None:
+    """Let the span *traceparent* of another process be the current one from here on, in a program that
+    uses OpenTelemetry."""
+    if "opentelemetry.trace" not in sys.modules:
+        return
+    from opentelemetry.trace.propagation import tracecontext
+
     propagator = tracecontext.TraceContextTextMapPropagator()
-    variables.run(_make_current, lambda _: propagator.extract({"traceparent": traceparent}))
-    return variables, variables.run(current_context)
+    _make_current(lambda here: propagator.extract({"traceparent": str(traceparent)}, here))
 
 
 def _make_current(change: Callable[[Any], Any]) -> None:
