@@ -196,7 +196,7 @@ class OrchestrationPattern(ABC):
         return execution.value
 
     def _scope(self, context: Mapping[str, Any] | None, resolver: Resolver | None) -> Scope:
-        context = nested_context(self.name, context)
+        context = nested_context(self._definition.name, context)
         if context is None and resolver is None and self.resolver is None:
             return _OUTERMOST
         return Scope(resolver or self.resolver or find_agent, context)

@@ -67,12 +67,17 @@ class OtelExporter:
         return copy
 
 
+def in_use() -> bool:
+    """Tell whether the program uses OpenTelemetry: one that has not imported it is in no span of it."""
+    return "opentelemetry.trace" in sys.modules
+
+
 def current_traceparent() -> str | None:
     """Return the W3C ``traceparent`` of the calling code's span, None if it is in none."""
-    # A program that has never imported it is in no span of it, and this is asked for every run.
-    trace: Any = sys.modules.get("opentelemetry.trace")
-    if trace is None:
+    if not in_use():
         return None
+    from opentelemetry import trace
+
     ids = trace.get_current_span().get_span_context()
     if not ids.is_valid:
         return None
@@ -82,7 +87,7 @@ def current_traceparent() -> str | None:
 def enter_traceparent(traceparent: Any) -> None:
     """Let the span *traceparent* of another process be the current one from here on, in a program that
     uses OpenTelemetry."""
-    if "opentelemetry.trace" not in sys.modules:
+    if not in_use():
         return
     from opentelemetry.trace.propagation import tracecontext
 
