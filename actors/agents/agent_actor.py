@@ -95,7 +95,9 @@ class AgentActor(Actor):
         if type(message) is Work:
             # Where nothing is handed on, the context of who asked has nothing of the kind in it.
             if message.context is not None:
-                CONTEXT.set(Handling(message.context))
+                handling = Handling()
+                handling.mapping = message.context
+                CONTEXT.set(handling)
             result = self._handler(message.payload)
         elif is_a(message, InboxMessage):
             enter_agent_context(nested_context(self._agent_spec.name))

@@ -30,11 +30,9 @@ class Handling:
     Written by the nested asks of that handler, from any thread.
     """
 
-    __slots__ = ("_asked", "mapping")
-
-    def __init__(self, mapping: Mapping[str, Any]) -> None:
-        self.mapping = mapping
-        self._asked: dict[str, count[int]] | None = None
+    # No slot for what most never need, and no constructor: one is made for each message with a context.
+    _asked: dict[str, count[int]] | None = None
+    mapping: Mapping[str, Any]
 
     def hand_on(self, name: str, given: Mapping[str, Any] | None) -> Mapping[str, Any]:
         """Return what a nested ask of *name* with ``context=given`` has: *given* over what is here."""
@@ -66,7 +64,12 @@ def agent_context() -> Mapping[str, Any]:
 
 def enter_agent_context(context: Mapping[str, Any] | None) -> None:
     """Let `agent_context` return *context* for the rest of the handler that calls this."""
-    CONTEXT.set(None if context is None else Handling(context))
+    if context is None:
+        CONTEXT.set(None)
+    else:
+        handling = Handling()
+        handling.mapping = context
+        CONTEXT.set(handling)
 
 
 def nested_context(name: str, context: Mapping[str, Any] | None = None) -> Mapping[str, Any] | None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from .current import current_host
 from .in_hand import Returned
-from .request import CARRIES, KINDS, SPECIAL
+from .request import CARRIES, KINDS, WRAPS
 
 if TYPE_CHECKING:
     from .home import Home
@@ -43,11 +43,10 @@ class Carrier:
 class Carried(Carrier):
     """A message and the context that its handler is to see; made by `with_context`."""
 
+    # No constructor: `with_context` sets the slots for half its price.
     __slots__ = ("message",)
 
-    def __init__(self, message: Any, variables: Context) -> None:
-        self.message = message
-        self.variables = variables
+    message: Any
 
     def as_letter(self) -> Any:
         return self.message
@@ -64,10 +63,13 @@ def with_context(message: Any, context: Context | None = None) -> Any:
     message sees it. *context* stands in the place of the current one. An agent's messages carry the
     sender's context anyway; for them it is of use with a *context*.
     """
-    return Carried(message, copy_context() if context is None else context)
+    carried = Carried()
+    carried.message = message
+    carried.variables = copy_context() if context is None else context
+    return carried
 
 
-KINDS[Carried] = SPECIAL | CARRIES
+KINDS[Carried] = WRAPS
 
 
 def unwrap_carried(message: Any) -> Any:
@@ -99,7 +101,7 @@ def opened(message: Any, home: Home, own: Context) -> Context:
 def handled_in(context: Context, host: Any) -> Context:
     """Return a copy of *context* in which a handler of an actor of *host* can run."""
     copy = context.copy()
-    if copy.get(current_host) is not host:
+    if current_host not in copy or copy[current_host] is not host:
         copy.run(current_host.set, host)
     return copy
 

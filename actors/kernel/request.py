@@ -38,11 +38,12 @@ ASKED: Final = 1
 SPECIAL: Final = 2
 
 CARRIES: Final = 4
+WRAPS: Final = SPECIAL | CARRIES
 
 KINDS: Final[dict[type, int]] = {}
 """What in a mailbox is not simply a user's message, by exact class: one look-up tells. `ASKED` is a
 request, which enters itself; what is `SPECIAL` is not handed to `on_receive` as it is; what `CARRIES`
-has the context of its sender in ``variables``, and is handled in that. A `SPECIAL` one that `CARRIES`
+has the context of its sender in ``variables``, and is handled in that. One that `WRAPS` another message
 may be sent several times, and is handled in a copy (`carried.opened`)."""
 
 

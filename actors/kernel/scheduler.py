@@ -23,12 +23,12 @@ from types import CoroutineType
 from typing import Any, Final, cast
 
 from . import exit_signals, lifecycle
-from .carried import opened, take_variables
+from .carried import handled_in, opened, take_variables
 from .home import CHECK_EVERY, SLICE_S, Home
 from .in_hand import Raised, Returned
 from .own_message import OWN
 from .phase import DOOMED, IDLE, PARKED, QUEUED, RUNNING
-from .request import ASKED, CARRIES, KINDS
+from .request import ASKED, CARRIES, KINDS, WRAPS
 from .task import DONE, OWN_AWAITABLES, ActorTask, new_driver, park, swap_task
 
 UNSHARED: Final = 5 if sys.version_info < (3, 14) else -1
@@ -50,6 +50,7 @@ class Scheduler(Home):
         ready = self.ready
         next_ready = ready.popleft
         loop = self.loop
+        host = self.host
         observer = self.observer
         batch_size = self.batch
         kind_of = KINDS.get
@@ -170,6 +171,13 @@ class Scheduler(Home):
                                 if kind == CARRIES:
                                     wanted = message.variables
                                     message.variables = None
+                                elif (
+                                    kind == WRAPS
+                                    and observer is None
+                                    and type(message.message) not in KINDS
+                                ):
+                                    wanted = handled_in(message.variables, host)
+                                    message = message.message
                                 else:
                                     wanted = opened(message, self, own_context)
                                     receive = partial(lifecycle.receive, cell)
@@ -285,13 +293,16 @@ class Scheduler(Home):
             return True  # it was dropped, by the mailbox's policy or by a planted fault
         message = cell._message = mailbox.popleft()
         receive = cell._behavior or cell._actor.on_receive
+        context = cell._own_context
+        if context is None:
+            context = cell._make_own_context()
         kind = KINDS.get(cast(Any, type(message)))
-        context = cell._make_own_context()
-        if kind == CARRIES:
-            context = take_variables(message)
-        elif kind is not None:
-            context = opened(message, self, context)
-            receive = partial(lifecycle.receive, cell)
+        if kind is not None:
+            if kind == CARRIES:
+                context = take_variables(message)
+            else:
+                context = opened(message, self, context)
+                receive = partial(lifecycle.receive, cell)
         cell._context = context
         if observer is not None:
             receive = observer.on_deliver(cell, message, None, receive)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from contextvars import copy_context
 from math import isnan
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -74,7 +73,6 @@ class Asking(Record):
         "limit",
         "stopping",
         "timeout_s",
-        "variables",
         "waiting",
     )
 
@@ -94,8 +92,6 @@ class Asking(Record):
         self._hands_down = scope.context is not None or scope.emit is not None
         """Whether handlers find more in their context than the work adds."""
         self._identity = asker.identity
-        self.variables = copy_context()
-        """The context variables of who asked for the execution: it runs in a copy of them."""
         self._children: dict[ActorRef[Any], None] | None = None
         self._recurrences = 0
         if scope.path:

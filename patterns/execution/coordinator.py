@@ -96,7 +96,7 @@ class StreamedCoordinator(KeepingCoordinator):
 
 
 async def run_to_end(execution: Execution, coordinator: ActorRef[Any]) -> None:
-    """Have *coordinator* run *execution*, and return once it is over.
+    """Have *coordinator* run *execution* in the caller's context, and return once it is over.
 
     When the awaiting code is cancelled, the execution is stopped first.
     """
@@ -104,7 +104,7 @@ async def run_to_end(execution: Execution, coordinator: ActorRef[Any]) -> None:
     if owner is not None:
         owner.adopt(coordinator)
     try:
-        await coordinator.request(with_context(CONDUCT, execution.variables))
+        await coordinator.request(with_context(CONDUCT))
     except ActorDied as error:
         execution.lost(error.reason)
         await execution.released()

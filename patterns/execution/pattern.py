@@ -221,7 +221,7 @@ class OrchestrationPattern(ABC, metaclass=Made):
                     yield name
 
     def _scope(self, context: Mapping[str, Any] | None, resolver: Resolver | None) -> Scope:
-        context = nested_context(self.name, context)
+        context = nested_context(self._definition.name, context)
         outer = resolver or self.resolver
         if outer is None:
             if self._bound.open:

@@ -97,7 +97,6 @@ class EventStream(AsyncIterator[PatternEvent]):
             self._leaving = None
         if self._execution is None:
             self._execution, self._ref = await self._start(buffer.put)
-            self._execution.variables = self._variables
             self._ref.tell(with_context(CONDUCT, self._variables))
         while not buffer.events:
             buffer.wake = asyncio.get_running_loop().create_future()

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from contextvars import Context, copy_context
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Final, TypeAlias, cast
 
@@ -15,7 +16,6 @@ from agenticaiframework.actors import (
     Actor,
     ActorRef,
     SystemStopped,
-    enter_agent_context,
     with_context,
 )
 
@@ -146,6 +146,7 @@ class SagaOrchestration(OrchestrationPattern):
 
     async def coordinate(self, run: Execution) -> Any:
         done: list[_Undo] = []
+        caller = Context()
         output = run.input
         for name, step in self._steps:
             try:
@@ -154,7 +155,7 @@ class SagaOrchestration(OrchestrationPattern):
                 # Cancelled, timed out or killed: this coroutine must not wait any more, and one that
                 # was killed starts no actor either.
                 if done:
-                    run.system.call_later(0, self._undo_later, run, done, error)
+                    run.system.call_later(0, self._undo_later, run, done, error, caller)
                 raise
             if isinstance(outcome, Completed):
                 # What a declared value stands in for has failed, and was not done.
@@ -163,21 +164,24 @@ class SagaOrchestration(OrchestrationPattern):
                         # From here on, and not only when it is too late to say so: a caller that waits
                         # for a coordinator that is killed may look before this sees its end.
                         run.hold()
+                        caller = copy_context()
                     given = {"input": output, "output": outcome.value}
                     done.append(_Undo(name, step.compensate.agent, step.compensate.policy, given))
                 output = outcome.value
             elif not isinstance(outcome, Skipped):
-                await self._undo(run, done, name, outcome)
+                await self._undo(run, done, name, outcome, caller)
         if done:
             run.release()
         return output
 
-    async def _undo(self, run: Execution, done: list[_Undo], name: str, failed: Outcome) -> None:
+    async def _undo(
+        self, run: Execution, done: list[_Undo], name: str, failed: Outcome, caller: Context
+    ) -> None:
         where = f"step {len(run.outcomes)} of {len(self._steps)}"
         problem = work_failed(self.name, name, failed, run.outcomes, where)
         not_undone: dict[str, Outcome] = {}
         if done:
-            not_undone = await self._start_undo(run, done, failed.cause).request(_RESULT)
+            not_undone = await self._start_undo(run, done, failed.cause, caller).request(_RESULT)
         for later, step in self._steps:
             if later not in run.outcomes:
                 run.skip(later, step.agent, f"{name!r} failed")
@@ -190,16 +194,16 @@ class SagaOrchestration(OrchestrationPattern):
         raise work_failed(self.name, name, failed, run.outcomes, where)
 
     def _start_undo(
-        self, run: Execution, done: list[_Undo], error: BaseException | None
+        self, run: Execution, done: list[_Undo], error: BaseException | None, caller: Context
     ) -> ActorRef[_Compensator]:
-        """Start the actor that undoes *done*; it goes on whatever becomes of the coordinator.
+        """Start the actor that undoes *done* in a copy of *caller*, whatever becomes of the coordinator.
 
         Its end, whatever it is, releases *run*.
         """
         limit = self._spec.compensation_timeout
         try:
             ref = run.system.start(_Compensator, run, list(reversed(done)), error, limit)
-            ref.tell(with_context(_UNDO, run.variables))
+            ref.tell(with_context(_UNDO, caller))
         except SystemStopped:
             run.release()
             raise
@@ -213,9 +217,11 @@ class SagaOrchestration(OrchestrationPattern):
         remove = run.system.on_actor_end(ended)
         return ref
 
-    def _undo_later(self, run: Execution, done: list[_Undo], error: BaseException) -> None:
+    def _undo_later(
+        self, run: Execution, done: list[_Undo], error: BaseException, caller: Context
+    ) -> None:
         with suppress(SystemStopped):
-            self._start_undo(run, done, error)
+            self._start_undo(run, done, error, caller)
 
     def draw(self, drawing: Drawing) -> None:
         last = drawing.node("input", "end")
@@ -265,8 +271,6 @@ class _Compensator(Actor):
         return self._undo_all() if message == _UNDO else self._not_undone
 
     async def _undo_all(self) -> None:
-        if self._run.scope.context is not None:
-            enter_agent_context(self._run.scope.context)
         left = deque(self._undos)
         try:
             async with asyncio.timeout(self._timeout_s):

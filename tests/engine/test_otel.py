@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agenticaiframework.actors import agent_context
+from agenticaiframework.actors import ActorSystem, Agent, agent_context
+from agenticaiframework.patterns import SequentialOrchestration
 from agenticaiframework.patterns.engine import WorkflowFailed
 
 from .conftest import engine, steps
@@ -76,3 +78,138 @@ def test_failures_are_exported_as_errors(exported: InMemorySpanExporter) -> None
     for span in exported.get_finished_spans():
         assert span.status.status_code.name == "ERROR"
         assert span.attributes["error.type"]
+
+
+def parents(exported: InMemorySpanExporter) -> dict[str, str | None]:
+    """Return the name of each span's parent, by the span's name."""
+    spans = exported.get_finished_spans()
+    names = {span.context.span_id: span.name for span in spans}
+    return {
+        span.name: None if span.parent is None else names.get(span.parent.span_id, "elsewhere")
+        for span in spans
+    }
+
+
+@pytest.mark.parametrize("traced", [False, True], ids=["plain engine", "traced engine"])
+def test_a_span_made_in_a_handler_is_a_child_of_its_callers(
+    exported: InMemorySpanExporter, traced: bool
+) -> None:
+    exported.clear()
+    tracer = trace.get_tracer("test")
+
+    def spans(name: str) -> Any:
+        async def work(payload: Any) -> Any:
+            with tracer.start_as_current_span(f"in {name}"):
+                return await asyncio.sleep(0, payload)
+
+        return work
+
+    def plain(payload: Any) -> Any:
+        with tracer.start_as_current_span("in plain"):
+            return payload
+
+    inner = Agent("inner", handler=spans("inner"))
+
+    async def nested(payload: Any) -> Any:
+        with tracer.start_as_current_span("in nested"):
+            return await inner.ask(payload)
+
+    agent, in_thread = Agent("agent", handler=nested), Agent("in a thread", handler=plain)
+    pattern = SequentialOrchestration(name="p", steps=[spans("pattern")])
+    flow = steps(
+        {"id": "a", "agent": Agent("agent of a step", handler=spans("step"))},
+        {"id": "f", "agent": spans("function")},
+        {"id": "p", "agent": SequentialOrchestration(name="q", steps=[spans("pattern in step")])},
+        {"id": "w", "workflow": steps({"id": "a", "agent": spans("nested workflow")})},
+    )
+
+    async def main() -> None:
+        async with engine(enable_tracing=traced) as e:
+            with tracer.start_as_current_span("request"):
+                await agent.ask("x")
+                await in_thread.ask("x")
+                await pattern.execute("x")
+                run_id = await e.start_workflow(workflow=flow)
+            await e.wait(run_id)
+
+    asyncio.run(main())
+    found = parents(exported)
+    assert found["in nested"] == found["in plain"] == found["in pattern"] == "request"
+    assert found["in inner"] == "in nested"
+    in_steps = ["in step", "in function", "in pattern in step", "in nested workflow"]
+    if traced:
+        assert found["in step"] == "invoke_agent agent of a step"
+        assert all(str(found[name]).startswith("invoke_agent") for name in in_steps)
+    else:
+        assert [found[name] for name in in_steps] == ["request"] * 4
+    [trace_id] = {span.context.trace_id for span in exported.get_finished_spans()}
+    assert trace_id
+
+
+@pytest.mark.parametrize("traced", [False, True], ids=["plain engine", "traced engine"])
+def test_after_a_recovery_the_trace_goes_on_where_it_was(
+    exported: InMemorySpanExporter, tmp_path: Path, traced: bool
+) -> None:
+    exported.clear()
+    tracer = trace.get_tracer("test")
+    seen: list[Any] = []
+
+    async def work(payload: Any) -> None:
+        seen.append(agent_context()["traceparent"])
+        with tracer.start_as_current_span("in work"):
+            pass
+
+    agent = Agent("work", handler=work)
+
+    def opened() -> Any:
+        found = engine(store_url=f"sqlite:///{tmp_path}/runs.db", enable_tracing=traced)
+        found.register_agent("work", agent)
+        return found
+
+    async def first() -> None:
+        async with ActorSystem("first"), opened() as e:
+            with tracer.start_as_current_span("request"):
+                await e.start_workflow(
+                    workflow=steps({"id": "w", "wait_for": "go"}, "work"),
+                    workflow_id="run",
+                    persist_state=True,
+                )
+            while (await e.get_workflow_status("run")).state != "waiting":
+                await asyncio.sleep(0.001)
+
+    async def second() -> None:
+        async with ActorSystem("second"), opened() as e:
+            await e.recover()
+            await e.signal_workflow("run", "go")
+            await e.wait("run")
+
+    asyncio.run(first())
+    asyncio.run(second())
+    spans = exported.get_finished_spans()
+    request = next(span for span in spans if span.name == "request")
+    assert {span.context.trace_id for span in spans} == {request.context.trace_id}
+    assert seen[0].split("-")[1] == f"{request.context.trace_id:032x}"
+    found = parents(exported)
+    assert found["in work"] == ("invoke_agent work" if traced else "request")
+
+
+def test_a_traceparent_that_came_with_a_request_is_the_parent_of_the_run(
+    exported: InMemorySpanExporter,
+) -> None:
+    exported.clear()
+    header = f"00-{'a' * 32}-{'b' * 16}-01"
+
+    async def main() -> Any:
+        async with engine(enable_tracing=True) as e:
+            await e.execute(
+                workflow=steps({"id": "s", "agent": echo}), context={"traceparent": header}
+            )
+            return e.trace()
+
+    async def echo(payload: Any) -> Any:
+        return payload
+
+    root = asyncio.run(main())[0]
+    assert (root.trace_id, root.parent_id) == ("a" * 32, "b" * 16)
+    spans = exported.get_finished_spans()
+    assert {f"{span.context.trace_id:032x}" for span in spans} == {"a" * 32}

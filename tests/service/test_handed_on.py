@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -323,9 +325,9 @@ def test_a_run_that_waits_keeps_no_more_of_its_caller_than_a_reference() -> None
         live = engine._cores.here().roster.get(run_id)
         assert live is not None
         assert live.ref is None
-        assert list(live.variables.items()) == list(
-            __import__("contextvars").copy_context().items()
-        )
+        # One object over the variables that are there anyway: the table in it is shared.
+        assert list(live.variables.items()) == list(contextvars.copy_context().items())
+        assert sys.getsizeof(live.variables) < 100
         await engine.stop()
 
     run(main)

@@ -699,15 +699,15 @@ CALLERS = (
     ),
     Mutation(
         "a pattern runs in its coordinator's own context", f"{PATTERNS}run_to_end",
-        "with_context(CONDUCT, execution.variables)", "CONDUCT",
+        "with_context(CONDUCT)", "CONDUCT",
     ),
     Mutation(
         "a function in a pattern sees nobody", f"{PATTERNS}FunctionTarget._call",
         "with_context(payload)", "payload",
     ),
     Mutation(
-        "a step sees nobody", f"{ENGINE}Attempts.variables_of",
-        "return live.variables", "return None",
+        "a step sees nobody", f"{ENGINE}RunCoordinator._start",
+        "variables = live.variables", "variables = None",
     ),
     Mutation(
         "a function in a step sees nobody", f"{ENGINE}RunCoordinator._start",

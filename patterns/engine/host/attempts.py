@@ -146,14 +146,9 @@ class Attempts:
             sink = ChunkSink(emit, self._home.clock, path, attempt.plan.id)
             attempt.context.added = {CHUNKS: sink}
 
-    def variables_of(self, live: LiveRun, attempt: StepAttempt) -> Context | None:
-        """Return the context that the handlers of an attempt run in a copy of; None: an empty one.
-
-        It is that of the run's caller. The spans that they make themselves hang under the attempt's.
-        """
-        if self._tracer is None or attempt.span is None:
-            return live.variables
-        return self._tracer.inside(attempt.span, live.variables)
+    def under_span(self, attempt: StepAttempt, variables: Context | None) -> Context | None:
+        """Return *variables* such that the spans which are made in them are children of the attempt's."""
+        return variables if self._tracer is None else self._tracer.inside(attempt.span, variables)
 
     def inherit(self, live: LiveRun, attempt: StepAttempt) -> None:
         """Build the scope that nested targets inherit."""

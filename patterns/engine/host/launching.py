@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from agenticaiframework.actors import ActorDied
+from agenticaiframework.actors import ActorDied, nested_context
 
 from ..errors import EngineStopped, WorkflowExists, WorkflowLost
 from ..state.cancellation import Cancellation
@@ -15,7 +15,7 @@ from ..state.live import LiveRun
 from ..state.run import Run
 from .messages import CancelRun, SignalRun, StartRun
 from .origin import origin_of
-from .otel import current_context
+from .otel import current_context, in_use
 
 if TYPE_CHECKING:
     from contextvars import Context
@@ -81,10 +81,14 @@ def make_run(
         run.labels = {**run.labels, **labels}
     live = LiveRun(run)
     live.bound, live.resolve = bound, names
-    live.variables = copy_context() if caller is None else caller
-    inherited = origin_of(live.variables, plan.name, context, persist)
-    if inherited is not None:
-        run.context = inherited
+    if caller is None:
+        live.variables = copy_context()
+        handed = nested_context(plan.name, context)
+    else:
+        live.variables = caller
+        handed = caller.run(nested_context, plan.name, context)
+    if handed is not None or in_use():
+        run.context = origin_of(live.variables, plan.name, handed, context, persist)
     if core.tracer is not None and parent is None:
         live.outside = live.variables.run(current_context)
     return live

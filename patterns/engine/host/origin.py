@@ -14,51 +14,57 @@ from typing import Any, Final
 
 from pydantic_core import from_json, to_json
 
-from agenticaiframework.actors import enter_agent_context, is_runtime, nested_context
+from agenticaiframework.actors import enter_agent_context, is_runtime
 
 from ..runner.attempt import OWN_KEYS
 from ..store import ValueNotStorable
-from .otel import current_traceparent
+from .otel import current_traceparent, enter_traceparent
 
 TRACEPARENT: Final = "traceparent"
 
 
 def origin_of(
-    caller: Context, workflow: str, given: Mapping[str, Any] | None, stored: bool
+    caller: Context,
+    workflow: str,
+    handed: Mapping[str, Any] | None,
+    given: Mapping[str, Any] | None,
+    stored: bool,
 ) -> Mapping[str, Any] | None:
-    """Return the context of a run of *workflow* that *caller* starts with ``context=given``.
+    """Return the context of a run of *workflow* that *caller* starts with ``context=given``, where
+    *handed* is that and what it hands on itself.
 
     What the engine says of a step itself is left out. Raises ValueError for keys that are not texts,
     and `ValueNotStorable` for what a *stored* run is given and its store could not keep; what is only
-    inherited and cannot be kept is left out. From now on *caller* is in no handler's hands.
+    inherited and cannot be kept is left out. From now on *caller* is the run's: no handler's
+    `agent_context` is in it any more, and the span given as ``traceparent`` is the current one.
     """
-    return caller.run(_origin, workflow, given, stored)
-
-
-def _origin(
-    workflow: str, given: Mapping[str, Any] | None, stored: bool
-) -> Mapping[str, Any] | None:
-    handed = nested_context(workflow, given)
     context: dict[str, Any] = {}
-    if handed:
-        for key, value in handed.items():
-            if key in OWN_KEYS or is_runtime(key):
+    for key, value in (handed or {}).items():
+        if key in OWN_KEYS or is_runtime(key):
+            continue
+        if stored:
+            try:
+                _check_key(key)
+                value = _as_stored(workflow, key, value)
+            except (ValueError, ValueNotStorable):
+                if given is not None and key in given:
+                    raise
                 continue
-            if stored:
-                try:
-                    _check_key(key)
-                    value = _as_stored(workflow, key, value)
-                except (ValueError, ValueNotStorable):
-                    if given is not None and key in given:
-                        raise
-                    continue
-            context[key] = value
-    if handed is not None:
-        enter_agent_context(None)
-    traceparent = current_traceparent()
-    if traceparent is not None and (given is None or TRACEPARENT not in given):
-        context[TRACEPARENT] = traceparent
+        context[key] = value
+    caller.run(_enter, context, handed is not None, given)
     return context or None
+
+
+def _enter(context: dict[str, Any], in_handler: bool, given: Mapping[str, Any] | None) -> None:
+    """Let the caller's context be the run's."""
+    if in_handler:
+        enter_agent_context(None)
+    current = current_traceparent()
+    if given is not None and TRACEPARENT in given:
+        if context[TRACEPARENT] != current:
+            enter_traceparent(context[TRACEPARENT])  # as a request's header said it
+    elif current is not None:
+        context[TRACEPARENT] = current
 
 
 def _check_key(key: Any) -> None:

@@ -69,30 +69,32 @@ class OtelExporter:
         return copy
 
 
+def in_use() -> bool:
+    """Tell whether the program uses OpenTelemetry: one that has not imported it is in no span of it."""
+    return "opentelemetry.trace" in sys.modules
+
+
 def current_traceparent() -> str | None:
     """Return the W3C ``traceparent`` of the calling code's span, None if it is in none."""
-    # A program that has never imported it is in no span of it, and this is asked for every run.
-    trace: Any = sys.modules.get("opentelemetry.trace")
-    if trace is None:
+    if not in_use():
         return None
+    from opentelemetry import trace
+
     ids = trace.get_current_span().get_span_context()
     if not ids.is_valid:
         return None
     return f"00-{ids.trace_id:032x}-{ids.span_id:016x}-{int(ids.trace_flags):02x}"
 
 
-def variables_under(traceparent: str) -> tuple[Context, Any]:
-    """Return an empty context in which the span *traceparent* of another process is the current one,
-    and OpenTelemetry's context in it: None where it is not installed.
-    """
-    variables = Context()
-    try:
-        from opentelemetry.trace.propagation import tracecontext
-    except ImportError:
-        return variables, None
+def enter_traceparent(traceparent: Any) -> None:
+    """Let the span *traceparent* of another process be the current one from here on, in a program that
+    uses OpenTelemetry."""
+    if not in_use():
+        return
+    from opentelemetry.trace.propagation import tracecontext
+
     propagator = tracecontext.TraceContextTextMapPropagator()
-    variables.run(_make_current, lambda _: propagator.extract({"traceparent": traceparent}))
-    return variables, variables.run(current_context)
+    _make_current(lambda here: propagator.extract({"traceparent": str(traceparent)}, here))
 
 
 def _make_current(change: Callable[[Any], Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pydantic import ValidationError
@@ -20,7 +21,7 @@ from ..state.status import RecoveryReport, WorkflowState
 from ..store import Owner, RunHeld, StoreError, UnknownRun
 from .messages import DropRun, StartRun
 from .origin import TRACEPARENT
-from .otel import variables_under
+from .otel import current_context, enter_traceparent
 
 if TYPE_CHECKING:
     from ..definition.plan import Plan
@@ -223,7 +224,9 @@ class Recovery:
             again.renew(live)
             live = again
         elif run.context is not None and (traceparent := run.context.get(TRACEPARENT)) is not None:
-            live.variables, live.outside = variables_under(traceparent)
+            live.variables = Context()
+            live.variables.run(enter_traceparent, traceparent)
+            live.outside = live.variables.run(current_context)
         live.lease, live.bound, live.signals = lease, bound, signals
         resumed = any(kind in _RESUMING for kind, _ in opening)
         if row.cancel_reason is not None and not row.finished and not resumed:

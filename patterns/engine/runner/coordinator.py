@@ -289,7 +289,9 @@ class RunCoordinator(Actor):
         attempt.context = WorkContext(live.run, attempt)
         if attempts.watched or self._followed:
             attempts.observe(live, attempt)
-        variables = attempts.variables_of(live, attempt)
+        variables = live.variables
+        if attempt.span is not None:
+            variables = attempts.under_span(attempt, variables)
         plan, target = attempt.plan, attempt.target
         timeout_s = plan.timeout_s
         if attempt.undo and plan.definition.compensate is not None:

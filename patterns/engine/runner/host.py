@@ -37,8 +37,8 @@ class AttemptHost(Protocol):
         """Begin an attempt's span, and let parts of its answer reach the listeners."""
         ...
 
-    def variables_of(self, live: LiveRun, attempt: StepAttempt) -> Context | None:
-        """Return the context that the handlers of an attempt run in a copy of; None: an empty one."""
+    def under_span(self, attempt: StepAttempt, variables: Context | None) -> Context | None:
+        """Return *variables* such that the spans which are made in them are children of the attempt's."""
         ...
 
     def inherit(self, live: LiveRun, attempt: StepAttempt) -> None:

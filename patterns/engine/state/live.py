@@ -71,7 +71,7 @@ class LiveRun:
     """The caller's own tracing context."""
     variables: Context | None = None
     """The context variables of the caller, in a copy of which the steps run as long as the run is in
-    this process. Nothing enters it itself."""
+    this process; None where they are not known. No handler enters it itself."""
     waking: TimerHandle | None = None
     """The timer of a parked run."""
 
