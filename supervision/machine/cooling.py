@@ -89,17 +89,17 @@ class CoolingSupervisor(Supervisor):
 
     def _counts_anew(self, child: Child) -> None:
         """End the cool-down of *child* and of those that wait with it: starts follow at once."""
-        child.counts_anew()
+        for member in self.children:
+            theirs = member.cool_down
+            if theirs is not None and theirs.lead is child:
+                member.counts_anew()
+                self.rest_over(member)
         self.report(
             ReportKind.STARTED_AFRESH,
             child,
             child.last_reason,
             "it has cooled down, and is started",
         )
-        for member in self.children:
-            theirs = member.cool_down
-            if theirs is not None and theirs.lead is child:
-                self.rest_over(member)
 
     def rest_over(self, child: Child) -> None:
         """Note that *child*, if it cooled down, is about to be started: what is asked is kept again."""

@@ -38,9 +38,10 @@ class TooManyFailures:
 
 def gave_up_for_good(reason: Any) -> bool:
     """Tell whether a supervisor ended with *reason* because it gave up, and is to stay down."""
-    return (
-        cast(Any, type(reason)) is tuple and len(reason) == 2 and type(reason[1]) is TooManyFailures
-    )
+    if type(reason) is not tuple:
+        return False
+    parts = cast("tuple[object, ...]", reason)
+    return len(parts) == 2 and type(parts[1]) is TooManyFailures
 
 
 @dataclass(frozen=True, slots=True)

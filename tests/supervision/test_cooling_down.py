@@ -242,6 +242,49 @@ def test_a_failure_before_it_leaves_one_that_cools_down_alone(in_sim: Run) -> No
     in_sim(main)
 
 
+@pytest.mark.parametrize(
+    ("strategy", "back_at"), [("one_for_one", 10), ("one_for_all", 12), ("rest_for_one", 12)]
+)
+def test_one_that_has_cooled_down_comes_with_a_restart_that_is_about_to_bring_it(
+    in_sim: Run, reports_of: Any, strategy: str, back_at: int
+) -> None:
+    """Else it would run for two seconds without the one before it, and be restarted at once."""
+
+    async def main(system: ActorSystem) -> None:
+        reports = reports_of(system)
+        supervisor = AgentSupervisor("pool", strategy, ONE)
+        if strategy != "one_for_all":
+            slow = RestartPolicy(initial_delay_ms=4000)
+            supervisor.add_child("a", agent("a"), restart_policy=slow)
+        supervisor.add_child("b", agent("b"))
+        supervisor.add_child("c", agent("c"))
+        async with supervisor:
+            await fail_too_often(supervisor, "b")
+            before = incarnations(supervisor)
+            if strategy == "one_for_all":
+                await asyncio.sleep(2)
+                await supervisor.add_child("a", agent("a"))
+                await fail(supervisor, "a")
+                await fail(supervisor, "a")  # it gives up too, and all wait for it
+            else:
+                await asyncio.sleep(8)
+                await fail(supervisor, "a")
+            await asyncio.sleep(10.5 - system.clock())
+            assert supervisor.child("b").is_alive == (strategy == "one_for_one")
+            if strategy == "rest_for_one":
+                # It waits for nothing but the restart now, and so does what is sent to it.
+                assert states(supervisor) == dict.fromkeys("abc", "restarting")
+                assert [r.kind for r in reports].count(ReportKind.STARTED_AFRESH) == 1
+                assert await supervisor.ask("c", 1) == 1
+            await supervisor.child("b")
+            assert system.clock() == pytest.approx(max(back_at, 10.5))
+            await asyncio.sleep(20)
+            assert supervisor.child("b").incarnation == before["b"] + 1
+            assert supervisor.child("b").restarts == 0
+
+    in_sim(main)
+
+
 def test_its_failures_are_not_counted_against_its_siblings(in_sim: Run) -> None:
     async def main(system: ActorSystem) -> None:
         policy = RestartPolicy(max_restarts=3, within_seconds=100)
