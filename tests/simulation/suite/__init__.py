@@ -25,6 +25,7 @@ from .entry import Entry
 from .handlers import handlers
 from .in_memory import in_memory
 from .messages import bounded_mailboxes, messages, stashing, timers, told_messages_are_accounted_for
+from .names import names
 from .patterns import patterns
 from .signals import signals
 from .supervision import kept_messages, rules_of_trees, trees
@@ -53,6 +54,8 @@ _ON_PATTERNS = Faults(
     kinds=(Crash, Kill, Hang, Slow, LateAnswer, SwallowCancel, BlockLoop), actor="agent-*"
 )
 
+_ON_NAMES = Faults(kinds=(Crash, Kill, Slow, BlockLoop), actor="agent-*")
+
 SUITE: tuple[Entry, ...] = (
     Entry(signals, _THAT_END, {"limit_s": 100_000}, weight=3),
     Entry(messages, checks=(told_messages_are_accounted_for,), weight=3),
@@ -66,6 +69,7 @@ SUITE: tuple[Entry, ...] = (
     Entry(trees, _ON_TREES, {"limit_s": 100_000}, (rules_of_trees,), weight=4),
     Entry(kept_messages, _ON_AGENTS, {"limit_s": 100_000}, weight=2),
     Entry(patterns, _ON_PATTERNS, {"limit_s": 100_000}, weight=2),
+    Entry(names, _ON_NAMES, {"limit_s": 100_000}),
     Entry(in_memory, _ON_ADDERS, {"limit_s": 100_000}, weight=2),
     Entry(workflows, _ON_ENGINES, {"limit_s": 100_000}, weight=2),
 )
