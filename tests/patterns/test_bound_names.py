@@ -36,8 +36,12 @@ from agenticaiframework.orchestration import (
 )
 
 USERS = ("alice", "bob", "carol", "dave")
-STEPS = {"name": "w", "steps": [{"id": "help", "agent": "helper"}], "output": "$help"}
-BESIDE = {
+STEPS: dict[str, Any] = {
+    "name": "w",
+    "steps": [{"id": "help", "agent": "helper"}],
+    "output": "$help",
+}
+BESIDE: dict[str, Any] = {
     "name": "w",
     "steps": [{"id": "help", "pattern": "parallel", "agents": ["helper"], "input": "$input"}],
     "output": "$help.helper",
@@ -332,9 +336,7 @@ def test_what_names_an_agent_keeps_it_and_still_shows_its_name() -> None:
 
     def workflow() -> Any:
         agent = helper_of("workflow")
-        return WorkflowDefinition(
-            name="w", steps=[{"id": "help", "agent": agent.name}], output="$help"
-        )
+        return WorkflowDefinition(**{**STEPS, "steps": [{"id": "help", "agent": agent.name}]})
 
     def registered() -> Any:
         agent = helper_of("registered")

@@ -27,8 +27,17 @@ LAYERS = ("actors", "supervision", "patterns")
 TIMEOUT_S = 900.0
 OF_LAYER = (
     ("patterns/engine", ("in_memory", "workflows", "callers")),
-    ("patterns", ("patterns", "in_memory", "workflows", "callers")),
+    ("patterns:BoundNames", ("names",)),
+    ("patterns:Setup.names_of", ("names",)),
+    ("patterns:OrchestrationPattern._scope", ("names",)),
+    ("patterns", ("patterns", "names", "in_memory", "workflows", "callers")),
     ("supervision", ("trees", "kept_messages", "giving_up")),
+    ("actors/agents:Directory", ("names",)),
+    ("actors/agents:Namesakes", ("names",)),
+    ("actors/agents:next_point", ("names",)),
+    ("actors/agents:points_behind", ("names",)),
+    ("actors/agents:AgentAddress", ("names",)),
+    ("actors/agents:AddressBook", ("names",)),
 )
 """Where a planted bug stands, and the properties that can see it; elsewhere, all of them."""
 

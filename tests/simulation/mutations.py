@@ -715,6 +715,50 @@ CALLERS = (
     ),
 )  # fmt: skip
 
+NAMES = (
+    Mutation(
+        "a name means the latest agent of it in the process", f"{AGENTS}Namesakes.made_before",
+        "number <= latest and on_line is not None", "on_line is not None",
+    ),
+    Mutation(
+        "all contexts stand on one line", f"{AGENTS}next_point",
+        "number != line.last", "False",
+    ),
+    Mutation(
+        "of several agents from elsewhere the latest is taken", f"{AGENTS}Directory.look",
+        "living[0] if len(living) == 1 else None", "living[-1]",
+    ),
+    Mutation(
+        "a request does not see what it came from", f"{AGENTS}points_behind",
+        "point = point[0].before", "point = None",
+    ),
+    Mutation(
+        "dropping an agent hides those of its name", f"{AGENTS}Directory._take_out",
+        "entered.__class__ is Namesakes", "False",
+    ),
+    Mutation(
+        "a pattern forgets what its names were bound to", f"{PATTERNS}BoundNames.bind",
+        "self._agents[name] = agent", "self.open = True",
+    ),
+    Mutation(
+        "a nested pattern is looked up where its coordinator was started",
+        f"{PATTERNS}OrchestrationPattern._scope",
+        "outer = agents_from_here()", "outer = find_agent",
+    ),
+    Mutation(
+        "a workflow is looked up where its engine was started", f"{PATTERNS}Setup.names_of",
+        "agents_from_here() if outer is None else outer", "find_agent",
+    ),
+    Mutation(
+        "an agent that nothing keeps ends at once", f"{AGENTS}AgentAddress._end_when_done",
+        "put(ref, ActorStop())", "lifecycle.doom(ref, 'normal', soft=True)",
+    ),
+    Mutation(
+        "a supervised agent is started again in another system", f"{AGENTS}AddressBook.owner_changed",
+        "self.supervised = (*others, home) if owned else others", "self.supervised = others",
+    ),
+)  # fmt: skip
+
 MUTATIONS: tuple[Mutation, ...] = (
     *LINKS_AND_MONITORS,
     *MESSAGES,
@@ -727,6 +771,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     *GIVING_UP,
     *COOLING_DOWN,
     *PATTERN_BUGS,
+    *NAMES,
     *STORES,
     *RUNS,
 )

@@ -28,6 +28,7 @@ from .giving_up import giving_up
 from .handlers import handlers
 from .in_memory import in_memory
 from .messages import bounded_mailboxes, messages, stashing, timers, told_messages_are_accounted_for
+from .names import names
 from .patterns import patterns
 from .sessions import own_messages
 from .signals import signals
@@ -63,6 +64,8 @@ _ON_CALLERS = Faults(
     kinds=(Crash, Kill, Slow, BlockLoop, LateAnswer, SwallowCancel), actor="agent-*"
 )
 
+_ON_NAMES = Faults(kinds=(Crash, Kill, Slow, BlockLoop), actor="agent-*")
+
 SUITE: tuple[Entry, ...] = (
     Entry(signals, _THAT_END, {"limit_s": 100_000}, weight=3),
     Entry(messages, checks=(told_messages_are_accounted_for,), weight=3),
@@ -84,6 +87,7 @@ SUITE: tuple[Entry, ...] = (
     Entry(expected_errors, _ON_AGENTS, {"limit_s": 100_000}, weight=2),
     Entry(giving_up, _ON_LIMITS, {"limit_s": 100_000}, weight=2),
     Entry(patterns, _ON_PATTERNS, {"limit_s": 100_000}, weight=2),
+    Entry(names, _ON_NAMES, {"limit_s": 100_000}),
     Entry(in_memory, _ON_ADDERS, {"limit_s": 100_000}, weight=2),
     Entry(workflows, _ON_ENGINES, {"limit_s": 100_000}, weight=2),
 )
