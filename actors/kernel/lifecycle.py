@@ -49,6 +49,7 @@ from .phase import (
     STOPPING,
     SUSPENDED,
     UNWINDING,
+    YIELDED,
     ZOMBIE,
 )
 from .pykka_seam import ActorStop, leave_registry, log_failure, log_stop, logger
@@ -345,7 +346,7 @@ def doom(cell: Cell, reason: Any, *, kill: bool = False, soft: bool = False) -> 
     if state == RUNNING:
         if phase & OFFLOADED and cell._ext is not None and cell._ext.job is not None:
             obey_doom(cell._sched, cell)
-    elif state != QUEUED:
+    elif state not in (QUEUED, YIELDED):
         cell._sched.enqueue(cell)
 
 
@@ -457,13 +458,13 @@ def handler_failed(
     if cell._current is not request:
         request = None  # deferred: the reply is no longer this handler's business
     cell._current = None
+    task, cell._task = cell._task, None  # it has the error, which must not be kept
     if isinstance(error, ActorExit):
         if request is not None:
             request.fail(ActorDied(cell, error.reason))
         begin_stop(home, cell, error.reason)
         return
     if isinstance(error, asyncio.CancelledError):
-        task = cell._task
         if task is not None and task.work_cancelled:
             # The asker has withdrawn the work; the actor lives on.
             if request is not None:
@@ -726,7 +727,7 @@ def cancel_work(cell: Cell, request: Any, timeout: BaseException | None) -> None
 def _check_cancelled(cell: Cell, task: Any, timeout: BaseException | None) -> None:
     if cell._task is not task or task._done or cell._phase & (DEAD | STOPPING):
         return
-    if timeout is not None or cell._state == PARKED:
+    if timeout is not None or cell._state in (PARKED, YIELDED):
         _leave_work(cell, timeout)
 
 
