@@ -29,6 +29,7 @@ from .phase import DOOMED, IDLE, PARKED, QUEUED, RUNNING
 from .request import ASKED, KINDS
 from .task import DONE, OWN_AWAITABLES, UNSHARED, ActorTask, new_driver, park, swap_task
 
+
 class Scheduler(Home):
     """Drives the actors of one system on one loop. Owned by the loop's thread, but for `post`."""
 
@@ -238,7 +239,7 @@ class Scheduler(Home):
             self.current = None
             self.result = None
             # An error that is kept holds this frame, and with it what was handled last.
-            request = message = result = yielded = None
+            request = message = result = yielded = task = entered = None
             if driver is not None:
                 drivers.append(driver)
             if ready or callbacks:

@@ -28,7 +28,7 @@ import types
 from asyncio import InvalidStateError, base_tasks
 from collections.abc import Callable, Generator
 from contextvars import Context, copy_context
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 from .home import FENCED, Home
 from .phase import DOOMED, PARKED, RUNNING, YIELDED, ZOMBIE
@@ -243,23 +243,27 @@ class ActorTask:
 
     def get_stack(self, *, limit: int | None = None) -> list[Any]:
         """Return the frame of the suspended handler, or those of the error that it ended with."""
-        frames: list[Any] = base_tasks._task_get_stack(self, limit)  # type: ignore[attr-defined]
+        frames: list[Any] = base_tasks._task_get_stack(cast(Any, self), limit)
         return frames
 
     def print_stack(self, *, limit: int | None = None, file: Any = None) -> None:
         """Print what `get_stack` returns, as a traceback."""
-        base_tasks._task_print_stack(self, limit, file)  # type: ignore[attr-defined]
+        base_tasks._task_print_stack(cast(Any, self), limit, file)
 
     # -- the kernel's side ---------------------------------------------------------------------
 
     def _wakeup(self, _future: Any) -> None:
         """Called by the loop when the future that the handler awaits is done."""
         self._fut_waiter = None
-        self._cell._resume_now()
+        cell = self._cell
+        del self  # an error of the handler may hold this frame, and the task the error
+        cell._resume_now()
 
     def _turn_came(self) -> None:
         """Called by the loop in the turn that the handler has given it."""
-        self._cell._turn_came()
+        cell = self._cell
+        del self  # as above
+        cell._turn_came()
 
     def _finish(self, result: Any = None, error: BaseException | None = None) -> None:
         """The handler has ended. This task may be held by others: it stays done."""
@@ -344,7 +348,10 @@ def step(home: Home, cell: Any) -> tuple[Any, BaseException | None] | None:
             error = task._cancelled_error()
     task._finish(value, error)
     cell._coro = cell._driver = None
-    return value, error
+    try:
+        return value, error
+    finally:
+        del error, task  # the error may hold this frame
 
 
 def park(home: Home, cell: Any, task: ActorTask, yielded: Any) -> None:

@@ -60,29 +60,28 @@ def _one_child(
             "FOREIGN_PLACE": place,
             "FOREIGN_LOOP": loop,
         }
-        errors = Path(folder, "errors").open("w+")
-        child = subprocess.Popen(
-            [sys.executable, *command],
-            env=env,
-            cwd=cwd or folder,
-            pass_fds=[writer],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-            start_new_session=True,
-        )
-        os.close(writer)
-        try:
-            over = _listen(reader, test_s, outcomes)
-        finally:
-            os.close(reader)
-            _end(child)
-            errors.seek(0)
-            said = errors.read()
-            errors.close()
-        if over and not outcomes.how and child.returncode:
-            raise RuntimeError(f"{' '.join(command)} runs no test:\n{said[-4000:]}")
-        return over
+        with Path(folder, "said").open("w+") as said:
+            child = subprocess.Popen(
+                [sys.executable, *command],
+                env=env,
+                cwd=cwd or folder,
+                pass_fds=[writer],
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            os.close(writer)
+            try:
+                over = _listen(reader, test_s, outcomes)
+            finally:
+                os.close(reader)
+                _end(child)
+            if over and not outcomes.how and child.returncode:
+                said.seek(0)
+                text = said.read()
+                raise RuntimeError(f"{' '.join(command)} runs no test:\n{text[-4000:]}")
+            return over
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

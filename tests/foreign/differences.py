@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-DIFFERENCES: Final[dict[str, str]] = {
-}
+DIFFERENCES: Final[dict[str, str]] = {}
 """By a part of the test's name that tells it from all others."""
 
 

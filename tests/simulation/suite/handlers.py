@@ -134,7 +134,6 @@ class Curious(Actor):
             )
             task.cancel()
 
-
     def look_at_task(self) -> None:
         """Nothing that an earlier message did to its task, or noted of it, is true of this one's."""
         task = asyncio.current_task()
