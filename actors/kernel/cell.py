@@ -24,7 +24,7 @@ from ..errors import ActorDied
 from . import delivery
 from .home import NOT_STARTED, Home
 from .mailbox import FailingMailbox, Mailbox, MailboxClosed
-from .phase import IDLE, PARKED, QUEUED, STOPPING, YIELDED
+from .phase import IDLE, PARKED, QUEUED, STOPPING
 from .request import PENDING, Request
 
 if TYPE_CHECKING:
@@ -322,12 +322,6 @@ class Cell:
             home.ready.append(self)
             if not home.awake:
                 home.run()
-
-    def _turn_came(self) -> None:
-        """The loop has had the turn that the handler gave it."""
-        if self._state == YIELDED:
-            self._state = PARKED
-            self._resume_now()
 
 
 # -- for the packages above --------------------------------------------------------------------

@@ -61,12 +61,12 @@ class Driven(Protocol):
     _sched: Any
     _coro: Any
     _context: Context | None
+    _state: int
 
     @property
     def label(self) -> str: ...
     def _resume(self) -> None: ...
     def _resume_now(self) -> None: ...
-    def _turn_came(self) -> None: ...
     def _reply_ready(self, request: Any, /) -> None: ...
 
 
@@ -263,7 +263,9 @@ class ActorTask:
         """Called by the loop in the turn that the handler has given it."""
         cell = self._cell
         del self  # as above
-        cell._turn_came()
+        if cell._state == YIELDED:
+            cell._state = PARKED
+            cell._resume_now()
 
     def _finish(self, result: Any = None, error: BaseException | None = None) -> None:
         """The handler has ended. This task may be held by others: it stays done."""

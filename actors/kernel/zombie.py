@@ -89,10 +89,6 @@ class Zombie:
 
     _resume_now = _resume
 
-    def _turn_came(self) -> None:
-        if self._state == YIELDED:
-            self._sched.enqueue(self)
-
     def _reply_ready(self, _request: Any, /) -> None:
         self._resume()
 

@@ -279,8 +279,8 @@ FAST_PATHS = (
         "home.enqueue(cell)",
     ),
     Mutation(
-        "the turn that a handler gave never ends", f"{KERNEL}Cell._turn_came",
-        "self._state == YIELDED", "False",
+        "the turn that a handler gave never ends", f"{KERNEL}ActorTask._turn_came",
+        "cell._state == YIELDED", "False",
     ),
     Mutation(
         "a cancellation does not wait for the future that is done", f"{KERNEL}ActorTask.cancel",
