@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-DIFFERENCES: Final[dict[str, str]] = {}
+NOT_LISTED: Final = (
+    "`asyncio.all_tasks()` does not list handlers, so anyio's `wait_all_tasks_blocked`, which waits "
+    "until all that it lists are blocked, does not wait for them"
+)
+
+DIFFERENCES: Final[dict[str, str]] = {
+    "test_sockets.py::TestTCPStream::test_close_during_send": NOT_LISTED,
+    "test_sockets.py::TestTCPStream::test_reset_during_send": NOT_LISTED,
+}
 """By a part of the test's name that tells it from all others."""
 
 
