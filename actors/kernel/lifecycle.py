@@ -95,7 +95,10 @@ def resume(home: Home, cell: Any) -> None:
     outcome = step(home, cell)
     if outcome is not None:
         value, error = outcome
+        task = cell._task
         job_done(home, cell, value, error)
+        if cell._task is task:
+            cell._task = None  # it has the outcome, which must not be kept
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise error
 

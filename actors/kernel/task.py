@@ -86,6 +86,7 @@ class ActorTask:
     _wrong_await: Exception | None = None
     _callbacks: list[tuple[Callable[[Any], object], Context]] | None = None
     _name: str | None = None
+    _hash: int | None = None
     _changed: ActorTask | None = None
     """Itself once it has been cancelled, named, or given a callback: so the count of its references says
     that it cannot serve for another message."""
@@ -109,6 +110,14 @@ class ActorTask:
     def __repr__(self) -> str:
         state = "pending" if not self._done else "cancelled" if self.cancelled() else "done"
         return f"<ActorTask {self.get_name()} {state}>"
+
+    def __hash__(self) -> int:
+        # Not by its address: in a simulation the order of a set would be another in every run.
+        if self._hash is None:
+            home = self._cell._sched
+            home.hashes += 1
+            self._hash = home.hashes
+        return self._hash
 
     # -- cancellation --------------------------------------------------------------------------
 

@@ -149,6 +149,18 @@ def test_a_task_that_nobody_keeps_is_freed_at_once(loop_name: str, way: Any) -> 
     on_loop(loop_name, main)
 
 
+def test_a_task_hashes_alike_in_every_run_of_a_seed() -> None:
+    """Or the order of a set of tasks, such as a cancel scope's, would differ from run to run."""
+
+    async def main(system: ActorSystem) -> list[int]:
+        refs = [system.start(Runs) for _ in range(5)]
+        tasks = [await ref.request(_waits) for ref in refs]
+        assert len(set(tasks)) == 5
+        return [hash(task) for task in tasks]
+
+    assert on_loop("simulated, seeded", main) == on_loop("simulated, seeded", main)
+
+
 # -- its outcome -----------------------------------------------------------------------------------
 
 
