@@ -187,6 +187,10 @@ class ActorTask:
             self.result()
         return self._exception
 
+    def _make_cancelled_error(self) -> BaseException:
+        """Return what `asyncio.gather` raises of a cancelled task."""
+        return self._exception if self._exception is not None else asyncio.CancelledError()
+
     def add_done_callback(
         self, fn: Callable[[Any], object], *, context: Context | None = None
     ) -> None:

@@ -256,6 +256,8 @@ def test_a_cancelled_handlers_task_is_cancelled(loop_name: str) -> None:
         task, request = await _kept(system, never)
         callbacks: list[Any] = []
         task.add_done_callback(lambda done: callbacks.append(done.cancelled()))
+        gathered = asyncio.gather(task, return_exceptions=True)
+        raising = asyncio.gather(task)
         await asyncio.sleep(0.01)
         assert task.cancel("why")
         with pytest.raises(asyncio.CancelledError, match="why"):
@@ -264,6 +266,12 @@ def test_a_cancelled_handlers_task_is_cancelled(loop_name: str) -> None:
             await request
         assert task.done()
         assert task.cancelled()
+        async with asyncio.timeout(10):
+            assert isinstance((await gathered)[0], asyncio.CancelledError)
+            with pytest.raises(asyncio.CancelledError):
+                await raising
+            (again,) = await asyncio.gather(task, return_exceptions=True)
+            assert isinstance(again, asyncio.CancelledError)
         with pytest.raises(asyncio.CancelledError):
             task.exception()
         assert not task.cancel()
