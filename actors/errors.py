@@ -92,6 +92,33 @@ class HandlerCancelled(AgenticError):
         self.actor = actor
 
 
+class HandlerExited(AgenticError):
+    """A handler of an agent, a task or a pattern raised `SystemExit`, as `sys.exit` does.
+
+    It crashes with this, and the program goes on; the `SystemExit` is the cause, and *code* is its code.
+    """
+
+    def __init__(self, actor: str, code: object = None) -> None:
+        # Any object may be given to sys.exit, also one that cannot be shown.
+        shown = "" if code is None else type(code).__name__
+        if type(code) in (int, str, bool):
+            shown = repr(code)
+        super().__init__(
+            f"A handler of {actor} raised SystemExit({shown}), as sys.exit() does. That ends the "
+            "handler, and not the program: parsers of command lines exit after --help and after errors. "
+            "To end the program, let its main code know."
+        )
+        self.actor = actor
+        self.code = code
+
+    @classmethod
+    def of(cls, actor: str, error: SystemExit) -> HandlerExited:
+        """Return the crash of *actor* that *error* is."""
+        crash = cls(actor, error.code)
+        crash.__cause__ = error
+        return crash
+
+
 class RequestTimeout(AgenticError, TimeoutError, pykka.Timeout):
     """No answer came within the time that the caller gave."""
 

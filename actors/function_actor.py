@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .actor import Actor
-from .errors import ActorExit
+from .errors import ActorExit, HandlerExited
 
 
 class Call:
@@ -37,6 +37,7 @@ class FunctionActor(Actor):
     """
 
     crash_on_ask_error = True
+    exit_is_crash = True
 
     def __init__(
         self, fn: Callable[..., Any], args: tuple[Any, ...] = (), at_once: bool = False
@@ -59,7 +60,7 @@ class FunctionActor(Actor):
     async def _call_async(self) -> Any:
         try:
             result = await self._fn(*self._args)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self._end_of(error) from error
         self.stop()
         return result
@@ -67,13 +68,15 @@ class FunctionActor(Actor):
     def _call_plain(self) -> Any:
         try:
             result = self._fn(*self._args)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self._end_of(error) from error
         self.stop()
         return result
 
-    def _end_of(self, error: Exception) -> Exception:
+    def _end_of(self, error: Exception | SystemExit) -> Exception:
         """Return what ends this actor: without a request no message is lost, so it is an exit."""
+        if isinstance(error, SystemExit):
+            error = HandlerExited.of(self.actor_ref.label, error)
         if self._at_once and not isinstance(error, ActorExit):
             return ActorExit(error)
         return error

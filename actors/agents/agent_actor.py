@@ -45,6 +45,7 @@ class AgentActor(Actor):
     """Runs an agent's handler on each payload. An exception ends it; the asker gets it too."""
 
     crash_on_ask_error = True
+    exit_is_crash = True
 
     def __init__(self, spec: AgentSpec) -> None:
         super().__init__()

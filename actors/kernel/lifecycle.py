@@ -22,11 +22,11 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pykka
 
-from ..errors import ActorDied, ActorExit, HandlerCancelled, Ignore, StartFailed
+from ..errors import ActorDied, ActorExit, HandlerCancelled, HandlerExited, Ignore, StartFailed
 from ..reasons import NORMAL, is_normal
 from .cell import Cell, Ext
 from .delivery import is_ask, is_system_message, lose
@@ -95,6 +95,7 @@ def resume(home: Home, cell: Any) -> None:
     outcome = step(home, cell)
     if outcome is not None:
         value, error = outcome
+        error = as_crash(cell, error)
         task = cell._task
         job_done(home, cell, value, error)
         if cell._task is task:
@@ -177,6 +178,7 @@ def run_hook(home: Home, cell: Cell, hook: Callable[..., Any], *args: Any) -> No
 
 def job_done(home: Home, cell: Any, value: Any, error: BaseException | None) -> None:
     """Go on after a hook, or a handler off the fast path, has ended."""
+    error = as_crash(cell, error)
     phase = cell._phase
     if phase & ZOMBIE:
         cell.coroutine_ended()
@@ -453,11 +455,24 @@ def abandon_after_grace(cell: Cell) -> None:
 # -- a handler fails -------------------------------------------------------------------------------
 
 
+E = TypeVar("E", BaseException, BaseException | None)
+
+
+def as_crash(cell: Any, error: E) -> E | HandlerExited:
+    """Return *error*, or the crash that it is: `SystemExit` in a thread, or of an actor that says so."""
+    if isinstance(error, SystemExit) and (
+        cell._phase & OFFLOADED or cell.actor_class.exit_is_crash
+    ):
+        return HandlerExited.of(cell.label, error)
+    return error
+
+
 def handler_failed(
     home: Home, cell: Cell, request: Any, message: Any, error: BaseException
 ) -> None:
     """Decide what an exception out of a handler means: an answer, an exit, or a crash."""
     error.__traceback__ = without_kernel(error.__traceback__)
+    error = as_crash(cell, error)
     if cell._current is not request:
         request = None  # deferred: the reply is no longer this handler's business
     cell._current = None

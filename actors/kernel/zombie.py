@@ -39,12 +39,14 @@ class Zombie:
         "_stuck",
         "_task",
         "_timer",
+        "actor_class",
         "ref",
     )
 
     def __init__(self, cell: Cell) -> None:
         self._actor = self
         self.ref = cell
+        self.actor_class: Any = cell.actor_class
         self._sched: Home = cell._sched
         self._context: Context | None = cell._context
         self._coro: Any = cell._coro

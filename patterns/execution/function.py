@@ -11,6 +11,7 @@ from agenticaiframework.actors import (
     Actor,
     ActorSystem,
     AgenticError,
+    HandlerExited,
     enter_agent_context,
     is_coroutine_function,
 )
@@ -91,6 +92,8 @@ class _AsyncCall(Actor):
         enter_agent_context(self._work_context)
         try:
             return await self._function(message)
+        except SystemExit as error:
+            raise HandlerExited.of(target_name(self._function), error) from error
         except (Exception, *NO_OUTCOMES):
             raise
         except BaseException as error:
@@ -111,6 +114,8 @@ class _BlockingCall(Actor):
         enter_agent_context(self._work_context)
         try:
             return self._function(message)
+        except SystemExit as error:
+            raise HandlerExited.of(target_name(self._function), error) from error
         except (Exception, *NO_OUTCOMES):
             raise
         except BaseException as error:

@@ -234,6 +234,8 @@ class _Compensator(Actor):
     or while this happens. It starts at once; its answer is what could not be undone.
     """
 
+    exit_is_crash = True
+
     def __init__(
         self,
         run: Execution,

@@ -37,6 +37,8 @@ class RunCoordinator(Actor):
     costs as much as two steps.
     """
 
+    exit_is_crash = True
+
     _live: LiveRun
     _machine: RunMachine
     _timer: Timer | None = None
