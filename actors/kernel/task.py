@@ -113,11 +113,11 @@ class ActorTask:
 
     def __hash__(self) -> int:
         # Not by its address: in a simulation the order of a set would be another in every run.
-        if self._hash is None:
+        number = self._hash
+        if number is None:
             home = self._cell._sched
-            home.hashes += 1
-            self._hash = home.hashes
-        return self._hash
+            number = self._hash = home.hashes = home.hashes + 1
+        return number
 
     # -- cancellation --------------------------------------------------------------------------
 
