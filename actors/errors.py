@@ -98,19 +98,30 @@ class HandlerCancelled(AgenticError):
 
 
 class HandlerExited(AgenticError):
-    """A handler called `sys.exit`, which ends that handler as an exception does, and not the program.
+    """A handler of an agent, a task or a pattern raised `SystemExit`, as `sys.exit` does.
 
-    *code* is what it was called with; the `SystemExit` is the ``__cause__``. Parsers of command lines
-    do so after ``--help`` and for arguments that they do not understand.
+    It crashes with this, and the program goes on; the `SystemExit` is the cause, and *code* is its code.
     """
 
-    def __init__(self, actor: str, code: Any) -> None:
+    def __init__(self, actor: str, code: object = None) -> None:
+        # Any object may be given to sys.exit, also one that cannot be shown.
+        shown = "" if code is None else type(code).__name__
+        if type(code) in (int, str, bool):
+            shown = repr(code)
         super().__init__(
-            f"A handler of {actor} called sys.exit({'' if code is None else shown(code)}), which is "
-            "for programs and ends this handler alone. Raise an error that says what failed."
+            f"A handler of {actor} raised SystemExit({shown}), as sys.exit() does. That ends the "
+            "handler, and not the program: parsers of command lines exit after --help and after errors. "
+            "To end the program, let its main code know."
         )
         self.actor = actor
         self.code = code
+
+    @classmethod
+    def of(cls, actor: str, error: SystemExit) -> HandlerExited:
+        """Return the crash of *actor* that *error* is."""
+        crash = cls(actor, error.code)
+        crash.__cause__ = error
+        return crash
 
 
 class RequestTimeout(AgenticError, TimeoutError, pykka.Timeout):
@@ -272,13 +283,6 @@ def near(name: str, known: Iterable[str]) -> str:
         listed = ", ".join(repr(k) for k in names[:8])
         return f"Known: {listed}" + (", ..." if len(names) > 8 else ".")
     return "None is known."
-
-
-def handler_exited(actor: str, error: SystemExit) -> HandlerExited:
-    """Return the error: a handler of *actor* raised *error*."""
-    exited = HandlerExited(actor, error.code)
-    exited.__cause__ = error
-    return exited
 
 
 def bad_pool_size(option: str, size: int) -> WrongUse:

@@ -8,7 +8,7 @@ from contextvars import Context
 from typing import Any
 
 from .actor import Actor
-from .errors import ActorExit, handler_exited
+from .errors import ActorExit, HandlerExited
 from .kernel.carried import with_context
 
 
@@ -40,7 +40,7 @@ class FunctionActor(Actor):
     """
 
     crash_on_ask_error = True
-    exit_ends_program = False
+    exit_is_crash = True
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class FunctionActor(Actor):
     def _end_of(self, error: Exception | SystemExit) -> Exception:
         """Return what ends this actor: without a request no message is lost, so it is an exit."""
         if isinstance(error, SystemExit):
-            error = handler_exited(self.actor_ref.label, error)
+            error = HandlerExited.of(self.actor_ref.label, error)
         if self._at_once and not isinstance(error, ActorExit):
             return ActorExit(error)
         return error

@@ -49,7 +49,7 @@ class AgentActor(Actor):
     """Runs an agent's handler on each payload. An unexpected exception ends it; the asker gets each."""
 
     crash_on_ask_error = True
-    exit_ends_program = False
+    exit_is_crash = True
 
     def __init__(self, spec: AgentSpec) -> None:
         super().__init__()

@@ -30,13 +30,16 @@ class ActorBase(PykkaActor):
     # attribute that a user adds, and reads each more slowly.
 
     dispatcher: ClassVar[str] = "event_loop"
-    exit_ends_program: ClassVar[bool] = True
-    """Whether `sys.exit` in a handler on the loop ends the program, as pykka has it; else it is a crash."""
     crash_on_ask_error: bool | None = None
     mailbox: Mailbox = UNBOUNDED
     obey_parent: ClassVar[bool] = True
     children_crash_on_ask_error: ClassVar[bool] = False
     """What None as a child's own `crash_on_ask_error` means. A supervisor says True."""
+
+    exit_is_crash: ClassVar[bool] = False
+    """Whether `SystemExit` out of a handler or hook on the loop is a crash and not the end of the
+    program. The library's own actors, which run what their users wrote, say True; False is pykka's
+    contract. In a thread it is always a crash, as it ends no program there without actors either."""
 
     _stopped_event: threading.Event | None = None
     """pykka's `actor_stopped`; an attribute of the few instances that are asked for it."""

@@ -89,6 +89,7 @@ class Home:
         "fenced_sends",
         "fenced_threads",
         "forked",
+        "hashes",
         "home_thread",
         "host",
         "late_replies",
@@ -139,6 +140,8 @@ class Home:
         """Whether `run` is running or on its way."""
         self.closed = False
         self.forked = False
+        self.hashes = 0
+        """The tasks of messages that have been put into sets (`ActorTask.__hash__`)."""
         self.late_replies = 0
         self.fenced_sends = 0
         self.fenced_threads: set[int] = set()

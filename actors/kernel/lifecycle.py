@@ -26,15 +26,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pykka
 
-from ..errors import (
-    ActorDied,
-    ActorExit,
-    HandlerCancelled,
-    HandlerExited,
-    Ignore,
-    StartFailed,
-    handler_exited,
-)
+from ..errors import ActorDied, ActorExit, HandlerCancelled, HandlerExited, Ignore, StartFailed
 from ..reasons import NORMAL, is_normal, is_word
 from ..shown import attribute_of, is_a
 from .cell import Cell, Ext
@@ -59,6 +51,7 @@ from .phase import (
     STOPPING,
     SUSPENDED,
     UNWINDING,
+    YIELDED,
     ZOMBIE,
 )
 from .pykka_seam import (
@@ -113,8 +106,11 @@ def resume(home: Home, cell: Any) -> None:
     outcome = step(home, cell)
     if outcome is not None:
         value, error = outcome
-        error = without_exit(cell, error)
+        error = as_crash(cell, error)
+        task = cell._task
         job_done(home, cell, value, error)
+        if cell._task is task:
+            cell._task = None  # it has the outcome, which must not be kept
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise error
 
@@ -195,8 +191,8 @@ def run_hook(home: Home, cell: Cell, hook: Callable[..., Any], *args: Any) -> No
 
 def job_done(home: Home, cell: Any, value: Any, error: BaseException | None) -> None:
     """Go on after a hook, or a handler off the fast path, has ended."""
+    error = as_crash(cell, error)
     phase = cell._phase
-    error = without_exit(cell, error)
     if phase & ZOMBIE:
         cell.coroutine_ended()
     elif phase & STOPPING:
@@ -369,7 +365,7 @@ def doom(cell: Cell, reason: Any, *, kill: bool = False, soft: bool = False) -> 
     if state == RUNNING:
         if phase & OFFLOADED and cell._ext is not None and cell._ext.job is not None:
             obey_doom(cell._sched, cell)
-    elif state != QUEUED:
+    elif state not in (QUEUED, YIELDED):
         cell._sched.enqueue(cell)
 
 
@@ -481,23 +477,34 @@ def abandon_after_grace(cell: Cell) -> None:
 # -- a handler fails -------------------------------------------------------------------------------
 
 
+def as_crash(cell: Any, error: E) -> E | HandlerExited:
+    """Return *error*, or the crash that it is: `SystemExit` in a thread, or of an actor that says so."""
+    if isinstance(error, SystemExit) and (
+        cell._phase & OFFLOADED or cell.actor_class.exit_is_crash
+    ):
+        crash = HandlerExited.of(cell.label, error)
+        cell._sched.host.log.bind(actor=cell.label).warning("{}", crash)
+        return crash
+    return error
+
+
 def handler_failed(
     home: Home, cell: Cell, request: Any, message: Any, error: BaseException
 ) -> None:
     """Decide what an exception out of a handler means: an answer, an exit, or a crash."""
     expected = False
     error.__traceback__ = without_kernel(error.__traceback__)
-    error = without_exit(cell, error)
+    error = as_crash(cell, error)
     if cell._current is not request:
         request = None  # deferred: the reply is no longer this handler's business
     cell._current = None
+    task, cell._task = cell._task, None  # it has the error, which must not be kept
     if isinstance(error, ActorExit):
         if request is not None:
             request.fail(ActorDied(cell, error.reason))
         begin_stop(home, cell, error.reason)
         return
     if isinstance(error, asyncio.CancelledError):
-        task = cell._task
         if task is not None and task.work_cancelled:
             # The asker has withdrawn the work; the actor lives on.
             if request is not None:
@@ -534,17 +541,6 @@ def _end_of_program(home: Home, cell: Cell, request: Any, error: BaseException) 
         raise error
     if not crashes:
         pykka.ActorRegistry.stop_all(block=False)
-
-
-def without_exit(cell: Any, error: E) -> E | HandlerExited:
-    """Return *error*, or the crash that a `SystemExit` is unless it is to end the program."""
-    if not isinstance(error, SystemExit) or cell._phase & ZOMBIE:
-        return error
-    if cell._actor.exit_ends_program and not cell._phase & OFFLOADED:
-        return error
-    exited = handler_exited(cell.label, error)
-    cell._sched.host.log.bind(actor=cell.label).warning("{}", exited)
-    return exited
 
 
 def expects(cell: Cell, error: Exception) -> bool:
@@ -795,7 +791,7 @@ def cancel_work(cell: Cell, request: Any, timeout: BaseException | None) -> None
 def _check_cancelled(cell: Cell, task: Any, timeout: BaseException | None) -> None:
     if cell._task is not task or task._done or cell._phase & (DEAD | STOPPING):
         return
-    if timeout is not None or cell._state == PARKED:
+    if timeout is not None or cell._state in (PARKED, YIELDED):
         _leave_work(cell, timeout)
 
 

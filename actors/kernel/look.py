@@ -21,10 +21,18 @@ from .phase import (
     STOPPING,
     SUSPENDED,
     UNWINDING,
+    YIELDED,
 )
 from .request import Request
 
-_STATES = {IDLE: "idle", QUEUED: "ready", RUNNING: "running", PARKED: "waiting", HELD: "suspended"}
+_STATES = {
+    IDLE: "idle",
+    QUEUED: "ready",
+    RUNNING: "running",
+    PARKED: "waiting",
+    YIELDED: "waiting",
+    HELD: "suspended",
+}
 _PHASES = (
     (SUSPENDED, "suspended"),
     (STARTING, "starting"),
@@ -79,7 +87,7 @@ def look(cell: Cell) -> dict[str, Any]:
             "timers": 0,
         }
     ext = cell._ext
-    busy = cell._state in (RUNNING, PARKED) or cell._coro is not None
+    busy = cell._state in (RUNNING, PARKED, YIELDED) or cell._coro is not None
     # A worker is handed several messages at once; those that it has not begun still wait.
     job = None if ext is None else ext.job
     handed_over = 0 if job is None else len(job.items)

@@ -20,6 +20,8 @@ HELD: Final = 4
 """Suspended by `ActorSystem.suspend` with work to do."""
 ENDED: Final = 5
 """Dead."""
+YIELDED: Final = 6
+"""Its handler has given the loop a turn, which will wake it; nothing else does before."""
 
 STARTING: Final = 1
 """`on_start` has not succeeded yet."""

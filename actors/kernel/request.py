@@ -244,6 +244,15 @@ class Request:
         """Tell whether the request was abandoned, or its handling cancelled."""
         return self._state > ANSWERED and isinstance(self._result, asyncio.CancelledError)
 
+    @property
+    def _cancel_message(self) -> Any:
+        return next(iter(self._result.args), None) if self.cancelled() else None
+
+    def _make_cancelled_error(self) -> BaseException:
+        """Return what `asyncio.gather` raises of a cancelled request."""
+        error: BaseException = self._result if self.cancelled() else asyncio.CancelledError()
+        return error
+
     def cancel(self, msg: Any | None = None) -> bool:
         """Abandon the request, and let what waits for it see a CancelledError."""
         if self._state != PENDING:

@@ -15,12 +15,12 @@ helper's call. Whatever is rare (starting, stopping, exit signals, threads) leav
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from sys import getrefcount
 from threading import get_ident
 from types import CoroutineType
-from typing import Any, Final, cast
+from typing import Any, cast
+from weakref import getweakrefcount
 
 from . import exit_signals, lifecycle
 from .carried import handled_in, opened, take_variables
@@ -29,11 +29,7 @@ from .in_hand import Raised, Returned
 from .own_message import OWN
 from .phase import DOOMED, IDLE, PARKED, QUEUED, RUNNING
 from .request import ASKED, CARRIES, KINDS, WRAPS
-from .task import DONE, OWN_AWAITABLES, ActorTask, new_driver, park, swap_task
-
-UNSHARED: Final = 5 if sys.version_info < (3, 14) else -1
-"""References to the task of a message in `run` if nobody else keeps one: two local variables, the
-actor's, asyncio's, and the argument of the count. From 3.14 on, counts do not tell (borrowed)."""
+from .task import DONE, OWN_AWAITABLES, UNSHARED, ActorTask, new_driver, park, swap_task
 
 
 class Scheduler(Home):
@@ -114,18 +110,21 @@ class Scheduler(Home):
                             yielded = run_in_context(resumed.throw, task._cancelled_error())
                         else:
                             yielded = run_in_context(resumed.send, None)
+                        if yielded is DONE and task._must_cancel:
+                            drivers.append(resumed)
+                            raise task._cancelled_error()
                     except BaseException as error:
+                        task._finish(None, error)
                         cell._coro = cell._driver = None
-                        task._finish()
                         lifecycle.handler_failed(self, cell, cell._current, cell._message, error)
                     else:
                         if yielded is DONE:
                             result, self.result = self.result, None
                             drivers.append(resumed)
-                            cell._coro = cell._driver = None
-                            if getrefcount(task) != UNSHARED or task._num_cancels:
-                                task._finish()
+                            if getrefcount(task) != UNSHARED or getweakrefcount(task):
+                                task._finish(result)
                                 cell._task = None
+                            cell._coro = cell._driver = None
                             request = cell._current
                             if request is not None:
                                 cell._current = None
@@ -215,16 +214,18 @@ class Scheduler(Home):
                                         park(self, cell, task, yielded)
                                     break
                                 result = self.result
-                                coro = cell._coro = None
-                                if getrefcount(task) != UNSHARED or task._num_cancels:
+                                if getrefcount(task) != UNSHARED or getweakrefcount(task):
                                     # This task is kept: it is done, and the next message
                                     # gets another.
-                                    task._finish()
+                                    if task._must_cancel:
+                                        raise task._cancelled_error()
+                                    task._finish(result)
                                     cell._task = None
+                                coro = cell._coro = None
                         except BaseException as error:
                             if coro is not None:
+                                task._finish(None, error)  # pyright: ignore
                                 cell._coro = driver = None
-                                task._finish()  # pyright: ignore
                             lifecycle.handler_failed(self, cell, request, cell._message, error)
                             break
                         if request is not None and cell._current is request:
@@ -265,6 +266,7 @@ class Scheduler(Home):
             self.result = None
             # An error that is kept holds this frame, and with it what was handled last.
             request = message = result = yielded = wanted = context = run_in_context = None
+            task = entered = None
             if driver is not None:
                 drivers.append(driver)
             if ready or callbacks:

@@ -7,8 +7,9 @@ and call it. asyncio documents hooks for tasks of third parties (``_enter_task``
 "Extending asyncio"); `ActorTask` is what we enter: an object with a task's interface.
 
 One `ActorTask` stands for the handling of one message, as a task would. It serves for the actor's
-next message too if nobody has kept it, which only a count of its references can tell; so ``done()``
-and callbacks mean what they say to those who did.
+next message too if it was neither kept nor changed, which only the counts of its references, the weak
+ones too, can tell (`UNSHARED`); so ``done()``, callbacks, and a `WeakKeyDictionary` by task, mean what
+they say.
 
 A coroutine that is driven by hand tells its result by raising StopIteration, which costs as much as
 running it. Below a ``yield from`` nothing is raised: so a handler's coroutine is sent into a driver,
@@ -24,13 +25,14 @@ from __future__ import annotations
 import asyncio
 import sys
 import types
+from asyncio import InvalidStateError, base_tasks
 from collections.abc import Callable, Generator
-from contextvars import Context
-from typing import Any, Final, Protocol
+from contextvars import Context, copy_context
+from typing import Any, Final, Protocol, cast
 
 from ..shown import shown
 from .home import FENCED, Home
-from .phase import DOOMED, PARKED, RUNNING, ZOMBIE
+from .phase import DOOMED, PARKED, RUNNING, YIELDED, ZOMBIE
 
 if sys.version_info >= (3, 12):
     from asyncio.tasks import _swap_current_task as swap_task
@@ -48,12 +50,19 @@ else:
         return before
 
 
+UNSHARED: Final = 5 if sys.version_info < (3, 14) else -1
+"""References to the task of a message in `Scheduler.run` if it serves for the next message too: two
+local variables, the actor's, asyncio's, and the argument of the count. From 3.14 on, counts do not tell
+(borrowed)."""
+
+
 class Driven(Protocol):
     """Whose handler it is: a `Cell`, or a `Zombie`."""
 
     _sched: Any
     _coro: Any
     _context: Context | None
+    _state: int
 
     @property
     def label(self) -> str: ...
@@ -76,8 +85,18 @@ class ActorTask:
     _num_cancels = 0
     _cancel_message: Any = None
     _wrong_await: Exception | None = None
-    _callbacks: list[tuple[Callable[[Any], object], Context | None]] | None = None
+    _callbacks: list[tuple[Callable[[Any], object], Context]] | None = None
+    _name: str | None = None
+    _hash: int | None = None
+    _changed: ActorTask | None = None
+    """Itself once it has been cancelled, named, or given a callback: so the count of its references says
+    that it cannot serve for another message."""
     _done = False
+    _result: Any = None
+    _exception: BaseException | None = None
+    _traceback: types.TracebackType | None = None
+    _ended: tuple[Any, Context | None] = (None, None)
+    """The coroutine and the context of the message that is done."""
     work_cancelled = False
     """Whether the asker has withdrawn the message that is being handled."""
 
@@ -90,7 +109,16 @@ class ActorTask:
         return loop
 
     def __repr__(self) -> str:
-        return f"<ActorTask {self.get_name()} {'done' if self._done else 'pending'}>"
+        state = "pending" if not self._done else "cancelled" if self.cancelled() else "done"
+        return f"<ActorTask {self.get_name()} {state}>"
+
+    def __hash__(self) -> int:
+        # Not by its address: in a simulation the order of a set would be another in every run.
+        number = self._hash
+        if number is None:
+            home = self._cell._sched
+            number = self._hash = home.hashes = home.hashes + 1
+        return number
 
     # -- cancellation --------------------------------------------------------------------------
 
@@ -98,13 +126,15 @@ class ActorTask:
         """Raise CancelledError in the handler at its await, as `asyncio.Task.cancel` does."""
         if self._done:
             return False
+        self._changed = self
         self._num_cancels += 1
         waiter = self._fut_waiter
         if waiter is not None and waiter.cancel(msg=msg):
             return True
         self._must_cancel = True
         self._cancel_message = msg
-        self._cell._resume()
+        if waiter is None:
+            self._cell._resume()  # else its future is done, and will
         return True
 
     def cancelling(self) -> int:
@@ -128,46 +158,53 @@ class ActorTask:
         message, self._cancel_message = self._cancel_message, None
         return asyncio.CancelledError() if message is None else asyncio.CancelledError(message)
 
-    # -- the rest of a task's interface --------------------------------------------------------
+    # -- its outcome, as that of any future --------------------------------------------------------
 
     def done(self) -> bool:
         """Whether the handler has finished."""
         return self._done
 
     def cancelled(self) -> bool:
-        """Return False: a cancelled handler ends its actor or its message, and is then `done`."""
-        return False
+        """Whether the handler has ended by being cancelled."""
+        return isinstance(self._exception, asyncio.CancelledError)
 
-    def get_coro(self) -> Any:
-        """Return the coroutine of the handler that is running."""
-        return self._cell._coro
+    def result(self) -> Any:
+        """Return what the handler has returned, or raise what it raised."""
+        if not self._done:
+            raise InvalidStateError("Result is not set.")
+        if self._exception is not None:
+            if self._traceback is None:
+                self._traceback = self._exception.__traceback__
+            try:
+                raise self._exception.with_traceback(self._traceback)
+            finally:
+                del self  # the error holds this frame
+        return self._result
 
-    def get_context(self) -> Context | None:
-        """Return the context that the handler runs in."""
-        return self._cell._context
+    def exception(self) -> BaseException | None:
+        """Return what the handler raised, or None; raise CancelledError if it was cancelled."""
+        if not self._done:
+            raise InvalidStateError("Exception is not set.")
+        if self.cancelled():
+            self.result()
+        return self._exception
 
-    def get_loop(self) -> asyncio.AbstractEventLoop:
-        """Return the loop of the actor's system."""
-        return self._loop
-
-    def get_name(self) -> str:
-        """Return the actor's name."""
-        return self._cell.label
-
-    def get_stack(self, *, limit: int | None = None) -> list[Any]:
-        """Return the frame of the suspended handler, if any."""
-        frame = getattr(self._cell._coro, "cr_frame", None)
-        return [] if frame is None else [frame]
+    def _make_cancelled_error(self) -> BaseException:
+        """Return what `asyncio.gather` raises of a cancelled task."""
+        return self._exception if self._exception is not None else asyncio.CancelledError()
 
     def add_done_callback(
         self, fn: Callable[[Any], object], *, context: Context | None = None
     ) -> None:
         """Call ``fn(task)`` soon after the handler has finished."""
+        if context is None:
+            context = copy_context()
         if self._done:
             self._loop.call_soon(fn, self, context=context)
             return
         if self._callbacks is None:
             self._callbacks = []
+            self._changed = self
         self._callbacks.append((fn, context))
 
     def remove_done_callback(self, fn: Callable[[Any], object]) -> int:
@@ -175,6 +212,58 @@ class ActorTask:
         before = self._callbacks or []
         self._callbacks = [entry for entry in before if entry[0] != fn]
         return len(before) - len(self._callbacks)
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        if not self._done:
+            self._asyncio_future_blocking = True
+            yield self
+        if not self._done:
+            raise RuntimeError("await wasn't used with future")
+        return self.result()
+
+    def set_result(self, _result: Any) -> None:
+        """Refuse, as a task does."""
+        raise RuntimeError("Task does not support set_result operation")
+
+    def set_exception(self, _exception: BaseException | type[BaseException]) -> None:
+        """Refuse, as a task does."""
+        raise RuntimeError("Task does not support set_exception operation")
+
+    # -- the rest of a task's interface --------------------------------------------------------
+
+    @property
+    def _coro(self) -> Any:
+        return self._ended[0] if self._done else self._cell._coro
+
+    def get_coro(self) -> Any:
+        """Return the coroutine of the handler."""
+        return self._coro
+
+    def get_context(self) -> Context | None:
+        """Return the context that the handler runs in."""
+        return self._ended[1] if self._done else self._cell._context
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the loop of the actor's system."""
+        return self._loop
+
+    def get_name(self) -> str:
+        """Return the name that was set, or the actor's."""
+        return self._name or self._cell.label
+
+    def set_name(self, value: object) -> None:
+        """Give it another name than the actor's while it handles this message."""
+        self._changed = self
+        self._name = str(value)
+
+    def get_stack(self, *, limit: int | None = None) -> list[Any]:
+        """Return the frame of the suspended handler, or those of the error that it ended with."""
+        frames: list[Any] = base_tasks._task_get_stack(cast(Any, self), limit)
+        return frames
+
+    def print_stack(self, *, limit: int | None = None, file: Any = None) -> None:
+        """Print what `get_stack` returns, as a traceback."""
+        base_tasks._task_print_stack(cast(Any, self), limit, file)
 
     # -- the kernel's side ---------------------------------------------------------------------
 
@@ -185,11 +274,25 @@ class ActorTask:
             # it, or the handler of the next message, waits for something else.
             return
         self._fut_waiter = None
-        self._cell._resume_now()
+        cell = self._cell
+        del self  # an error of the handler may hold this frame, and the task the error
+        cell._resume_now()
 
-    def _finish(self) -> None:
+    def _turn_came(self) -> None:
+        """Called by the loop in the turn that the handler has given it."""
+        cell = self._cell
+        del self  # as above
+        if cell._state == YIELDED:
+            cell._state = PARKED
+            cell._resume_now()
+
+    def _finish(self, result: Any = None, error: BaseException | None = None) -> None:
         """The handler has ended. This task may be held by others: it stays done."""
+        self._ended = (self._cell._coro, self._cell._context)
+        self._result = result
+        self._exception = error
         self._done = True
+        self._changed = None
         callbacks = self._callbacks
         if callbacks:
             self._callbacks = None
@@ -262,20 +365,27 @@ def step(home: Home, cell: Any) -> tuple[Any, BaseException | None] | None:
             return None
         value, home.result = home.result, None
         home.drivers.append(coro)
+        if task._must_cancel:
+            error = task._cancelled_error()
+    task._finish(value, error)
     cell._coro = cell._driver = None
-    task._finish()
-    return value, error
+    try:
+        return value, error
+    finally:
+        del error, task  # the error may hold this frame
 
 
 def park(home: Home, cell: Any, task: ActorTask, yielded: Any) -> None:
-    """Suspend the handler on what it yielded: a request, a bare yield, or asyncio's future."""
+    """Suspend the handler on what it yielded: a request, a turn of the loop, or asyncio's future."""
     cell._state = PARKED
     if type(yielded) in OWN_AWAITABLES:
         if task._must_cancel or cell._phase & DOOMED:
             home.enqueue(cell)
         return
     if yielded is None:
-        home.enqueue(cell)
+        # A bare yield, such as `asyncio.sleep(0)`: what the loop was given before has its turn first.
+        cell._state = YIELDED
+        home.loop.call_soon(task._turn_came, context=home.context)
         return
     blocking = getattr(yielded, "_asyncio_future_blocking", None)
     if not blocking:
@@ -289,6 +399,10 @@ def park(home: Home, cell: Any, task: ActorTask, yielded: Any) -> None:
         )
         return
     yielded._asyncio_future_blocking = False
+    if yielded is task:
+        error = RuntimeError(f"A handler of {cell.label} awaited its own task, which ends with it.")
+        refuse_await(home, cell, error)
+        return
     get_loop = getattr(yielded, "get_loop", None)
     if get_loop is not None and get_loop() is not home.loop:
         # That loop's thread would call the handler back.

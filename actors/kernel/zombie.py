@@ -8,14 +8,14 @@ answers is dropped and counted, and after ``ActorSystem.cancel_grace_s`` it is d
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from ..shown import shown
 from .cell import Cell
-from .phase import ENDED, PARKED, QUEUED, ZOMBIE
+from .phase import ENDED, PARKED, QUEUED, YIELDED, ZOMBIE
 
 if TYPE_CHECKING:
-    import asyncio
     from contextvars import Context
 
     from .home import Home
@@ -40,18 +40,20 @@ class Zombie:
         "_stuck",
         "_task",
         "_timer",
+        "actor_class",
         "ref",
     )
 
     def __init__(self, cell: Cell) -> None:
         self._actor = self
         self.ref = cell
+        self.actor_class: Any = cell.actor_class
         self._sched: Home = cell._sched
         self._context: Context | None = cell._context
         self._coro: Any = cell._coro
         self._driver: Any = cell._driver
         self._task: Any = cell._task
-        self._state = PARKED
+        self._state = YIELDED if cell._state == YIELDED else PARKED
         self._phase = ZOMBIE
         self._current = None
         self._message = None
@@ -69,7 +71,8 @@ class Zombie:
             home.host.cancel_grace_s, self._discard, context=home.context
         )
         if self._task._must_cancel:
-            self._resume()
+            if self._task._fut_waiter is None:
+                self._resume()
         elif not self._task._num_cancels:
             self._task.cancel("actor was killed")
 
@@ -105,15 +108,15 @@ class Zombie:
 
     def _discard(self) -> None:
         """Give it up: it is closed if it lets itself be closed, and never resumed again."""
-        if self._state in (PARKED, QUEUED):
+        if self._state in (PARKED, QUEUED, YIELDED):
             self._state = ENDED
             home = self._sched
             home.zombies.pop(self, None)
             if not self._stuck:
                 home.host.left_behind(self.ref)
             coro = self._driver or self._coro
+            self._task._finish(error=asyncio.CancelledError("abandoned"))
             self._coro = self._driver = None
-            self._task._finish()
             try:
                 coro.close()
             except BaseException as error:

@@ -36,7 +36,7 @@ class Coordinator(Actor):
 
     # An error that is not kept as an outcome ends the coordinator and its asker, and nothing else.
     crash_on_ask_error = True
-    exit_ends_program = False
+    exit_is_crash = True
 
     def __init__(self, execution: Execution) -> None:
         super().__init__()

@@ -11,6 +11,7 @@ from agenticaiframework.actors import (
     Actor,
     ActorSystem,
     AgenticError,
+    HandlerExited,
     enter_agent_context,
     is_coroutine_function,
     with_context,
@@ -83,7 +84,7 @@ class FunctionTarget:
 class _AsyncCall(Actor):
     """Calls an ``async`` function once."""
 
-    exit_ends_program = False
+    exit_is_crash = True
 
     def __init__(self, function: Callable[..., Any], context: Mapping[str, Any] | None) -> None:
         super().__init__()
@@ -94,6 +95,8 @@ class _AsyncCall(Actor):
         enter_agent_context(self._work_context)
         try:
             return await self._function(message)
+        except SystemExit as error:
+            raise HandlerExited.of(target_name(self._function), error) from error
         except (Exception, *NO_OUTCOMES):
             raise
         except BaseException as error:
@@ -103,7 +106,7 @@ class _AsyncCall(Actor):
 class _BlockingCall(Actor):
     """Calls a plain function once, where it may block."""
 
-    exit_ends_program = False
+    exit_is_crash = True
 
     dispatcher = "thread"
 
@@ -116,6 +119,8 @@ class _BlockingCall(Actor):
         enter_agent_context(self._work_context)
         try:
             return self._function(message)
+        except SystemExit as error:
+            raise HandlerExited.of(target_name(self._function), error) from error
         except (Exception, *NO_OUTCOMES):
             raise
         except BaseException as error:

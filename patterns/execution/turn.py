@@ -9,7 +9,8 @@ async def one_turn() -> None:
     """Go on after everything that is ready now has had its turn.
 
     Work that was stopped at its time limit has ended by then, unless it ignores its cancellation: so
-    the code that waited for it, or what replaces it, does not find it running. ``sleep(0)`` is less in an actor.
+    the code that waited for it, or what replaces it, does not find it running. ``sleep(0)`` is one step of
+    the loop; this is two, which a cancelled task may need.
     """
     loop = asyncio.get_running_loop()
     turn: asyncio.Future[None] = loop.create_future()

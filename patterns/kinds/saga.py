@@ -251,7 +251,7 @@ class _Compensator(Actor):
     or while this happens. It is told to undo; its answer is what could not be undone.
     """
 
-    exit_ends_program = False
+    exit_is_crash = True
 
     def __init__(
         self,

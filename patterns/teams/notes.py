@@ -33,7 +33,7 @@ class _Do:
 class NotesActor(Actor):
     """Owns the notes of one execution. Ends with its coordinator, who started it with a link."""
 
-    exit_ends_program = False
+    exit_is_crash = True
 
     def __init__(self) -> None:
         super().__init__()

@@ -72,7 +72,7 @@ class TeamActor(Actor):
     """
 
     crash_on_ask_error = True
-    exit_ends_program = False
+    exit_is_crash = True
 
     def __init__(self, home: Address) -> None:
         super().__init__()

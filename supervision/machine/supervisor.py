@@ -133,7 +133,7 @@ class Supervisor(ChildOwner):
     obey_parent = False
     # An unknown request has no effect but on its sender.
     crash_on_ask_error = False
-    exit_ends_program = False
+    exit_is_crash = True
     children_crash_on_ask_error = True
     child_type = ChildType.SUPERVISOR
     advised: Advised | None = None

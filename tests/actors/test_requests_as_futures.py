@@ -114,6 +114,51 @@ def test_gather_raises_the_error_or_returns_it(in_system: Run) -> None:
     in_system(main)
 
 
+def test_gather_and_shield_take_requests_that_were_cancelled(in_system: Run) -> None:
+    async def main(system: ActorSystem) -> None:
+        for done in (False, True):
+            _held, request = await asked(system)
+            if done:
+                request.cancel("enough")
+            gathered = asyncio.gather(request, return_exceptions=True)
+            raising = asyncio.gather(request)
+            shielded = asyncio.ensure_future(asyncio.shield(request))
+            request.cancel("enough")
+            async with asyncio.timeout(5):
+                (error,) = await gathered
+                assert isinstance(error, asyncio.CancelledError)
+                assert error.args == ("enough",)
+                for waiting in (raising, shielded):
+                    with pytest.raises(asyncio.CancelledError):
+                        await waiting
+
+    in_system(main)
+
+
+def test_requests_to_a_system_that_has_ended_are_futures_still() -> None:
+    async def main() -> None:
+        async with ActorSystem() as system:
+            here = system.start(Echo)
+            requests = [here.request(1), here.request(ValueError("no"))]
+            await asyncio.gather(*requests, return_exceptions=True)
+            requests.append(system.start(Held).request("never answered"))
+        background = ActorSystem.in_background()
+        with background:
+            requests.append(background.start(Echo).request(2))
+            assert await requests[-1] == 2
+        called: list[Any] = []
+        async with asyncio.timeout(5):
+            for request in requests:
+                request.add_done_callback(called.append)
+                (shielded,) = await asyncio.gather(asyncio.shield(request), return_exceptions=True)
+                (gathered,) = await asyncio.gather(request, return_exceptions=True)
+                assert type(shielded) is type(gathered)
+            while len(called) < len(requests):
+                await asyncio.sleep(0)
+
+    asyncio.run(main())
+
+
 def test_wait_for_and_shield_take_requests(in_system: Run) -> None:
     async def main(system: ActorSystem) -> None:
         held, request = await asked(system)

@@ -222,27 +222,64 @@ FAST_PATHS = (
     ),
     Mutation(
         "a driver is kept twice", RUN,
-        "drivers.append(resumed)", "(drivers.append(resumed), drivers.append(resumed))",
+        "drivers.append(resumed)\nif getrefcount(task) != UNSHARED or getweakrefcount(task):\n    task._finish(result)\n    cell._task = None",
+        "drivers.append(resumed)\ndrivers.append(resumed)\nif getrefcount(task) != UNSHARED or getweakrefcount(task):\n    task._finish(result)\n    cell._task = None",
     ),
     Mutation(
         "a task that is kept is used for the next message", RUN,
         """
-        coro = cell._coro = None
-        if getrefcount(task) != UNSHARED or task._num_cancels:
-            task._finish()
+        if getrefcount(task) != UNSHARED or getweakrefcount(task):
+            if task._must_cancel:
+                raise task._cancelled_error()
+            task._finish(result)
             cell._task = None
+        coro = cell._coro = None
         """,
         "coro = cell._coro = None",
     ),
     Mutation(
-        "the task of a handler that has waited is used for the next message", RUN,
+        "a task that is known weakly is used for the next message", RUN,
         """
-        cell._coro = cell._driver = None
-        if getrefcount(task) != UNSHARED or task._num_cancels:
-            task._finish()
+        if getrefcount(task) != UNSHARED or getweakrefcount(task):
+            if task._must_cancel:
+                raise task._cancelled_error()
+            task._finish(result)
             cell._task = None
         """,
+        """
+        if getrefcount(task) != UNSHARED:
+            if task._must_cancel:
+                raise task._cancelled_error()
+            task._finish(result)
+            cell._task = None
+        """,
+    ),
+    Mutation(
+        "the task of a handler that has waited is used for the next message", RUN,
+        """
+        if getrefcount(task) != UNSHARED or getweakrefcount(task):
+            task._finish(result)
+            cell._task = None
+        cell._coro = cell._driver = None
+        """,
         "cell._coro = cell._driver = None",
+    ),
+    Mutation(
+        "a task that was changed is used for the next message", f"{KERNEL}ActorTask.set_name",
+        "self._changed = self", "None",
+    ),
+    Mutation(
+        "a bare yield gives the loop no turn", f"{KERNEL}park",
+        "cell._state = YIELDED\nhome.loop.call_soon(task._turn_came, context=home.context)",
+        "home.enqueue(cell)",
+    ),
+    Mutation(
+        "the turn that a handler gave never ends", f"{KERNEL}ActorTask._turn_came",
+        "cell._state == YIELDED", "False",
+    ),
+    Mutation(
+        "a cancellation does not wait for the future that is done", f"{KERNEL}ActorTask.cancel",
+        "waiter is None", "True",
     ),
     Mutation(
         "a plain handler is called outside its context", RUN,
@@ -335,7 +372,7 @@ ENDS = (
     ),
     Mutation(
         "the first doom is forgotten", f"{KERNEL}doom",
-        "state != QUEUED", "state == PARKED",
+        "state not in (QUEUED, YIELDED)", "state == PARKED",
     ),
 )  # fmt: skip
 

@@ -62,7 +62,7 @@ MAX_RESTARTS: Final = 3
 class EngineCore(Actor):
     """Owns the runs of one engine in one system. Linked to their coordinators, which end with it."""
 
-    exit_ends_program = False
+    exit_is_crash = True
 
     def __init__(self, setup: Setup, system: ActorSystem) -> None:
         super().__init__()

@@ -60,7 +60,7 @@ class Reload:
 class StoreKeeper(Actor):
     """Owns the engine's standing with its store. Linked to the engine's actor."""
 
-    exit_ends_program = False
+    exit_is_crash = True
 
     def __init__(self, host: KeeperHost, store: Store, owner: Owner | None = None) -> None:
         super().__init__()

@@ -44,7 +44,7 @@ class RunCoordinator(Actor):
     costs as much as two steps.
     """
 
-    exit_ends_program = False
+    exit_is_crash = True
 
     _live: LiveRun
     _machine: RunMachine

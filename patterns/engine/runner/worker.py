@@ -10,7 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from agenticaiframework.actors import SHUTDOWN, Actor, RequestTimeout, enter_agent_context
+from agenticaiframework.actors import (
+    SHUTDOWN,
+    Actor,
+    HandlerExited,
+    RequestTimeout,
+    enter_agent_context,
+)
 
 from ...execution.function import FunctionTarget
 from .attempt import StepAttempt
@@ -37,8 +43,7 @@ class WorkTimeout(TimeoutError):
 class StepWorker(Actor):
     """Asks, and tells its coordinator what came of it; one attempt after another."""
 
-    exit_ends_program = False
-
+    exit_is_crash = True
     attempt: StepAttempt | None = None
     """What it works on, or worked on last."""
 
@@ -63,6 +68,8 @@ class StepWorker(Actor):
                 attempt.error = WorkTimeout(target.name, attempt.timeout_s)
         except Exception as error:
             attempt.error = error
+        except SystemExit as error:
+            attempt.error = HandlerExited.of(target.name, error)
         attempt.finished()
 
     def on_stop(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from agenticaiframework.actors import (
     Actor,
@@ -26,6 +27,7 @@ class Notes:
     """What the handlers of the actors saw."""
 
     def __init__(self) -> None:
+        self.known: WeakKeyDictionary[asyncio.Task[Any], int] = WeakKeyDictionary()
         self.kept: dict[str, list[tuple[int, asyncio.Task[Any]]]] = {}
         self.current: dict[str, int] = {}
         self.handled: dict[str, list[int]] = {}
@@ -50,6 +52,7 @@ class Curious(Actor):
         self.notes.current[self.name] = number
         self.notes.handled.setdefault(self.name, []).append(number)
         self.look_at_kept()
+        self.look_at_task()
         await self.work(number, how)
         return number
 
@@ -84,6 +87,33 @@ class Curious(Actor):
             await self.ask_peers(number)
         elif how == "sleep":
             await asyncio.sleep(0.01)
+        elif how == "yield":
+            await self.give_a_turn()
+        elif how == "race":
+            # The future is done in the moment in which the handler is cancelled.
+            try:
+                async with asyncio.timeout(0.01):
+                    await asyncio.sleep(0.01)
+            except TimeoutError:
+                pass
+            await asyncio.sleep(0.01)
+        elif how in ("know", "name"):
+            task = asyncio.current_task()
+            assert task is not None
+            if how == "know":
+                self.notes.known[task] = number
+            else:
+                task.set_name(f"message {number}")
+
+    async def give_a_turn(self) -> None:
+        """A bare yield gives the loop a turn: what it had been given before has run then."""
+        turns: list[int] = []
+        for turn in range(3):
+            asyncio.get_running_loop().call_soon(turns.append, turn)
+            await asyncio.sleep(0)
+            self.sim.expect(
+                turns == list(range(turn + 1)), "a bare yield gives the loop a turn", f"{turns}"
+            )
 
     async def ask_peers(self, number: int) -> None:
         requests = [
@@ -104,6 +134,17 @@ class Curious(Actor):
             )
             task.cancel()
 
+    def look_at_task(self) -> None:
+        """Nothing that an earlier message did to its task, or noted of it, is true of this one's."""
+        task = asyncio.current_task()
+        assert task is not None
+        self.sim.expect(
+            task not in self.notes.known, "each message has a task of its own", f"{self.name}"
+        )
+        self.sim.expect(
+            task.get_name() == self.name, "a task has its actor's name", task.get_name()
+        )
+
 
 class Answering(Actor):
     """Answers with what it is given; the peer of the others."""
@@ -112,7 +153,20 @@ class Answering(Actor):
         return message[0]
 
 
-WAYS = ("plain", "sleep", "keep", "timeout", "group", "gather", "become", "unbecome")
+WAYS = (
+    "plain",
+    "sleep",
+    "keep",
+    "timeout",
+    "group",
+    "gather",
+    "become",
+    "unbecome",
+    "yield",
+    "race",
+    "know",
+    "name",
+)
 
 
 def agents_of(sim: Simulation) -> list[Agent]:

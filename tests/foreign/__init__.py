@@ -1,0 +1,1 @@
+"""Other projects' tests, run inside handlers: ``python -m tests.foreign`` (see `tests/README.md`)."""
