@@ -150,7 +150,9 @@ def test_an_idle_agent_keeps_nothing_of_those_that_it_worked_for(
         if kind == "failing" and payload != "last":
             raise Crash("no")
         if kind == "cancelled" and payload != "last":
-            await asyncio.Event().wait()  # a timer would stay with the loop, although it is cancelled
+            await (
+                asyncio.Event().wait()
+            )  # a timer would stay with the loop, although it is cancelled
 
     def handle_plain(payload: str) -> Any:
         return None
