@@ -44,6 +44,7 @@ from .errors import (
     MissingExtra,
     NameTaken,
     NoSystem,
+    NotRegistered,
     RequestTimeout,
     StartFailed,
     StillAlive,
@@ -61,6 +62,7 @@ from .kernel.mailbox import Mailbox
 from .kernel.request import Request, gather
 from .kernel.running import running_here
 from .kernel.timers import Timer
+from .key_registry import KeyRegistered, KeyUnregistered, Registry, RegistryEntry, Via
 from .messages import ActorEnded, DeadLetter, Down, Exit, Monitor, PipedFailure, ReceiveTimeout
 from .reasons import (
     KILL,
@@ -117,6 +119,8 @@ __all__ = [
     "HandlerCancelled",
     "Ignore",
     "InboxMessage",
+    "KeyRegistered",
+    "KeyUnregistered",
     "LoopBlocked",
     "Mailbox",
     "MailboxFull",
@@ -133,10 +137,13 @@ __all__ = [
     "NotInChild",
     "NotMainThread",
     "NotPicklable",
+    "NotRegistered",
     "OwnerLink",
     "PipedFailure",
     "ProcessDied",
     "ReceiveTimeout",
+    "Registry",
+    "RegistryEntry",
     "RemoteError",
     "Request",
     "RequestTimeout",
@@ -147,6 +154,7 @@ __all__ = [
     "SystemStopped",
     "Timer",
     "UnknownAgent",
+    "Via",
     "Watchdog",
     "WouldBlock",
     "WrongUse",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextvars import Context
 from typing import Any
 
 from .actor import Actor
 from .errors import ActorExit
+from .kernel.carried import with_context
 
 
 class Call:
@@ -29,36 +31,47 @@ def is_coroutine_function(fn: object) -> bool:
 
 
 class FunctionActor(Actor):
-    """Calls ``fn(*args)`` once, and ends with it: ``normal``, or with its exception.
+    """Calls ``fn(*args, **kwargs)`` once, and ends with it: ``normal``, or with its exception.
 
     An ``async`` function runs on the loop, a plain one in the system's thread pool, because it may
     block. The call is made on the request ``CALL``, whose answer is the result, or, with *at_once*,
     right after the start. An exit signal cancels the call.
+
+    The call sees the context variables that its message carries (`with_context`), and with *at_once*
+    those of *context*.
     """
 
     crash_on_ask_error = True
 
     def __init__(
-        self, fn: Callable[..., Any], args: tuple[Any, ...] = (), at_once: bool = False
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...] = (),
+        at_once: bool = False,
+        kwargs: Mapping[str, Any] | None = None,
+        context: Context | None = None,
     ) -> None:
         super().__init__()
         self._fn = fn
         self._args = args
+        self._kwargs = {} if kwargs is None else kwargs
         self._at_once = at_once
+        self._context = context
         self._on_loop = is_coroutine_function(fn)
         if not self._on_loop:
             self.dispatcher = "thread"  # type: ignore[misc]
 
     def on_start(self) -> None:
         if self._at_once:
-            self.actor_ref.tell(CALL)
+            context = self._context
+            self.actor_ref.tell(CALL if context is None else with_context(CALL, context))
 
     def on_receive(self, message: Any) -> Any:
         return self._call_async() if self._on_loop else self._call_plain()
 
     async def _call_async(self) -> Any:
         try:
-            result = await self._fn(*self._args)
+            result = await self._fn(*self._args, **self._kwargs)
         except Exception as error:
             raise self._end_of(error) from error
         self.stop()
@@ -66,7 +79,7 @@ class FunctionActor(Actor):
 
     def _call_plain(self) -> Any:
         try:
-            result = self._fn(*self._args)
+            result = self._fn(*self._args, **self._kwargs)
         except Exception as error:
             raise self._end_of(error) from error
         self.stop()

@@ -20,6 +20,7 @@ from .machine.requests import (
     get_childspec,
     restart_child,
     start_child,
+    stop_supervisor,
     terminate_child,
     which_child,
     which_children,
@@ -35,7 +36,7 @@ from .policy.restart_policy import RestartPolicy
 from .supervisors.agent_supervisor import AgentSupervisor
 from .supervisors.partition_supervisor import PartitionSupervisor, partition_of
 from .supervisors.supervised_child import SupervisedChild
-from .supervisors.task import Task
+from .supervisors.task import StillRunning, Task, yield_many
 from .supervisors.task_supervisor import TaskSupervisor
 from .supervisors.tree import SupervisionTree, tree_of_ref
 from .vocabulary.errors import (
@@ -109,6 +110,7 @@ __all__ = [
     "StartFunction",
     "StartSpec",
     "Started",
+    "StillRunning",
     "Supervisable",
     "SupervisedChild",
     "SupervisionError",
@@ -136,8 +138,10 @@ __all__ = [
     "partition_of",
     "restart_child",
     "start_child",
+    "stop_supervisor",
     "terminate_child",
     "tree_of_ref",
     "which_child",
     "which_children",
+    "yield_many",
 ]

@@ -60,6 +60,11 @@ def on_loop(cell: Cell, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -
     if get_ident() == home.thread or home is NOT_STARTED:
         return fn(*args, **kwargs)
     refuse_abandoned(cell)
+    return in_home(home, fn, *args, **kwargs)
+
+
+def in_home(home: Home, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Return ``fn(*args)``, called in the thread of *home* from another one."""
     result: Future[T] = Future()
 
     def call() -> None:
