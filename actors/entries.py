@@ -54,7 +54,7 @@ class Entries:
         """Return the actors under *key*."""
         return list(self._under.get(key, ()))
 
-    def keys(self) -> list[Hashable]:
+    def all(self) -> list[Hashable]:
         """Return the keys that have actors."""
         return list(self._under)
 
@@ -63,7 +63,7 @@ class Entries:
         return list(self._of.get(ref, ()))
 
     def __iter__(self) -> Iterator[tuple[Hashable, ActorRef[Any], Any]]:
-        for key in self.keys():
+        for key in self.all():
             for ref in self.refs(key):
                 for value in list(self.values(key, ref)):
                     yield key, ref, value

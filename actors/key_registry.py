@@ -211,9 +211,7 @@ class Registry:
         with self._lock:
             return list(self._entries.values(key, target))
 
-    def select(
-        self, fits: Callable[[RegistryEntry], bool] | None = None
-    ) -> list[RegistryEntry]:
+    def select(self, fits: Callable[[RegistryEntry], bool] | None = None) -> list[RegistryEntry]:
         """Return all entries, or those that *fits* says True to."""
         return [entry for entry in self if fits is None or fits(entry)]
 

@@ -88,7 +88,7 @@ class Groups:
 
     def all(self) -> list[str]:
         """Return the names of the groups that have members, sorted."""
-        return sorted(str(group) for group in self._entries.keys())
+        return sorted(str(group) for group in self._entries.all())
 
     def release(self, ref: Any) -> None:
         """Take an actor that has ended out of every group."""

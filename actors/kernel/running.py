@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
+from functools import partial
 from threading import get_ident
 from typing import Any, ParamSpec, TypeVar
 
@@ -65,6 +66,8 @@ def on_loop(cell: Cell, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -
 
 def in_home(home: Home, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Return ``fn(*args)``, called in the thread of *home* from another one."""
+    if home.is_here():
+        return home.from_inside(partial(fn, *args, **kwargs))
     result: Future[T] = Future()
 
     def call() -> None:

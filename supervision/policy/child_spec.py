@@ -77,8 +77,8 @@ class ChildSpec:
         if self.restart.__class__ is not RestartType:
             put(self, "restart", RestartType(self.restart))
         if self.type.__class__ is not ChildType:
-            given: Any = self.type
-            put(self, "type", _type_of(self.start) if given is None else ChildType(given))
+            said: Any = self.type
+            put(self, "type", _type_of(self.start) if said is None else ChildType(said))
         if self.shutdown_ms is None:
             is_worker = self.type is ChildType.WORKER
             put(self, "shutdown_ms", DEFAULT_SHUTDOWN_MS if is_worker else INFINITY)

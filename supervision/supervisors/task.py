@@ -142,6 +142,13 @@ class Task(Generic[T]):
         except Exception as error:
             return Error(error, item=item)
 
+    @staticmethod
+    async def one_done(tasks: Iterable[Task[Any]], timeout: float | None) -> bool:
+        """Wait until one of *tasks* is done; return False if none is after *timeout* seconds."""
+        futures = {task._future for task in tasks}
+        done, _ = await asyncio.wait(futures, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        return bool(done)
+
     def when_done(self, fn: Callable[[], object]) -> None:
         """Call *fn* once the outcome is known."""
         self._future.add_done_callback(lambda _future: fn())
@@ -175,7 +182,7 @@ class Task(Generic[T]):
             self.cancel(KILL)
         else:
             self.cancel(SHUTDOWN)
-            await asyncio.wait({self._future}, timeout=cast("float | None", timeout))
+            await asyncio.wait({self._future}, timeout=timeout)
             if not self.done:
                 self.cancel(KILL)
         await asyncio.wait({self._future})
@@ -209,9 +216,7 @@ async def yield_many(
     wanted = len(given) if limit is None else min(limit, len(given))
     while sum(task.done for task in given) < wanted:
         left = None if deadline is None else max(deadline - loop.time(), 0.0)
-        running = {task._future for task in given if not task.done}
-        done, _ = await asyncio.wait(running, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-        if not done:
+        if not await Task.one_done([task for task in given if not task.done], left):
             if on_timeout == "kill_task":
                 return [(task, await _killed(task, timeout or 0.0)) for task in given]
             break

@@ -17,7 +17,7 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, cast
 
-from agenticaiframework.actors import KILL, ActorDied, ActorSystem
+from agenticaiframework.actors import KILL, SHUTDOWN, ActorDied, ActorSystem
 
 from ..machine.results import Error, Ok
 from ..vocabulary.errors import WaitTimeout
@@ -48,12 +48,13 @@ class _Entry:
 
 @dataclass(frozen=True, slots=True)
 class StreamOptions:
-    """How a stream runs its tasks."""
+    """How a stream runs its tasks. *in_threads*: they block, and cannot be interrupted."""
 
     max_concurrency: int
     ordered: bool
     timeout_s: float | None
     on_timeout: OnTimeout
+    in_threads: bool
 
 
 class TaskStream:
@@ -198,25 +199,29 @@ class TaskStream:
         """End all if the caller has ended before it was through; nobody else takes the outcomes."""
         if failed(self._caller) and not self._leaving:
             self._leaving = True
-            self._error = ActorDied(getattr(self._caller, "label", "the caller of the stream"), "gone")
+            self._error = ActorDied(
+                getattr(self._caller, "label", "the caller of the stream"), "gone"
+            )
             self._news.set()
-            self._kill()
+            self._end_tasks()
             feeder.cancel()
 
     async def _end(self, feeder: asyncio.Task[None], system: ActorSystem) -> None:
         """End the tasks, and have the source closed; return when both are done."""
         self._leaving = True
-        killed = self._kill()
+        told = self._end_tasks()
         feeder.cancel()
         await asyncio.wait({feeder})
-        killed += self._kill()  # one may have been started meanwhile
-        for task in killed:
+        told += self._end_tasks()  # one may have been started meanwhile
+        for task in told:
             await system.wait_ended(task.ref, system.cancel_grace_s + 1.0)
         if not feeder.cancelled():
             feeder.result()
 
-    def _kill(self) -> list[Task[Any]]:
+    def _end_tasks(self) -> list[Task[Any]]:
+        # A cancelled function cleans up before we return; one that blocks a thread is left behind.
+        reason = KILL if self._options.in_threads else SHUTDOWN
         tasks = [entry.task for entry in self._running]
         for task in tasks:
-            task.cancel(KILL)
+            task.cancel(reason)
         return tasks

@@ -10,10 +10,16 @@ from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, cast
 
-from agenticaiframework.actors import CALL, ActorRef, FunctionActor, with_context
+from agenticaiframework.actors import (
+    CALL,
+    ActorRef,
+    FunctionActor,
+    is_coroutine_function,
+    with_context,
+)
 
 from ..machine.requests import StartChild, TerminateChild, WhichChildren
-from ..machine.results import Error, Ok, StartChildResult
+from ..machine.results import ChildInfo, Error, Ok, StartChildResult
 from ..machine.supervisor import Supervisor
 from ..policy.child_spec import ChildSpec, Shutdown
 from ..policy.flags import SupervisorFlags
@@ -57,7 +63,9 @@ class TaskSupervisor(SupervisorBlueprint):
         where, example = f"TaskSupervisor {name!r}", "TaskSupervisor('jobs', max_children=100)"
         if max_children is not None:
             check_count(where, "max_children", max_children, 1, example)
-        check_count(where, "max_restarts", max_restarts, 0, "TaskSupervisor('jobs', max_restarts=3)")
+        check_count(
+            where, "max_restarts", max_restarts, 0, "TaskSupervisor('jobs', max_restarts=3)"
+        )
         if max_seconds is None:  # pyright: ignore[reportUnnecessaryComparison]
             raise BadOption(where, "max_seconds is None", "TaskSupervisor('jobs', max_seconds=5)")
         check_seconds(where, "max_seconds", max_seconds)
@@ -150,8 +158,11 @@ class TaskSupervisor(SupervisorBlueprint):
 
     async def children(self) -> list[ActorRef[Any]]:
         """Return the refs of what runs now. Raises `SupervisorNotRunning`."""
-        infos = await self.request(WhichChildren())
-        return [info.child for info in infos if isinstance(info.child, ActorRef)]
+        infos = cast("list[ChildInfo]", await self.request(WhichChildren()))
+        # Those between two incarnations have none.
+        return [
+            info.child for info in infos if info.child is not None and info.child != "restarting"
+        ]
 
     async def terminate_child(self, ref: ActorRef[Any]) -> None:
         """End what runs under *ref* (`Task.ref`), which is not restarted; return when it has ended.
@@ -193,7 +204,7 @@ class TaskSupervisor(SupervisorBlueprint):
         After *timeout_s* seconds a task is killed, and its outcome is ``Error("timeout")``; with
         ``on_timeout="exit"`` the loop gets `WaitTimeout` instead, and all tasks are killed.
 
-        Leaving the loop early kills the tasks that run and closes an asynchronous *items*:
+        Leaving the loop early ends the tasks that run and closes an asynchronous *items*:
         `contextlib.aclosing` returns when that is done. The end of the actor that called this, and a
         failure or cancellation of the asyncio task that did, have the same effect.
         """
@@ -206,7 +217,9 @@ class TaskSupervisor(SupervisorBlueprint):
         check_seconds(where, "timeout_s", timeout_s)
         if on_timeout not in ("kill_task", "exit"):
             problem = f"on_timeout={on_timeout!r} is neither 'kill_task' nor 'exit'"
-            raise BadOption(where, problem, "jobs.stream(fetch, urls, timeout_s=5, on_timeout='exit')")
+            raise BadOption(
+                where, problem, "jobs.stream(fetch, urls, timeout_s=5, on_timeout='exit')"
+            )
         if not isinstance(items, AsyncIterable | Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise BadOption(where, f"the items {items!r} cannot be iterated", example)
         given = partial(fn, **kwargs) if kwargs else fn
@@ -215,6 +228,7 @@ class TaskSupervisor(SupervisorBlueprint):
         async def launch(item: Any) -> Task[Any]:
             return await self._task(StartWhenRoom, given, (item, *args), {}, context, Start())
 
-        options = StreamOptions(max_concurrency, ordered, timeout_s, on_timeout)
+        in_threads = not is_coroutine_function(fn)
+        options = StreamOptions(max_concurrency, ordered, timeout_s, on_timeout, in_threads)
         caller = caller_here()
         return TaskStream(launch, items, options, caller, context.copy()).outcomes(self)
