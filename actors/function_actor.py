@@ -74,16 +74,22 @@ class FunctionActor(Actor):
             result = await self._fn(*self._args, **self._kwargs)
         except Exception as error:
             raise self._end_of(error) from error
-        self.stop()
-        return result
+        return self._end_with(result)
 
     def _call_plain(self) -> Any:
         try:
             result = self._fn(*self._args, **self._kwargs)
         except Exception as error:
             raise self._end_of(error) from error
-        self.stop()
-        return result
+        return self._end_with(result)
+
+    def _end_with(self, result: Any) -> Any:
+        if self.current_request is None:
+            self.stop()
+            return result
+        # In one step: an asker who has the result finds no actor any more, and its place free.
+        self.defer_reply().reply(result)
+        raise ActorExit
 
     def _end_of(self, error: Exception) -> Exception:
         """Return what ends this actor: without a request no message is lost, so it is an exit."""

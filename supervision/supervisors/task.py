@@ -139,7 +139,8 @@ class Task(Generic[T]):
             return Ok(self._future.result(), item=item)
         except ActorDied as died:
             return Error(died.reason if died.ref is self.ref else died, item=item)
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            # The latter if the loop shuts down before the task has ended.
             return Error(error, item=item)
 
     @staticmethod

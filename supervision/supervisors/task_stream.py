@@ -204,19 +204,25 @@ class TaskStream:
             )
             self._news.set()
             self._end_tasks()
-            feeder.cancel()
+            self._stop(feeder)
 
     async def _end(self, feeder: asyncio.Task[None], system: ActorSystem) -> None:
         """End the tasks, and have the source closed; return when both are done."""
         self._leaving = True
         told = self._end_tasks()
-        feeder.cancel()
+        self._stop(feeder)
         await asyncio.wait({feeder})
         told += self._end_tasks()  # one may have been started meanwhile
         for task in told:
             await system.wait_ended(task.ref, system.cancel_grace_s + 1.0)
+            await task.outcome(timeout=1.0)
         if not feeder.cancelled():
             feeder.result()
+
+    def _stop(self, feeder: asyncio.Task[None]) -> None:
+        # Not while it closes the source, which would then be cut off in its clean-up.
+        if not self._over:
+            feeder.cancel()
 
     def _end_tasks(self) -> list[Task[Any]]:
         # A cancelled function cleans up before we return; one that blocks a thread is left behind.

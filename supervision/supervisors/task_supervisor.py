@@ -159,10 +159,9 @@ class TaskSupervisor(SupervisorBlueprint):
     async def children(self) -> list[ActorRef[Any]]:
         """Return the refs of what runs now. Raises `SupervisorNotRunning`."""
         infos = cast("list[ChildInfo]", await self.request(WhichChildren()))
-        # Those between two incarnations have none.
-        return [
-            info.child for info in infos if info.child is not None and info.child != "restarting"
-        ]
+        refs = [info.child for info in infos]
+        # Those between two incarnations have none, and the end of others may not be read yet.
+        return [ref for ref in refs if ref is not None and ref != "restarting" and ref.is_alive()]
 
     async def terminate_child(self, ref: ActorRef[Any]) -> None:
         """End what runs under *ref* (`Task.ref`), which is not restarted; return when it has ended.

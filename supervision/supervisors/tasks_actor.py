@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from agenticaiframework.actors import ActorFuture, Request
 
@@ -54,6 +54,11 @@ class TasksActor(DynamicSupervisor):
         super().child_closed(child)
         if self._waiting and self.exit_reason is None:
             self.actor_ref.tell(RoomMade())
+
+    async def end(self, reason: Any) -> None:
+        # Void now, and not dead letters; those that wait learn of the end by it.
+        self.flush(lambda message: isinstance(message, RoomMade))
+        await super().end(reason)
 
     async def _on_room_made(self, _message: RoomMade) -> None:
         while self._waiting and not self.children.is_full:

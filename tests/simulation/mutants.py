@@ -28,7 +28,7 @@ TIMEOUT_S = 900.0
 OF_LAYER = (
     ("patterns/engine", ("in_memory", "workflows")),
     ("patterns", ("patterns", "in_memory", "workflows")),
-    ("supervision", ("trees", "kept_messages")),
+    ("supervision", ("trees", "tasks", "kept_messages")),
 )
 """Where a planted bug stands, and the properties that can see it; elsewhere, all of them."""
 

@@ -28,6 +28,7 @@ from .messages import bounded_mailboxes, messages, stashing, timers, told_messag
 from .patterns import patterns
 from .signals import signals
 from .supervision import kept_messages, rules_of_trees, trees
+from .tasks import tasks
 from .threads import threads
 from .workflows import workflows
 
@@ -43,6 +44,8 @@ _ON_THREADS = Faults(kinds=(Crash, Kill, Slow, BlockLoop, LateAnswer))
 _ON_ADDERS = Faults(
     kinds=(Crash, Kill, Slow, BlockLoop, LateAnswer, SwallowCancel), actor="Worker*"
 )
+
+_ON_TASKS = Faults(kinds=(Crash, Kill, Slow, BlockLoop, SwallowCancel))
 
 _ON_ENGINES = Faults(
     kinds=(*STORE_FAULTS, StopMachine, StopMachine, Crash, Kill, Slow, BlockLoop),
@@ -64,6 +67,7 @@ SUITE: tuple[Entry, ...] = (
     Entry(handlers, weight=2),
     Entry(threads, _ON_THREADS, {"limit_s": 100_000}, weight=2),
     Entry(trees, _ON_TREES, {"limit_s": 100_000}, (rules_of_trees,), weight=4),
+    Entry(tasks, _ON_TASKS, {"limit_s": 100_000}, weight=2),
     Entry(kept_messages, _ON_AGENTS, {"limit_s": 100_000}, weight=2),
     Entry(patterns, _ON_PATTERNS, {"limit_s": 100_000}, weight=2),
     Entry(in_memory, _ON_ADDERS, {"limit_s": 100_000}, weight=2),
