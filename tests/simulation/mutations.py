@@ -563,10 +563,6 @@ TASKS = (
         "close is not None", "False",
     ),
     Mutation(
-        "a stream cuts off the closing of its source", f"{SUPERVISION}TaskStream._stop",
-        "not self._over", "True",
-    ),
-    Mutation(
         "the outcomes of a stream come as they finish", f"{SUPERVISION}TaskStream._began",
         "self._order.append(entry)",
         "self._order.appendleft(entry)",

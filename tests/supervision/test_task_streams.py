@@ -598,3 +598,43 @@ def test_plain_functions_stream_from_threads() -> None:
             release.set()
 
     asyncio.run(main())
+
+
+def test_a_source_that_is_being_closed_is_not_cut_off(in_sim: Run) -> None:
+    """A task could not be started, and the stream ends while its source takes its time to close."""
+    closed: list[int] = []
+
+    async def source() -> AsyncIterator[int]:
+        try:
+            yield 50
+            yield 50
+        finally:
+            await asyncio.sleep(5)
+            closed.append(1)
+
+    async def main(system: ActorSystem) -> None:
+        jobs = TaskSupervisor()
+        await jobs.start()
+        stream = jobs.stream(after, source(), max_concurrency=1)
+        first = asyncio.create_task(anext(stream))  # type: ignore[arg-type]
+        await asyncio.sleep(1)
+        await jobs.stop()
+        assert await first == Error("shutdown")
+        with pytest.raises(SupervisorNotRunning):
+            await anext(stream)
+        assert closed == [1]
+
+    in_sim(main)
+
+
+def test_a_result_that_was_taken_leaves_its_place(in_sim: Run) -> None:
+    """The task has ended when its result is there, so the next is never refused."""
+
+    async def main(system: ActorSystem) -> None:
+        async with TaskSupervisor(max_children=1) as jobs:
+            for number in range(20):
+                task = await jobs.async_nolink(after, 0.01 * number)
+                await task
+                assert not task.ref.is_alive()
+
+    in_sim(main)

@@ -23,6 +23,7 @@ class _World:
     def __init__(self, sim: Simulation) -> None:
         self.sim = sim
         self.registry = Registry("running", keys="duplicate")
+        self.all_ever = Registry("all ever", keys="duplicate")
         self.jobs = TaskSupervisor("jobs", max_children=sim.random.choice([None, 2, 5]))
         self.max_concurrency = sim.random.choice([1, 2, 4])
         self.ordered = sim.random.random() < 0.5
@@ -32,6 +33,7 @@ class _World:
         """Take the time that *item* says, and fail now and then."""
         who, number, delay_s = item
         me = self.registry.register(who, number)
+        self.all_ever.register(number, who)
         self.sim.expect(WHO.get() == who, "a task sees its caller's variables", WHO.get())
         WHO.set("the task's own")
         running = self.registry.lookup(who)
@@ -87,6 +89,8 @@ async def _read(world: _World, who: str, count: int, leave_after: int | None) ->
     except Exception as error:
         sim.expect(bool(sim.landed), "a stream ends without an error", f"{who}: {error!r}")
         return
+    left = world.registry.lookup(who)
+    sim.expect(not left or bool(sim.landed), "a stream leaves no task behind", str(left))
     sim.expect(len(set(seen)) == len(seen), "no item has two outcomes", f"{who}: {seen}")
     if world.ordered:
         sim.expect(seen == sorted(seen), "ordered outcomes come in order", f"{who}: {seen}")
@@ -163,6 +167,5 @@ async def tasks(sim: Simulation) -> None:
     finally:
         await world.jobs.stop()
     sim.expect(world.open_sources == 0, "each source is closed", str(world.open_sources))
-    sim.expect(
-        len(world.registry) == 0, "entries go with their actor", str(world.registry.select())
-    )
+    for registry in (world.registry, world.all_ever):
+        sim.expect(not registry.select(), "entries go with their actor", str(registry.select()))
