@@ -69,6 +69,7 @@ async def _read(world: _World, who: str, count: int, leave_after: int | None) ->
     delays = [sim.random.choice([0.0, 0.1, 1.0]) for _ in range(count)]
     given = [(who, number, delay_s) for number, delay_s in enumerate(delays)]
     seen: list[int] = []
+    left_at: float | None = None
     stream = world.jobs.stream(
         world.work,
         world.items(who, given),
@@ -85,10 +86,13 @@ async def _read(world: _World, who: str, count: int, leave_after: int | None) ->
                         outcome.value == number, "an outcome is that of its item", str(outcome)
                     )
                 if len(seen) == leave_after:
+                    left_at = sim.time()
                     break
     except Exception as error:
         sim.expect(bool(sim.landed), "a stream ends without an error", f"{who}: {error!r}")
         return
+    at_once = left_at is None or sim.time() - left_at < 0.05 or bool(sim.landed)
+    sim.expect(at_once, "a stream that is left waits for nothing", f"{who}: {sim.time()}")
     left = world.registry.lookup(who)
     sim.expect(not left or bool(sim.landed), "a stream leaves no task behind", str(left))
     sim.expect(len(set(seen)) == len(seen), "no item has two outcomes", f"{who}: {seen}")
