@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Generator, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast
 
 from agenticaiframework.actors import (
@@ -40,6 +40,7 @@ class StillRunning(Error[str]):
     """
 
     error: str = TIMEOUT
+    detail: str | None = field(default="the task goes on", compare=False, repr=False)
 
 
 class Start:

@@ -21,7 +21,7 @@ from agenticaiframework.actors import KILL, SHUTDOWN, ActorDied, ActorSystem
 
 from ..machine.results import Error, Ok
 from ..vocabulary.errors import WaitTimeout
-from .caller import Caller, failed, when_gone
+from .caller import Caller
 from .task import TIMEOUT, Task, took_too_long
 
 OnTimeout = Literal["kill_task", "exit"]
@@ -95,7 +95,7 @@ class TaskStream:
         # One task for all that is done with the source: a cancel scope or a context variable that
         # it enters for one item can be left at another.
         feeder = system.loop.create_task(self._feed(system), context=self._context)
-        unwatch = when_gone(self._caller, system, lambda: self._caller_gone(feeder))
+        unwatch = self._caller.when_gone(system, lambda: self._caller_gone(feeder))
         try:
             while (entry := await self._next()) is not None:
                 yield cast("Ok[Any] | Error[Any]", entry.outcome)
@@ -197,11 +197,9 @@ class TaskStream:
 
     def _caller_gone(self, feeder: asyncio.Task[None]) -> None:
         """End all if the caller has ended before it was through; nobody else takes the outcomes."""
-        if failed(self._caller) and not self._leaving:
+        if self._caller.has_failed and not self._leaving:
             self._leaving = True
-            self._error = ActorDied(
-                getattr(self._caller, "label", "the caller of the stream"), "gone"
-            )
+            self._error = ActorDied(self._caller.label, "gone")
             self._news.set()
             self._end_tasks()
             self._stop(feeder)

@@ -27,7 +27,7 @@ from ..vocabulary.checks import check_count, check_seconds
 from ..vocabulary.errors import BadOption
 from ..vocabulary.kinds import RestartType
 from .blueprint import SupervisorBlueprint
-from .caller import Caller, caller_here, when_gone
+from .caller import Caller, caller_here
 from .task import Start, Task, TaskActor
 from .task_stream import OnTimeout, StreamOptions, TaskStream
 from .tasks_actor import StartWhenRoom, TasksActor
@@ -92,7 +92,8 @@ class TaskSupervisor(SupervisorBlueprint):
         The caller is the actor whose handler calls this: it is linked with the task, so that it also
         fails if the task does, unless it traps exits. Outside of actors it is the asyncio task that
         calls this; the failure shows there where the task is awaited. A caller that ends, for whatever
-        reason, takes its task with it. Raises as `async_nolink` does.
+        reason, takes its task with it; so does the asker of the handler who withdraws what is handled.
+        Raises as `async_nolink` does.
         """
         self._check_function(fn)
         return self._linked(fn, args, kwargs, copy_context(), caller_here())
@@ -105,10 +106,9 @@ class TaskSupervisor(SupervisorBlueprint):
         context: Context,
         caller: Caller,
     ) -> Task[Any]:
-        start = Start(caller if isinstance(caller, ActorRef) else None)
+        start = Start(caller.actor)
         task = await self._task(StartChild, fn, args, kwargs, context, start)
-        unwatch = when_gone(caller, self.system, task.cancel)
-        task.when_done(unwatch)
+        task.when_done(caller.when_gone(self.system, task.cancel))
         return task
 
     async def _task(

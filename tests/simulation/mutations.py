@@ -544,7 +544,7 @@ TASKS = (
     ),
     Mutation(
         "a task whose caller has ended goes on", f"{SUPERVISION}TaskSupervisor._linked",
-        "when_gone(caller, self.system, task.cancel)", "when_gone(None, self.system, task.cancel)",
+        "caller.when_gone(self.system, task.cancel)", "caller.when_gone(self.system, str)",
     ),
     Mutation(
         "a task is not cancelled for the reason normal", f"{SUPERVISION}Task.cancel",

@@ -766,3 +766,59 @@ def test_a_ref_is_what_start_child_gives(in_sim: Run) -> None:
             assert ref.exit_reason == "normal"
 
     in_sim(main)
+
+
+@pytest.mark.parametrize("end", ["timeout", "cancelled"])
+def test_work_for_an_asker_who_has_gone_is_not_paid_for(in_sim: Run, end: str) -> None:
+    """The agent goes on with its next message, and the task of the one that was withdrawn ends."""
+    ends: list[str] = []
+
+    async def expensive() -> None:
+        try:
+            await asyncio.sleep(100)
+        finally:
+            ends.append("ended")
+
+    async def main(system: ActorSystem) -> None:
+        async with TaskSupervisor() as jobs:
+
+            async def handle(payload: Any) -> Any:
+                if payload == "hello":
+                    return payload
+                return await (await jobs.async_(expensive))
+
+            agent = Agent("a", handler=handle)
+            asking = asyncio.create_task(agent.ask("work", timeout=1 if end == "timeout" else None))
+            await asyncio.sleep(0.5)
+            assert len(await jobs.children()) == 1
+            if end == "cancelled":
+                asking.cancel()
+            await asyncio.wait({asking})
+            await asyncio.sleep(0.1)
+            assert await jobs.children() == []
+            assert ends == ["ended"]
+            assert await agent.ask("hello") == "hello"
+
+    in_sim(main)
+
+
+def test_a_task_that_is_kept_for_the_next_message_outlives_its_handler(in_sim: Run) -> None:
+    """Elixir: a GenServer starts a task in one callback and reads its result in another."""
+
+    class Keeper(Actor):
+        task: Any = None
+
+        async def on_receive(self, message: Any) -> Any:
+            if isinstance(message, TaskSupervisor):
+                self.task = await message.async_(after, 5, "kept")
+                return None
+            return await self.task
+
+    async def main(system: ActorSystem) -> None:
+        async with TaskSupervisor() as jobs:
+            keeper = system.start(Keeper)
+            await keeper.request(jobs)
+            await asyncio.sleep(1)
+            assert await keeper.request("and?") == "kept"
+
+    in_sim(main)
