@@ -37,8 +37,8 @@ class FunctionActor(Actor):
     block. The call is made on the request ``CALL``, whose answer is the result, or, with *at_once*,
     right after the start. An exit signal cancels the call.
 
-    The call sees the context variables that its message carries (`with_context`), and with *at_once*
-    those of *context*.
+    The call is made in the context that its message carries (`with_context`), or in *variables*, if it
+    is made at once.
     """
 
     crash_on_ask_error = True
@@ -48,23 +48,23 @@ class FunctionActor(Actor):
         fn: Callable[..., Any],
         args: tuple[Any, ...] = (),
         at_once: bool = False,
+        variables: Context | None = None,
         kwargs: Mapping[str, Any] | None = None,
-        context: Context | None = None,
     ) -> None:
         super().__init__()
         self._fn = fn
         self._args = args
-        self._kwargs = {} if kwargs is None else kwargs
+        self._kwargs: Mapping[str, Any] = {} if kwargs is None else kwargs
         self._at_once = at_once
-        self._context = context
+        self._variables = variables
         self._on_loop = is_coroutine_function(fn)
         if not self._on_loop:
             self.dispatcher = "thread"  # type: ignore[misc]
 
     def on_start(self) -> None:
         if self._at_once:
-            context = self._context
-            self.actor_ref.tell(CALL if context is None else with_context(CALL, context))
+            variables = self._variables
+            self.actor_ref.tell(CALL if variables is None else with_context(CALL, variables))
 
     def on_receive(self, message: Any) -> Any:
         return self._call_async() if self._on_loop else self._call_plain()

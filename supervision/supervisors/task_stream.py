@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from asyncio import TimerHandle
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Iterator
 from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, cast
@@ -89,7 +89,7 @@ class TaskStream:
 
     # -- the caller's side ---------------------------------------------------------------------
 
-    async def outcomes(self, tasks: InSystem) -> AsyncIterator[Ok[Any] | Error[Any]]:
+    async def outcomes(self, tasks: InSystem) -> AsyncGenerator[Ok[Any] | Error[Any], None]:
         """Yield the outcomes; when the caller leaves, end the tasks and close the source."""
         system = tasks.system
         # One task for all that is done with the source: a cancel scope or a context variable that

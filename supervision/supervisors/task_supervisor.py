@@ -5,7 +5,7 @@ Source: Elixir's Task.Supervisor.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, cast
@@ -141,7 +141,7 @@ class TaskSupervisor(SupervisorBlueprint):
         *restart* says if it comes back. Raises as `async_nolink` does.
         """
         self._check_function(fn)
-        start = (FunctionActor, fn, args, True, kwargs, copy_context())
+        start = (FunctionActor, fn, args, True, copy_context(), kwargs)
         return await self._start(StartChild, fn, start, RestartType(restart))
 
     async def _start(
@@ -159,9 +159,9 @@ class TaskSupervisor(SupervisorBlueprint):
     async def children(self) -> list[ActorRef[Any]]:
         """Return the refs of what runs now. Raises `SupervisorNotRunning`."""
         infos = cast("list[ChildInfo]", await self.request(WhichChildren()))
-        refs = [info.child for info in infos]
         # Those between two incarnations have none, and the end of others may not be read yet.
-        return [ref for ref in refs if ref is not None and ref != "restarting" and ref.is_alive()]
+        refs = [cast("ActorRef[Any]", info.child) for info in infos if info.child != "restarting"]
+        return [ref for ref in refs if ref.is_alive()]
 
     async def terminate_child(self, ref: ActorRef[Any]) -> None:
         """End what runs under *ref* (`Task.ref`), which is not restarted; return when it has ended.
@@ -191,7 +191,7 @@ class TaskSupervisor(SupervisorBlueprint):
         ordered: bool = True,
         timeout_s: float | None = None,
         on_timeout: OnTimeout = "kill_task",
-    ) -> AsyncIterator[Ok[Any] | Error[Any]]:
+    ) -> AsyncGenerator[Ok[Any] | Error[Any], None]:
         """Yield the outcome of ``fn(item, *args, **kwargs)`` for each of *items*, so many at a time.
 
         An outcome is ``Ok(result)`` or ``Error(exit reason)``, whose `item` says what it is for. It is

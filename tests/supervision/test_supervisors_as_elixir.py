@@ -90,8 +90,6 @@ def test_a_supervisor_as_a_child_is_of_type_supervisor(start: Any) -> None:
     """Elixir: `use Supervisor` defines a child_spec with type: :supervisor and shutdown: :infinity."""
     spec = ChildSpec("sub", start)
     assert (spec.type, spec.shutdown_ms) == (ChildType.SUPERVISOR, "infinity")
-    from_mapping = Error
-    assert from_mapping
     kept = ChildSpec("sub", start, shutdown_ms=100)
     assert (kept.type, kept.shutdown_ms) == (ChildType.SUPERVISOR, 100)
     told = ChildSpec("sub", start, type=ChildType.WORKER)

@@ -289,7 +289,7 @@ def test_options_that_make_no_sense_are_refused_at_once(options: dict[str, Any],
     with pytest.raises(BadOption, match=word):
         TaskSupervisor("jobs").stream(after, [1], **options)
     with pytest.raises(BadOption, match="iterated"):
-        TaskSupervisor("jobs").stream(after, 5)  # type: ignore[arg-type]
+        TaskSupervisor("jobs").stream(after, 5)
 
 
 def test_a_supervisor_that_does_not_run_says_so_in_the_loop(in_sim: Run) -> None:
@@ -357,9 +357,9 @@ def test_a_stream_that_leaves_its_place_in_the_queue_gives_it_to_the_next(in_sim
         async with TaskSupervisor("few", max_children=1) as jobs:
             await jobs.async_nolink(after, 5)
             leaving = jobs.stream(note, ["leaves"])
-            first = asyncio.create_task(anext(leaving))  # type: ignore[arg-type]
+            first = asyncio.create_task(anext(leaving))
             await asyncio.sleep(1)
-            staying = asyncio.create_task(anext(jobs.stream(note, ["stays"])))  # type: ignore[arg-type]
+            staying = asyncio.create_task(anext(jobs.stream(note, ["stays"])))
             await asyncio.sleep(1)
             first.cancel()
             assert await staying == Ok(None)
@@ -375,7 +375,7 @@ def test_waiting_for_room_ends_with_the_supervisor(in_sim: Run) -> None:
         jobs = TaskSupervisor("few", max_children=1)
         await jobs.start()
         await jobs.async_nolink(after, 50)
-        waiting = asyncio.create_task(anext(jobs.stream(after, [1])))  # type: ignore[arg-type]
+        waiting = asyncio.create_task(anext(jobs.stream(after, [1])))
         await asyncio.sleep(1)
         await jobs.stop()
         with pytest.raises(SupervisorNotRunning):
@@ -487,8 +487,8 @@ def test_a_source_is_stepped_and_closed_in_one_task_and_context(in_sim: Run) -> 
             stream = jobs.stream(after, source(), max_concurrency=2)
             async with aclosing(stream):
                 # Each step of the loop in an asyncio task of its own.
-                assert await asyncio.create_task(anext(stream)) == Ok(0)  # type: ignore[arg-type]
-                assert await asyncio.create_task(anext(stream)) == Ok(1)  # type: ignore[arg-type]
+                assert await asyncio.create_task(anext(stream)) == Ok(0)
+                assert await asyncio.create_task(anext(stream)) == Ok(1)
             assert len(tasks) == 1
             assert STEP.get() == 0
             tasks.clear()
@@ -616,7 +616,7 @@ def test_a_source_that_is_being_closed_is_not_cut_off(in_sim: Run) -> None:
         jobs = TaskSupervisor()
         await jobs.start()
         stream = jobs.stream(after, source(), max_concurrency=1)
-        first = asyncio.create_task(anext(stream))  # type: ignore[arg-type]
+        first = asyncio.create_task(anext(stream))
         await asyncio.sleep(1)
         await jobs.stop()
         assert await first == Error("shutdown")

@@ -651,13 +651,6 @@ def test_shutdown_ends_a_task_and_says_nothing_of_it(in_sim: Run) -> None:
 def test_shutdown_gives_what_came_before(in_sim: Run) -> None:
     """Elixir: {:ok, reply} if the reply was there, {:exit, reason} if it had died on its own."""
 
-    async def cleans_up_and_answers() -> str:
-        try:
-            await asyncio.sleep(50)
-        except asyncio.CancelledError:
-            pass
-        return "came meanwhile"
-
     async def main(system: ActorSystem) -> None:
         async with TaskSupervisor() as jobs:
             done = await jobs.async_nolink(after, 1, "there")
@@ -668,6 +661,26 @@ def test_shutdown_gives_what_came_before(in_sim: Run) -> None:
             outcome = await failed.shutdown()
             assert isinstance(outcome, Error)
             assert str(outcome.error) == "boom"
+
+    in_sim(main)
+
+
+def test_shutdown_gives_what_comes_while_it_waits(in_sim: Run) -> None:
+    """Elixir: {:ok, reply} if the reply arrives while the task is shutting down."""
+
+    async def finishes_in_spite() -> str:
+        try:
+            await asyncio.sleep(50)
+        except asyncio.CancelledError:
+            await asyncio.sleep(1)
+        return "came meanwhile"
+
+    async def main(system: ActorSystem) -> None:
+        async with TaskSupervisor() as jobs:
+            task = await jobs.async_nolink(finishes_in_spite)
+            await asyncio.sleep(1)
+            assert await task.shutdown() == Ok("came meanwhile")
+            assert await jobs.children() == []
 
     in_sim(main)
 

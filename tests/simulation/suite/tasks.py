@@ -77,7 +77,7 @@ async def _read(world: _World, who: str, count: int, leave_after: int | None) ->
         ordered=world.ordered,
     )
     try:
-        async with aclosing(stream):  # type: ignore[type-var]
+        async with aclosing(stream):
             async for outcome in stream:
                 _, number, _ = outcome.item
                 seen.append(number)
