@@ -51,6 +51,7 @@ from .errors import (
     MissingExtra,
     NameTaken,
     NoSystem,
+    NotRegistered,
     RequestTimeout,
     SeveralSystems,
     StartFailed,
@@ -70,6 +71,7 @@ from .kernel.mailbox import Mailbox
 from .kernel.request import Request, gather
 from .kernel.running import running_here
 from .kernel.timers import Timer
+from .key_registry import KeyRegistered, KeyUnregistered, Registry, RegistryEntry, Via
 from .log import Log
 from .messages import ActorEnded, DeadLetter, Down, Exit, Monitor, PipedFailure, ReceiveTimeout
 from .reasons import (
@@ -137,6 +139,8 @@ __all__ = [
     "HandlerExited",
     "Ignore",
     "InboxMessage",
+    "KeyRegistered",
+    "KeyUnregistered",
     "Log",
     "LoopBlocked",
     "Mailbox",
@@ -154,10 +158,13 @@ __all__ = [
     "NotInChild",
     "NotMainThread",
     "NotPicklable",
+    "NotRegistered",
     "OwnerLink",
     "PipedFailure",
     "ProcessDied",
     "ReceiveTimeout",
+    "Registry",
+    "RegistryEntry",
     "RemoteError",
     "Request",
     "RequestRejected",
@@ -170,6 +177,7 @@ __all__ = [
     "SystemStopped",
     "Timer",
     "UnknownAgent",
+    "Via",
     "Watchdog",
     "WouldBlock",
     "WrongUse",

@@ -30,7 +30,7 @@ from .kernel.future import ActorFuture
 from .kernel.pykka_seam import ActorStop
 from .kernel.request import Promise, Request, new_request
 from .kernel.running import on_loop, refuse_abandoned
-from .kernel.starting import next_pid, spawn, start_link
+from .kernel.starting import next_pid, spawn, spawn_unique, start_link
 from .kernel.timers import Timer, check_seconds, set_receive_timeout
 from .messages import Down, Monitor
 from .reasons import NORMAL
@@ -99,22 +99,26 @@ class Actor(ActorBase):
         name: str | None = None,
         link: bool = True,
         monitor: bool = False,
+        unique: bool = False,
         **kwargs: Any,
     ) -> ActorRef[A]:
         """Start an actor in this actor's system, linked to this one, and return its ref.
 
-        Nothing is awaited: if its `on_start` fails, the exit signal says so.
+        Nothing is awaited: if its `on_start` fails, the exit signal says so. A *name* that a live
+        actor has stays with that one; with *unique* the start fails instead: `NameTaken`.
         """
         me = self._ref
         home = home_of(me)
         if get_ident() != home.thread:
             _ = self.system  # which an actor that was not started has not
             refuse_abandoned(me)
+        start = spawn_unique if unique else spawn
         ref: ActorRef[A]
         if link:
-            ref = spawn(home, actor_class, args, kwargs, name, me)
+            ref = start(home, actor_class, args, kwargs, name, me)
         else:
-            ref = spawn(self.system.open_home(), actor_class, args, kwargs, name)
+            home = self.system.open_home()
+            ref = start(home, actor_class, args, kwargs, name)
         if monitor:
             self.monitor(ref)
         return ref
@@ -126,16 +130,25 @@ class Actor(ActorBase):
         name: str | None = None,
         timeout: float | None = None,
         mailbox_to: LastingAddress | None = None,
+        unique: bool = False,
         **kwargs: Any,
     ) -> ActorRef[A] | None:
         """Start a linked actor and return its ref once its `on_start` has succeeded.
 
         Returns None if `on_start` raised `Ignore`. Raises `StartFailed` if it failed, also when the
         constructor did, or when it took longer than *timeout* seconds (it is killed then). What the
-        actor has not handled when it ends abnormally goes back to *mailbox_to*.
+        actor has not handled when it ends abnormally goes back to *mailbox_to*. With *unique*, raises
+        `NameTaken` at once if a live actor has the *name*; else the name stays with that one.
         """
         ref: ActorRef[A] | None = await start_link(
-            self._ref, actor_class, args, kwargs, name, timeout, mailbox_to=mailbox_to
+            self._ref,
+            actor_class,
+            args,
+            kwargs,
+            name,
+            timeout,
+            mailbox_to=mailbox_to,
+            unique=unique,
         )
         return ref
 

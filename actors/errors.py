@@ -171,15 +171,32 @@ class MailboxFull(AgenticError):
 
 
 class NameTaken(AgenticError):
-    """The name is registered for another live actor."""
+    """The name, or the key of a registry, belongs to a live actor already: *ref*.
 
-    def __init__(self, name: str, holder: Any) -> None:
+    *holder* is what that actor is called. OTP's ``{already_started, Pid}``.
+    """
+
+    def __init__(self, name: Any, ref: Any) -> None:
+        holder = _label(ref)
         super().__init__(
             f"The name {name!r} already belongs to {holder}. "
             "Choose another, or stop that actor first."
         )
         self.name = name
         self.holder = holder
+        self.ref = ref
+
+
+class NotRegistered(AgenticError, LookupError):
+    """No actor stands under the key of a registry."""
+
+    def __init__(self, registry: str, key: Any) -> None:
+        super().__init__(
+            f"No actor stands under the key {key!r} of the registry {registry!r}. "
+            "Enter one first: registry.register(key, value, ref=ref)."
+        )
+        self.registry = registry
+        self.key = key
 
 
 class SystemStopped(AgenticError):
@@ -348,11 +365,17 @@ def bad_delay(operation: str, value: Any, wanted: str) -> WrongUse:
 
 
 def bad_name(name: Any) -> WrongUse:
-    """Return the error: an actor was to be registered under something that is not a name."""
+    """Return the error: an actor was to have a name that is not one."""
     return WrongUse(
         f"The name must be a non-empty string, not {name!r}. "
-        'For example: system.register("clock", ref)'
+        'For example: system.register("clock", ref), or self.spawn(Clock, name="clock")'
     )
+
+
+def check_name(name: Any) -> None:
+    """Raise `WrongUse` unless *name* is a string with something in it."""
+    if not isinstance(name, str) or not name.strip():
+        raise bad_name(name)
 
 
 class StillAlive(AgenticError, TimeoutError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import Context
 from typing import Any
 
@@ -31,7 +31,7 @@ def is_coroutine_function(fn: object) -> bool:
 
 
 class FunctionActor(Actor):
-    """Calls ``fn(*args)`` once, and ends with it: ``normal``, or with its exception.
+    """Calls ``fn(*args, **kwargs)`` once, and ends with it: ``normal``, or with its exception.
 
     An ``async`` function runs on the loop, a plain one in the system's thread pool, because it may
     block. The call is made on the request ``CALL``, whose answer is the result, or, with *at_once*,
@@ -48,10 +48,12 @@ class FunctionActor(Actor):
         args: tuple[Any, ...] = (),
         at_once: bool = False,
         variables: Context | None = None,
+        kwargs: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self._fn = fn
         self._args = args
+        self._kwargs: Mapping[str, Any] = {} if kwargs is None else kwargs
         self._at_once = at_once
         self._variables = variables
         self._on_loop = is_coroutine_function(fn)
@@ -71,19 +73,25 @@ class FunctionActor(Actor):
 
     async def _call_async(self) -> Any:
         try:
-            result = await self._fn(*self._args)
+            result = await self._fn(*self._args, **self._kwargs)
         except (Exception, SystemExit) as error:
             raise self._end_of(error) from error
-        self.stop()
-        return result
+        return self._end_with(result)
 
     def _call_plain(self) -> Any:
         try:
-            result = self._fn(*self._args)
+            result = self._fn(*self._args, **self._kwargs)
         except (Exception, SystemExit) as error:
             raise self._end_of(error) from error
-        self.stop()
-        return result
+        return self._end_with(result)
+
+    def _end_with(self, result: Any) -> Any:
+        if self.current_request is None:
+            self.stop()
+            return result
+        # In one step: an asker who has the result finds no actor any more, and its place free.
+        self.defer_reply().reply(result)
+        raise ActorExit
 
     def _expects(self, error: Exception) -> bool:
         return False  # Its life is this call: there is nothing to be well for.

@@ -1,9 +1,10 @@
-"""Names and process groups of one system."""
+"""Names, process groups and lists of one system."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from .entries import Entries
 from .errors import NameTaken, check_ref
 from .kernel.cell import mark_listed
 
@@ -23,7 +24,7 @@ class Names:
         """Give *name* to *ref*. Raises `NameTaken` if another live actor has it."""
         holder = self._refs.get(name)
         if holder is not None and holder is not ref and not holder.ended:
-            raise NameTaken(name, holder.label)
+            raise NameTaken(name, holder)
         if ref.ended:
             return
         if name != ref.name:
@@ -66,9 +67,7 @@ class Groups:
     """
 
     def __init__(self) -> None:
-        self._groups: dict[str, dict[Any, None]] = {}
-        self._of: dict[Any, dict[str, None]] = {}
-        """The groups of each member."""
+        self._entries = Entries()
 
     def join(self, group: str, ref: ActorRef[Any]) -> None:
         """Add *ref* to *group*. One that is dead is not added."""
@@ -76,32 +75,44 @@ class Groups:
         if ref.ended:
             return
         mark_listed(ref)
-        self._of.setdefault(ref, {})[group] = None
-        self._groups.setdefault(group, {})[ref] = None
+        if not self._entries.values(group, ref):
+            self._entries.add(group, ref)
 
     def leave(self, group: str, ref: Any) -> None:
         """Take *ref* out of *group*."""
-        members = self._groups.get(group)
-        if members is not None:
-            members.pop(ref, None)
-            if not members:
-                del self._groups[group]
-        groups = self._of.get(ref)
-        if groups is not None:
-            groups.pop(group, None)
-            if not groups:
-                del self._of[ref]
+        self._entries.remove(group, ref)
 
     def members(self, group: str) -> list[ActorRef[Any]]:
         """Return the live members, in the order they joined."""
-        return list(self._groups.get(group, ()))
+        return self._entries.refs(group)
 
     def all(self) -> list[str]:
         """Return the names of the groups that have members, sorted."""
-        return sorted(self._groups)
+        return sorted(str(group) for group in self._entries.all())
 
     def release(self, ref: Any) -> None:
         """Take an actor that has ended out of every group."""
-        if self._of:
-            for group in self._of.pop(ref, ()):
-                self.leave(group, ref)
+        self._entries.release(ref)
+
+
+class Listing(Protocol):
+    """A list of actors that wants to know when one of them has ended."""
+
+    def released(self, ref: Any, reason: Any, /) -> None: ...
+
+
+class Listings:
+    """Which lists the actors of one system stand in. Owned by the loop's thread."""
+
+    def __init__(self) -> None:
+        self._of: dict[Any, dict[Listing, None]] = {}
+
+    def enter(self, ref: Any, listing: Listing) -> None:
+        """Have *listing* told when *ref* ends."""
+        mark_listed(ref)
+        self._of.setdefault(ref, {})[listing] = None
+
+    def release(self, ref: Any, reason: Any) -> None:
+        """Tell the lists of an actor that it has ended."""
+        for listing in self._of.pop(ref, ()):
+            listing.released(ref, reason)

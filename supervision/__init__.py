@@ -20,6 +20,7 @@ from .machine.requests import (
     get_childspec,
     restart_child,
     start_child,
+    stop_supervisor,
     terminate_child,
     which_child,
     which_children,
@@ -36,7 +37,7 @@ from .supervisors.agent_supervisor import AgentSupervisor
 from .supervisors.health import Health, HealthProblem, HealthStatus, health_of
 from .supervisors.partition_supervisor import PartitionSupervisor, partition_of
 from .supervisors.supervised_child import SupervisedChild
-from .supervisors.task import Task
+from .supervisors.task import StillRunning, Task, yield_many
 from .supervisors.task_supervisor import TaskSupervisor
 from .supervisors.tree import SupervisionTree, tree_of_ref
 from .vocabulary.errors import (
@@ -123,6 +124,7 @@ __all__ = [
     "StartFunction",
     "StartSpec",
     "Started",
+    "StillRunning",
     "Supervisable",
     "SupervisedChild",
     "SupervisionError",
@@ -153,8 +155,10 @@ __all__ = [
     "partition_of",
     "restart_child",
     "start_child",
+    "stop_supervisor",
     "terminate_child",
     "tree_of_ref",
     "which_child",
     "which_children",
+    "yield_many",
 ]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import aclosing
 from typing import Any, assert_type
 
 from agenticaiframework import Agent, RequestRejected
-from agenticaiframework.actors import Actor, ActorRef, ActorSystem, GaveUp
+from agenticaiframework.actors import Actor, ActorRef, ActorSystem, GaveUp, Registry, Via
 from agenticaiframework.orchestration import (
     AgentRole,
     AgentSupervisor,
@@ -23,7 +24,16 @@ from agenticaiframework.orchestration import (
     TeamConfig,
     WorkflowStatus,
 )
-from agenticaiframework.supervision import Exhausted, HealthStatus, health_of
+from agenticaiframework.supervision import (
+    Error,
+    Exhausted,
+    HealthStatus,
+    Ok,
+    Task,
+    TaskSupervisor,
+    health_of,
+    yield_many,
+)
 from agenticaiframework.testing import scripted_model
 
 
@@ -148,3 +158,24 @@ async def engine() -> None:
     async for event in orchestration.stream(workflow_id):
         assert_type(event.step, str)
     await orchestration.cancel_workflow(workflow_id, reason="enough")
+
+
+async def tasks() -> None:
+    async with TaskSupervisor("jobs", max_children=10, max_restarts=5) as jobs:
+        task = await jobs.async_(extract, {"document": "x"})
+        assert_type(task, Task[Any])
+        assert_type(await task.outcome(timeout=1), Ok[Any] | Error[Any])
+        assert_type(await task.shutdown("brutal_kill"), Ok[Any] | Error[Any] | None)
+        for one, outcome in await yield_many([task], timeout=1, on_timeout="kill_task"):
+            assert_type(one, Task[Any])
+            assert_type(outcome, Ok[Any] | Error[Any])
+        async with aclosing(jobs.stream(extract, [{}], ordered=False)) as outcomes:
+            async for outcome in outcomes:
+                assert_type(outcome, Ok[Any] | Error[Any])
+
+
+def registries(ref: ActorRef[Any]) -> None:
+    registry = Registry("sessions", keys="duplicate")
+    assert_type(registry.register(("session", 1), value=2, ref=ref), ActorRef[Any])
+    assert_type(registry.lookup(("session", 1)), list[tuple[ActorRef[Any], Any]])
+    assert_type(registry.via(1), Via)

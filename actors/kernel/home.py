@@ -12,13 +12,15 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import Context
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from ..errors import ForkedSystem
 from .phase import QUEUED
 
 if TYPE_CHECKING:
     from .host import Host
+
+T = TypeVar("T")
 
 CHECK_EVERY: Final = 64
 """Messages between two looks at the clock; a look costs as much as a fifth of a message."""
@@ -184,6 +186,19 @@ class Home:
         thread, self.thread = self.thread, OUTSIDE
         try:
             job()
+        finally:
+            self.thread = thread
+
+    def from_inside(self, call: Callable[[], T]) -> T:
+        """Return the result of *call*, made as the loop's thread would after what has been posted.
+
+        For a job that `from_outside` runs: it cannot wait for the loop, whose thread it has.
+        """
+        thread, self.thread = self.thread, self.home_thread
+        try:
+            while self._inbox:
+                self._drain()
+            return call()
         finally:
             self.thread = thread
 

@@ -47,6 +47,10 @@ class Host(Protocol):
         """An actor that used *pool* has ended."""
         ...
 
+    def whereis(self, name: str, /) -> Any:
+        """Return the live actor of that name, or None."""
+        ...
+
     def launched(self, cell: Any, /) -> None:
         """*cell*, which has a name, starts: its name becomes its address if it is free."""
         ...

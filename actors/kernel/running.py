@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from contextvars import copy_context
+from functools import partial
 from threading import get_ident
 from typing import Any, ParamSpec, TypeVar
 
@@ -61,6 +62,13 @@ def on_loop(cell: Cell, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -
     if get_ident() == home.thread or home is NOT_STARTED:
         return fn(*args, **kwargs)
     refuse_abandoned(cell)
+    return in_home(home, fn, *args, **kwargs)
+
+
+def in_home(home: Home, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Return ``fn(*args)``, called in the thread of *home* from another one."""
+    if home.is_here():
+        return home.from_inside(partial(fn, *args, **kwargs))
     result: Future[T] = Future()
 
     def call() -> None:

@@ -10,9 +10,11 @@ from typing import Any
 
 from ..errors import (
     ActorDied,
+    NameTaken,
     RequestTimeout,
     StartFailed,
     SystemStopped,
+    check_name,
     not_an_actor_class,
 )
 from ..reasons import NOPROC
@@ -25,7 +27,7 @@ from .link_table import add_link
 from .phase import DEAD, OFFLOADED, STARTING
 from .pykka_seam import enter_registry, leave_registry
 from .request import Promise, Request, new_request
-from .running import running_here
+from .running import in_home, running_here
 
 next_pid = count(1).__next__
 
@@ -47,6 +49,8 @@ def spawn(
     *parent* is linked with it. *ack* is answered with the ref when it has started, and fails if it
     does not start. What it leaves unhandled when it ends abnormally goes back to *mailbox_to*.
     """
+    if name is not None:
+        check_name(name)
     try:
         actor = actor_class(*args, **kwargs) if args or kwargs else actor_class()
     except TypeError:
@@ -69,6 +73,27 @@ def spawn(
         cell._own_ext().start_ack = ack
     adopt(home, cell, parent)
     return cell
+
+
+def spawn_unique(
+    home: Home,
+    actor_class: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    name: str | None,
+    parent: Cell | None = None,
+    **options: Any,
+) -> Any:
+    """Do as `spawn`, but raise `NameTaken` if a live actor is registered under *name*."""
+    if get_ident() != home.thread and not home.fenced():
+        # Where the names are kept, so that none is taken between the look and the start.
+        given = (home, actor_class, args, kwargs, name, parent)
+        return in_home(home, spawn_unique, *given, **options)
+    check_name(name)
+    holder = home.host.whereis(str(name))
+    if holder is not None:
+        raise NameTaken(name, holder)
+    return spawn(home, actor_class, args, kwargs, name, parent, **options)
 
 
 def adopt(home: Home, cell: Cell, parent: Cell | None = None) -> None:
@@ -133,15 +158,18 @@ async def start_link(
     *,
     mailbox_to: LastingAddress | None = None,
     incarnation: int = 1,
+    unique: bool = False,
 ) -> Any:
     """Start an actor linked with *parent*, and return its ref when it has started.
 
     Returns None if its `on_start` raised `Ignore`; raises `StartFailed`. See `Actor.start_link`.
     """
+    if name is not None or unique:
+        check_name(name)
     home = parent._sched
     ack = new_request(None, parent, home, Promise)
     try:
-        ref = spawn(
+        ref = (spawn_unique if unique else spawn)(
             home,
             actor_class,
             args,
@@ -152,6 +180,8 @@ async def start_link(
             mailbox_to=mailbox_to,
             incarnation=incarnation,
         )
+    except NameTaken:
+        raise
     except Exception as error:
         raise StartFailed(getattr(actor_class, "__name__", str(actor_class)), error) from error
     if timeout_s is not None:
@@ -172,4 +202,4 @@ def _check_class(given: Any) -> None:
         raise not_an_actor_class(given) from None
 
 
-__all__ = ["adopt", "launch", "next_pid", "spawn", "start_link"]
+__all__ = ["adopt", "launch", "next_pid", "spawn", "spawn_unique", "start_link"]

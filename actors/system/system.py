@@ -21,25 +21,25 @@ from ..errors import (
     NoSystem,
     SystemStopped,
     WouldBlock,
-    bad_name,
     bad_pool_size,
+    check_name,
     check_ref,
 )
 from ..events import EventStream, check_subscriber
 from ..kernel import lifecycle
 from ..kernel.base import ActorBase
 from ..kernel.carried import handled_in
-from ..kernel.cell import Cell
+from ..kernel.cell import Cell, exit_reason_of
 from ..kernel.current import current_host
 from ..kernel.home import Home, ReadyQueue
 from ..kernel.host import Host
 from ..kernel.scheduler import Scheduler
-from ..kernel.starting import adopt, spawn
+from ..kernel.starting import adopt, spawn, spawn_unique
 from ..log import Log
 from ..messages import ActorEnded
 from ..reasons import SHUTDOWN
 from ..ref import ActorRef
-from ..registry import Groups, Names
+from ..registry import Groups, Listings, Names
 from . import current as default_systems
 from .giving_up import GaveUp, explained
 from .inspection import ActorInfo, inspect_actor
@@ -100,6 +100,7 @@ class ActorSystem:
         self.log = Log(system=self.name)
         self.names = Names()
         self.groups = Groups()
+        self.listings = Listings()
         self.dead_letters = DeadLetters(self.log)
         self.events = EventStream(self.log)
         self.abandoned = 0
@@ -382,10 +383,21 @@ class ActorSystem:
     # -- actors --------------------------------------------------------------------------------
 
     def start(
-        self, actor_class: type[A], *args: Any, _name: str | None = None, **kwargs: Any
+        self,
+        actor_class: type[A],
+        *args: Any,
+        _name: str | None = None,
+        _unique: bool = False,
+        **kwargs: Any,
     ) -> ActorRef[A]:
-        """Start an actor without a parent and return its ref. Safe from any thread."""
-        ref: ActorRef[A] = spawn(self.open_home(), actor_class, args, kwargs, _name)
+        """Start an actor without a parent and return its ref. Safe from any thread.
+
+        A *_name* that a live actor has stays with that one; with *_unique* the start fails instead:
+        `NameTaken`.
+        """
+        home = self.open_home()
+        start = spawn_unique if _unique else spawn
+        ref: ActorRef[A] = start(home, actor_class, args, kwargs, _name)
         return ref
 
     def open_home(self) -> Home:
@@ -436,9 +448,7 @@ class ActorSystem:
 
         Raises `NameTaken` if another live actor has it, `ActorDied` if *ref* is dead, `WrongUse`.
         """
-        given: Any = name
-        if not isinstance(given, str) or not given.strip():
-            raise bad_name(given)
+        check_name(name)
         check_ref("system.register", ref)
         if ref.ended:
             raise ActorDied(ref, "noproc")
@@ -505,9 +515,10 @@ class ActorSystem:
             self.names.register(cell.name, cell)
 
     def released(self, cell: Any, /) -> None:
-        """Free the names of *cell*, and take it out of its groups."""
+        """Free the names of *cell*, and take it out of its groups and lists."""
         self.names.release(cell)
         self.groups.release(cell)
+        self.listings.release(cell, exit_reason_of(cell))
 
     def ended(self, cell: Any, reason: Any, /) -> None:
         """Tell the hooks and the subscribers that *cell* has ended."""

@@ -63,14 +63,20 @@ class DynamicChildren:
     def __len__(self) -> int:
         return len(self.by_ref) + len(self._restarting)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether there are as many children as there may be."""
+        return self.max_children is not None and len(self) >= self.max_children
+
     # -- requests ------------------------------------------------------------------------------
 
     async def start_child(self, given: Any) -> StartChildResult:
         child = self._child_for(given)
         if isinstance(child, SpecError):
             return Error(child)
-        if self.max_children is not None and len(self) >= self.max_children:
-            return Error(ChildProblem.MAX_CHILDREN)
+        if self.is_full:
+            limit = f"{self._owner.actor_ref.label} has {len(self)} children (max_children={self.max_children})"
+            return Error(ChildProblem.MAX_CHILDREN, limit)
         failed = await start_process(self._owner, child)
         if failed is not None:
             return Error(failed)

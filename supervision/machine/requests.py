@@ -1,6 +1,6 @@
 """What may be asked of a supervisor, as messages and as functions that send them.
 
-The functions take a supervisor's ref, or the name under which it is registered; they wait as long as
+The functions take a supervisor's ref, the name under which it is registered, or a `Via`; they wait as long as
 the supervisor needs, because a start or a stop takes its time. If the supervisor is dead or dies first,
 they raise `ActorDied`.
 """
@@ -11,8 +11,17 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any, cast
 
-from agenticaiframework.actors import ActorDied, ActorRef, ActorSystem
+from agenticaiframework.actors import (
+    NOPROC,
+    NORMAL,
+    ActorDied,
+    ActorRef,
+    ActorSystem,
+    StillAlive,
+    Via,
+)
 
+from .messages import StopSupervisor
 from .results import (
     ChildInfo,
     ChildInfoResult,
@@ -77,18 +86,24 @@ class WhichChild:
     id: Any
 
 
-SupervisorName = ActorRef[Any] | str
+SupervisorName = ActorRef[Any] | Via | str
 
 
-def _ask(supervisor: SupervisorName, request: Any) -> Awaitable[Any]:
+def _found(supervisor: SupervisorName) -> ActorRef[Any]:
     ref: ActorRef[Any] | None
     if isinstance(supervisor, str):
         ref = ActorSystem.current().whereis(supervisor)
-        if ref is None:
-            raise ActorDied(supervisor, "noproc")
+    elif isinstance(supervisor, Via):
+        ref = supervisor.ref
     else:
         ref = supervisor
-    return cast("Awaitable[Any]", ref.request(request))
+    if ref is None:
+        raise ActorDied(supervisor, NOPROC)
+    return ref
+
+
+def _ask(supervisor: SupervisorName, request: Any) -> Awaitable[Any]:
+    return cast("Awaitable[Any]", _found(supervisor).request(request))
 
 
 async def start_child(supervisor: SupervisorName, spec: Any) -> StartChildResult:
@@ -134,3 +149,23 @@ async def which_child(supervisor: SupervisorName, id: Any) -> ChildInfoResult:
 async def count_children(supervisor: SupervisorName) -> Counts:
     """Return how many specifications, active children, supervisors and workers there are."""
     return cast("Counts", await _ask(supervisor, CountChildren()))
+
+
+async def stop_supervisor(
+    supervisor: SupervisorName, reason: Any = NORMAL, timeout: float | None = None
+) -> None:
+    """Stop a supervisor's children, and then it, with *reason*; return when it has ended.
+
+    It takes its turn behind what waits in the mailbox. Raises `ActorDied` if the supervisor is dead
+    or ends with another reason, and `StillAlive` after *timeout* seconds; it goes on stopping then. One
+    that has a supervisor itself is restarted if its restart type says so.
+
+    Source: Elixir's Supervisor.stop.
+    """
+    ref = _found(supervisor)
+    system = cast("ActorSystem", ref.system)
+    ref.tell(StopSupervisor(reason))
+    if not await system.wait_ended(ref, timeout):
+        raise StillAlive(ref, timeout or 0.0)
+    if ref.exit_reason != reason:
+        raise ActorDied(ref, ref.exit_reason)

@@ -8,7 +8,7 @@ that is wanted.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
@@ -26,10 +26,14 @@ E = TypeVar("E")
 
 @dataclass(frozen=True, slots=True)
 class Ok(Generic[T]):
-    """The call did what it says. *info* is what the start function gave beside the process."""
+    """The call did what it says. *info* is what the start function gave beside the process.
+
+    *item* is what it was done for, where `TaskSupervisor.stream` gives it.
+    """
 
     value: T
     info: Any = None
+    item: Any = field(default=None, compare=False, repr=False)
 
     @property
     def is_ok(self) -> Literal[True]:
@@ -42,9 +46,15 @@ class Ok(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Error(Generic[E]):
-    """The call was refused, or failed; *error* says why."""
+    """The call was refused, or failed; *error* says why.
+
+    *detail* says it in words where the error alone says too little. *item* is what failed, where
+    `TaskSupervisor.stream` gives it.
+    """
 
     error: E
+    detail: str | None = field(default=None, compare=False, repr=False)
+    item: Any = field(default=None, compare=False, repr=False)
 
     @property
     def is_ok(self) -> Literal[False]:
@@ -52,7 +62,7 @@ class Error(Generic[E]):
 
     def unwrap(self) -> Any:
         """Raise `Refused` with the error."""
-        raise Refused(self.error)
+        raise Refused(self.error, detail=self.detail)
 
 
 class ChildProblem(StrEnum):

@@ -10,12 +10,12 @@ from typing import Any, TypeAlias, cast
 
 import pykka
 
-from agenticaiframework.actors import Actor, ActorRef, StartFailed
+from agenticaiframework.actors import Actor, ActorExit, ActorRef, NameTaken, StartFailed
 
 from ..vocabulary.reasons import START_TIMEOUT, BadStartReturn, StartCrashed
 from .child import Child
 from .owner import ChildOwner
-from .results import StartError
+from .results import AlreadyStarted, StartError
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,9 @@ StartFunction: TypeAlias = Callable[..., StartReturn | Awaitable[StartReturn]]
 ``await supervisor.start_link(SomeActor, ...)``.
 
 It returns the ref or `Started`, None if the child declines to start, or `StartError`; it may also
-raise `StartFailed`, as `start_link` does. Anything else that it raises or returns is a failed start.
+raise `StartFailed`, as `start_link` does, ``ActorExit(reason)``, which fails with that reason, and
+`NameTaken`, which fails with `AlreadyStarted`. Anything else that it raises or returns is a failed
+start.
 """
 
 
@@ -59,8 +61,10 @@ async def start_process(owner: ChildOwner, child: Child) -> StartError | None:
             plain: Any = actor_class.start(*child.args)
             owner.link(plain)
             started = plain
-    except StartFailed as error:
+    except (StartFailed, ActorExit) as error:
         return StartError(error.reason)
+    except NameTaken as taken:
+        return StartError(AlreadyStarted(taken.ref))
     except Exception as error:
         return StartError(StartCrashed(error))
     if started is None:

@@ -21,6 +21,10 @@ DEFAULT_SHUTDOWN_MS = 5000
 Shutdown: TypeAlias = int | Literal["infinity", "brutal_kill"]
 
 
+_FROM_START: Any = None
+"""The default of a child's type."""
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """A restart limit that one child has for itself: *max_restarts* within *within_s* seconds."""
@@ -33,7 +37,8 @@ class Budget:
 class ChildSpec:
     """How to start, stop and restart one child.
 
-    *start* is an Actor class, a tuple ``(class, *args)``, a start function, or anything that is
+    *type* is, if left out, what *start* says of itself: a supervisor's class or object is a
+    supervisor, anything else a worker. *start* is an Actor class, a tuple ``(class, *args)``, a start function, or anything that is
     `Supervisable` (an agent, a team, an `AgentSupervisor`). *shutdown_ms* is how
     long the child may take to end after the supervisor's ``shutdown`` signal before it is killed;
     ``"brutal_kill"`` kills at once, ``"infinity"`` waits. Left out, it is 5000 for a worker and
@@ -51,7 +56,7 @@ class ChildSpec:
     start: Any
     restart: RestartType = RestartType.PERMANENT
     shutdown_ms: Shutdown | None = None
-    type: ChildType = ChildType.WORKER
+    type: ChildType = _FROM_START
     significant: bool = False
     modules: Sequence[str] | Literal["dynamic"] | None = None
     start_timeout_s: float | None = None
@@ -72,7 +77,8 @@ class ChildSpec:
         if self.restart.__class__ is not RestartType:
             put(self, "restart", RestartType(self.restart))
         if self.type.__class__ is not ChildType:
-            put(self, "type", ChildType(self.type))
+            said: Any = self.type
+            put(self, "type", _type_of(self.start) if said is None else ChildType(said))
         if self.shutdown_ms is None:
             is_worker = self.type is ChildType.WORKER
             put(self, "shutdown_ms", DEFAULT_SHUTDOWN_MS if is_worker else INFINITY)
@@ -84,7 +90,7 @@ class ChildSpec:
         return (
             _is_actor_class(self.start)
             and self.restart.__class__ is RestartType
-            and self.type.__class__ is ChildType
+            and (self.type is _FROM_START or self.type.__class__ is ChildType)
             and self.shutdown_ms is None
             and self.significant is False
             and self.modules is None
@@ -93,6 +99,13 @@ class ChildSpec:
 
 
 _NAMES = tuple(field.name for field in fields(ChildSpec))
+
+
+def _type_of(start: Any) -> ChildType:
+    """Return what a supervisor, or its class, says that it is; a worker, if *start* says nothing."""
+    first: Any = start[0] if start.__class__ is tuple else start
+    said = getattr(first, "child_type", None)
+    return ChildType.SUPERVISOR if said == ChildType.SUPERVISOR else ChildType.WORKER
 
 
 def check_child_spec(
@@ -150,8 +163,8 @@ def _problem(given: Mapping[str, Any], auto_shutdown: AutoShutdown | None) -> Sp
         return SpecError(SpecProblem.SIGNIFICANT_AND_PERMANENT)
     if not isinstance(significant, bool):
         return SpecError(SpecProblem.INVALID_SIGNIFICANT, significant)
-    child_type = given.get("type", ChildType.WORKER)
-    if child_type not in tuple(ChildType):
+    child_type = given.get("type")
+    if not (child_type is None or child_type in tuple(ChildType)):
         return SpecError(SpecProblem.INVALID_TYPE, child_type, tuple(ChildType))
     shutdown = given.get("shutdown_ms")
     if not (shutdown is None or _is_shutdown(shutdown)):

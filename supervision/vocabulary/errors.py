@@ -135,13 +135,13 @@ class ChildExited(SupervisionError):
 class Refused(SupervisionError):
     """A supervisor refused a request whose result was unwrapped; *error* is the typed refusal.
 
-    *request* says in words what was asked. If an exception is what stood against it, that is the
-    ``__cause__``.
+    *request* says in words what was asked, *detail* why it was refused. If an exception is what stood
+    against it, that is the ``__cause__``.
     """
 
-    def __init__(self, error: Any, request: str | None = None) -> None:
+    def __init__(self, error: Any, request: str | None = None, detail: str | None = None) -> None:
         asked = "The supervisor refused" if request is None else f"{request} was refused"
-        super().__init__(f"{asked}: {error}")
+        super().__init__(f"{asked}: {error}" + ("" if detail is None else f": {detail}"))
         self.error = error
         cause = exception_of(attribute_of(error, "reason"))
         if cause is not None:

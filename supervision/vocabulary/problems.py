@@ -88,6 +88,10 @@ class SpecError:
         return text
 
 
+NO_AUTO_SHUTDOWN = "its children cannot be significant"
+"""Why a kind of supervisor refuses an automatic shutdown."""
+
+
 class FlagProblem(StrEnum):
     """The kinds of mistakes in supervisor flags, in the order in which they are looked for."""
 
@@ -96,6 +100,8 @@ class FlagProblem(StrEnum):
     INVALID_INTENSITY = "invalid_intensity"
     INVALID_PERIOD = "invalid_period"
     INVALID_AUTO_SHUTDOWN = "invalid_auto_shutdown"
+    NO_AUTO_SHUTDOWN = "no_auto_shutdown"
+    """This kind of supervisor has no significant children, whose end could end it."""
     UNKNOWN_KEY = "unknown_key"
 
 
@@ -111,6 +117,8 @@ class FlagError:
         match self.problem:
             case FlagProblem.NOT_FLAGS:
                 return f"{self.value!r} are not flags; give SupervisorFlags or a mapping"
+            case FlagProblem.NO_AUTO_SHUTDOWN:
+                return f"{NO_AUTO_SHUTDOWN}, so auto_shutdown={str(self.value)!r} cannot be"
             case FlagProblem.UNKNOWN_KEY:
                 text = f"the flag {self.value!r} is unknown"
             case FlagProblem.INVALID_INTENSITY:

@@ -232,3 +232,27 @@ def test_a_trapping_child_obeys_its_parent_and_nobody_else(in_sim: Run) -> None:
         return await do(ref, lambda puppet: list(puppet.seen))
 
     in_sim(main)
+
+
+def test_a_handler_in_a_thread_links_and_watches_in_virtual_time_too(
+    in_sim: Run, dispatcher: str
+) -> None:
+    """There its thread is the loop's, which it could not wait for."""
+
+    class Here(Actor):
+        def on_receive(self, message: Any) -> Any:
+            self.link(message)
+            return self.monitor(message)
+
+    Here.dispatcher = dispatcher  # type: ignore[misc]
+
+    async def main(system: ActorSystem) -> None:
+        here, other = system.start(Here), system.start(Puppet)
+        await here.request(other)
+        assert system.info(here).links == (other,)
+        assert len(system.info(here).monitors) == 1
+        other.kill()
+        await system.wait_ended(here)
+        assert here.exit_reason == "killed"
+
+    in_sim(main)

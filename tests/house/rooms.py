@@ -10,9 +10,10 @@ ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
     "actors": (
         ("shown", "log", "reasons", "errors", "expected", "refusals", "messages"),
         ("kernel",),
-        ("ref", "inbox", "registry", "dead_letters", "events"),
+        ("ref", "inbox", "entries", "registry", "dead_letters", "events"),
         ("dispatch",),
         ("system",),
+        ("key_registry",),
         ("actor", "function_actor"),
         ("agents",),
         ("simulation",),

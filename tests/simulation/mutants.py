@@ -31,7 +31,7 @@ OF_LAYER = (
     ("patterns:Setup.names_of", ("names",)),
     ("patterns:OrchestrationPattern._scope", ("names",)),
     ("patterns", ("patterns", "names", "in_memory", "workflows", "callers")),
-    ("supervision", ("trees", "kept_messages", "giving_up")),
+    ("supervision", ("trees", "tasks", "kept_messages", "giving_up")),
     ("actors/agents:Directory", ("names",)),
     ("actors/agents:Namesakes", ("names",)),
     ("actors/agents:next_point", ("names",)),

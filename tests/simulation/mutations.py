@@ -13,6 +13,7 @@ KERNEL = "actors/kernel:"
 AGENTS = "actors/agents:"
 SYSTEM = "actors/system:"
 SUPERVISION = "supervision:"
+REGISTRIES = "actors:"
 PATTERNS = "patterns:"
 ENGINE = "patterns/engine:"
 
@@ -796,6 +797,46 @@ NAMES = (
     ),
 )  # fmt: skip
 
+TASKS = (
+    Mutation(
+        "a task does not see its caller's variables", f"{SUPERVISION}TaskSupervisor._task",
+        "with_context(CALL, context)", "CALL",
+    ),
+    Mutation(
+        "a task whose caller has ended goes on", f"{SUPERVISION}TaskSupervisor._linked",
+        "caller.when_gone(self.system, task.cancel)", "caller.when_gone(self.system, str)",
+    ),
+    Mutation(
+        "a task is not cancelled for the reason normal", f"{SUPERVISION}Task.cancel",
+        "cast('ActorSystem', self.ref.system).end_actor(self.ref, reason)", "self.ref.exit(reason)",
+    ),
+    Mutation(
+        "a stream runs one task too many", f"{SUPERVISION}TaskStream._may_take",
+        "len(self._running) >= most or untaken >= 2 * most", "len(self._running) > most",
+    ),
+    Mutation(
+        "a stream that is left goes on with its tasks", f"{SUPERVISION}TaskStream._end_tasks",
+        "task.cancel(reason)", "pass",
+    ),
+    Mutation(
+        "a stream does not close its source", f"{SUPERVISION}TaskStream._feed",
+        "close is not None", "False",
+    ),
+    Mutation(
+        "the outcomes of a stream come as they finish", f"{SUPERVISION}TaskStream._began",
+        "self._order.append(entry)",
+        "self._order.appendleft(entry)",
+    ),
+    Mutation(
+        "nothing that waits for room is told of it", f"{SUPERVISION}TasksActor.child_closed",
+        "self._waiting and self.exit_reason is None", "False",
+    ),
+    Mutation(
+        "an actor that has ended stays in a registry", f"{REGISTRIES}Listings.release",
+        "listing.released(ref, reason)", "pass",
+    ),
+)  # fmt: skip
+
 MUTATIONS: tuple[Mutation, ...] = (
     *LINKS_AND_MONITORS,
     *MESSAGES,
@@ -807,6 +848,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     *TREES,
     *GIVING_UP,
     *COOLING_DOWN,
+    *TASKS,
     *PATTERN_BUGS,
     *NAMES,
     *STORES,

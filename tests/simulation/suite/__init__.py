@@ -33,6 +33,7 @@ from .patterns import patterns
 from .sessions import own_messages
 from .signals import signals
 from .supervision import kept_messages, rules_of_trees, trees
+from .tasks import tasks
 from .threads import threads
 from .workflows import workflows
 
@@ -50,6 +51,8 @@ _ON_THREADS = Faults(kinds=(Crash, Kill, Slow, BlockLoop, LateAnswer))
 _ON_ADDERS = Faults(
     kinds=(Crash, Kill, Slow, BlockLoop, LateAnswer, SwallowCancel), actor="Worker*"
 )
+
+_ON_TASKS = Faults(kinds=(Crash, Kill, Slow, BlockLoop, SwallowCancel))
 
 _ON_ENGINES = Faults(
     kinds=(*STORE_FAULTS, StopMachine, StopMachine, Crash, Kill, Slow, BlockLoop),
@@ -78,6 +81,7 @@ SUITE: tuple[Entry, ...] = (
     Entry(callers, _ON_CALLERS, {"limit_s": 100_000}, weight=2),
     Entry(threads, _ON_THREADS, {"limit_s": 100_000}, weight=2),
     Entry(trees, _ON_TREES, {"limit_s": 100_000}, (rules_of_trees,), weight=4),
+    Entry(tasks, _ON_TASKS, {"limit_s": 100_000}, weight=2),
     Entry(kept_messages, _ON_AGENTS, {"limit_s": 100_000}, weight=2),
     Entry(
         own_messages,
