@@ -112,18 +112,29 @@ class WouldBlock(AgenticError, RuntimeError):
 
 
 class CallingSelf(AgenticError, RuntimeError):
-    """A handler waits for an answer that only its own actor could give, after this message.
+    """A handler waits for an answer that could only come after its own: it would wait for ever.
 
-    OTP's `gen_server` ends such a call with ``calling_self``, at once and whatever its timeout.
+    It asks its own actor, or one that waits, over any number of others, for what it works on: *chain*
+    has their names, each of which waits for the next, and the last for the first. OTP's `gen_server`
+    ends a call of itself with ``calling_self``, at once and whatever its timeout.
     """
 
-    def __init__(self, target: Any) -> None:
-        label = _label(target)
-        super().__init__(
-            f"{label} asks itself and waits: it handles one message at a time and would wait for its "
-            "own answer for ever. Call what does the work, or use `tell` and go on."
-        )
+    def __init__(self, target: Any, chain: Iterable[str] = ()) -> None:
+        names = tuple(chain) or (_label(target),)
+        if len(names) == 1:
+            said = (
+                f"{names[0]} asks itself and waits: it handles one message at a time and would wait "
+                "for its own answer for ever. Call what does the work, or use `tell` and go on."
+            )
+        else:
+            said = (
+                f"{names[0]} waits for {', which waits for '.join((*names[1:], names[0]))}. Each "
+                "handles one message at a time and would wait for its own answer for ever. Let "
+                "another agent, or a function, do one part, or use `tell` and go on."
+            )
+        super().__init__(said)
         self.target = target
+        self.chain = names
 
 
 class MailboxFull(AgenticError):

@@ -8,7 +8,7 @@ is never sent again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from threading import get_ident
 from typing import Any
 
@@ -55,6 +55,17 @@ class Address:
         # A list: an empty deque is ten times as large, and most addresses never keep anything.
         self._kept: list[Any] = []
         self._closed: Any = None
+
+    lasting = True
+    """Whether it is an address, which lasts longer than an incarnation."""
+
+    room = 0
+    """How many more incarnations could be started beside those that handle messages now."""
+
+    def handlers(self) -> Sequence[ActorRef[Any]]:
+        """Return the incarnations that handle its messages now."""
+        ref = self.ref
+        return () if ref is None or not ref.is_alive() else (ref,)
 
     def __repr__(self) -> str:
         return f"<Address {self.name} incarnation {self.incarnation}>"

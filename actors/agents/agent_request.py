@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import ActorDied, RequestTimeout, StartFailed
+from ..errors import ActorDied, CallingSelf, RequestTimeout, StartFailed
 from ..kernel.lifecycle import cancel_work
 from ..kernel.request import ABANDONED, PENDING, Request
 from .directory import Named
@@ -40,6 +40,8 @@ class AgentRequest(Request):
     def _exception(self) -> BaseException:
         error: BaseException = super()._exception()
         name = self.agent.name
+        if self._state == ABANDONED and isinstance(error, CallingSelf):
+            return error  # it was this request that closed the circle
         if isinstance(error, RequestTimeout):
             return AgentTimeout(name, error.timeout_s or 0.0)
         if isinstance(error, AgentError) and error.agent == name:

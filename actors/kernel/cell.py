@@ -99,6 +99,7 @@ class Cell:
 
     __slots__ = (
         "_actor",
+        "_awaits",
         "_behavior",
         "_context",
         "_coro",
@@ -129,6 +130,9 @@ class Cell:
     latest = None
     """The incarnation that an address stands for now; a ref stands for itself."""
 
+    lasting = False
+    """Whether it is an address, which lasts longer than an incarnation."""
+
     if TYPE_CHECKING:
         _since: float
 
@@ -141,6 +145,7 @@ class Cell:
         self._coro: Any = None
         self._driver: Any = None
         self._current: Any = None
+        self._awaits: Any = None
         self._context: Context | None = None
         self._handled = 0
         self._task: Any = None
@@ -270,6 +275,20 @@ class Cell:
             home.ready.append(self)
             if not home.awake:
                 home.wake()
+
+    # -- who waits for whom (`circle`) -----------------------------------------------------------
+
+    @property
+    def circle_name(self) -> str | None:
+        """What it is called among those that wait for one another; None: it is not mentioned."""
+        actor = self._actor
+        return self.label if actor is None else actor.circle_name(self)
+
+    def awaited(self) -> tuple[Sequence[Any], bool]:
+        """Return the pending requests that the handler is known to wait for, and whether some of them
+        may be enough."""
+        awaits = self._awaits
+        return ((), False) if awaits is None else (awaits.pending(), awaits.race)
 
     # -- off the fast path ---------------------------------------------------------------------
 

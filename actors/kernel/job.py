@@ -17,9 +17,9 @@ from functools import partial
 from types import CoroutineType
 from typing import Any, Protocol
 
-from . import running
 from .base import ActorBase
 from .cell import Cell
+from .here import HERE
 from .home import Home
 from .phase import DOOMED, UNWINDING
 from .pykka_seam import ActorStop
@@ -160,11 +160,12 @@ class Job:
 
     def run(self) -> None:
         """Do the work; on the worker's thread."""
-        before = running.enter(self.cell)
+        before = HERE.cell, HERE.job
+        HERE.cell, HERE.job = self.cell, self
         try:
             self._work()
         finally:
-            running.enter(before)
+            HERE.cell, HERE.job = before
 
     def _work(self) -> None:
         cell = self.cell

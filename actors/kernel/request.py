@@ -18,12 +18,14 @@ from __future__ import annotations
 import asyncio
 import operator
 from asyncio import InvalidStateError, current_task
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from contextvars import Context, copy_context
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast, overload
 
-from ..errors import CallingSelf, RequestTimeout
+from ..errors import RequestTimeout
+from .circle import calling_self, find_circle, take_out
+from .here import HERE, PARTS, is_main
 from .task import OWN_AWAITABLES, ActorTask
 
 if TYPE_CHECKING:
@@ -44,6 +46,8 @@ request, which enters itself; what is `SPECIAL` is not handed to `on_receive` as
 
 class Target(Protocol):
     """What a request was sent to: an actor's ref, or an address over its incarnations."""
+
+    lasting: bool
 
     @property
     def label(self) -> str: ...
@@ -80,6 +84,9 @@ class Request:
     _steps: Generator[Any, None, Any]
 
     waits_for_room = True
+    delivered = True
+    """Whether its target gets it as a message."""
+    race = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -98,6 +105,10 @@ class Request:
     def asker_waiting(self) -> bool:
         """Whether the asker still waits for the answer."""
         return self._state == PENDING
+
+    def pending(self) -> Sequence[Request]:
+        """Return it, if it is pending: what a handler that awaits it waits for."""
+        return (self,) if self._state == PENDING else ()
 
     def admit(self) -> Any:
         """Return what enters the mailbox when a full one has room again."""
@@ -163,6 +174,16 @@ class Request:
             self._state = ABANDONED
             if waiter is not None:
                 waiter._reply_ready(self)
+
+    def refuse(self, error: BaseException) -> None:
+        """Let the asker see *error* in the place of an answer that cannot come; on the loop's thread."""
+        if self._state == PENDING:
+            if self._result is not None:
+                self._result.cancel()
+            self._result = error
+            self._state = ABANDONED
+            if self._waiter is not None:
+                self._waiter._reply_ready(self)
 
     def abandon(self) -> None:
         """Stop waiting: the receiver sees `asker_waiting` turn false; its answer is dropped."""
@@ -301,12 +322,15 @@ class Request:
             task: Any = current_task()
             if type(task) is ActorTask:
                 cell = task._cell
-                _refuse_own(self, cell)
+                before, cell._awaits = cell._awaits, self
+                _refuse_circle(self, cell, before)
                 if cell._sched is self._home and self._waiter is None:
                     self._waiter = cell
                     try:
                         yield self
                     except BaseException:
+                        if cell._awaits is self:
+                            cell._awaits = before
                         if self._waiter is cell:
                             self.abandon()
                         else:
@@ -320,8 +344,14 @@ class Request:
                     try:
                         yield from future
                     except BaseException:
+                        if cell._awaits is self:
+                            cell._awaits = before
                         self.cancel()
                         raise
+                if cell._awaits is self:
+                    cell._awaits = before
+            elif PARTS or HERE.cell is not None:
+                yield from _await_for(self, task)
             else:
                 try:
                     yield self
@@ -444,17 +474,78 @@ def set_unless_done(future: asyncio.Future[Any], value: Any = None) -> None:
         future.set_result(value)
 
 
-def _refuse_own(request: Request, cell: Any) -> None:
-    """Raise `CallingSelf` if only the actor *cell*, which is about to wait, could answer *request*."""
+def _refuse_circle(request: Request, cell: Any, before: Any) -> None:
+    """Raise `CallingSelf` if *request*, which *cell* is about to wait for, closes a circle.
+
+    *before* is what the cell awaited otherwise.
+    """
     target = request._target
-    if (target is cell or target.latest is cell) and type(request) is not Promise:
-        raise CallingSelf(cell)
+    handler = target.latest
+    if handler is None:
+        if target.lasting:
+            return
+        handler = target
+    # One that waits for nothing will get on: so it is with nearly all requests.
+    if handler._awaits is not None or handler is cell:
+        refuse_circle(request, cell, before)
+
+
+def refuse_circle(request: Request, cell: Any, before: Any = None) -> None:
+    """Raise `CallingSelf` if *request*, which *cell* is about to wait for, closes a circle.
+
+    The request is withdrawn then. *before* is what the cell awaits in its place.
+    """
+    way = find_circle(request, cell)
+    if way is not None:
+        if cell._awaits is request:
+            cell._awaits = before
+        request.abandon()
+        asked = request._target.latest or request._target
+        if request.delivered and not asked.lasting:
+            request._home.post_or_call(take_out, asked, request)
+        raise calling_self(way)
+
+
+def _await_for(request: Request, task: Any) -> Generator[Any, None, None]:
+    """Yield *request* from a task that is part of a handler, or that runs in the thread of one."""
+    cell = PARTS.get(task)
+    if cell is not None:
+        refuse_circle(request, cell)
+        cell = None
+    elif HERE.cell is not None and is_main(task):
+        cell = HERE.cell
+        before, cell._awaits = cell._awaits, request
+        refuse_circle(request, cell, before)
+    try:
+        yield request
+    except BaseException:
+        request.cancel()
+        del request
+        raise
+    finally:
+        if cell is not None and cell._awaits is request:
+            cell._awaits = before
 
 
 class Promise(Request):
     """A request that is never delivered; its holder completes it."""
 
     __slots__ = ()
+
+    delivered = False
+
+    def held_up_by(self) -> Sequence[Any]:
+        """Return those who all must get on before it is completed; nothing, if that is not known."""
+        return ()
+
+
+class StartAck(Promise):
+    """What a parent waits for while its child starts."""
+
+    __slots__ = ("child",)
+
+    def held_up_by(self) -> Sequence[Any]:
+        return (self.child,)
 
 
 class Send(Request):
@@ -493,14 +584,18 @@ class _Relay:
 class Gathering:
     """Several requests awaited together. See `gather`."""
 
-    __slots__ = ("_enough", "_failed", "_missing", "_on_reply", "_raise", "_waiter", "requests")
+    __slots__ = (
+        "_enough", "_failed", "_missing", "_on_reply", "_raise", "_waiter", "race", "requests"
+    )  # fmt: skip
 
     def __init__(
         self,
         requests: tuple[Request, ...],
         return_exceptions: bool,
         on_reply: Callable[[Request], object] | None = None,
+        race: bool = False,
     ) -> None:
+        self.race = race
         self.requests = requests
         self._raise = not return_exceptions
         self._on_reply = on_reply
@@ -524,6 +619,10 @@ class Gathering:
                     set_unless_done(future)
                 else:
                     waiter._reply_ready(self)
+
+    def pending(self) -> Sequence[Request]:
+        """Return those that have no answer yet."""
+        return [request for request in self.requests if request._state == PENDING]
 
     def abandon(self) -> None:
         """Abandon every request that has no answer yet."""
@@ -555,16 +654,30 @@ class Gathering:
         self._missing = missing
         if missing and self._failed is None and not self._enough:
             task: Any = current_task()
+            cell: Any = None
+            before: Any = None
+            if type(task) is ActorTask:
+                cell = task._cell
+            elif HERE.cell is not None and is_main(task):
+                cell = HERE.cell
             try:
-                if type(task) is ActorTask and task._cell._sched is self.requests[0]._home:
-                    cell = self._waiter = task._cell
+                if cell is not None:
+                    before, cell._awaits = cell._awaits, self
                     for request in self.requests:
-                        _refuse_own(request, cell)
+                        if request._state == PENDING:
+                            _refuse_circle(request, cell, before)
+                elif PARTS and (part_of := PARTS.get(task)) is not None:
+                    for request in self.requests:
+                        refuse_circle(request, part_of)
+                if type(task) is ActorTask and cell._sched is self.requests[0]._home:
+                    self._waiter = cell
                     yield self
                 else:
                     self._waiter = asyncio.get_running_loop().create_future()
                     yield from self._waiter
             finally:
+                if cell is not None and cell._awaits is self:
+                    cell._awaits = before
                 if self._missing:
                     self.abandon()
         elif self._enough:
@@ -585,6 +698,7 @@ def gather(
     *requests: Request,
     return_exceptions: bool = False,
     on_reply: Callable[[Request], object] | None = None,
+    race: bool | None = None,
 ) -> Awaitable[list[Any]]:
     """Return the answers to *requests*, in their order, all awaited at once.
 
@@ -594,6 +708,9 @@ def gather(
 
     *on_reply* is called with each request at the moment it is done, on the loop's thread; it must
     not raise. Once it returns something true, the waiting is over, and what has no answer yet is
-    abandoned (with *return_exceptions* a CancelledError stands in its place): a race.
+    abandoned (with *return_exceptions* a CancelledError stands in its place): a race. ``race=False``
+    says that it never returns anything true.
     """
-    return Gathering(requests, return_exceptions, on_reply)
+    if race is None:
+        race = on_reply is not None
+    return Gathering(requests, return_exceptions, on_reply, race)
