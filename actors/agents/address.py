@@ -56,6 +56,9 @@ class Address:
         self._kept: list[Any] = []
         self._closed: Any = None
 
+    _awaits = None
+    """As of a handler that waits for nothing: there is none before the first incarnation."""
+
     lasting = True
     """Whether it is an address, which lasts longer than an incarnation."""
 

@@ -53,6 +53,8 @@ class Target(Protocol):
     def label(self) -> str: ...
     @property
     def latest(self) -> Any: ...
+    @property
+    def _awaits(self) -> Any: ...
 
 
 class Waiter(Protocol):
@@ -322,8 +324,13 @@ class Request:
             task: Any = current_task()
             if type(task) is ActorTask:
                 cell = task._cell
-                before, cell._awaits = cell._awaits, self
-                _refuse_circle(self, cell, before)
+                before = cell._awaits
+                cell._awaits = self
+                target = self._target
+                # One that waits for nothing will get on: nearly all who are asked. The asker itself
+                # waits for this.
+                if (target.latest or target)._awaits is not None:
+                    refuse_circle(self, cell, before)
                 if cell._sched is self._home and self._waiter is None:
                     self._waiter = cell
                     try:
@@ -350,7 +357,7 @@ class Request:
                         raise
                 if cell._awaits is self:
                     cell._awaits = before
-            elif PARTS or HERE.cell is not None:
+            elif PARTS or get_ident() != self._home.thread:
                 yield from _await_for(self, task)
             else:
                 try:
@@ -474,28 +481,12 @@ def set_unless_done(future: asyncio.Future[Any], value: Any = None) -> None:
         future.set_result(value)
 
 
-def _refuse_circle(request: Request, cell: Any, before: Any) -> None:
-    """Raise `CallingSelf` if *request*, which *cell* is about to wait for, closes a circle.
-
-    *before* is what the cell awaited otherwise.
-    """
-    target = request._target
-    handler = target.latest
-    if handler is None:
-        if target.lasting:
-            return
-        handler = target
-    # One that waits for nothing will get on: so it is with nearly all requests.
-    if handler._awaits is not None or handler is cell:
-        refuse_circle(request, cell, before)
-
-
 def refuse_circle(request: Request, cell: Any, before: Any = None) -> None:
     """Raise `CallingSelf` if *request*, which *cell* is about to wait for, closes a circle.
 
     The request is withdrawn then. *before* is what the cell awaits in its place.
     """
-    way = find_circle(request, cell)
+    way = find_circle(request, cell) if request._state == PENDING else None
     if way is not None:
         if cell._awaits is request:
             cell._awaits = before
@@ -664,8 +655,9 @@ class Gathering:
                 if cell is not None:
                     before, cell._awaits = cell._awaits, self
                     for request in self.requests:
-                        if request._state == PENDING:
-                            _refuse_circle(request, cell, before)
+                        target = request._target
+                        if (target.latest or target)._awaits is not None:
+                            refuse_circle(request, cell, before)
                 elif PARTS and (part_of := PARTS.get(task)) is not None:
                     for request in self.requests:
                         refuse_circle(request, part_of)
