@@ -137,6 +137,23 @@ class CallingSelf(AgenticError, RuntimeError):
         self.chain = names
 
 
+class PoolExhausted(AgenticError, RuntimeError):
+    """Every thread of a pool waits for an answer that, in the end, only another thread could give."""
+
+    def __init__(self, pool: str, threads: int, waiting: Iterable[str], asked: str) -> None:
+        names = tuple(waiting)
+        shown = ", ".join(names[:8]) + (f", and {len(names) - 8} more" if len(names) > 8 else "")
+        super().__init__(
+            f"{asked} gets no thread: all {threads} threads of {pool} wait for answers that only "
+            f"further ones could give. Waiting: {shown}. Make the handlers that ask others async, so "
+            "that they wait without a thread, or raise ActorSystem(max_threads=...)."
+        )
+        self.pool = pool
+        self.threads = threads
+        self.waiting = names
+        self.asked = asked
+
+
 class MailboxFull(AgenticError):
     """A bounded mailbox with the policy ``fail`` refused a message."""
 
@@ -250,6 +267,14 @@ def near(name: str, known: Iterable[str]) -> str:
 def bad_pool_size(option: str, size: int) -> WrongUse:
     """Return the error: a pool was to have no worker."""
     return WrongUse(f"{option}={size}: the pool needs at least one. For example: {option}=8")
+
+
+def bad_max_threads(most: int, threads: int) -> WrongUse:
+    """Return the error: a pool was to have fewer threads in all than it may use at once."""
+    return WrongUse(
+        f"max_threads={most} is less than threads={threads}: it counts those too that only wait for "
+        f"answers. For example: max_threads={2 * threads}"
+    )
 
 
 DISPATCHERS = frozenset(("event_loop", "thread", "pinned", "process"))

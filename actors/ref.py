@@ -122,15 +122,16 @@ class ActorRef(Cell, PykkaRef[A], Generic[A]):
         loop that has to produce the answer, blocking raises `WouldBlock`: use `request` there.
         """
         home = None if self._actor is None else self._sched
-        if block and timeout != 0 and home is not None and home.is_here():
-            raise WouldBlock("ref.ask(message)", "await ref.request(message)")
         if block and timeout != 0 and running_here() is self:
             raise CallingSelf(self)
+        if block and timeout != 0 and home is not None and home.is_here():
+            raise WouldBlock("ref.ask(message)", "await ref.request(message)")
         future = future_for(self.actor_class)
         if home is None or home is NOT_STARTED:
             future.fail(ActorDied(self, "noproc"))
         else:
             future.message = message
+            future.target = self
             future.home = home
             if get_ident() == home.thread:
                 arrive(self, future)

@@ -12,7 +12,7 @@ threads' handlers stands still as long as they wait, and they wait if there is a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any, Protocol
 
 from ..errors import CallingSelf
@@ -149,6 +149,29 @@ def _all_ways_back(
     return first
 
 
+def is_held_up(waiting: Any, without_thread: Container[Any]) -> bool:
+    """Tell whether *waiting* can only go on after one of the cells *without_thread*."""
+    return _is_held_up(waiting, without_thread, set())
+
+
+def _is_held_up(waiting: Any, without_thread: Container[Any], seen: set[Any]) -> bool:
+    while True:
+        if waiting in without_thread:
+            return True
+        if waiting in seen:
+            return False
+        seen.add(waiting)
+        requests, race = awaited(waiting)
+        ways = [ahead_of(request) for request in requests]
+        if len(ways) == 1 and len(ways[0]) == 1:
+            waiting = ways[0][0]
+            continue
+        held_up = [
+            bool(way) and all(_is_held_up(one, without_thread, seen) for one in way) for way in ways
+        ]
+        return bool(held_up) and (all(held_up) if race else any(held_up))
+
+
 def calling_self(way: Sequence[Any]) -> CallingSelf:
     """Return the error that says that those of *way* wait for one another, the last for the first."""
     names = [name for one in way if (name := one.circle_name)]
@@ -169,4 +192,13 @@ def take_out(cell: Any, item: Any) -> None:
         getattr(mailbox, "admit", int)()
 
 
-__all__ = ["Look", "Waiting", "ahead_of", "awaited", "calling_self", "find_circle", "take_out"]
+__all__ = [
+    "Look",
+    "Waiting",
+    "ahead_of",
+    "awaited",
+    "calling_self",
+    "find_circle",
+    "is_held_up",
+    "take_out",
+]

@@ -19,11 +19,13 @@ from typing import Any, Protocol
 
 from .base import ActorBase
 from .cell import Cell
+from .delivery import is_ask
+from .future import ActorFuture
 from .here import HERE
 from .home import Home
 from .phase import DOOMED, UNWINDING
 from .pykka_seam import ActorStop
-from .request import ASKED, KINDS
+from .request import ASKED, KINDS, Callback, Gathering, Request
 from .special import receive_special
 
 JOB_MESSAGES = 16
@@ -46,6 +48,10 @@ class JobWorker(Protocol):
 
     def leave_behind(self, job: Job, /) -> bool:
         """Fence this thread off if it is at *job* still; return whether a handler goes on in it."""
+        ...
+
+    def waits(self, job: Job, change: int, /) -> None:
+        """Its handler waits for one answer of the system more (1), or less (-1)."""
         ...
 
 
@@ -117,6 +123,11 @@ class Job:
         """Return what a child process needs in order to handle *message*; None: handle it here."""
         return self.actor._work_for_child(message)
 
+    def waits(self, change: int) -> None:
+        """The handler in the worker's thread waits for one answer of the system more (1), or less (-1)."""
+        if self.thread is not None and not self.over:
+            self.thread.waits(self, change)
+
     def withdraw(self) -> bool:
         """Take back a job that no worker has begun; return False if one has."""
         ext = self.cell._ext
@@ -157,6 +168,19 @@ class Job:
         except IndexError:
             if items:
                 self.cell._mailbox.extendleft(reversed(items))
+
+    def fail_asks(self, error: BaseException) -> None:
+        """Fail what is asked and has not begun; on the loop's thread."""
+        told: list[Any] = []
+        try:
+            while True:
+                item = self.items.popleft()
+                if is_ask(item):
+                    item.fail(error)
+                else:
+                    told.append(item)
+        except IndexError:
+            self.items.extend(told)
 
     def run(self) -> None:
         """Do the work; on the worker's thread."""
@@ -248,10 +272,43 @@ def _complete(home: asyncio.AbstractEventLoop, handler: Callable[..., Any], *arg
     return result
 
 
+def is_awaited_in_thread(job: Job) -> bool:
+    """Tell whether an answer that *job* has to give is known to hold up the thread of another one."""
+    try:
+        return any(_is_awaited_in_thread(item) for item in tuple(job.items))
+    except RuntimeError:
+        return True  # its thread takes them out just now
+
+
+def _is_awaited_in_thread(item: Any) -> bool:
+    for _ in range(64):
+        if isinstance(item, ActorFuture):
+            return True
+        if not isinstance(item, Request):
+            return False
+        waiter: Any = item._waiter
+        if isinstance(waiter, Gathering):
+            waiter = waiter.cell
+        if isinstance(waiter, Callback):
+            return waiter.in_thread
+        if waiter is not None and not hasattr(waiter, "_current"):
+            return hasattr(waiter, "in_thread")
+        item = None if waiter is None else waiter._current
+    return False
+
+
 def job_of(cell: Cell) -> Job | None:
     """Return the job that *cell* has in a worker's hands."""
     ext = cell._ext
     return None if ext is None else ext.job
 
 
-__all__ = ["JOB_MESSAGES", "CallElsewhere", "Job", "JobRunner", "JobWorker", "job_of"]
+__all__ = [
+    "JOB_MESSAGES",
+    "CallElsewhere",
+    "Job",
+    "JobRunner",
+    "JobWorker",
+    "is_awaited_in_thread",
+    "job_of",
+]

@@ -281,6 +281,9 @@ class Request:
         if self._state == PENDING:
             callback._before = self._waiter
             self._waiter = callback
+            if callback.loop is not self._home.loop and HERE.job is not None:
+                callback.job = HERE.job
+                HERE.job.waits(1)
             if get_ident() == self._home.thread or self._state == PENDING:
                 return
             # Answered by its own thread in this moment; it may have overlooked the callback.
@@ -404,7 +407,7 @@ class Callback:
     In the loop of the receiver's system the scheduler calls it, once no actor is ready.
     """
 
-    __slots__ = ("_before", "_request", "context", "fn", "loop")
+    __slots__ = ("_before", "_request", "context", "fn", "job", "loop")
 
     def __init__(
         self,
@@ -417,6 +420,8 @@ class Callback:
         self.fn = fn
         self.context = context
         self._request: Request | None = request
+        self.job: Any = None
+        """The job of the thread whose loop it is, where that is a worker's."""
         self._before: Any = None
         """What waited for the request already."""
 
@@ -441,9 +446,17 @@ class Callback:
         elif not home.post(home.call_back, self):
             call_on(self.loop, self.call)
 
+    @property
+    def in_thread(self) -> bool:
+        """Whether a handler in a worker's thread, or code in it, waits for it."""
+        return self.job is not None
+
     def take(self) -> Request | None:
         """Return the request that the function is to be called with, once."""
         request, self._request = self._request, None
+        job, self.job = self.job, None
+        if job is not None:
+            job.waits(-1)
         return request
 
     def call(self) -> None:
@@ -499,7 +512,8 @@ def refuse_circle(request: Request, cell: Any, before: Any = None) -> None:
 
 def _await_for(request: Request, task: Any) -> Generator[Any, None, None]:
     """Yield *request* from a task that is part of a handler, or that runs in the thread of one."""
-    cell = PARTS.get(task)
+    cell: Any = PARTS.get(task)
+    before: Any = None
     if cell is not None:
         refuse_circle(request, cell)
         cell = None
@@ -511,11 +525,11 @@ def _await_for(request: Request, task: Any) -> Generator[Any, None, None]:
         yield request
     except BaseException:
         request.cancel()
-        del request
         raise
     finally:
         if cell is not None and cell._awaits is request:
             cell._awaits = before
+        del request  # the error may be the answer, and holds this frame
 
 
 class Promise(Request):
@@ -553,6 +567,8 @@ class _Relay:
     """Tells a `Gathering` on one loop that a request to another loop's system is done."""
 
     __slots__ = ("_gathering", "_loop", "_request", "_told")
+
+    in_thread = True
 
     def __init__(self, gathering: Gathering, request: Request) -> None:
         self._gathering = gathering
@@ -611,6 +627,12 @@ class Gathering:
                 else:
                     waiter._reply_ready(self)
 
+    @property
+    def cell(self) -> Any:
+        """The cell of the parked handler that waits for them; None if it is no handler on its loop."""
+        waiter = self._waiter
+        return None if isinstance(waiter, asyncio.Future) else waiter
+
     def pending(self) -> Sequence[Request]:
         """Return those that have no answer yet."""
         return [request for request in self.requests if request._state == PENDING]
@@ -666,7 +688,14 @@ class Gathering:
                     yield self
                 else:
                     self._waiter = asyncio.get_running_loop().create_future()
-                    yield from self._waiter
+                    job = HERE.job
+                    if job is not None:
+                        job.waits(1)
+                    try:
+                        yield from self._waiter
+                    finally:
+                        if job is not None:
+                            job.waits(-1)
             finally:
                 if cell is not None and cell._awaits is self:
                     cell._awaits = before
