@@ -44,6 +44,7 @@ from .errors import (
     MissingExtra,
     NameTaken,
     NoSystem,
+    PoolExhausted,
     RequestTimeout,
     StartFailed,
     StillAlive,
@@ -55,8 +56,10 @@ from .errors import (
 )
 from .function_actor import CALL, FunctionActor, is_coroutine_function
 from .kernel.carried import with_context
+from .kernel.circle import circle_of, refuse_if_circle
 from .kernel.exit_signals import send_exit
 from .kernel.future import ActorFuture
+from .kernel.here import Parts
 from .kernel.mailbox import Mailbox
 from .kernel.request import Request, gather
 from .kernel.running import running_here
@@ -134,7 +137,9 @@ __all__ = [
     "NotMainThread",
     "NotPicklable",
     "OwnerLink",
+    "Parts",
     "PipedFailure",
+    "PoolExhausted",
     "ProcessDied",
     "ReceiveTimeout",
     "RemoteError",
@@ -153,6 +158,7 @@ __all__ = [
     "agent_context",
     "agent_names",
     "as_mapping",
+    "circle_of",
     "describe_reason",
     "enter_agent_context",
     "find_agent",
@@ -163,6 +169,7 @@ __all__ = [
     "near",
     "override_model_runner",
     "read_answer",
+    "refuse_if_circle",
     "resolve_model_runner",
     "run_model",
     "run_until_signal",

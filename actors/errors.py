@@ -119,20 +119,24 @@ class CallingSelf(AgenticError, RuntimeError):
     ends a call of itself with ``calling_self``, at once and whatever its timeout.
     """
 
-    def __init__(self, target: Any, chain: Iterable[str] = ()) -> None:
+    def __init__(self, target: Any, chain: Iterable[str] = (), advice: str = "") -> None:
         names = tuple(chain) or (_label(target),)
         if len(names) == 1:
             said = (
                 f"{names[0]} asks itself and waits: it handles one message at a time and would wait "
-                "for its own answer for ever. Call what does the work, or use `tell` and go on."
+                "for its own answer for ever."
             )
+            usual = "Call what does the work, or use `tell` and go on."
         else:
             said = (
                 f"{names[0]} waits for {', which waits for '.join((*names[1:], names[0]))}. Each "
-                "handles one message at a time and would wait for its own answer for ever. Let "
-                "another agent, or a function, do one part, or use `tell` and go on."
+                "handles one message at a time and would wait for its own answer for ever."
             )
-        super().__init__(said)
+            usual = (
+                "Let another agent, or a function, do one part, or use `tell` and go on; an agent "
+                "that can do several things at once is Agent(concurrency=...)."
+            )
+        super().__init__(f"{said} {advice or usual}")
         self.target = target
         self.chain = names
 

@@ -56,7 +56,7 @@ class Address:
         self._kept: list[Any] = []
         self._closed: Any = None
 
-    _awaits = None
+    _awaits = _ext = None
     """As of a handler that waits for nothing: there is none before the first incarnation."""
 
     lasting = True

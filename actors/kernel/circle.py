@@ -149,6 +149,28 @@ def _all_ways_back(
     return first
 
 
+def circle_of(request: Any) -> CallingSelf | None:
+    """Return the error that says that *request* waits for itself, if it does; on the loop's thread.
+
+    For who is known to wait for it already: a run of a workflow waits for what it has under way.
+    """
+    way = find_circle(request, None)
+    return None if way is None else calling_self(way, getattr(request, "advice", ""))
+
+
+def refuse_if_circle(request: Any) -> None:
+    """Let who waits for *request* see `CallingSelf` if it waits for itself; on the loop's thread."""
+    target = request._target
+    ext = (target.latest or target)._ext
+    if (target.latest or target)._awaits is None and request.delivered:
+        # Its handler waits for nothing; unless it is the answer that waits, and not the handler.
+        if ext is None or not ext.deferred or request not in ext.deferred:
+            return
+    error = circle_of(request)
+    if error is not None:
+        request.refuse(error)
+
+
 def is_held_up(waiting: Any, without_thread: Container[Any]) -> bool:
     """Tell whether *waiting* can only go on after one of the cells *without_thread*."""
     return _is_held_up(waiting, without_thread, set())
@@ -172,10 +194,10 @@ def _is_held_up(waiting: Any, without_thread: Container[Any], seen: set[Any]) ->
         return bool(held_up) and (all(held_up) if race else any(held_up))
 
 
-def calling_self(way: Sequence[Any]) -> CallingSelf:
+def calling_self(way: Sequence[Any], advice: str = "") -> CallingSelf:
     """Return the error that says that those of *way* wait for one another, the last for the first."""
     names = [name for one in way if (name := one.circle_name)]
-    return CallingSelf(way[0], names)
+    return CallingSelf(way[0], names, advice)
 
 
 def take_out(cell: Any, item: Any) -> None:
@@ -198,7 +220,9 @@ __all__ = [
     "ahead_of",
     "awaited",
     "calling_self",
+    "circle_of",
     "find_circle",
     "is_held_up",
+    "refuse_if_circle",
     "take_out",
 ]

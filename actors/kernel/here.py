@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import Any, Final
+from collections.abc import Coroutine, Sequence
+from typing import Any, Final, TypeVar
+
+T = TypeVar("T")
 
 
 class Here(threading.local):
@@ -27,43 +30,49 @@ PARTS: Final[dict[asyncio.Task[Any], Any]] = {}
 
 
 class Parts:
-    """The tasks that a parked handler waits for, in the place of a request. Owned by its loop's thread.
+    """The tasks of a handler that does not return before they have. Owned by its loop's thread.
 
-    *race*: some of their answers may be enough, and the others are dropped then.
+    Made in the handler, which goes on awaiting things; what the tasks that `run` has been called in
+    await, it is known to wait for, until `close`. *race*: some of their answers may be enough.
     """
 
-    __slots__ = ("before", "cell", "race", "tasks")
+    __slots__ = ("_before", "_cell", "_tasks", "race")
 
-    def __init__(self, cell: Any, race: bool) -> None:
-        self.cell = cell
+    def __init__(self, race: bool = False) -> None:
+        task: Any = asyncio.current_task()
+        self._cell: Any = getattr(task, "_cell", None)
+        self._tasks: dict[asyncio.Task[Any], None] = {}
         self.race = race
-        self.tasks: dict[asyncio.Task[Any], None] = {}
-        self.before: Any = cell._awaits
-        cell._awaits = self
+        self._before: Any = None
+        if self._cell is None:
+            self._cell = PARTS.get(task)
+        elif self._cell is not None:
+            self._before = self._cell._awaits
+            self._cell._awaits = self
 
-    def add(self, task: asyncio.Task[Any]) -> None:
-        """Count *task* as a part until `remove`."""
-        self.tasks[task] = None
-        PARTS[task] = self.cell
-
-    def remove(self, task: asyncio.Task[Any]) -> None:
-        """Take note that *task* has ended."""
-        self.tasks.pop(task, None)
-        PARTS.pop(task, None)
+    async def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return the result of *work*, and count the task that this is called in as a part meanwhile."""
+        task = asyncio.current_task()
+        if self._cell is None or task is None:
+            return await work
+        self._tasks[task] = None
+        PARTS[task] = self._cell
+        try:
+            return await work
+        finally:
+            self._tasks.pop(task, None)
+            PARTS.pop(task, None)
 
     def close(self) -> None:
-        """Take note that the handler waits for them no more."""
-        for task in self.tasks:
-            PARTS.pop(task, None)
-        self.tasks.clear()
-        if self.cell._awaits is self:
-            self.cell._awaits = self.before
+        """Take note that the handler waits for no task any more."""
+        if self._cell is not None and self._cell._awaits is self:
+            self._cell._awaits = self._before
 
-    def pending(self) -> list[Any]:
-        """Return the requests that are awaited."""
+    def pending(self) -> Sequence[Any]:
+        """Return the requests that the tasks await."""
         found: list[Any] = []
-        for task in tuple(self.tasks):
-            awaited = getattr(task, "_fut_waiter", None)
+        for task in tuple(self._tasks):
+            awaited: Any = getattr(task, "_fut_waiter", None)
             if hasattr(awaited, "asker_waiting"):
                 found += awaited.pending()
         return found

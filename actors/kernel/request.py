@@ -507,7 +507,7 @@ def refuse_circle(request: Request, cell: Any, before: Any = None) -> None:
         asked = request._target.latest or request._target
         if request.delivered and not asked.lasting:
             request._home.post_or_call(take_out, asked, request)
-        raise calling_self(way)
+        raise calling_self(way, getattr(request, "advice", ""))
 
 
 def _await_for(request: Request, task: Any) -> Generator[Any, None, None]:
@@ -544,13 +544,24 @@ class Promise(Request):
         return ()
 
 
-class StartAck(Promise):
-    """What a parent waits for while its child starts."""
+class HeldPromise(Promise):
+    """A promise of which is known who must get on before it is completed: what *holders* returns."""
 
-    __slots__ = ("child",)
+    __slots__ = ("advice", "holders")
+
+    holders: Callable[[], Sequence[Any]]
+    advice: str
+    """What to do where nobody ever could."""
 
     def held_up_by(self) -> Sequence[Any]:
-        return (self.child,)
+        return self.holders()
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        if self._state == PENDING:
+            task: Any = current_task()
+            if type(task) is ActorTask:
+                refuse_circle(self, task._cell, task._cell._awaits)
+        return (yield from super().__await__())
 
 
 class Send(Request):

@@ -24,7 +24,7 @@ from .lifecycle import started
 from .link_table import add_link
 from .phase import DEAD, OFFLOADED, STARTING
 from .pykka_seam import enter_registry, leave_registry
-from .request import Request, StartAck, new_request
+from .request import HeldPromise, Request, new_request
 from .running import running_here
 
 next_pid = count(1).__next__
@@ -139,7 +139,7 @@ async def start_link(
     Returns None if its `on_start` raised `Ignore`; raises `StartFailed`. See `Actor.start_link`.
     """
     home = parent._sched
-    ack = new_request(None, parent, home, StartAck)
+    ack = new_request(None, parent, home, HeldPromise)
     try:
         ref = spawn(
             home,
@@ -154,7 +154,7 @@ async def start_link(
         )
     except Exception as error:
         raise StartFailed(getattr(actor_class, "__name__", str(actor_class)), error) from error
-    ack.child = ref
+    ack.holders = lambda: (ref,)
     if timeout_s is not None:
         home.post_or_call(ack.start_timer, timeout_s)
     try:

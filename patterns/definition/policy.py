@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias, cast
 
 from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 
-from agenticaiframework.actors import near
+from agenticaiframework.actors import CallingSelf, near
 from agenticaiframework.supervision import Backoff, BackoffType
 
 from ..vocabulary.causes import UnretriableError, causes_of, matches_any, retry_after_s
@@ -77,7 +77,7 @@ class Retry(Definition):
         """Tell whether there is another attempt after *attempts* of them, the last with *error*."""
         if attempts >= self.attempts:
             return False
-        if any(isinstance(link, UnretriableError) for link in causes_of(error)):
+        if any(isinstance(link, UnretriableError | CallingSelf) for link in causes_of(error)):
             return False
         if matches_any(error, self.never):
             return False

@@ -10,7 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from agenticaiframework.actors import SHUTDOWN, Actor, ActorDied, Exit, describe_reason
+from agenticaiframework.actors import (
+    SHUTDOWN,
+    Actor,
+    ActorDied,
+    Exit,
+    describe_reason,
+    refuse_if_circle,
+)
 
 from ..errors import (
     EngineStopped,
@@ -92,6 +99,13 @@ class EngineCore(Actor):
     def ending(self) -> bool:
         """Whether the engine, or the whole system, is about to end."""
         return self.setup.stopped or not self.home.running
+
+    def held_up_by(self, live: LiveRun) -> list[LiveRun]:
+        """Return the runs that all must get on before *live* can end: itself, once it has its turn."""
+        if live.queued is None:
+            return [live]
+        turns = (self.roster.get(run_id) for run_id in self._admission.turns)
+        return [run for run in turns if run is not None]
 
     # -- messages --------------------------------------------------------------------------------
 
@@ -193,6 +207,8 @@ class EngineCore(Actor):
     def _enqueue(self, start: StartRun) -> None:
         live = start.live
         self._admission.put(start)
+        for request in live.waiters or ():
+            refuse_if_circle(request)
         if live.run.persist and live.lease is None:
             live.accepted = start.accepted
             try:

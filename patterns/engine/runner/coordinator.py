@@ -11,7 +11,15 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
-from agenticaiframework.actors import Actor, ActorDied, Agent, Exit, HandlerCancelled
+from agenticaiframework.actors import (
+    Actor,
+    ActorDied,
+    Agent,
+    Exit,
+    HandlerCancelled,
+    circle_of,
+    refuse_if_circle,
+)
 
 from ...vocabulary.target import target_name
 from ..errors import WorkflowCancelled
@@ -276,6 +284,11 @@ class RunCoordinator(Actor):
             if self._held is None:
                 self._held = set()
             self._held.add(attempt)
+            error = circle_of(attempt)
+            if error is not None:
+                self._held.discard(attempt)
+                attempt.error = error
+                self._me.tell(attempt)
             return
         attempt.context = WorkContext(live.run, attempt)
         if attempts.watched or self._followed:
@@ -290,6 +303,7 @@ class RunCoordinator(Actor):
             attempt.request = request = target.request(
                 attempt.payload, timeout_s, context=attempt.context, system=host.home
             )
+            refuse_if_circle(request)
             request.notify(attempt)  # which tells this actor of the answer
             return
         if target.__class__ is Coroutine:
