@@ -160,12 +160,11 @@ def circle_of(request: Any) -> CallingSelf | None:
 
 def refuse_if_circle(request: Any) -> None:
     """Let who waits for *request* see `CallingSelf` if it waits for itself; on the loop's thread."""
-    target = request._target
-    ext = (target.latest or target)._ext
-    if (target.latest or target)._awaits is None and request.delivered:
-        # Its handler waits for nothing; unless it is the answer that waits, and not the handler.
-        if ext is None or not ext.deferred or request not in ext.deferred:
-            return
+    handler = request._target.latest or request._target
+    deferred = None if handler._ext is None else handler._ext.deferred
+    waits = handler._awaits is not None or (deferred and request in deferred)
+    if request.delivered and not waits:
+        return
     error = circle_of(request)
     if error is not None:
         request.refuse(error)

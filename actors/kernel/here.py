@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Sequence
+from typing import Any, Final
 
-T = TypeVar("T")
+from .circle import calling_self, find_circle
 
 
 class Here(threading.local):
@@ -32,7 +32,7 @@ PARTS: Final[dict[asyncio.Task[Any], Any]] = {}
 class Parts:
     """The tasks of a handler that does not return before they have. Owned by its loop's thread.
 
-    Made in the handler, which goes on awaiting things; what the tasks that `run` has been called in
+    Made in the handler, which goes on awaiting things; what the tasks
     await, it is known to wait for, until `close`. *race*: some of their answers may be enough.
     """
 
@@ -50,18 +50,22 @@ class Parts:
             self._before = self._cell._awaits
             self._cell._awaits = self
 
-    async def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Return the result of *work*, and count the task that this is called in as a part meanwhile."""
-        task = asyncio.current_task()
-        if self._cell is None or task is None:
-            return await work
+    def add(self, task: asyncio.Task[Any]) -> None:
+        """Count *task* as a part until it has ended."""
+        if self._cell is None or task.done():
+            return
         self._tasks[task] = None
         PARTS[task] = self._cell
-        try:
-            return await work
-        finally:
-            self._tasks.pop(task, None)
-            PARTS.pop(task, None)
+        task.add_done_callback(self._remove)
+        for request in _awaited_by(task):
+            # It has begun already: a loop may run the first step of a task when it is made.
+            way = find_circle(request, self._cell)
+            if way is not None:
+                request.refuse(calling_self(way))
+
+    def _remove(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.pop(task, None)
+        PARTS.pop(task, None)
 
     def close(self) -> None:
         """Take note that the handler waits for no task any more."""
@@ -70,12 +74,13 @@ class Parts:
 
     def pending(self) -> Sequence[Any]:
         """Return the requests that the tasks await."""
-        found: list[Any] = []
-        for task in tuple(self._tasks):
-            awaited: Any = getattr(task, "_fut_waiter", None)
-            if hasattr(awaited, "asker_waiting"):
-                found += awaited.pending()
-        return found
+        return [request for task in tuple(self._tasks) for request in _awaited_by(task)]
+
+
+def _awaited_by(task: Any) -> Sequence[Any]:
+    """Return the request that *task* awaits, if it is one."""
+    awaited = getattr(task, "_fut_waiter", None)
+    return awaited.pending() if hasattr(awaited, "asker_waiting") else ()
 
 
 def is_main(task: Any) -> bool:

@@ -39,7 +39,8 @@ class TaskBag:
         if self._stopped:
             work.close()
             return
-        task = asyncio.get_running_loop().create_task(self._parts.run(work))
+        task = asyncio.get_running_loop().create_task(work)
+        self._parts.add(task)
         self._running.add(task)
         task.add_done_callback(self._done)
 
