@@ -12,7 +12,7 @@ threads' handlers stands still as long as they wait, and they wait if there is a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from ..errors import CallingSelf
@@ -170,6 +170,34 @@ def refuse_if_circle(request: Any) -> None:
         request.refuse(error)
 
 
+def steps_of(way: Sequence[Any], look: Look) -> Iterator[tuple[Any, Any]]:
+    """Yield each of *way* with the request that it waits for the next one with, or the last for the first.
+
+    Nothing if they do not wait for one another any more.
+    """
+    steps: list[tuple[Any, Any]] = []
+    for place, one in enumerate(way):
+        following = way[(place + 1) % len(way)]
+        for request in look(one)[0]:
+            if following in ahead_of(request):
+                steps.append((one, request))
+                break
+        else:
+            return
+    yield from steps
+
+
+def end_ask(request: Any, error: CallingSelf) -> None:
+    """Let who waits for *request* see *error*. Safe from any thread."""
+    home = request._home
+    if home is None:
+        return
+    home.post_or_call(request.refuse, error)
+    handler = request._target.latest or request._target
+    if request.delivered and not handler.lasting:
+        home.post_or_call(take_out, handler, request)
+
+
 def is_held_up(waiting: Any, without_thread: Container[Any]) -> bool:
     """Tell whether *waiting* can only go on after one of the cells *without_thread*."""
     return _is_held_up(waiting, without_thread, set())
@@ -220,8 +248,10 @@ __all__ = [
     "awaited",
     "calling_self",
     "circle_of",
+    "end_ask",
     "find_circle",
     "is_held_up",
     "refuse_if_circle",
+    "steps_of",
     "take_out",
 ]

@@ -97,6 +97,14 @@ class ActorFuture(PykkaFuture):
 
     answer = reply
 
+    def refuse(self, error: BaseException) -> None:
+        """Make the asker's `get` raise *error*, which the asked actor has not said."""
+        self.fail(error)
+
+    @property
+    def _home(self) -> Home | None:
+        return self.home
+
     def fail(self, error: BaseException) -> None:
         """Make the asker's `get` raise *error*. Safe from any thread."""
         if not self.answered:

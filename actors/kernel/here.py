@@ -83,14 +83,23 @@ def _awaited_by(task: Any) -> Sequence[Any]:
     return awaited.pending() if hasattr(awaited, "asker_waiting") else ()
 
 
-def is_main(task: Any) -> bool:
-    """Tell whether its loop runs no longer than *task*: what it awaits, its whole thread waits for."""
+def enter_outside(home: Any, loop: asyncio.AbstractEventLoop) -> None:
+    """A task of *loop*, in this thread, asks: its handler may wait for that, or not."""
+    HERE.job.loop = loop
+    home.post(home.enter_outside, HERE.cell)
+
+
+def is_main(task: Any, *, alone: bool = True) -> bool:
+    """Tell whether its loop runs no longer than *task*: what it awaits, its whole thread waits for.
+
+    *alone*: so it is with one that has the running loop for itself.
+    """
     for entry in getattr(task, "_callbacks", None) or ():
         fn = entry[0] if isinstance(entry, tuple) else entry
         if getattr(fn, "__name__", "") in ("_run_until_complete_cb", "_stop_when_done"):
             return True
     # Another loop than asyncio's own may do it another way.
-    return len(asyncio.all_tasks()) == 1
+    return alone and len(asyncio.all_tasks()) == 1
 
 
-__all__ = ["HERE", "PARTS", "Here", "Parts", "is_main"]
+__all__ = ["HERE", "PARTS", "Here", "Parts", "enter_outside", "is_main"]

@@ -81,6 +81,7 @@ class Job:
         "hook",
         "item",
         "items",
+        "loop",
         "over",
         "thread",
         "value",
@@ -103,6 +104,8 @@ class Job:
         self.abandoned = False
         self.call: CallElsewhere | None = None
         """Has a message handled somewhere else than in the worker itself."""
+        self.loop: Any = None
+        """The loop in its thread, once a task there has asked something."""
         self.over = False
         """Whether its worker has let go of it. Owned by the lock of the pool."""
         self.thread: JobWorker | None = None
@@ -242,6 +245,7 @@ class Job:
                         return None
                     receive = partial(receive_special, cell)
             self.item = cell._message = item
+            self.loop = None
             if request is not None:
                 cell._current = request
         cell._since = self.home.loop.time()

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast, overload
 
 from ..errors import RequestTimeout
 from .circle import calling_self, find_circle, take_out
-from .here import HERE, PARTS, is_main
+from .here import HERE, PARTS, enter_outside, is_main
 from .task import OWN_AWAITABLES, ActorTask
 
 if TYPE_CHECKING:
@@ -284,6 +284,8 @@ class Request:
             if callback.loop is not self._home.loop and HERE.job is not None:
                 callback.job = HERE.job
                 HERE.job.waits(1)
+                if HERE.cell._awaits is not self:
+                    enter_outside(self._home, callback.loop)
             if get_ident() == self._home.thread or self._state == PENDING:
                 return
             # Answered by its own thread in this moment; it may have overlooked the callback.
@@ -691,6 +693,8 @@ class Gathering:
                         target = request._target
                         if (target.latest or target)._awaits is not None:
                             refuse_circle(request, cell, before)
+                elif HERE.job is not None:
+                    enter_outside(self.requests[0]._home, asyncio.get_running_loop())
                 elif PARTS and (part_of := PARTS.get(task)) is not None:
                     for request in self.requests:
                         refuse_circle(request, part_of)

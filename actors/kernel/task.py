@@ -179,7 +179,9 @@ class ActorTask:
     def _wakeup(self, _future: Any) -> None:
         """Called by the loop when the future that the handler awaits is done."""
         self._fut_waiter = None
-        self._cell._resume_now()
+        cell = self._cell
+        cell._sched.outside.pop(cell, None)
+        cell._resume_now()
 
     def _finish(self) -> None:
         """The handler has ended. This task may be held by others: it stays done."""
@@ -299,6 +301,9 @@ def park(home: Home, cell: Any, task: ActorTask, yielded: Any) -> None:
     # In a context of its own: the wake-up runs handlers, each in theirs, and none can be entered twice.
     yielded.add_done_callback(task._wakeup, context=home.context)
     task._fut_waiter = yielded
+    home.outside[cell] = None
+    if home.on_outside is not None:
+        home.on_outside()
     if task._must_cancel and yielded.cancel(msg=task._cancel_message):
         task._must_cancel = False
     if cell._phase & DOOMED:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from loguru import logger as loguru_logger
 
 from ..dead_letters import DeadLetters
+from ..dispatch.circle_watch import CircleWatch
 from ..dispatch.pools import Pools
 from ..dispatch.watchdog import Watchdog, check_threshold
 from ..errors import (
@@ -236,6 +237,8 @@ class ActorSystem:
         context.run(current_host.set, self)
         self._scheduler = Scheduler(self, loop, self._ready_queue, context)
         default_systems.enter(self)
+        if self.deadlock_s is not None:
+            CircleWatch(self, self.deadlock_s)
         if self.watchdog_s is not None:
             Watchdog(self, self.watchdog_s)
 
@@ -459,7 +462,11 @@ class ActorSystem:
 
     async def wait_ended(self, ref: ActorRef[Any], timeout: float | None = None) -> bool:
         """Wait until the actor has ended; return False if it still lives after *timeout* seconds."""
-        return await lifecycle.wait_ended(ref, timeout)
+        loop = self.loop
+        if asyncio.get_running_loop() is loop:
+            return await lifecycle.wait_ended(ref, timeout)
+        waiting = lifecycle.wait_ended(ref, timeout)
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(waiting, loop))
 
     # -- what the kernel wants of its host -----------------------------------------------------
 
