@@ -122,7 +122,8 @@ class CircleWatch:
         # From the one that has waited longest: each other one works for the one before.
         first = min(range(len(steps)), key=lambda place: since_of(steps[place][0]))
         steps = steps[first:] + steps[:first]
-        error = calling_self([asker for asker, _ in steps])
+        advice = getattr(steps[-1][1], "advice", "")
+        error = calling_self([asker for asker, _ in steps], advice)
         self._host.log.error(
             "Handlers of {} have waited for one another for {:g} s. {} The last of these asks ends "
             "with CallingSelf.",
