@@ -29,6 +29,7 @@ from .patterns import patterns
 from .signals import signals
 from .supervision import kept_messages, rules_of_trees, trees
 from .threads import threads
+from .waiting import waiting
 from .workflows import workflows
 
 _THAT_END = Faults(
@@ -38,6 +39,8 @@ _THAT_END = Faults(
 
 _ON_TREES = Faults(kinds=(Crash, Kill, Slow, SwallowCancel, BlockLoop, FailStart, LoseNode))
 _ON_AGENTS = Faults(kinds=(Crash, Kill, Slow, SwallowCancel, BlockLoop, LateAnswer), actor="agent*")
+
+_ON_WAITING = Faults(kinds=(Crash, Kill, Slow, LateAnswer), actor="agent*")
 
 _ON_THREADS = Faults(kinds=(Crash, Kill, Slow, BlockLoop, LateAnswer))
 _ON_ADDERS = Faults(
@@ -62,6 +65,7 @@ SUITE: tuple[Entry, ...] = (
     Entry(timers),
     Entry(chains),
     Entry(handlers, weight=2),
+    Entry(waiting, _ON_WAITING, {"limit_s": 100_000}, weight=3),
     Entry(threads, _ON_THREADS, {"limit_s": 100_000}, weight=2),
     Entry(trees, _ON_TREES, {"limit_s": 100_000}, (rules_of_trees,), weight=4),
     Entry(kept_messages, _ON_AGENTS, {"limit_s": 100_000}, weight=2),
