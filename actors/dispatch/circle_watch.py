@@ -19,7 +19,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future as ThreadFuture
 from concurrent.futures import thread as executor
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from ..kernel.circle import awaited, calling_self, end_ask, find_circle, steps_of
 from ..kernel.future import ActorFuture
@@ -136,7 +136,7 @@ def waits_outside(cell: Any) -> Any:
     """Return what of asyncio's the handler of *cell* waits for; None if it does not."""
     task = task_of(cell)
     if task is not None:
-        return task._fut_waiter
+        return getattr(task, "_fut_waiter", None)
     return job_loop_of(cell)
 
 
@@ -232,7 +232,7 @@ class Reader:
         return NOTHING
 
 
-def may_lead(what: Any) -> bool:
+def may_lead(what: object) -> bool:
     """Tell whether *what*, which leads to no request, may lead to one later.
 
     A plain future stays what it is as long as it is awaited.
@@ -250,7 +250,7 @@ def may_lead(what: Any) -> bool:
 def _referred(future: Any) -> Iterator[tuple[str, Any]]:
     """Yield what the callbacks of *future* refer to, with their names."""
     for entry in getattr(future, "_callbacks", None) or ():
-        fn = entry[0] if isinstance(entry, tuple) else entry
+        fn: Any = cast("tuple[Any, ...]", entry)[0] if isinstance(entry, tuple) else entry
         for cell in getattr(fn, "__closure__", None) or ():
             try:
                 yield getattr(fn, "__name__", ""), cell.cell_contents

@@ -125,6 +125,11 @@ class ThreadPool:
         if waits and self._look_at is None and self._starved_s is not None:
             self._look_at = job.home.loop.call_later(LOOK_EVERY_S, self._look, job.home)
 
+    @property
+    def thread_count(self) -> int:
+        """How many threads there are, without those that are stuck."""
+        return len(self._workers)
+
     def _busy(self) -> int:
         """Return how many threads do not wait for an answer of the system."""
         return sum(1 for worker in self._workers if not worker.waiting)
@@ -184,10 +189,9 @@ class ThreadPool:
                 with suppress(RuntimeError):
                     self._start_worker()
             report = stood_s >= self._starved_s and not self._reported
-            if report:
-                self._reported = True
-                labels = [worker.job.label for worker in self._workers if worker.job is not None]
-                waiting = len(self._jobs)
+            self._reported = self._reported or report
+            labels = [worker.job.label for worker in self._workers if worker.job is not None]
+            waiting = len(self._jobs)
         self._look_at = home.loop.call_later(LOOK_EVERY_S, self._look, home)
         if report:
             home.host.log.warning(

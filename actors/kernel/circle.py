@@ -59,7 +59,7 @@ def ahead_of(request: Any) -> Sequence[Any]:
 
 
 def find_circle(request: Any, asker: Any, look: Look = awaited) -> list[Any] | None:
-    """Return those who wait for one another, from who is asked to *asker*; None if it is no circle.
+    """Return those who wait for one another, from who is asked to *asker*; None if there is no circle.
 
     *request* is what *asker* (a cell; None if it has none) is about to wait for.
     """

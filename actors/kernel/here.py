@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from .circle import calling_self, find_circle
 
@@ -25,7 +25,7 @@ class Here(threading.local):
 
 HERE: Final = Here()
 
-PARTS: Final[dict[asyncio.Task[Any], Any]] = {}
+PARTS: Final[dict[Any, Any]] = {}
 """Tasks that are parts of a handler, which does not return before they have, with its actor's cell."""
 
 
@@ -79,7 +79,7 @@ class Parts:
 
 def _awaited_by(task: Any) -> Sequence[Any]:
     """Return the request that *task* awaits, if it is one."""
-    awaited = getattr(task, "_fut_waiter", None)
+    awaited: Any = getattr(task, "_fut_waiter", None)
     return awaited.pending() if hasattr(awaited, "asker_waiting") else ()
 
 
@@ -95,7 +95,7 @@ def is_main(task: Any, *, alone: bool = True) -> bool:
     *alone*: so it is with one that has the running loop for itself.
     """
     for entry in getattr(task, "_callbacks", None) or ():
-        fn = entry[0] if isinstance(entry, tuple) else entry
+        fn: Any = cast("tuple[Any, ...]", entry)[0] if isinstance(entry, tuple) else entry
         if getattr(fn, "__name__", "") in ("_run_until_complete_cb", "_stop_when_done"):
             return True
     # Another loop than asyncio's own may do it another way.

@@ -642,7 +642,7 @@ class Gathering:
 
     @property
     def cell(self) -> Any:
-        """The cell of the parked handler that waits for them; None if it is no handler on its loop."""
+        """The cell of the parked handler that waits for them; None if they are awaited elsewhere."""
         waiter = self._waiter
         return None if isinstance(waiter, asyncio.Future) else waiter
 
@@ -679,43 +679,7 @@ class Gathering:
                 self._enough = True
         self._missing = missing
         if missing and self._failed is None and not self._enough:
-            task: Any = current_task()
-            cell: Any = None
-            before: Any = None
-            if type(task) is ActorTask:
-                cell = task._cell
-            elif HERE.cell is not None and is_main(task):
-                cell = HERE.cell
-            try:
-                if cell is not None:
-                    before, cell._awaits = cell._awaits, self
-                    for request in self.requests:
-                        target = request._target
-                        if (target.latest or target)._awaits is not None:
-                            refuse_circle(request, cell, before)
-                elif HERE.job is not None:
-                    enter_outside(self.requests[0]._home, asyncio.get_running_loop())
-                elif PARTS and (part_of := PARTS.get(task)) is not None:
-                    for request in self.requests:
-                        refuse_circle(request, part_of)
-                if type(task) is ActorTask and cell._sched is self.requests[0]._home:
-                    self._waiter = cell
-                    yield self
-                else:
-                    self._waiter = asyncio.get_running_loop().create_future()
-                    job = HERE.job
-                    if job is not None:
-                        job.waits(1)
-                    try:
-                        yield from self._waiter
-                    finally:
-                        if job is not None:
-                            job.waits(-1)
-            finally:
-                if cell is not None and cell._awaits is self:
-                    cell._awaits = before
-                if self._missing:
-                    self.abandon()
+            yield from self._park()
         elif self._enough:
             self.abandon()
         if self._failed is not None:
@@ -725,6 +689,47 @@ class Gathering:
             request._result if request._state == ANSWERED else request._exception()
             for request in self.requests
         ]
+
+    def _park(self) -> Generator[Any, None, None]:
+        """Wait until there is enough; what has no answer then is abandoned."""
+        task: Any = current_task()
+        home = self.requests[0]._home
+        cell: Any = None
+        before: Any = None
+        if type(task) is ActorTask:
+            cell = task._cell
+        elif HERE.cell is not None and is_main(task):
+            cell = HERE.cell
+        try:
+            if cell is not None:
+                before, cell._awaits = cell._awaits, self
+                for request in self.requests:
+                    target = request._target
+                    if (target.latest or target)._awaits is not None:
+                        refuse_circle(request, cell, before)
+            elif HERE.job is not None:
+                enter_outside(home, asyncio.get_running_loop())
+            elif PARTS and (part_of := PARTS.get(task)) is not None:
+                for request in self.requests:
+                    refuse_circle(request, part_of)
+            if cell is not None and type(task) is ActorTask and cell._sched is home:
+                self._waiter = cell
+                yield self
+            else:
+                future = self._waiter = asyncio.get_running_loop().create_future()
+                job = HERE.job
+                if job is not None:
+                    job.waits(1)
+                try:
+                    yield from future
+                finally:
+                    if job is not None:
+                        job.waits(-1)
+        finally:
+            if cell is not None and cell._awaits is self:
+                cell._awaits = before
+            if self._missing:
+                self.abandon()
 
 
 OWN_AWAITABLES.add(Gathering)

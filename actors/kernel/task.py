@@ -52,6 +52,7 @@ class Driven(Protocol):
 
     _sched: Any
     _coro: Any
+    _awaits: Any
     _context: Context | None
 
     @property

@@ -213,7 +213,7 @@ class SimLoop(NoRealIO, ReportsErrors):
             self._cancelled_timers = 0
 
     def call_aside(self, delay: float, callback: Callable[[], object]) -> None:
-        """Call *callback* in *delay* seconds, as nothing that happens: it is no step of the run.
+        """Call *callback* in *delay* seconds, beside the run, which does not count it as a step.
 
         For looks at what happens. They do not keep a run alive: one in which nothing else can happen
         has a few of them, which may find something, and is stalled then.

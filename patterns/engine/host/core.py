@@ -100,7 +100,7 @@ class EngineCore(Actor):
         """Whether the engine, or the whole system, is about to end."""
         return self.setup.stopped or not self.home.running
 
-    def held_up_by(self, live: LiveRun) -> list[LiveRun]:
+    def ahead_of_run(self, live: LiveRun) -> list[LiveRun]:
         """Return the runs that all must get on before *live* can end: itself, once it has its turn."""
         if live.queued is None:
             return [live]

@@ -91,7 +91,7 @@ def _check_text(what: str, value: Any, *, empty: bool = False) -> None:
 
 def follow(core: EngineCore, live: LiveRun) -> Request:
     """Return an awaitable for the result of a run; it raises what the run failed with."""
-    request = core.actor_ref.promise(partial(core.held_up_by, live), TURN_ADVICE)
+    request = core.actor_ref.promise(partial(core.ahead_of_run, live), TURN_ADVICE)
     live.follow(request)
     return request
 
