@@ -25,7 +25,7 @@ from ..kernel.circle import awaited, calling_self, end_ask, find_circle, steps_o
 from ..kernel.future import ActorFuture
 from ..kernel.here import is_main
 from ..kernel.home import Home
-from ..kernel.look import job_loop_of, since_of, task_of
+from ..kernel.look import job_loop_of, since_of, task_of, works_for
 from ..kernel.request import Gathering, Request
 
 if TYPE_CHECKING:
@@ -119,8 +119,11 @@ class CircleWatch:
         circles[key] = True
         if not stood or key not in self._circles:
             return
-        # From the one that has waited longest: each other one works for the one before.
-        first = min(range(len(steps)), key=lambda place: since_of(steps[place][0]))
+        # From the one that works for none of the others, or has waited longest.
+        first = min(
+            range(len(steps)),
+            key=lambda place: (works_for(steps[place][0]) in key, since_of(steps[place][0])),
+        )
         steps = steps[first:] + steps[:first]
         advice = getattr(steps[-1][1], "advice", "")
         error = calling_self([asker for asker, _ in steps], advice)
@@ -240,7 +243,7 @@ def may_lead(what: object) -> bool:
     return (
         isinstance(what, asyncio.Task)
         or not isinstance(what, asyncio.Future)
-        or hasattr(what, "_children")
+        or getattr(what, "_children", None) is not None
         or any(
             name in ("_outer_done_callback", "_call_check_cancel") for name, _ in _referred(what)
         )

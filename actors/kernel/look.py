@@ -58,6 +58,11 @@ def job_loop_of(cell: Any) -> Any:
     return None if job is None or job.item is None else job.loop
 
 
+def works_for(cell: Any) -> Any:
+    """Return the request that *cell* answers now, if it is a cell and there is one."""
+    return getattr(cell, "_current", None)
+
+
 def since_of(cell: Any) -> float:
     """Return when the handler of *cell* began, by the clock of its loop; 0 if that is not known."""
     since: float = getattr(cell, "_since", 0.0)

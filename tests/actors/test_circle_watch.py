@@ -158,9 +158,12 @@ def test_a_run_that_waits_for_ever_is_stalled_all_the_same(in_sim: Run) -> None:
         in_sim(main)
 
 
-async def test_it_can_be_switched_off() -> None:
-    async with ActorSystem(deadlock_s=None, stop_timeout_s=1) as system:
-        assert system.scheduler.on_outside is None
+def test_it_can_be_switched_off() -> None:
+    async def main() -> None:
+        async with ActorSystem(deadlock_s=None, stop_timeout_s=1) as system:
+            assert system.scheduler.on_outside is None
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize("wrong", [0, -1, "1", True])

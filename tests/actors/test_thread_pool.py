@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from functools import wraps
 from typing import Any
 
 import pytest
@@ -12,10 +13,19 @@ from loguru import logger
 
 from agenticaiframework.actors import ActorSystem, Agent, AgentFailed, PoolExhausted, WrongUse
 
-Run = Callable[..., Any]
+
+def on_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Run *test* on a loop of its own."""
+
+    @wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        asyncio.run(test(*args, **kwargs))
+
+    return run
 
 
 @pytest.mark.parametrize("callers", [3, 8, 40])
+@on_a_loop
 async def test_callers_that_fill_the_pool_are_answered(callers: int) -> None:
     async with ActorSystem(threads=2, stop_timeout_s=2):
         worker = Agent("worker", handler=lambda number: number * 2)
@@ -45,6 +55,7 @@ def chain(length: int) -> list[Agent]:
     return agents
 
 
+@on_a_loop
 async def test_a_chain_longer_than_the_pool_is_served_and_the_pool_shrinks() -> None:
     async with ActorSystem(threads=2, stop_timeout_s=2) as system:
         async with asyncio.timeout(30):
@@ -54,6 +65,7 @@ async def test_a_chain_longer_than_the_pool_is_served_and_the_pool_shrinks() -> 
                 await asyncio.sleep(0)
 
 
+@on_a_loop
 async def test_where_no_thread_is_left_the_ask_fails_and_names_who_waits() -> None:
     async with ActorSystem(threads=2, max_threads=4, stop_timeout_s=2):
         async with asyncio.timeout(30):
@@ -67,6 +79,7 @@ async def test_where_no_thread_is_left_the_ask_fails_and_names_who_waits() -> No
         assert error.asked == "link4"
 
 
+@on_a_loop
 async def test_a_pool_that_is_held_up_otherwise_is_reported_once() -> None:
     said: list[str] = []
     heard = asyncio.Event()
