@@ -235,14 +235,15 @@ class Reader:
         return NOTHING
 
 
-def may_lead(what: object) -> bool:
-    """Tell whether *what*, which leads to no request, may lead to one later.
+def may_lead(awaited: object) -> bool:
+    """Tell whether *awaited*, which leads to no request, may lead to one later.
 
     A plain future stays what it is as long as it is awaited.
     """
+    what: Any = awaited
     return (
-        isinstance(what, asyncio.Task)
-        or not isinstance(what, asyncio.Future)
+        isinstance(awaited, asyncio.Task)
+        or not isinstance(awaited, asyncio.Future)
         or getattr(what, "_children", None) is not None
         or any(
             name in ("_outer_done_callback", "_call_check_cancel") for name, _ in _referred(what)
