@@ -52,6 +52,7 @@ from .errors import (
     NameTaken,
     NoSystem,
     NotRegistered,
+    PoolExhausted,
     RequestTimeout,
     SeveralSystems,
     StartFailed,
@@ -65,8 +66,10 @@ from .errors import (
 from .expected import RequestRejected, is_expected
 from .function_actor import CALL, FunctionActor, is_coroutine_function
 from .kernel.carried import with_context
+from .kernel.circle import circle_of, refuse_if_circle
 from .kernel.exit_signals import send_exit
 from .kernel.future import ActorFuture
+from .kernel.here import Parts
 from .kernel.mailbox import Mailbox
 from .kernel.request import Request, gather
 from .kernel.running import running_here
@@ -160,7 +163,9 @@ __all__ = [
     "NotPicklable",
     "NotRegistered",
     "OwnerLink",
+    "Parts",
     "PipedFailure",
+    "PoolExhausted",
     "ProcessDied",
     "ReceiveTimeout",
     "Registry",
@@ -188,6 +193,7 @@ __all__ = [
     "as_mapping",
     "attribute_of",
     "causes_of",
+    "circle_of",
     "describe_reason",
     "enter_agent_context",
     "find_agent",
@@ -204,6 +210,7 @@ __all__ = [
     "nested_context",
     "override_model_runner",
     "read_answer",
+    "refuse_if_circle",
     "resolve_model_runner",
     "retry_after_of",
     "run_model",

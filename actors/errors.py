@@ -144,18 +144,50 @@ class WouldBlock(AgenticError, RuntimeError):
 
 
 class CallingSelf(AgenticError, RuntimeError):
-    """A handler waits for an answer that only its own actor could give, after this message.
+    """A handler waits for an answer that could only come after its own: it would wait for ever.
 
-    OTP's `gen_server` ends such a call with ``calling_self``, at once and whatever its timeout.
+    It asks its own actor, or one that waits, over any number of others, for what it works on: *chain*
+    has their names, each of which waits for the next, and the last for the first. OTP's `gen_server`
+    ends a call of itself with ``calling_self``, at once and whatever its timeout.
     """
 
-    def __init__(self, target: Any) -> None:
-        label = _label(target)
-        super().__init__(
-            f"{label} asks itself and waits: it handles one message at a time and would wait for its "
-            "own answer for ever. Call what does the work, or use `tell` and go on."
-        )
+    def __init__(self, target: Any, chain: Iterable[str] = (), advice: str = "") -> None:
+        names = tuple(chain) or (_label(target),)
+        if len(names) == 1:
+            said = (
+                f"{names[0]} asks itself and waits: it handles one message at a time and would wait "
+                "for its own answer for ever."
+            )
+            usual = "Call what does the work, or use `tell` and go on."
+        else:
+            said = (
+                f"{names[0]} waits for {', which waits for '.join((*names[1:], names[0]))}. Each "
+                "handles one message at a time and would wait for its own answer for ever."
+            )
+            usual = (
+                "Let another agent, or a function, do one part, or use `tell` and go on; an agent "
+                "that can do several things at once is Agent(concurrency=...)."
+            )
+        super().__init__(f"{said} {advice or usual}")
         self.target = target
+        self.chain = names
+
+
+class PoolExhausted(AgenticError, RuntimeError):
+    """Every thread of a pool waits for an answer that, in the end, only another thread could give."""
+
+    def __init__(self, pool: str, threads: int, waiting: Iterable[str], asked: str) -> None:
+        names = tuple(waiting)
+        shown = ", ".join(names[:8]) + (f", and {len(names) - 8} more" if len(names) > 8 else "")
+        super().__init__(
+            f"{asked} gets no thread: all {threads} threads of {pool} wait for answers that only "
+            f"further ones could give. Waiting: {shown}. Make the handlers that ask others async, so "
+            "that they wait without a thread, or raise ActorSystem(max_threads=...)."
+        )
+        self.pool = pool
+        self.threads = threads
+        self.waiting = names
+        self.asked = asked
 
 
 class MailboxFull(AgenticError):
@@ -305,6 +337,14 @@ def near(name: str, known: Iterable[str]) -> str:
 def bad_pool_size(option: str, size: int) -> WrongUse:
     """Return the error: a pool was to have no worker."""
     return WrongUse(f"{option}={size}: the pool needs at least one. For example: {option}=8")
+
+
+def bad_max_threads(most: int, threads: int) -> WrongUse:
+    """Return the error: a pool was to have fewer threads in all than it may use at once."""
+    return WrongUse(
+        f"max_threads={most} is less than threads={threads}: it counts those too that only wait for "
+        f"answers. For example: max_threads={2 * threads}"
+    )
 
 
 DISPATCHERS = frozenset(("event_loop", "thread", "pinned", "process"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
+from collections.abc import Callable, Sequence
 from threading import get_ident
 from typing import Any, Generic, Literal, TypeVar, overload
 
@@ -17,7 +18,7 @@ from .kernel.exit_signals import send_exit
 from .kernel.future import ActorFuture
 from .kernel.home import NOT_STARTED
 from .kernel.pykka_seam import PykkaRef, future_for
-from .kernel.request import Promise, Request, new_request
+from .kernel.request import HeldPromise, Promise, Request, new_request
 from .kernel.running import running_here
 from .messages import Exit
 from .reasons import KILL, NORMAL
@@ -122,15 +123,16 @@ class ActorRef(Cell, PykkaRef[A], Generic[A]):
         loop that has to produce the answer, blocking raises `WouldBlock`: use `request` there.
         """
         home = None if self._actor is None else self._sched
-        if block and timeout != 0 and home is not None and home.is_here():
-            raise WouldBlock("ref.ask(message)", "await ref.request(message)")
         if block and timeout != 0 and running_here() is self:
             raise CallingSelf(self)
+        if block and timeout != 0 and home is not None and home.is_here():
+            raise WouldBlock("ref.ask(message)", "await ref.request(message)")
         future = future_for(self.actor_class)
         if home is None or home is NOT_STARTED:
             future.fail(ActorDied(self, "noproc"))
         else:
             future.message = message
+            future.target = self
             future.home = home
             if get_ident() == home.thread:
                 arrive(self, future)
@@ -138,13 +140,27 @@ class ActorRef(Cell, PykkaRef[A], Generic[A]):
                 future.fail(ActorDied(self, "noproc"))
         return future.get(timeout=timeout) if block else future
 
-    def promise(self) -> Request:
+    @overload
+    def promise(self) -> Request: ...
+    @overload
+    def promise(self, holders: Callable[[], Sequence[Any]], advice: str = "") -> Request: ...
+    def promise(
+        self, holders: Callable[[], Sequence[Any]] | None = None, advice: str = ""
+    ) -> Request:
         """Return a request that is never delivered: its holder completes it, on the actor's behalf.
+
+        With *holders*, which returns who all must get on before that, one who waits for it and could
+        never get an answer is told so: `CallingSelf`, with *advice*.
 
         With ``reply`` or ``fail``. So an actor that answers many callers at once needs no message,
         and no task, for each of them.
         """
-        return new_request(None, self, self._sched, Promise)
+        if holders is None:
+            return new_request(None, self, self._sched, Promise)
+        promise = new_request(None, self, self._sched, HeldPromise)
+        promise.holders = holders
+        promise.advice = advice
+        return promise
 
     # -- exits ---------------------------------------------------------------------------------
 

@@ -4,6 +4,8 @@ Knows actors and supervision by what they export; the engine stands above the ot
 A pattern is immutable data; the state of a run is owned by its coordinator, an actor.
 """
 
+from agenticaiframework.actors import CallingSelf
+
 from .definition.definition import Definition, define
 from .definition.errors import DefinitionError
 from .definition.policy import Default, Fallback, Retry, WorkPolicy
@@ -68,7 +70,6 @@ from .teams import (
 from .vocabulary.causes import UnretriableError
 from .vocabulary.chunks import send_chunk
 from .vocabulary.errors import (
-    CallingSelf,
     CoordinatorLost,
     LimitReached,
     MissingInput,

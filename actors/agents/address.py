@@ -9,7 +9,7 @@ is never sent again.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from threading import get_ident
 from typing import Any
 
@@ -61,6 +61,20 @@ class Address:
         self._closed: Any = None
         self._paused: tuple[Any, float] | None = None
         """Why and until when no incarnation comes, while that is known."""
+
+    _awaits = _ext = None
+    """As of a handler that waits for nothing: there is none before the first incarnation."""
+
+    lasting = True
+    """Whether it is an address, which lasts longer than an incarnation."""
+
+    room = 0
+    """How many more incarnations could be started beside those that handle messages now."""
+
+    def handlers(self) -> Sequence[ActorRef[Any]]:
+        """Return the incarnations that handle its messages now."""
+        ref = self.ref
+        return () if ref is None or not ref.is_alive() else (ref,)
 
     def __repr__(self) -> str:
         return f"<Address {self.name} incarnation {self.incarnation}>"

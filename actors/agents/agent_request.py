@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ActorDied, RequestTimeout, StartFailed
+from ..errors import ActorDied, CallingSelf, RequestTimeout, StartFailed
 from ..kernel.carried import Carried, Carrier
 from ..kernel.current import current_host
 from ..kernel.lifecycle import cancel_work
@@ -82,6 +82,8 @@ class AgentRequest(Request):
     def _exception(self) -> BaseException:
         error: BaseException = super()._exception()
         name = self.agent.name
+        if self._state == ABANDONED and isinstance(error, CallingSelf):
+            return error  # it was this request that closed the circle
         expected = self._is_expected(error)
         if isinstance(error, RequestTimeout) and not expected:
             return AgentTimeout(name, error.timeout_s or 0.0)

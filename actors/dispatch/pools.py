@@ -15,9 +15,18 @@ from .workers import ThreadPool
 class Pools:
     """Makes each pool when it is first asked for. Owned by the loop's thread."""
 
-    def __init__(self, name: str, threads: int, processes: int | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        threads: int,
+        processes: int | None,
+        max_threads: int,
+        starved_s: float | None,
+    ) -> None:
         self._name = name
         self._size = threads
+        self._most = max_threads
+        self._starved_s = starved_s
         self._processes = processes or os.cpu_count() or 1
         self.threads: JobRunner | None = None
         """The pool of threads, None before an actor needs it."""
@@ -43,7 +52,7 @@ class Pools:
         inline: Callable[[], JobRunner] | None = getattr(loop, "inline_pool", None)
         if kind == "thread" or inline is not None:
             if self.threads is None:
-                make = inline or (lambda: ThreadPool(self._name, self._size))
+                make = inline or self._make_threads
                 self.threads = self._add(make())
             return self.threads
         if kind == "pinned":
@@ -51,6 +60,9 @@ class Pools:
         if self._process_pool is None:
             self._process_pool = self._add(ProcessPool(f"{self._name}-process", self._processes))
         return self._process_pool
+
+    def _make_threads(self) -> JobRunner:
+        return ThreadPool(self._name, self._size, self._most, self._starved_s)
 
     def _add(self, pool: JobRunner) -> JobRunner:
         self._all.append(pool)

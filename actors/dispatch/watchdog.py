@@ -49,11 +49,11 @@ class LoopBlocked:
     stack: str
 
 
-def bad_threshold(threshold_s: Any) -> WrongUse:
+def bad_threshold(threshold_s: Any, option: str = "watchdog_s") -> WrongUse:
     """Return the error: a threshold that is not a time."""
     return WrongUse(
         f"A watchdog's threshold is in seconds and above 0, not {threshold_s!r}. "
-        "For example: ActorSystem(watchdog_s=1.0)"
+        f"For example: ActorSystem({option}=1.0)"
     )
 
 
@@ -156,12 +156,12 @@ class Watchdog:
         self.system.publish(LoopBlocked(blocked.ref, blocked.message, blocked_s, blocked.stack))
 
 
-def check_threshold(threshold_s: Any) -> None:
+def check_threshold(threshold_s: Any, option: str = "watchdog_s") -> None:
     """Raise `WrongUse` unless *threshold_s* is a time above 0."""
     if isinstance(threshold_s, bool) or not isinstance(threshold_s, int | float):
-        raise bad_threshold(threshold_s)
+        raise bad_threshold(threshold_s, option)
     if not 0 < threshold_s < threading.TIMEOUT_MAX:
-        raise bad_threshold(threshold_s)
+        raise bad_threshold(threshold_s, option)
 
 
 def _class_of_message(ref: ActorRef[Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pykka
@@ -77,6 +77,20 @@ class ActorBase(PykkaActor):
     def _expects(self, error: Exception) -> bool:
         """Tell whether *error* out of a handler is the failure of one request, and no crash."""
         return is_expected(error)
+
+    # -- who waits for whom ----------------------------------------------------------------------
+
+    def circle_name(self, ref: Any) -> str | None:
+        """Return what it is called among those that wait for one another; None: it is not mentioned."""
+        label: str = ref.label
+        return label
+
+    def held_up_by(self, request: Any) -> Sequence[Any]:
+        """Return whose handlers all must get on before *request*, which was deferred, is answered.
+
+        Nothing, if that is not known: an actor that gives out a number of places knows it.
+        """
+        return ()
 
     # -- hooks -----------------------------------------------------------------------------------
 

@@ -99,6 +99,7 @@ class Cell:
 
     __slots__ = (
         "_actor",
+        "_awaits",
         "_behavior",
         "_context",
         "_coro",
@@ -130,6 +131,9 @@ class Cell:
     latest = None
     """The incarnation that an address stands for now; a ref stands for itself."""
 
+    lasting = False
+    """Whether it is an address, which lasts longer than an incarnation."""
+
     if TYPE_CHECKING:
         _since: float
 
@@ -142,6 +146,7 @@ class Cell:
         self._coro: Any = None
         self._driver: Any = None
         self._current: Any = None
+        self._awaits: Any = None
         self._own_context: Context | None = None
         """The context of the hooks, and of the messages that carry none; made for the first of them."""
         self._context: Context | None = None
@@ -274,6 +279,20 @@ class Cell:
             home.ready.append(self)
             if not home.awake:
                 home.wake()
+
+    # -- who waits for whom (`circle`) -----------------------------------------------------------
+
+    @property
+    def circle_name(self) -> str | None:
+        """What it is called among those that wait for one another; None: it is not mentioned."""
+        actor = self._actor
+        return self.label if actor is None else actor.circle_name(self)
+
+    def awaited(self) -> tuple[Sequence[Any], bool]:
+        """Return the pending requests that the handler is known to wait for, and whether some of them
+        may be enough."""
+        awaits = self._awaits
+        return ((), False) if awaits is None else (awaits.pending(), awaits.race)
 
     # -- off the fast path ---------------------------------------------------------------------
 

@@ -1,3 +1,4 @@
+# pyright: reportPrivateUsage=false
 """The future of pykka's blocking `ask`: it can also be awaited."""
 
 from __future__ import annotations
@@ -9,10 +10,14 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from ..errors import WouldBlock
+from .circle import calling_self, find_circle, take_out
+from .here import HERE, PARTS, is_main
 from .pykka_seam import PykkaFuture
 from .request import ASKED, KINDS, call_on, set_unless_done
+from .task import ActorTask
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
     from .home import Home
@@ -33,18 +38,54 @@ class ActorFuture(PykkaFuture):
     waits_for_room = False
     forward_to: Any = None
     """A foreign pykka future that gets the same answer."""
+    target: Any = None
+    """The cell of the actor that is asked; set by the asker."""
+    delivered = True
+    race = False
 
     def get(self, *, timeout: float | None = None) -> Any:
         home = self.home
-        if (
-            home is not None
-            and timeout != 0
-            and not self.answered
-            and not self.computed
-            and home.is_here()
-        ):
+        if home is None or timeout == 0 or self.answered or self.computed:
+            return super().get(timeout=timeout)
+        if home.is_here():
+            if home.current is self.target or HERE.cell is self.target:
+                self._refuse_circle(self.target)
             raise WouldBlock("future.get()", "await future")
-        return super().get(timeout=timeout)
+        cell, job = HERE.cell, HERE.job
+        if cell is None:
+            return super().get(timeout=timeout)
+        before, cell._awaits = cell._awaits, self
+        try:
+            self._refuse_circle(cell)
+            job.waits(1)
+            try:
+                return super().get(timeout=timeout)
+            finally:
+                job.waits(-1)
+        finally:
+            if cell._awaits is self:
+                cell._awaits = before
+
+    @property
+    def _target(self) -> Any:
+        return self.target
+
+    def pending(self) -> Sequence[ActorFuture]:
+        """Return it, if it has no answer: what a handler that waits for it waits for."""
+        return () if self.answered else (self,)
+
+    def _refuse_circle(self, cell: Any) -> None:
+        """Raise `CallingSelf` if *cell*, which is about to wait for this, could never go on."""
+        target = self.target
+        if target is None or (target._awaits is None and target is not cell):
+            return
+        way = find_circle(self, cell)
+        if way is not None:
+            error = calling_self(way)
+            self.fail(error)
+            if self.home is not None:
+                self.home.post_or_call(take_out, target, self)
+            raise error
 
     def reply(self, value: Any = None) -> None:
         """Give the answer. Safe from any thread; later answers are ignored."""
@@ -55,6 +96,14 @@ class ActorFuture(PykkaFuture):
                 pass  # another thread has answered meanwhile
 
     answer = reply
+
+    def refuse(self, error: BaseException) -> None:
+        """Make the asker's `get` raise *error*, which the asked actor has not said."""
+        self.fail(error)
+
+    @property
+    def _home(self) -> Home | None:
+        return self.home
 
     def fail(self, error: BaseException) -> None:
         """Make the asker's `get` raise *error*. Safe from any thread."""
@@ -98,13 +147,37 @@ class ActorFuture(PykkaFuture):
                 else:
                     future = None
             if future is not None:
-                yield from future
+                yield from self._awaited_by(future)
             return self.get()
         # A hook (map, filter, join, stop) computes by blocking: that belongs into a thread.
         loop = asyncio.get_running_loop()
         return (yield from loop.run_in_executor(None, self.get).__await__())
 
     __iter__ = __await__
+
+    def _awaited_by(self, future: asyncio.Future[None]) -> Generator[Any, None, None]:
+        """Wait for *future*, which is done when this is; for a handler, so that it can be seen."""
+        task: Any = asyncio.current_task()
+        cell: Any = None
+        if type(task) is ActorTask:
+            cell = task._cell
+        elif PARTS or HERE.cell is not None:
+            cell = PARTS.get(task)
+            if cell is not None:
+                self._refuse_circle(cell)
+                cell = None
+            elif is_main(task):
+                cell = HERE.cell
+        if cell is None:
+            yield from future
+            return
+        before, cell._awaits = cell._awaits, self
+        try:
+            self._refuse_circle(cell)
+            yield from future
+        finally:
+            if cell._awaits is self:
+                cell._awaits = before
 
 
 KINDS[ActorFuture] = ASKED

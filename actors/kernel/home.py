@@ -97,6 +97,8 @@ class Home:
         "late_replies",
         "live",
         "loop",
+        "on_outside",
+        "outside",
         "observer",
         "ready",
         "result",
@@ -138,6 +140,11 @@ class Home:
         """What is left of handlers that did not end when told to. Written by `Zombie`."""
         self.end_waiters: dict[Any, list[asyncio.Future[bool]]] = {}
         """Who waits for the end of a cell (`lifecycle.wait_ended`)."""
+        self.outside: dict[Any, None] = {}
+        """The cells whose handlers wait for something of asyncio's. Written by `task`, and by requests
+        that come from tasks in their threads."""
+        self.on_outside: Callable[[], None] | None = None
+        """Called when there is such a cell, by the first; set again by what is called."""
         self.awake = False
         """Whether `run` is running or on its way."""
         self.closed = False
@@ -245,6 +252,12 @@ class Home:
         """The loop is gone: no thread is this home's any more, whatever number it is given."""
         self.closed = True
         self.thread = self.home_thread = NO_THREAD
+
+    def enter_outside(self, cell: Any) -> None:
+        """The handler of *cell*, in a thread, waits for something of its loop's, which may have asked."""
+        self.outside[cell] = None
+        if self.on_outside is not None:
+            self.on_outside()
 
     # -- on the loop's thread ------------------------------------------------------------------
 

@@ -19,15 +19,17 @@ from types import CoroutineType
 from typing import Any, Protocol, cast
 
 from ..shown import is_a
-from . import running
 from .base import ActorBase
 from .carried import opened, take_variables
 from .cell import Cell
+from .delivery import is_ask
+from .future import ActorFuture
+from .here import HERE
 from .home import Home
 from .own_message import OWN
 from .phase import DOOMED, UNWINDING
 from .pykka_seam import ActorStop
-from .request import ASKED, CARRIES, KINDS
+from .request import ASKED, CARRIES, KINDS, Callback, Gathering, Request
 from .special import receive_special
 
 JOB_MESSAGES = 16
@@ -50,6 +52,10 @@ class JobWorker(Protocol):
 
     def leave_behind(self, job: Job, /) -> bool:
         """Fence this thread off if it is at *job* still; return whether a handler goes on in it."""
+        ...
+
+    def waits(self, job: Job, change: int, /) -> None:
+        """Its handler waits for one answer of the system more (1), or less (-1)."""
         ...
 
 
@@ -80,6 +86,7 @@ class Job:
         "hook",
         "item",
         "items",
+        "loop",
         "over",
         "thread",
         "value",
@@ -107,6 +114,8 @@ class Job:
         """Whether the asker has withdrawn the message in hand. Written on the loop's thread."""
         self.call: CallElsewhere | None = None
         """Has a message handled somewhere else than in the worker itself."""
+        self.loop: Any = None
+        """The loop in its thread, once a task there has asked something."""
         self.over = False
         """Whether its worker has let go of it. Owned by the lock of the pool."""
         self.thread: JobWorker | None = None
@@ -126,6 +135,11 @@ class Job:
     def work_for_child(self, message: Any) -> bytes | None:
         """Return what a child process needs in order to handle *message*; None: handle it here."""
         return self.actor._work_for_child(message)
+
+    def waits(self, change: int) -> None:
+        """The handler in the worker's thread waits for one answer of the system more (1), or less (-1)."""
+        if self.thread is not None and not self.over:
+            self.thread.waits(self, change)
 
     def withdraw(self) -> bool:
         """Take back a job that no worker has begun; return False if one has."""
@@ -180,13 +194,27 @@ class Job:
             if items:
                 self.cell._mailbox.extendleft(reversed(items))
 
+    def fail_asks(self, error: BaseException) -> None:
+        """Fail what is asked and has not begun; on the loop's thread."""
+        told: list[Any] = []
+        try:
+            while True:
+                item = self.items.popleft()
+                if is_ask(item):
+                    item.fail(error)
+                else:
+                    told.append(item)
+        except IndexError:
+            self.items.extend(told)
+
     def run(self) -> None:
         """Do the work; on the worker's thread."""
-        before = running.enter(self.cell)
+        before = HERE.cell, HERE.job
+        HERE.cell, HERE.job = self.cell, self
         try:
             self._work()
         finally:
-            running.enter(before)
+            HERE.cell, HERE.job = before
 
     def _work(self) -> None:
         cell = self.cell
@@ -245,6 +273,7 @@ class Job:
                     context = opened(message, self.home, context)
                     receive = partial(receive_special, cell)
             self.item = cell._message = item
+            self.loop = None
             if request is not None:
                 cell._current = request
         cell._since = self.home.loop.time()
@@ -285,10 +314,43 @@ class Job:
                 self.coroutine = None
 
 
+def is_awaited_in_thread(job: Job) -> bool:
+    """Tell whether an answer that *job* has to give is known to hold up the thread of another one."""
+    try:
+        return any(_is_awaited_in_thread(item) for item in tuple(job.items))
+    except RuntimeError:
+        return True  # its thread takes them out just now
+
+
+def _is_awaited_in_thread(item: Any) -> bool:
+    for _ in range(64):
+        if is_a(item, ActorFuture):
+            return True
+        if not is_a(item, Request):
+            return False
+        waiter: Any = item._waiter
+        if isinstance(waiter, Gathering):
+            waiter = waiter.cell
+        if isinstance(waiter, Callback):
+            return waiter.in_thread
+        if waiter is not None and not hasattr(waiter, "_current"):
+            return hasattr(waiter, "in_thread")
+        item = None if waiter is None else waiter._current
+    return False
+
+
 def job_of(cell: Cell) -> Job | None:
     """Return the job that *cell* has in a worker's hands."""
     ext = cell._ext
     return None if ext is None else ext.job
 
 
-__all__ = ["JOB_MESSAGES", "CallElsewhere", "Job", "JobRunner", "JobWorker", "job_of"]
+__all__ = [
+    "JOB_MESSAGES",
+    "CallElsewhere",
+    "Job",
+    "JobRunner",
+    "JobWorker",
+    "is_awaited_in_thread",
+    "job_of",
+]

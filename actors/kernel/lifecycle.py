@@ -437,6 +437,7 @@ def cut_off(cell: Cell, reason: Any) -> None:
 def abandon(cell: Cell) -> None:
     """Leave the running handler behind: fenced off, cancelled, and no part of *cell* any more."""
     ext = cell._ext
+    cell._awaits = None
     if ext is not None and ext.job is not None:
         job, ext.job = ext.job, None
         if job.abandon():

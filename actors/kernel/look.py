@@ -53,6 +53,32 @@ def message_in_hand(cell: Cell) -> Any:
     return unwrap(cell._message)
 
 
+def task_of(cell: Any) -> Any:
+    """Return the `ActorTask` of a handler that waits for a future of asyncio's; None for others."""
+    if not isinstance(cell, Cell) or cell._state != PARKED:
+        return None
+    task = cell._task
+    return None if task is None or task._fut_waiter is None else task
+
+
+def job_loop_of(cell: Any) -> Any:
+    """Return the loop in its thread whose tasks the handler of *cell* has ask; None if there is none."""
+    ext = cell._ext if isinstance(cell, Cell) else None
+    job = None if ext is None else ext.job
+    return None if job is None or job.item is None else job.loop
+
+
+def works_for(cell: Any) -> Any:
+    """Return the request that *cell* answers now, if it is a cell and there is one."""
+    return getattr(cell, "_current", None)
+
+
+def since_of(cell: Any) -> float:
+    """Return when the handler of *cell* began, by the clock of its loop; 0 if that is not known."""
+    since: float = getattr(cell, "_since", 0.0)
+    return since
+
+
 def state_of(cell: Cell) -> str:
     """Return in one word what *cell* is doing: see `ActorInfo`."""
     state = _STATES.get(cell._state, "dead")

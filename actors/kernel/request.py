@@ -18,12 +18,14 @@ from __future__ import annotations
 import asyncio
 import operator
 from asyncio import InvalidStateError, current_task
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from contextvars import Context, copy_context
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast, overload
 
-from ..errors import CallingSelf, RequestTimeout
+from ..errors import RequestTimeout
+from .circle import calling_self, find_circle, take_out
+from .here import HERE, PARTS, enter_outside, is_main
 from .task import OWN_AWAITABLES, ActorTask
 
 if TYPE_CHECKING:
@@ -50,10 +52,14 @@ may be sent several times, and is handled in a copy (`carried.opened`)."""
 class Target(Protocol):
     """What a request was sent to: an actor's ref, or an address over its incarnations."""
 
+    lasting: bool
+
     @property
     def label(self) -> str: ...
     @property
     def latest(self) -> Any: ...
+    @property
+    def _awaits(self) -> Any: ...
 
 
 class Waiter(Protocol):
@@ -85,6 +91,9 @@ class Request:
     _steps: Generator[Any, None, Any]
 
     waits_for_room = True
+    delivered = True
+    """Whether its target gets it as a message."""
+    race = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -103,6 +112,10 @@ class Request:
     def asker_waiting(self) -> bool:
         """Whether the asker still waits for the answer."""
         return self._state == PENDING
+
+    def pending(self) -> Sequence[Request]:
+        """Return it, if it is pending: what a handler that awaits it waits for."""
+        return (self,) if self._state == PENDING else ()
 
     def admit(self) -> Any:
         """Return what enters the mailbox when a full one has room again."""
@@ -171,6 +184,16 @@ class Request:
             self._state = ABANDONED
             if waiter is not None:
                 waiter._reply_ready(self)
+
+    def refuse(self, error: BaseException) -> None:
+        """Let the asker see *error* in the place of an answer that cannot come; on the loop's thread."""
+        if self._state == PENDING:
+            if self._result is not None:
+                self._result.cancel()
+            self._result = error
+            self._state = ABANDONED
+            if self._waiter is not None:
+                self._waiter._reply_ready(self)
 
     def abandon(self) -> None:
         """Stop waiting: the receiver sees `asker_waiting` turn false; its answer is dropped."""
@@ -275,6 +298,11 @@ class Request:
         if self._state == PENDING:
             callback._before = self._waiter
             self._waiter = callback
+            if callback.loop is not self._home.loop and HERE.job is not None:
+                callback.job = HERE.job
+                HERE.job.waits(1)
+                if HERE.cell._awaits is not self:
+                    enter_outside(self._home, callback.loop)
             if get_ident() == self._home.thread or self._state == PENDING:
                 return
             # Answered by its own thread in this moment; it may have overlooked the callback.
@@ -318,12 +346,20 @@ class Request:
             task: Any = current_task()
             if type(task) is ActorTask:
                 cell = task._cell
-                _refuse_own(self, cell)
+                before = cell._awaits
+                cell._awaits = self
+                target = self._target
+                # One that waits for nothing will get on: nearly all who are asked. The asker itself
+                # waits for this.
+                if (target.latest or target)._awaits is not None:
+                    refuse_circle(self, cell, before)
                 if cell._sched is self._home and self._waiter is None:
                     self._waiter = cell
                     try:
                         yield self
                     except BaseException:
+                        if cell._awaits is self:
+                            cell._awaits = before
                         if self._waiter is cell:
                             self.abandon()
                         else:
@@ -337,8 +373,14 @@ class Request:
                     try:
                         yield from future
                     except BaseException:
+                        if cell._awaits is self:
+                            cell._awaits = before
                         self.cancel()
                         raise
+                if cell._awaits is self:
+                    cell._awaits = before
+            elif PARTS or get_ident() != self._home.thread:
+                yield from _await_for(self, task)
             else:
                 try:
                     yield self
@@ -384,7 +426,7 @@ class Callback:
     In the loop of the receiver's system the scheduler calls it, once no actor is ready.
     """
 
-    __slots__ = ("_before", "_request", "context", "fn", "loop")
+    __slots__ = ("_before", "_request", "context", "fn", "job", "loop")
 
     def __init__(
         self,
@@ -397,6 +439,8 @@ class Callback:
         self.fn = fn
         self.context = context
         self._request: Request | None = request
+        self.job: Any = None
+        """The job of the thread whose loop it is, where that is a worker's."""
         self._before: Any = None
         """What waited for the request already."""
 
@@ -421,9 +465,17 @@ class Callback:
         elif not home.post(home.call_back, self):
             call_on(self.loop, self.call)
 
+    @property
+    def in_thread(self) -> bool:
+        """Whether a handler in a worker's thread, or code in it, waits for it."""
+        return self.job is not None
+
     def take(self) -> Request | None:
         """Return the request that the function is to be called with, once."""
         request, self._request = self._request, None
+        job, self.job = self.job, None
+        if job is not None:
+            job.waits(-1)
         return request
 
     def call(self) -> None:
@@ -461,17 +513,74 @@ def set_unless_done(future: asyncio.Future[Any], value: Any = None) -> None:
         future.set_result(value)
 
 
-def _refuse_own(request: Request, cell: Any) -> None:
-    """Raise `CallingSelf` if only the actor *cell*, which is about to wait, could answer *request*."""
-    target = request._target
-    if (target is cell or target.latest is cell) and type(request) is not Promise:
-        raise CallingSelf(cell)
+def refuse_circle(request: Request, cell: Any, before: Any = None) -> None:
+    """Raise `CallingSelf` if *request*, which *cell* is about to wait for, closes a circle.
+
+    The request is withdrawn then. *before* is what the cell awaits in its place.
+    """
+    way = find_circle(request, cell) if request._state == PENDING else None
+    if way is not None:
+        if cell._awaits is request:
+            cell._awaits = before
+        request.abandon()
+        asked = request._target.latest or request._target
+        if request.delivered and not asked.lasting:
+            request._home.post_or_call(take_out, asked, request)
+        raise calling_self(way, getattr(request, "advice", ""))
+
+
+def _await_for(request: Request, task: Any) -> Generator[Any, None, None]:
+    """Yield *request* from a task that is part of a handler, or that runs in the thread of one."""
+    cell: Any = PARTS.get(task)
+    before: Any = None
+    if cell is not None:
+        refuse_circle(request, cell)
+        cell = None
+    elif HERE.cell is not None and is_main(task):
+        cell = HERE.cell
+        before, cell._awaits = cell._awaits, request
+        refuse_circle(request, cell, before)
+    try:
+        yield request
+    except BaseException:
+        request.cancel()
+        raise
+    finally:
+        if cell is not None and cell._awaits is request:
+            cell._awaits = before
+        del request  # the error may be the answer, and holds this frame
 
 
 class Promise(Request):
     """A request that is never delivered; its holder completes it."""
 
     __slots__ = ()
+
+    delivered = False
+
+    def held_up_by(self) -> Sequence[Any]:
+        """Return those who all must get on before it is completed; nothing, if that is not known."""
+        return ()
+
+
+class HeldPromise(Promise):
+    """A promise of which is known who must get on before it is completed: what *holders* returns."""
+
+    __slots__ = ("advice", "holders")
+
+    holders: Callable[[], Sequence[Any]]
+    advice: str
+    """What to do where nobody ever could."""
+
+    def held_up_by(self) -> Sequence[Any]:
+        return self.holders()
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        if self._state == PENDING:
+            task: Any = current_task()
+            if type(task) is ActorTask:
+                refuse_circle(self, task._cell, task._cell._awaits)
+        return (yield from super().__await__())
 
 
 class Send(Request):
@@ -488,6 +597,8 @@ class _Relay:
     """Tells a `Gathering` on one loop that a request to another loop's system is done."""
 
     __slots__ = ("_gathering", "_loop", "_request", "_told")
+
+    in_thread = True
 
     def __init__(self, gathering: Gathering, request: Request) -> None:
         self._gathering = gathering
@@ -510,14 +621,18 @@ class _Relay:
 class Gathering:
     """Several requests awaited together. See `gather`."""
 
-    __slots__ = ("_enough", "_failed", "_missing", "_on_reply", "_raise", "_waiter", "requests")
+    __slots__ = (
+        "_enough", "_failed", "_missing", "_on_reply", "_raise", "_waiter", "race", "requests"
+    )  # fmt: skip
 
     def __init__(
         self,
         requests: tuple[Request, ...],
         return_exceptions: bool,
         on_reply: Callable[[Request], object] | None = None,
+        race: bool = False,
     ) -> None:
+        self.race = race
         self.requests = requests
         self._raise = not return_exceptions
         self._on_reply = on_reply
@@ -541,6 +656,16 @@ class Gathering:
                     set_unless_done(future)
                 else:
                     waiter._reply_ready(self)
+
+    @property
+    def cell(self) -> Any:
+        """The cell of the parked handler that waits for them; None if they are awaited elsewhere."""
+        waiter = self._waiter
+        return None if isinstance(waiter, asyncio.Future) else waiter
+
+    def pending(self) -> Sequence[Request]:
+        """Return those that have no answer yet."""
+        return [request for request in self.requests if request._state == PENDING]
 
     def abandon(self) -> None:
         """Abandon every request that has no answer yet."""
@@ -571,19 +696,7 @@ class Gathering:
                 self._enough = True
         self._missing = missing
         if missing and self._failed is None and not self._enough:
-            task: Any = current_task()
-            try:
-                if type(task) is ActorTask and task._cell._sched is self.requests[0]._home:
-                    cell = self._waiter = task._cell
-                    for request in self.requests:
-                        _refuse_own(request, cell)
-                    yield self
-                else:
-                    self._waiter = asyncio.get_running_loop().create_future()
-                    yield from self._waiter
-            finally:
-                if self._missing:
-                    self.abandon()
+            yield from self._park()
         elif self._enough:
             self.abandon()
         if self._failed is not None:
@@ -594,6 +707,47 @@ class Gathering:
             for request in self.requests
         ]
 
+    def _park(self) -> Generator[Any, None, None]:
+        """Wait until there is enough; what has no answer then is abandoned."""
+        task: Any = current_task()
+        home = self.requests[0]._home
+        cell: Any = None
+        before: Any = None
+        if type(task) is ActorTask:
+            cell = task._cell
+        elif HERE.cell is not None and is_main(task):
+            cell = HERE.cell
+        try:
+            if cell is not None:
+                before, cell._awaits = cell._awaits, self
+                for request in self.requests:
+                    target = request._target
+                    if (target.latest or target)._awaits is not None:
+                        refuse_circle(request, cell, before)
+            elif HERE.job is not None:
+                enter_outside(home, asyncio.get_running_loop())
+            elif PARTS and (part_of := PARTS.get(task)) is not None:
+                for request in self.requests:
+                    refuse_circle(request, part_of)
+            if cell is not None and type(task) is ActorTask and cell._sched is home:
+                self._waiter = cell
+                yield self
+            else:
+                future = self._waiter = asyncio.get_running_loop().create_future()
+                job = HERE.job
+                if job is not None:
+                    job.waits(1)
+                try:
+                    yield from future
+                finally:
+                    if job is not None:
+                        job.waits(-1)
+        finally:
+            if cell is not None and cell._awaits is self:
+                cell._awaits = before
+            if self._missing:
+                self.abandon()
+
 
 OWN_AWAITABLES.add(Gathering)
 
@@ -602,6 +756,7 @@ def gather(
     *requests: Request,
     return_exceptions: bool = False,
     on_reply: Callable[[Request], object] | None = None,
+    race: bool | None = None,
 ) -> Awaitable[list[Any]]:
     """Return the answers to *requests*, in their order, all awaited at once.
 
@@ -611,6 +766,9 @@ def gather(
 
     *on_reply* is called with each request at the moment it is done, on the loop's thread; it must
     not raise. Once it returns something true, the waiting is over, and what has no answer yet is
-    abandoned (with *return_exceptions* a CancelledError stands in its place): a race.
+    abandoned (with *return_exceptions* a CancelledError stands in its place): a race. ``race=False``
+    says that it never returns anything true.
     """
-    return Gathering(requests, return_exceptions, on_reply)
+    if race is None:
+        race = on_reply is not None
+    return Gathering(requests, return_exceptions, on_reply, race)

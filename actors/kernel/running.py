@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from contextvars import copy_context
@@ -14,30 +13,17 @@ from typing import Any, ParamSpec, TypeVar
 from ..errors import ActorDied, SystemStopped
 from .cell import Cell
 from .current import host_here
+from .here import HERE
 from .home import NOT_STARTED, Home
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class _Here(threading.local):
-    cell: Cell | None = None
-    """The actor whose handler this worker thread runs."""
-
-
-_here = _Here()
-
-
-def enter(cell: Cell | None) -> Cell | None:
-    """Let *cell* be the actor that this thread works for, and return the one before."""
-    before, _here.cell = _here.cell, cell
-    return before
-
-
 def running_here() -> Any:
     """Return the ref of the actor whose handler makes this call, in any system; None outside of one."""
-    if _here.cell is not None:
-        return _here.cell
+    if HERE.cell is not None:
+        return HERE.cell
     host = host_here()
     if host is None:
         return None

@@ -26,7 +26,7 @@ from .lifecycle import started
 from .link_table import add_link
 from .phase import DEAD, OFFLOADED, STARTING
 from .pykka_seam import enter_registry, leave_registry
-from .request import Promise, Request, new_request
+from .request import HeldPromise, Request, new_request
 from .running import in_home, running_here
 
 next_pid = count(1).__next__
@@ -167,7 +167,7 @@ async def start_link(
     if name is not None or unique:
         check_name(name)
     home = parent._sched
-    ack = new_request(None, parent, home, Promise)
+    ack = new_request(None, parent, home, HeldPromise)
     try:
         ref = (spawn_unique if unique else spawn)(
             home,
@@ -184,6 +184,7 @@ async def start_link(
         raise
     except Exception as error:
         raise StartFailed(getattr(actor_class, "__name__", str(actor_class)), error) from error
+    ack.holders = lambda: (ref,)
     if timeout_s is not None:
         home.post_or_call(ack.start_timer, timeout_s)
     try:

@@ -61,6 +61,7 @@ class Driven(Protocol):
 
     _sched: Any
     _coro: Any
+    _awaits: Any
     _context: Context | None
     _state: int
 
@@ -276,6 +277,7 @@ class ActorTask:
         self._fut_waiter = None
         cell = self._cell
         del self  # an error of the handler may hold this frame, and the task the error
+        cell._sched.outside.pop(cell, None)
         cell._resume_now()
 
     def _turn_came(self) -> None:
@@ -419,6 +421,9 @@ def park(home: Home, cell: Any, task: ActorTask, yielded: Any) -> None:
     # In a context of its own: the wake-up runs handlers, each in theirs, and none can be entered twice.
     yielded.add_done_callback(task._wakeup, context=home.context)
     task._fut_waiter = yielded
+    home.outside[cell] = None
+    if home.on_outside is not None:
+        home.on_outside()
     if task._must_cancel and yielded.cancel(msg=task._cancel_message):
         task._must_cancel = False
     if cell._phase & DOOMED:

@@ -29,6 +29,7 @@ class Zombie:
 
     __slots__ = (
         "_actor",
+        "_awaits",
         "_context",
         "_coro",
         "_current",
@@ -56,9 +57,10 @@ class Zombie:
         self._state = YIELDED if cell._state == YIELDED else PARKED
         self._phase = ZOMBIE
         self._current = None
+        self._awaits: Any = None
         self._message = None
         cell._coro = cell._driver = None
-        cell._task = None
+        cell._task = cell._awaits = None
         self._task._cell = self
         home = self._sched
         home.zombies[self] = None
@@ -80,6 +82,12 @@ class Zombie:
     def label(self) -> str:
         """The name of the actor that it was part of."""
         return self.ref.label
+
+    circle_name = None
+
+    def awaited(self) -> tuple[tuple[Any, ...], bool]:
+        """Return nothing: nobody waits for it."""
+        return (), False
 
     @property
     def pid(self) -> int:

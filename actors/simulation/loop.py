@@ -44,6 +44,10 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
+ASIDES = 8
+"""Looks that a run has in which nothing else can happen."""
+
+
 class SimLoop(NoRealIO, ReportsErrors):
     """An event loop in virtual time, for `asyncio.Runner(loop_factory=SimLoop)` and for tests.
 
@@ -96,6 +100,8 @@ class SimLoop(NoRealIO, ReportsErrors):
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._timer_serials = itertools.count()
         self._cancelled_timers = 0
+        self._asides: list[tuple[float, int, Callable[[], object]]] = []
+        self._asides_left = ASIDES
         #: Numbers the tasks of this loop, so that their names and hashes repeat.
         self.next_task_serial = itertools.count(1).__next__
         self._task_factory: Any = None
@@ -108,6 +114,7 @@ class SimLoop(NoRealIO, ReportsErrors):
         self._debug = False
         self._thread_id = 0
         self._steps_here = 0
+        self._stall = False
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "running" if self._running else "idle"
@@ -204,6 +211,36 @@ class SimLoop(NoRealIO, ReportsErrors):
             self._timers = [entry for entry in self._timers if not entry[2].cancelled()]
             heapq.heapify(self._timers)
             self._cancelled_timers = 0
+
+    def call_aside(self, delay: float, callback: Callable[[], object]) -> None:
+        """Call *callback* in *delay* seconds, beside the run, which does not count it as a step.
+
+        For looks at what happens. They do not keep a run alive: one in which nothing else can happen
+        has a few of them, which may find something, and is stalled then.
+        """
+        heapq.heappush(self._asides, (self._now + delay, next(self._timer_serials), callback))
+
+    def _run_asides(self, until: float, *, stall: bool) -> bool:
+        """Nothing is ready: make the looks that come before anything else; return whether one did something."""
+        self._drop_cancelled_timers()
+        following = self._timers[0][0] if self._timers else None
+        if following is None or following > until:
+            following = min(until, self.limit_s)
+            if until == float("inf") and not stall:
+                return False
+        else:
+            self._asides_left = ASIDES
+        now = self._now
+        while self._asides and self._asides[0][0] <= following and self._asides_left:
+            when_s, _, callback = heapq.heappop(self._asides)
+            self._now = max(self._now, when_s)
+            self._asides_left -= following == float("inf")
+            callback()
+            if self._ready or self._lanes or self._foreign:
+                self._asides_left = ASIDES
+                return True
+        self._now = now
+        return False
 
     def add_candidate(self, candidate: Candidate) -> None:
         """Let the chooser choose *candidate* too; without a chooser it runs in its turn."""
@@ -323,6 +360,8 @@ class SimLoop(NoRealIO, ReportsErrors):
         self._running = True
         self._thread_id = threading.get_ident()
         self._steps_here = 0
+        self._stall = stall
+        self._asides_left = ASIDES
         hooks = sys.get_asyncgen_hooks()
         sys.set_asyncgen_hooks(firstiter=self._asyncgens.add, finalizer=self._asyncgen_ends)
         events._set_running_loop(self)
@@ -356,6 +395,13 @@ class SimLoop(NoRealIO, ReportsErrors):
             return True
         if self._stopping:
             return False
+        if (
+            idle
+            and self._asides
+            and not self._foreign
+            and self._run_asides(until, stall=self._stall)
+        ):
+            return True
         if self._timers and (idle or self._timers[0][0] <= self._now <= until):
             # Time may only move when nothing is ready, whatever stands first in the heap: it may
             # be a timer that was cancelled.
@@ -462,6 +508,7 @@ class SimLoop(NoRealIO, ReportsErrors):
         self._callbacks.queue.clear()
         self._foreign.clear()
         self._timers.clear()
+        self._asides.clear()
 
     def get_debug(self) -> bool:
         return self._debug

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from ..dead_letters import DeadLetters
+from ..dispatch.circle_watch import CircleWatch
 from ..dispatch.pools import Pools
 from ..dispatch.watchdog import Watchdog, check_threshold
 from ..errors import (
@@ -21,6 +22,7 @@ from ..errors import (
     NoSystem,
     SystemStopped,
     WouldBlock,
+    bad_max_threads,
     bad_pool_size,
     check_name,
     check_ref,
@@ -49,6 +51,9 @@ from .stopping import Stopper, StopReport
 
 A = TypeVar("A", bound=ActorBase)
 
+MAX_THREADS = 256
+"""Threads of the pool in all, where the system is not told: each may hold a loop with its files too."""
+
 _numbers = count(1)
 
 
@@ -60,12 +65,15 @@ class ActorSystem:
     `ActorSystem.current()` is what `Actor.start` uses.
 
     Parameters: *seed* makes `random` repeatable; *ready_queue* replaces the order in which ready
-    actors take their turns (simulation); *threads* bounds the pool for blocking handlers;
+    actors take their turns (simulation); *threads* bounds the pool for blocking handlers, and
+    *max_threads* counts those too that only wait for answers of the system (256 or more, if None);
     *cancel_grace_s* is how long a cancelled handler may clean up before it is abandoned;
     *stop_timeout_s* is how long ``async with`` gives everything to end; *processes* bounds the child
     processes for actors with that dispatcher (one for each processor, if None); *watchdog_s* has a
-    `Watchdog` name whatever blocks the loop for so long; *context* is what every actor's own context
-    begins as a copy of (nothing but the system is in it, if None).
+    `Watchdog` name whatever blocks the loop for so long; *deadlock_s* is how long handlers may wait for
+    one another in a circle, or for a thread of the pool, before that is reported, and the circle ended
+    (None: never); *context* is what every actor's own context begins as a copy of (nothing but the
+    system is in it, if None).
 
     All state belongs to the thread of the loop. Safe from any thread: `start`, and everything on
     refs.
@@ -78,14 +86,22 @@ class ActorSystem:
         seed: int | None = None,
         ready_queue: ReadyQueue | None = None,
         threads: int = 32,
+        max_threads: int | None = None,
         processes: int | None = None,
         cancel_grace_s: float = 5.0,
         stop_timeout_s: float = 10.0,
         watchdog_s: float | None = None,
         context: Context | None = None,
+        deadlock_s: float | None = 2.0,
     ) -> None:
         if threads < 1:
             raise bad_pool_size("threads", threads)
+        if max_threads is None:
+            max_threads = max(MAX_THREADS, 2 * threads)
+        elif max_threads < threads:
+            raise bad_max_threads(max_threads, threads)
+        if deadlock_s is not None:
+            check_threshold(deadlock_s, "deadlock_s")
         if processes is not None and processes < 1:
             raise bad_pool_size("processes", processes)
         if watchdog_s is not None:
@@ -95,8 +111,10 @@ class ActorSystem:
         self.cancel_grace_s = cancel_grace_s
         self.stop_timeout_s = stop_timeout_s
         self.threads = threads
+        self.max_threads = max_threads
         self.processes = processes
         self.watchdog_s = watchdog_s
+        self.deadlock_s = deadlock_s
         self.log = Log(system=self.name)
         self.names = Names()
         self.groups = Groups()
@@ -116,7 +134,7 @@ class ActorSystem:
         """What `at_stop` was given."""
         self.keeping: dict[Any, None] = {}
         """Addresses at which messages wait for the next incarnation. Written by them."""
-        self.pools = Pools(self.name, threads, processes)
+        self.pools = Pools(self.name, threads, processes, max_threads, deadlock_s)
         self._tokens: list[Token[Host | None]] = []
         self._guard: AsyncGenerator[None, None] | None = None
         self._thread: threading.Thread | None = None
@@ -247,6 +265,8 @@ class ActorSystem:
         context = handled_in(self._context, self)
         self._scheduler = Scheduler(self, loop, self._ready_queue, context)
         default_systems.enter(self, chosen=chosen)
+        if self.deadlock_s is not None:
+            CircleWatch(self, self.deadlock_s)
         if self.watchdog_s is not None:
             Watchdog(self, self.watchdog_s)
 
@@ -493,7 +513,11 @@ class ActorSystem:
 
     async def wait_ended(self, ref: ActorRef[Any], timeout: float | None = None) -> bool:
         """Wait until the actor has ended; return False if it still lives after *timeout* seconds."""
-        return await lifecycle.wait_ended(ref, timeout)
+        loop = self.loop
+        if asyncio.get_running_loop() is loop:
+            return await lifecycle.wait_ended(ref, timeout)
+        waiting = lifecycle.wait_ended(ref, timeout)
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(waiting, loop))
 
     # -- what the kernel wants of its host -----------------------------------------------------
 

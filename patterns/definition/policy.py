@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias, cast
 
 from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 
-from agenticaiframework.actors import near
+from agenticaiframework.actors import CallingSelf, causes_of, near
 from agenticaiframework.supervision import Backoff, BackoffType
 
 from ..vocabulary.causes import is_final, matches_any, retry_after_s
@@ -86,6 +86,8 @@ class Retry(Definition):
     def allows(self, error: BaseException, attempts: int) -> bool:
         """Tell whether there is another attempt after *attempts* of them, the last with *error*."""
         if attempts >= self.attempts:
+            return False
+        if any(isinstance(link, CallingSelf) for link in causes_of(error)):
             return False
         if matches_any(error, self.never) or is_final(error, self.on):
             return False

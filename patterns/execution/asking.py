@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from math import isnan
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from agenticaiframework.actors import IDEMPOTENCY_KEY, SHUTDOWN, Agent, running_here
+from agenticaiframework.actors import IDEMPOTENCY_KEY, SHUTDOWN, Agent
 
 from ..definition.errors import DefinitionError
 from ..vocabulary.chunks import CHUNKS, ChunkSink
-from ..vocabulary.errors import CallingSelf, NestedTooDeep
+from ..vocabulary.errors import NestedTooDeep
 from ..vocabulary.outcome import Cancelled, Failed, Outcome, TimedOut
 from ..vocabulary.target import Askable, Scope, Target, ask_in_scope
 from .function import FunctionTarget
@@ -63,7 +63,6 @@ class Asking(Record):
     """
 
     __slots__ = (
-        "_busy",
         "_children",
         "_hands_down",
         "_identity",
@@ -73,7 +72,6 @@ class Asking(Record):
         "limit",
         "stopping",
         "timeout_s",
-        "waiting",
     )
 
     def __init__(
@@ -87,8 +85,6 @@ class Asking(Record):
         """The coordinator, while it runs this: it is told of the first actor that has to end with it."""
         self.stopping = "cancelled"
         """Why work that is cancelled from now on is cancelled."""
-        self.waiting: tuple[ActorRef[Any], ...] = ()
-        """The actor whose handler waits for this execution, or for one around it."""
         self._hands_down = scope.context is not None or scope.emit is not None
         """Whether handlers find more in their context than the work adds."""
         self._identity = asker.identity
@@ -96,17 +92,12 @@ class Asking(Record):
         self._recurrences = 0
         if scope.path:
             self._nest(scope)
-        elif (ref := running_here()) is not None:
-            self.waiting = (ref,)
         resolved: dict[str, Askable] = {}
         self._resolved = resolved
         resolver = scope.resolver
         for target in asker.targets():
             if isinstance(target, str) and target not in resolved:
                 resolved[target] = resolver(target)
-        self._busy: tuple[Askable, ...] = ()
-        if self.waiting:
-            self._busy = tuple(self._waiting_agents(asker.targets()))
 
     def _nest(self, scope: Scope) -> None:
         """Take over what the executions around this one know; raise `NestedTooDeep`."""
@@ -116,7 +107,6 @@ class Asking(Record):
         outer = scope.owner
         if not isinstance(outer, Asking):
             return
-        self.waiting = outer.waiting
         recurs = outer._identity == self._identity
         while isinstance(outer.scope.owner, Asking):
             outer = outer.scope.owner
@@ -126,17 +116,10 @@ class Asking(Record):
             if outer._recurrences > MAX_RECURRENCES:
                 raise NestedTooDeep(path, MAX_RECURRENCES)
 
-    def _waiting_agents(self, targets: Iterable[Target]) -> Iterator[Askable]:
-        """Yield those agents among *targets* that wait for this execution themselves."""
-        for target in targets:
-            askable: Any = self._resolved.get(target) if isinstance(target, str) else target
-            if isinstance(askable, Agent) and askable.address_for(self.system).ref in self.waiting:
-                yield askable
-
     @property
     def plain(self) -> bool:
-        """Whether it is not streamed, and no agent that is asked waits for this itself."""
-        return self.emit is None and not self._busy
+        """Whether it is not streamed."""
+        return self.emit is None
 
     def resolve(self, target: Target) -> Askable:
         """Return *target* as something that can be asked; raises the resolver's error for an unknown name."""
@@ -162,8 +145,6 @@ class Asking(Record):
         """Return an awaitable of *askable*'s answer, asked within this execution's scope."""
         context = self.context_of(name, added) if self._hands_down else added
         if isinstance(askable, Agent):
-            if self._busy and askable in self._busy:
-                return _refuse(CallingSelf(askable.name, self.name))
             return askable.request(payload, timeout_s, context=context, system=self.system)
         scope = Scope(self.scope.resolver, context, self.emit, (*self.path, name), self)
         return ask_in_scope(askable, payload, timeout_s, scope, self.system)
@@ -267,7 +248,3 @@ def _seconds(timeout_s: Any, name: str) -> float:
             f"the timeout of {name!r}", [f"a number of seconds is needed, not {timeout_s!r}"]
         )
     return timeout_s
-
-
-async def _refuse(error: Exception) -> Any:
-    raise error

@@ -44,6 +44,10 @@ class Coordinator(Actor):
         execution.coordinator = self.actor_ref
         execution.keeper = self
 
+    def circle_name(self, ref: Any) -> str:
+        """Return the name of what it executes."""
+        return self.execution.name
+
     async def on_receive(self, message: Any) -> None:
         run = self.execution
         if run.scope.context is not None:

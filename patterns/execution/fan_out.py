@@ -29,7 +29,7 @@ async def perform_all(
     enough: Callable[[Outcome], str | None] | None,
 ) -> list[Outcome]:
     """Do all *works*, a task each, and return the outcomes; see `Execution.perform_all`."""
-    async with TaskBag(limit) as bag:
+    async with TaskBag(limit, race=enough is not None) as bag:
 
         async def do(work: Work) -> None:
             outcome = await attempts.perform(run, work)
@@ -93,7 +93,7 @@ async def ask_all(
         ended[request] = clock()
 
     try:
-        answers = await gather(*requests, return_exceptions=True, on_reply=note)
+        answers = await gather(*requests, return_exceptions=True, on_reply=note, race=False)
     except asyncio.CancelledError:
         for name, agent, request in zip(names, agents, requests, strict=True):
             if request in ended:

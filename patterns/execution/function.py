@@ -91,6 +91,10 @@ class _AsyncCall(Actor):
         self._function = function
         self._work_context = context
 
+    def circle_name(self, ref: Any) -> str:
+        """Return the name of the function."""
+        return target_name(self._function)
+
     async def on_receive(self, message: Any) -> Any:
         enter_agent_context(self._work_context)
         try:
@@ -114,6 +118,10 @@ class _BlockingCall(Actor):
         super().__init__()
         self._function = function
         self._work_context = context
+
+    def circle_name(self, ref: Any) -> str:
+        """Return the name of the function."""
+        return target_name(self._function)
 
     def on_receive(self, message: Any) -> Any:
         enter_agent_context(self._work_context)

@@ -7,7 +7,7 @@ import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import copy_context
-from typing import Any, Final, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, cast
 
 from agenticaiframework.actors import SHUTDOWN, ActorRef, with_context
 
@@ -16,6 +16,9 @@ from ..vocabulary.events import Finished, PatternEvent
 from ..vocabulary.report import Report
 from .coordinator import CONDUCT, stop_execution
 from .execution import Execution
+
+if TYPE_CHECKING:
+    from agenticaiframework.actors import Request
 
 EmitEvent: TypeAlias = Callable[[PatternEvent], None]
 
@@ -30,17 +33,30 @@ class EventBuffer:
     must go, and take the execution with it.
     """
 
-    __slots__ = ("events", "wake")
+    __slots__ = ("coordinator", "events", "wake")
 
     def __init__(self) -> None:
         self.events: deque[PatternEvent] = deque()
-        self.wake: asyncio.Future[None] | None = None
+        self.wake: Request | None = None
+        self.coordinator: ActorRef[Any] | None = None
+        """Makes the events."""
 
     def put(self, event: PatternEvent) -> None:
         """Add *event*. Called by the execution."""
         self.events.append(event)
-        if self.wake is not None and not self.wake.done():
-            self.wake.set_result(None)
+        if self.wake is not None:
+            self.wake.reply()
+
+    async def more(self) -> None:
+        """Wait for an event, if there is none."""
+        coordinator = self.coordinator
+        assert coordinator is not None, "it is known before anything is waited for"
+        while not self.events:
+            self.wake = coordinator.promise(lambda: (coordinator,))
+            try:
+                await self.wake
+            finally:
+                self.wake = None
 
 
 class EventStream(AsyncIterator[PatternEvent]):
@@ -97,20 +113,17 @@ class EventStream(AsyncIterator[PatternEvent]):
             self._leaving = None
         if self._execution is None:
             self._execution, self._ref = await self._start(buffer.put)
+            buffer.coordinator = self._ref
             self._ref.tell(with_context(CONDUCT, self._variables))
-        while not buffer.events:
-            buffer.wake = asyncio.get_running_loop().create_future()
-            try:
-                await buffer.wake
-            except BaseException:
-                loop = asyncio.get_running_loop()
-                self._leaving = loop.call_later(
-                    LEFT_S, _left, cast("weakref.ref[EventStream]", weakref.ref(self))
-                )
-                del self  # an error that is kept holds this frame
-                raise
-            finally:
-                buffer.wake = None
+        try:
+            await buffer.more()
+        except BaseException:
+            loop = asyncio.get_running_loop()
+            self._leaving = loop.call_later(
+                LEFT_S, _left, cast("weakref.ref[EventStream]", weakref.ref(self))
+            )
+            del self  # an error that is kept holds this frame
+            raise
         event = buffer.events.popleft()
         if isinstance(event, Finished) and len(event.path) == 1:
             # Nested executions finish inside a longer path.

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, Self
 
+from agenticaiframework.actors import Parts
+
 
 class TaskBag:
     """Tasks that never outlive the ``async with`` they belong to, at most *limit* at once.
@@ -15,12 +17,14 @@ class TaskBag:
     no error). asyncio's TaskGroup lost: it cannot drop the losers of a race without ending in an
     error, bounds nothing, and cancels the siblings of a task that fails.
 
+    What the tasks wait for, the coordinator waits for; with *race* some of their results may be enough.
     Owned by the coordinator that made it.
     """
 
-    def __init__(self, limit: int | None = None) -> None:
+    def __init__(self, limit: int | None = None, *, race: bool = False) -> None:
         self._limit = limit
         self._running: set[asyncio.Task[Any]] = set()
+        self._parts = Parts(race)
         self._changed: asyncio.Future[None] | None = None
         self._error: BaseException | None = None
         self._stopped = False
@@ -36,6 +40,7 @@ class TaskBag:
             work.close()
             return
         task = asyncio.get_running_loop().create_task(work)
+        self._parts.add(task)
         self._running.add(task)
         task.add_done_callback(self._done)
 
@@ -65,6 +70,12 @@ class TaskBag:
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
+        try:
+            await self._end()
+        finally:
+            self._parts.close()
+
+    async def _end(self) -> None:
         if not self._running:
             return
         cancelled: asyncio.CancelledError | None = None

@@ -88,7 +88,7 @@ class ScatterGatherOrchestration(OrchestrationPattern):
     async def coordinate(self, run: Execution) -> Any:
         spec = self._spec
         run.stopping = "the deadline has passed"
-        async with TaskBag() as bag:
+        async with TaskBag(race=True) as bag:
             for name, ask in self._asks:
                 bag.start(run.perform(name, ask.agent, run.input, ask.policy))
             loop = asyncio.get_running_loop()

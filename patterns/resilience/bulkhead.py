@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, cast
 
 from pydantic import Field
 
-from agenticaiframework.actors import ActorDied, ActorRef, AgenticError, Down, Request
+from agenticaiframework.actors import (
+    ActorDied,
+    ActorRef,
+    AgenticError,
+    Down,
+    Request,
+    refuse_if_circle,
+)
 
 from ..definition.step import Ask
 from ..execution.execution import Execution
@@ -110,9 +117,16 @@ class BulkheadActor(GuardActor[Width]):
         if max_wait_s == 0 or (limit is not None and len(self._waiting) >= limit):
             raise self._full(f"{len(self._waiting)} wait for a place")
         waiting = _Waiting(cast(Request, self.defer_reply()), holder)
+        refuse_if_circle(waiting.request)
+        if not waiting.request.asker_waiting:
+            return  # all places are held by calls that wait for this one
         if max_wait_s is not None:
             waiting.timer = self.send_after(max_wait_s, waiting)
         self._waiting.append(waiting)
+
+    def held_up_by(self, request: Any) -> Sequence[Any]:
+        """Return who must leave before one that waits gets in: those that have the places."""
+        return tuple(self._held)
 
     def _take(self, holder: ActorRef[Any]) -> None:
         self._taken += 1

@@ -74,7 +74,7 @@ class HedgedRequest(OrchestrationPattern):
         answers: list[Completed] = []
         loop = asyncio.get_running_loop()
         next_one = asyncio.Event()
-        async with TaskBag() as bag:
+        async with TaskBag(race=True) as bag:
 
             async def ask(name: str, ask: Ask) -> None:
                 outcome = await run.perform(name, ask.agent, run.input, ask.policy)

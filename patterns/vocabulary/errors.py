@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, cast
 
-from agenticaiframework import actors
 from agenticaiframework.actors import AgenticError, causes_of, is_expected, near, shown
 
 from .causes import UnretriableError
@@ -165,19 +164,6 @@ class NestedTooDeep(UnretriableError):
             f"{many} (... > {tail}). Probably a pattern contains itself under a registered name."
         )
         self.path = path
-
-
-class CallingSelf(UnretriableError, actors.CallingSelf):
-    """An agent waits for an execution that asks this same agent: neither would ever go on."""
-
-    def __init__(self, agent: str, pattern: str) -> None:
-        AgenticError.__init__(
-            self,
-            f"{agent!r} waits for {pattern!r} itself, and handles one message at a time: it would "
-            "wait for its own answer for ever. Let another agent, or a function, do this part.",
-        )
-        self.target = self.agent = agent
-        self.pattern = pattern
 
 
 def work_failed(

@@ -105,7 +105,7 @@ def test_a_member_that_waits_for_its_own_team_gets_an_error_at_once(cast: Any, s
             await member.ask("x")
         error = cause(caught.value, CallingSelf)
         assert isinstance(error, CallingSelf)
-        assert (error.agent, error.pattern) == ("member", "team")
+        assert error.chain == ("member", "team")
 
     sim(main)
 

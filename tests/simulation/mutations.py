@@ -12,6 +12,7 @@ from .planting import Mutation
 KERNEL = "actors/kernel:"
 AGENTS = "actors/agents:"
 SYSTEM = "actors/system:"
+DISPATCH = "actors/dispatch:"
 SUPERVISION = "supervision:"
 REGISTRIES = "actors:"
 PATTERNS = "patterns:"
@@ -837,8 +838,60 @@ TASKS = (
     ),
 )  # fmt: skip
 
+WAITING = (
+    Mutation(
+        "only one that asks itself is told",
+        f"{KERNEL}Request.__await__",
+        "(target.latest or target)._awaits is not None",
+        "(target.latest or target) is cell",
+    ),
+    Mutation(
+        "whoever asks one that waits is told that it waits for itself",
+        f"{KERNEL}_way_back",
+        "handler is asker",
+        "handler is not None",
+    ),
+    Mutation(
+        "what the tasks of a pattern ask is not looked at",
+        f"{KERNEL}Parts.add",
+        "PARTS[task] = self._cell",
+        "pass",
+    ),
+    Mutation(
+        "what the tasks of a pattern await holds nobody up",
+        f"{KERNEL}Parts.pending",
+        "[request for task in tuple(self._tasks) for request in _awaited_by(task)]",
+        "[]",
+    ),
+    Mutation(
+        "the watch ends no circle",
+        f"{DISPATCH}CircleWatch._found",
+        "not stood or key not in self._circles",
+        "True",
+    ),
+    Mutation(
+        "the watch does not see into task groups",
+        f"{DISPATCH}Reader._of_task",
+        "self._of_frames(task.get_coro(), depth - 1)",
+        "NOTHING",
+    ),
+    Mutation(
+        "the watch does not see into gather",
+        f"{DISPATCH}Reader._of_future",
+        "children is not None",
+        "children is None",
+    ),
+    Mutation(
+        "the watch looks once",
+        f"{DISPATCH}CircleWatch._look",
+        "if home.outside: self._later(self._stood_s / LOOKS, self._look)\nelse: home.on_outside = self._begin",
+        "home.on_outside = None",
+    ),
+)
+
 MUTATIONS: tuple[Mutation, ...] = (
     *LINKS_AND_MONITORS,
+    *WAITING,
     *MESSAGES,
     *FAST_PATHS,
     *CALLERS,

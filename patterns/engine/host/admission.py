@@ -97,6 +97,11 @@ class Admission:
         """Whether runs wait for their turn."""
         return self._queue.size > 0
 
+    @property
+    def turns(self) -> list[str]:
+        """The runs that have their turn."""
+        return sorted(self._turns)
+
     def is_part(self, run_id: str) -> bool:
         """Tell whether a run counts as part of one that has its turn."""
         return run_id in self._parts

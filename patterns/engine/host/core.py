@@ -10,7 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from agenticaiframework.actors import SHUTDOWN, Actor, ActorDied, Exit, describe_reason, is_word
+from agenticaiframework.actors import (
+    SHUTDOWN,
+    Actor,
+    ActorDied,
+    Exit,
+    describe_reason,
+    is_word,
+    refuse_if_circle,
+)
 
 from ..errors import (
     EngineStopped,
@@ -94,6 +102,13 @@ class EngineCore(Actor):
     def ending(self) -> bool:
         """Whether the engine, or the whole system, is about to end."""
         return self.setup.stopped or not self.home.running
+
+    def ahead_of_run(self, live: LiveRun) -> list[LiveRun]:
+        """Return the runs that all must get on before *live* can end: itself, once it has its turn."""
+        if live.queued is None:
+            return [live]
+        turns = (self.roster.get(run_id) for run_id in self._admission.turns)
+        return [run for run in turns if run is not None]
 
     # -- messages --------------------------------------------------------------------------------
 
@@ -195,6 +210,8 @@ class EngineCore(Actor):
     def _enqueue(self, start: StartRun) -> None:
         live = start.live
         self._admission.put(start)
+        for request in live.waiters or ():
+            refuse_if_circle(request)
         if live.run.persist and live.lease is None:
             live.accepted = start.accepted
             try:

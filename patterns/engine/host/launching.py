@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from agenticaiframework.actors import ActorDied, nested_context
+from agenticaiframework.actors import ActorDied, CallingSelf, nested_context
 
 from ..errors import EngineStopped, WorkflowExists, WorkflowLost
 from ..state.cancellation import Cancellation
@@ -26,6 +27,13 @@ if TYPE_CHECKING:
     from ..definition.plan import Plan
     from .core import EngineCore
     from .keeper import StoreKeeper
+
+TURN_ADVICE: Final = (
+    "A run that a handler starts and waits for takes no turn of its own if it is started with "
+    "`await engine.execute(...)`; else raise EngineConfig(max_concurrent_workflows=...), or let a step "
+    "of the workflow name the other one."
+)
+"""What to do where runs that have their turn wait for one that has none."""
 
 CANCEL_GRACE_S: Final = 10.0
 """How long a caller that is cancelled waits until its workflow has ended, too."""
@@ -102,7 +110,7 @@ def _check_text(what: str, value: Any, *, empty: bool = False) -> None:
 
 def follow(core: EngineCore, live: LiveRun) -> Request:
     """Return an awaitable for the result of a run; it raises what the run failed with."""
-    request = core.actor_ref.promise()
+    request = core.actor_ref.promise(partial(core.ahead_of_run, live), TURN_ADVICE)
     live.follow(request)
     return request
 
@@ -139,6 +147,10 @@ async def attend(core: EngineCore, live: LiveRun, request: Request) -> Any:
     """
     try:
         return await request
+    except CallingSelf:
+        if not live.over and request.done():
+            launch(core, CancelRun(live.id, Cancellation("its caller could not wait for it")))
+        raise
     except asyncio.CancelledError:
         await cancel_with_caller(core, live)
         raise

@@ -37,6 +37,7 @@ class AgentLimits:
             inside.add(attempt)
             return True
         self._waiting[name].append(attempt)
+        attempt.places = lambda: tuple(inside)
         return False
 
     def leave(self, name: str, attempt: StepAttempt) -> StepAttempt | None:
@@ -53,6 +54,7 @@ class AgentLimits:
         if not waiting:
             return None
         following = waiting.popleft()
+        following.places = None
         inside.add(following)
         return following
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from agenticaiframework.actors import IDEMPOTENCY_KEY, ActorDied, HandlerCancelled
@@ -63,6 +63,13 @@ class StepAttempt:
     """When the time limit of the run is over, on the system's clock, for what it asks within itself."""
     scope: Scope | None = None
     """What nested targets inherit."""
+    places: Callable[[], Sequence[Any]] | None = None
+    """Returns the attempts that have the places at its agent, while it waits for one."""
+
+    # Who waits for whom: a run waits for its attempts, and an attempt for what carries it out.
+
+    delivered = False
+    circle_name = None
 
     def __init__(self, plan: StepPlan, number: int, payload: Any, target: Askable) -> None:
         self.plan = plan
@@ -78,6 +85,16 @@ class StepAttempt:
     def place(self) -> tuple[int, int, int]:
         """Its place in definition order: sets of attempts are gone through by it."""
         return self.plan.index, -1 if self.item is None else self.item, self.number
+
+    def held_up_by(self) -> Sequence[Any]:
+        """Return those who all must get on before it ends."""
+        if self.places is not None:
+            return self.places()
+        return () if self.worker is None else (self.worker,)
+
+    def awaited(self) -> tuple[Sequence[Any], bool]:
+        """Return what it waits for, and that nothing less is enough."""
+        return ((self if self.request is None else self.request,), False)
 
     @property
     def answered(self) -> bool:

@@ -17,6 +17,8 @@ from agenticaiframework.actors import (
     Agent,
     Exit,
     HandlerCancelled,
+    circle_of,
+    refuse_if_circle,
     with_context,
 )
 
@@ -285,6 +287,11 @@ class RunCoordinator(Actor):
             if self._held is None:
                 self._held = set()
             self._held.add(attempt)
+            error = circle_of(attempt)
+            if error is not None:
+                self._held.discard(attempt)
+                attempt.error = error
+                self._me.tell(attempt)
             return
         attempt.context = WorkContext(live.run, attempt)
         if attempts.watched or self._followed:
@@ -305,6 +312,7 @@ class RunCoordinator(Actor):
                 context=attempt.context,
                 system=host.home,
             )
+            refuse_if_circle(request)
             request.notify(attempt)  # which tells this actor of the answer
             return
         if target.__class__ is Coroutine:

@@ -47,6 +47,9 @@ class StepWorker(Actor):
     attempt: StepAttempt | None = None
     """What it works on, or worked on last."""
 
+    def circle_name(self, ref: Any) -> None:
+        """Return nothing: it is a part of its run."""
+
     async def on_receive(self, message: StepAttempt) -> None:
         attempt = self.attempt = message
         scope = attempt.scope

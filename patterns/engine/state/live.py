@@ -97,6 +97,17 @@ class LiveRun:
         """Return where it stands now."""
         return status_of(self.run, self.state)
 
+    # -- who waits for whom --------------------------------------------------------------------
+
+    @property
+    def circle_name(self) -> str:
+        """What it is called among those that wait for one another."""
+        return f"the workflow {self.run.plan.name!r}"
+
+    def awaited(self) -> tuple[Sequence[Any], bool]:
+        """Return what it waits for, and that nothing less is enough."""
+        return [one for attempt in tuple(self.under_way) for one in attempt.awaited()[0]], False
+
     # -- its start ----------------------------------------------------------------------------
 
     def accept(self, error: BaseException | None = None) -> None:

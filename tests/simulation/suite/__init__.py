@@ -35,6 +35,7 @@ from .signals import signals
 from .supervision import kept_messages, rules_of_trees, trees
 from .tasks import tasks
 from .threads import threads
+from .waiting import waiting
 from .workflows import workflows
 
 _THAT_END = Faults(
@@ -46,6 +47,8 @@ _ON_TREES = Faults(kinds=(Crash, Kill, Slow, SwallowCancel, BlockLoop, FailStart
 _ON_AGENTS = Faults(kinds=(Crash, Kill, Slow, SwallowCancel, BlockLoop, LateAnswer), actor="agent*")
 
 _ON_LIMITS = Faults(kinds=(Crash, Kill, FailStart, BlockLoop), actor="agent*")
+
+_ON_WAITING = Faults(kinds=(Crash, Kill, Slow, LateAnswer), actor="agent*")
 
 _ON_THREADS = Faults(kinds=(Crash, Kill, Slow, BlockLoop, LateAnswer))
 _ON_ADDERS = Faults(
@@ -79,6 +82,7 @@ SUITE: tuple[Entry, ...] = (
     Entry(chains),
     Entry(handlers, weight=2),
     Entry(callers, _ON_CALLERS, {"limit_s": 100_000}, weight=2),
+    Entry(waiting, _ON_WAITING, {"limit_s": 100_000}, weight=3),
     Entry(threads, _ON_THREADS, {"limit_s": 100_000}, weight=2),
     Entry(trees, _ON_TREES, {"limit_s": 100_000}, (rules_of_trees,), weight=4),
     Entry(tasks, _ON_TASKS, {"limit_s": 100_000}, weight=2),

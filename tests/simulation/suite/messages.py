@@ -9,6 +9,7 @@ from agenticaiframework.actors import (
     Actor,
     ActorDied,
     ActorRef,
+    CallingSelf,
     Mailbox,
     MailboxFull,
     Request,
@@ -28,7 +29,7 @@ class Book:
         self.gathered: list[tuple[int, Any]] = []
 
 
-_FAILURES = (ActorDied, RequestTimeout, InjectedCrash, MailboxFull)
+_FAILURES = (ActorDied, RequestTimeout, InjectedCrash, MailboxFull, CallingSelf)
 
 
 class Worker(Actor):
@@ -125,7 +126,7 @@ async def messages(sim: Simulation) -> None:
             )
         if not outcome.ok:
             sim.expect(
-                isinstance(outcome.error, ActorDied | RequestTimeout | InjectedCrash),
+                isinstance(outcome.error, ActorDied | RequestTimeout | InjectedCrash | CallingSelf),
                 "an ask fails with what it says",
                 repr(outcome.error),
             )
