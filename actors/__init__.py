@@ -10,6 +10,7 @@ from .agents.address_book import AddressBook
 from .agents.agent import Agent, agent_names, find_agent
 from .agents.agent_actor import AgentActor, InboxMessage
 from .agents.agent_context import agent_context, enter_agent_context
+from .agents.agent_pool import IncarnationFailed
 from .agents.agent_request import AgentRequest
 from .agents.directory import UnknownAgent
 from .agents.errors import AgentDefinitionError, AgentError, AgentFailed, AgentStopped, AgentTimeout
@@ -117,6 +118,7 @@ __all__ = [
     "HandlerCancelled",
     "Ignore",
     "InboxMessage",
+    "IncarnationFailed",
     "LoopBlocked",
     "Mailbox",
     "MailboxFull",

@@ -8,12 +8,12 @@ is never sent again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from threading import get_ident
 from typing import Any
 
 from ..errors import ActorDied, MailboxFull
-from ..kernel.cell import deliver, put
+from ..kernel.cell import Cell, deliver, put
 from ..kernel.delivery import fence, is_ask, refuse
 from ..kernel.request import Request, new_request
 from ..reasons import SHUTDOWN
@@ -77,6 +77,16 @@ class Address:
         """The incarnation that takes messages now, or None between two."""
         ref = self.ref
         return ref if ref is not None and ref.is_alive() else None
+
+    def handlers(self) -> Sequence[Cell]:
+        """Return the incarnations that handle its messages now."""
+        ref = self.live
+        return () if ref is None else (ref,)
+
+    @property
+    def room(self) -> int:
+        """How many more incarnations could be started beside them."""
+        return 0
 
     @property
     def closed(self) -> Any:

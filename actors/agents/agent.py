@@ -13,10 +13,16 @@ from ..kernel.starting import start_link
 from ..reasons import NORMAL
 from ..system.system import ActorSystem
 from .address_book import AddressBook
-from .agent_actor import AgentActor, AgentSpec
+from .agent_actor import AgentSpec
 from .agent_address import AgentAddress
 from .agent_request import AgentRequest, Work
-from .definition import check_agent, check_dispatcher, is_async_handler, model_handler
+from .definition import (
+    check_agent,
+    check_dispatcher,
+    concurrency_of,
+    is_async_handler,
+    model_handler,
+)
 from .directory import Directory
 from .errors import AgentDefinitionError, AgentStopped
 
@@ -40,13 +46,19 @@ class Agent:
 
     On the first message its actor is started in the current system, and again after a crash; a
     supervisor that was given the agent decides about that instead. Per system an agent is one actor,
-    for all who ask it, and handles one message at a time.
+    for all who ask it, and handles one message at a time, unless *concurrency* says more.
 
     An exception out of the handler is a crash: the asker gets `AgentFailed` with the exception as its
     cause, the supervisor gets the exit. *on_start* and *on_stop* run in the actor at every start and
     end; each may be ``async``, and *on_stop* may take the exit reason. *capabilities* are matched by
     teams. *dispatcher* overrides where the handler runs (``event_loop``, ``thread``, ``pinned``,
     ``process``). *mailbox* bounds what may wait for it.
+
+    *concurrency* is how many messages it handles at once, on any dispatcher: 1 for a handler, which
+    may then keep state without a thought, and 32 for a model, since it waits for its provider, if
+    nothing is said. With more than one there are up to so many incarnations behind the one address
+    and the one mailbox, started when needed, each with its *on_start*, and ended when idle. A crash, a
+    kill, a timeout, or a handler that ignores its cancellation then costs only its own request.
     """
 
     def __init__(
@@ -63,6 +75,7 @@ class Agent:
         mailbox: Mailbox = DEFAULT_MAILBOX,
         output_schema: Mapping[str, Any] | None = None,
         description: str = "",
+        concurrency: int | None = None,
     ) -> None:
         check_agent(name, handler, model, capabilities)
         check_dispatcher(name, handler, dispatcher)
@@ -76,6 +89,7 @@ class Agent:
         if dispatcher is None:
             dispatcher = "event_loop" if is_async_handler(handler) else "thread"
         self._spec = AgentSpec(name, handler, dispatcher, mailbox, on_start, on_stop)
+        self._spec.concurrency = concurrency_of(name, concurrency, model)
         self._homes = AddressBook[AgentAddress]()
         _directory.enter(self)
 
@@ -91,6 +105,11 @@ class Agent:
     def dispatcher(self) -> str:
         """Where the handler runs."""
         return self._spec.dispatcher
+
+    @property
+    def concurrency(self) -> int:
+        """How many messages it handles at once in a system, at most."""
+        return self._spec.concurrency
 
     # -- asking --------------------------------------------------------------------------------
 
@@ -163,6 +182,13 @@ class Agent:
         home = None if system is None else self._homes.get(id(system))
         return home is not None and home.live is not None
 
+    @property
+    def busy(self) -> int:
+        """How many messages it handles in the current system now; at most `concurrency`."""
+        system = ActorSystem.current_or_none()
+        home = None if system is None else self._homes.get(id(system))
+        return 0 if home is None else home.busy
+
     def address(self, system: ActorSystem | None = None) -> AgentAddress:
         """Return the agent's address in *system* (the current one, if not given)."""
         if system is None:
@@ -210,11 +236,13 @@ class Agent:
         ref = home.live
         if ref is not None and adopt_orphan(ref, parent.actor_ref):
             parent.link(ref)
+            home.supervised_by(parent)
             return ref
+        actor_class, args = home.blueprint()
         started = await start_link(
             parent.actor_ref,
-            AgentActor,
-            (self._spec,),
+            actor_class,
+            args,
             {},
             self.name,
             timeout,
@@ -222,6 +250,7 @@ class Agent:
             incarnation=home.incarnation + 1,
         )
         if started is not None:
+            home.supervised_by(parent)
             home.bind(started)
         return cast("ActorRef[Any] | None", started)
 

@@ -29,6 +29,7 @@ class AgentSpec:
     on_start: Callable[..., Any] | None
     on_stop: Callable[..., Any] | None
     on_message: tuple[Callable[[Any], Any], ...] = ()
+    concurrency: int = 1
 
 
 @dataclass(frozen=True, slots=True)

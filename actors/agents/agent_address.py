@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..actor import Actor
 from ..errors import ActorDied
 from ..kernel import lifecycle
 from ..kernel.delivery import refuse
@@ -12,11 +14,13 @@ from ..kernel.starting import spawn
 from ..reasons import NORMAL
 from .address import Address
 from .agent_actor import AgentActor, AgentSpec
+from .agent_pool import AgentPool
 from .agent_request import AgentRequest
 from .errors import AgentStopped
 from .owner_link import OwnerLink
 
 if TYPE_CHECKING:
+    from ..kernel.cell import Cell
     from ..ref import ActorRef
     from ..system.system import ActorSystem
     from .directory import Named
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
 class AgentAddress(Address):
     """An agent's address in one system: starts the actor on demand unless a supervisor owns it."""
 
-    __slots__ = ("_agent", "_spec", "owner")
+    __slots__ = ("_agent", "_spec", "owner", "pool")
 
     def __init__(self, agent: Named, system: ActorSystem, spec: AgentSpec) -> None:
         super().__init__(agent.name, system, capacity=spec.mailbox.capacity)
@@ -34,11 +38,48 @@ class AgentAddress(Address):
         self._agent = OwnerLink(agent, _end_actor)
         self._agent.home = self
         self.owner: ActorRef[Any] | None = None
+        self.pool: AgentPool | None = None
+        """The pool that stands for the agent now, if it is one that handles several at once."""
 
     @property
     def owned(self) -> bool:
         """Whether a supervisor decides about the next incarnation."""
         return self.owner is not None and not self.owner.ended
+
+    def blueprint(self) -> tuple[type[Actor], tuple[Any, ...]]:
+        """Return the class of the actor that stands for the agent here, and its arguments."""
+        spec = self._spec
+        return (AgentActor, (spec,)) if spec.concurrency == 1 else (AgentPool, (spec, self))
+
+    def handlers(self) -> Sequence[Cell]:
+        """Return the incarnations that handle its messages now."""
+        return super().handlers() if self.pool is None else self.pool.cells
+
+    def supervised_by(self, parent: Actor) -> None:
+        """Let *parent*, which has started or adopted it, decide about incarnations that crash."""
+        if self.pool is not None:
+            self.pool.supervised_by(parent)
+
+    @property
+    def busy(self) -> int:
+        """How many messages are being handled now."""
+        if self.pool is not None:
+            return self.pool.busy
+        ref = self.live
+        return 0 if ref is None else int(self.system.info(ref).busy_s is not None)
+
+    @property
+    def room(self) -> int:
+        """How many more incarnations could be started beside them."""
+        return 0 if self.pool is None else self.pool.room
+
+    def incarnation_ended(self) -> None:
+        """An incarnation, or the pool of several, is gone: start the next."""
+        pool = self.pool
+        if pool is not None and pool.actor_ref.ended:
+            self.pool = None
+            pool.over()
+        super().incarnation_ended()
 
     def start_on_demand(self) -> None:
         """Start an incarnation for the messages that wait, unless that is a supervisor's business."""
@@ -48,13 +89,17 @@ class AgentAddress(Address):
         before = self.ref
         if before is not None and not before.ended:
             # It lives, or is still ending: its end starts the next, and has to come.
-            lifecycle.hurry(before)
+            if self.pool is None:
+                lifecycle.hurry(before)
+            elif not before.is_alive():
+                self.pool.hurry()
             return
         self.owner = None
+        actor_class, args = self.blueprint()
         ref = spawn(
             self.system.open_home(),
-            AgentActor,
-            (self._spec,),
+            actor_class,
+            args,
             {},
             name=agent.name,
             mailbox_to=self,
@@ -82,4 +127,6 @@ def _end_actor(link: OwnerLink) -> None:
 
 def _end_unless_owned(home: AgentAddress, ref: ActorRef[Any]) -> None:
     if ref.is_alive() and not home.owned:
+        if home.pool is not None:
+            home.pool.finishes = True
         lifecycle.doom(ref, NORMAL, soft=True)

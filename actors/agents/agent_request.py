@@ -75,6 +75,9 @@ class AgentRequest(Request):
             self._withdraw(None)
 
     def _withdraw(self, timeout: AgentTimeout | None) -> None:
-        ref = self._target.latest
-        if ref is not None:
-            self._home.post_or_call(cancel_work, ref, self, timeout)
+        self._home.post_or_call(self._cancel_work, timeout)
+
+    def _cancel_work(self, timeout: AgentTimeout | None) -> None:
+        target: Any = self._target
+        for cell in target.handlers():
+            cancel_work(cell, self, timeout)

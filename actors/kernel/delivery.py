@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ActorDied, MailboxFull
-from ..messages import Down, Exit, ReceiveTimeout
+from ..messages import Down, Exit, OwnMessage, ReceiveTimeout
 from .future import ActorFuture
 from .mailbox import MailboxClosed
 from .phase import STOPPING
@@ -120,7 +120,7 @@ def refuse(request: Request, error: BaseException) -> None:
 
 def is_system_message(item: Any) -> bool:
     """Tell whether *item* concerns only the incarnation that it was sent to."""
-    if isinstance(item, ActorStop | Exit | Down | ReceiveTimeout):
+    if isinstance(item, ActorStop | Exit | Down | ReceiveTimeout | OwnMessage):
         return True
     return isinstance(getattr(item, "message", None), ActorStop)
 

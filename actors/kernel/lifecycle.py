@@ -39,6 +39,7 @@ from .phase import (
     DEAD,
     DOOMED,
     ENDED,
+    FULL,
     HELD,
     IDLE,
     OFFLOADED,
@@ -79,7 +80,7 @@ def special_turn(home: Home, cell: Any) -> None:
         resume(home, cell)
     elif phase & UNWINDING:
         begin_stop(home, cell, cell._doom[0])
-    elif phase & SUSPENDED:
+    elif phase & (SUSPENDED | FULL):
         cell._state = HELD
     elif phase & STARTING:
         run_hook(home, cell, cell._actor.on_start)
@@ -743,10 +744,10 @@ def suspend(cell: Cell) -> None:
         cell._phase |= SUSPENDED
 
 
-def unsuspend(cell: Cell) -> None:
-    """Let a suspended actor handle messages again."""
+def unsuspend(cell: Cell, flag: int = SUSPENDED) -> None:
+    """Let a suspended actor handle messages again; *flag* is what holds it up."""
     if cell._actor is not None:
-        cell._phase &= ~SUSPENDED
+        cell._phase &= ~flag
         if cell._state == HELD or (cell._state == IDLE and cell._mailbox):
             cell._sched.enqueue(cell)
 
