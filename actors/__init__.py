@@ -13,7 +13,14 @@ from .agents.agent_context import agent_context, enter_agent_context
 from .agents.agent_pool import IncarnationFailed
 from .agents.agent_request import AgentRequest
 from .agents.directory import UnknownAgent
-from .agents.errors import AgentDefinitionError, AgentError, AgentFailed, AgentStopped, AgentTimeout
+from .agents.errors import (
+    AgentDefinitionError,
+    AgentError,
+    AgentFailed,
+    AgentStopped,
+    AgentTimeout,
+    QueueTimeout,
+)
 from .agents.models import (
     ModelAnswer,
     ModelRequest,
@@ -28,6 +35,7 @@ from .agents.models import (
     set_model_runner_factory,
 )
 from .agents.owner_link import OwnerLink
+from .agents.step_request import StepRequest
 from .dead_letters import DeadLetters
 from .dispatch.process_child import NotInChild, NotPicklable, RemoteError
 from .dispatch.processes import ProcessDied
@@ -138,12 +146,14 @@ __all__ = [
     "OwnerLink",
     "PipedFailure",
     "ProcessDied",
+    "QueueTimeout",
     "ReceiveTimeout",
     "RemoteError",
     "Request",
     "RequestTimeout",
     "Router",
     "StartFailed",
+    "StepRequest",
     "StillAlive",
     "StopReport",
     "SystemStopped",

@@ -25,6 +25,7 @@ from .definition import (
 )
 from .directory import Directory
 from .errors import AgentDefinitionError, AgentStopped
+from .step_request import StepRequest
 
 if TYPE_CHECKING:
     from ..ref import ActorRef
@@ -123,7 +124,7 @@ class Agent:
         """Return the handler's result for *payload*.
 
         Raises `AgentFailed` (the handler's exception is its ``__cause__``), `AgentTimeout` after
-        *timeout* seconds, `AgentStopped` if it was stopped for good. On a timeout, and when the
+        *timeout* seconds from now, waiting for its turn included, `AgentStopped` if it was stopped for good. On a timeout, and when the
         awaiting code is cancelled, the work itself is cancelled; a handler that does not obey, or
         that blocks a thread, is left behind, and a fresh incarnation takes over. *context* is what
         the handler finds in `agent_context()`.
@@ -137,6 +138,7 @@ class Agent:
         *,
         context: Mapping[str, Any] | None = None,
         system: ActorSystem | None = None,
+        kind: type[AgentRequest] = AgentRequest,
     ) -> AgentRequest:
         """Return an awaitable for what `ask` returns: cheaper to await many of (see `gather`)."""
         if system is None:
@@ -147,15 +149,35 @@ class Agent:
         ref = home.ref
         work = Work(payload, context)
         # Where an incarnation lives on this very loop and has room: the path of nearly every request.
-        request = None if ref is None else request_bounded(ref, work, home, AgentRequest)
+        request = None if ref is None else request_bounded(ref, work, home, kind)
         if request is not None:
             request.agent = self
         else:
-            request = new_request(work, home, system.scheduler, AgentRequest)
+            request = new_request(work, home, system.scheduler, kind)
             request.agent = self
             home.put(request)
         if timeout is not None:
             system.scheduler.post_or_call(request.start_timer, timeout)
+        return request
+
+    def request_step(
+        self,
+        payload: Any,
+        timeout: float | None,
+        queue_timeout: float | None = None,
+        *,
+        context: Mapping[str, Any] | None = None,
+        system: ActorSystem | None = None,
+    ) -> StepRequest:
+        """Return what `request` does, with a *timeout* that counts from when the agent takes it up.
+
+        For steps of something larger, on the loop's thread. *queue_timeout* is how long it may wait for
+        that; raises `QueueTimeout` then, and the work is never handled.
+        """
+        request = cast(
+            "StepRequest", self.request(payload, context=context, system=system, kind=StepRequest)
+        )
+        request.limit(timeout, queue_timeout)
         return request
 
     def tell(self, payload: Any, *, context: Mapping[str, Any] | None = None) -> None:

@@ -16,6 +16,7 @@ from ..kernel.mailbox import Mailbox
 from .agent_context import CONTEXT, NOTHING
 from .agent_process import agent_work
 from .agent_request import Work
+from .step_request import StepRequest
 
 
 @dataclass(slots=True)
@@ -88,6 +89,8 @@ class AgentActor(Actor):
             # Withdrawn while it waited in the mailbox: its asker does not want this work done any more.
             self.system.dead_letter(message, self.actor_ref.label, "withdrawn")
             return None
+        if request.__class__ is StepRequest:
+            request.taken_up()
         if message.__class__ is Work:
             CONTEXT.set(NOTHING if message.context is None else message.context)
             result = self._handler(message.payload)
@@ -102,6 +105,8 @@ class AgentActor(Actor):
         request = self.current_request
         if isinstance(message, InboxMessage) or (request is not None and not request.asker_waiting):
             return None
+        if isinstance(request, StepRequest):
+            request.taken_up()
         work = message if message.__class__ is Work else Work(message, None)
         return agent_work(self._agent_spec.name, self._handler, work.payload, work.context)
 

@@ -45,6 +45,7 @@ class StepPlan:
         "output_key",
         "output_model",
         "plain",
+        "queue_timeout_s",
         "quick",
         "timeout_s",
         "until",
@@ -73,6 +74,7 @@ class StepPlan:
         self.when = _expression(step.wait_for.when if step.wait_for else None)
         self.delay_s = step.delay or 0.0
         self.timeout_s = step.timeout_seconds
+        self.queue_timeout_s = step.queue_timeout_seconds
         self.input_model = step.input_model
         self.output_model = step.output_model
         self.output_key = step.output_key

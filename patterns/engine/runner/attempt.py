@@ -10,7 +10,7 @@ from agenticaiframework.actors import ActorDied, HandlerCancelled
 if TYPE_CHECKING:
     from asyncio import TimerHandle
 
-    from agenticaiframework.actors import ActorRef, AgentRequest, Request
+    from agenticaiframework.actors import ActorRef, Request, StepRequest
 
     from ...vocabulary.target import Askable, Scope
     from ..definition.plan import StepPlan
@@ -39,13 +39,15 @@ class StepAttempt:
     """Is told when it has ended."""
     worker: ActorRef[Any] | None = None
     """Carries it out, unless that is an agent: agents are asked directly."""
-    request: AgentRequest | None = None
+    request: StepRequest | None = None
     timeout_s: float | None = None
     """Its time limit, where the worker looks after that."""
     asked_at: float | None = None
     """When it began, if the engine's default time limit holds for it."""
     timer: TimerHandle | None = None
-    """Ends it, where its time limit is the step's own."""
+    """Ends it, where its time limit is the step's own, or its wait for a place at its agent."""
+    waits_until: float | None = None
+    """When its agent must have taken it up, in the system's time, if that has a limit."""
     span: Any = None
     context: Mapping[str, Any] | None = None
     adopted: set[ActorRef[Any]] | None = None
