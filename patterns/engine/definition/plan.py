@@ -140,6 +140,7 @@ class Plan:
         "roots",
         "steps",
         "timeout_s",
+        "told",
         "waits_for",
     )
 
@@ -186,6 +187,8 @@ class Plan:
         )
         self.bound: tuple[Any, int, tuple[Any, ...]] | None = None
         """The cached targets of the steps: the engine that bound them, the version of its directory, the targets."""
+        self.told = False
+        """Whether it has been logged what it promises and its agents cannot keep."""
         self._text: str | None = None
         self._hash: str | None = None
 

@@ -10,6 +10,10 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
+from loguru import logger
+
+from agenticaiframework.actors import Agent
+
 from ...execution.pattern import pattern_kinds
 from ...vocabulary.target import Askable
 from ..definition.cache import DefinitionCache
@@ -20,6 +24,7 @@ from ..errors import UnknownName
 from .directory import Directory, as_askable
 from .held_store import HeldStore
 from .otel import make_exporter
+from .promises import too_high, unkept_by
 from .team_actions import TeamActions
 from .tracing import Tracer
 
@@ -44,6 +49,8 @@ class Setup:
         """Whether the engine was told to stop."""
         self.store = HeldStore(config)
         self.limits: dict[str, int] = dict(config.agent_limits)
+        self._told_limits: set[str] = set()
+        """What has been said of limits that are higher than what their agents handle at once."""
         self._nest = nest
         self._by_pattern: dict[str, Plan] = {}
         self._exporter: OtelExporter | None = None
@@ -71,9 +78,41 @@ class Setup:
             compensation = step.definition.compensate
             if compensation is not None and isinstance(compensation.agent, str):
                 self.directory.find(compensation.agent, where)
+        if not plan.told:
+            self.tell_unkept(plan, bound)
         if all(self._lasting(step) for step in plan.steps):
             plan.bound = (self, self.directory.version, bound)
         return bound
+
+    def unkept(self, plan: Plan, bound: tuple[Any, ...]) -> list[str]:
+        """Return what *plan* promises to run at once and its agents cannot keep."""
+        problems = unkept_by(plan, bound, self.resolve, self._limit_of)
+        for target in dict.fromkeys(t for t in bound if isinstance(t, Agent)):
+            name = self.directory.agent_name(target)
+            high = too_high(name, target, self.limits.get(name, 0))
+            if high is not None:
+                problems.append(high)
+        return problems
+
+    def tell_unkept(self, plan: Plan, bound: tuple[Any, ...]) -> list[str]:
+        """Log, and return, what *plan* promises and its agents cannot keep."""
+        plan.told = True
+        problems = self.unkept(plan, bound)
+        for text in problems:
+            if text not in self._told_limits:
+                logger.warning(text)
+        return problems
+
+    def limit(self, name: str, agent: Any, limit: int) -> None:
+        """Let *limit* steps at once ask *agent*; log it if that handles fewer."""
+        self.limits[name] = limit
+        high = too_high(name, agent, limit)
+        if high is not None and high not in self._told_limits:
+            self._told_limits.add(high)
+            logger.warning(high)
+
+    def _limit_of(self, agent: Agent) -> int | None:
+        return self.limits.get(self.directory.agent_name(agent)) if self.limits else None
 
     def _lasting(self, step: StepPlan) -> bool:
         """Tell whether a look-up holds until the next registration."""
