@@ -180,9 +180,15 @@ class Agent:
         request.limit(timeout, queue_timeout)
         return request
 
-    def tell(self, payload: Any, *, context: Mapping[str, Any] | None = None) -> None:
+    def tell(
+        self,
+        payload: Any,
+        *,
+        context: Mapping[str, Any] | None = None,
+        system: ActorSystem | None = None,
+    ) -> None:
         """Give the agent *payload* to handle, and wait for nothing."""
-        home = self.address()
+        home = self.address(system)
         if home.closed is not None:
             raise AgentStopped(self.name, home.closed)
         home.tell(Work(payload, context))

@@ -193,7 +193,7 @@ class AgentPool(Actor):
         return [place.cell for place in list(self._places.values())]
 
     @property
-    def load(self) -> tuple[int, int]:
+    def _workload(self) -> tuple[int, int]:  # type: ignore[override]
         """How many incarnations are busy, and how many there may be."""
         return self.busy, self.concurrency
 

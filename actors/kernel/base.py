@@ -35,6 +35,9 @@ class ActorBase(PykkaActor):
     children_crash_on_ask_error: ClassVar[bool] = False
     """What None as a child's own `crash_on_ask_error` means. A supervisor says True."""
 
+    _workload: tuple[int, int] | None = None
+    """Of an actor that has others do its work: how many of them are busy, and how many there may be."""
+
     _stopped_event: threading.Event | None = None
     """pykka's `actor_stopped`; an attribute of the few instances that are asked for it."""
 

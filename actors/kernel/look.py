@@ -75,6 +75,8 @@ def look(cell: Cell) -> dict[str, Any]:
             "monitored_by": (),
             "trap_exit": False,
             "timers": 0,
+            "busy": None,
+            "concurrency": None,
         }
     ext = cell._ext
     busy = cell._state in (RUNNING, PARKED) or cell._coro is not None
@@ -82,6 +84,7 @@ def look(cell: Cell) -> dict[str, Any]:
     job = None if ext is None else ext.job
     handed_over = 0 if job is None else len(job.items)
     now = cell._sched.loop.time()
+    workers, concurrency = actor._workload or (None, None)
     return common | {
         "state": state_of(cell),
         "dispatcher": actor.dispatcher,
@@ -96,4 +99,6 @@ def look(cell: Cell) -> dict[str, Any]:
         "monitored_by": tuple(m.watcher for m in tuple(cell._watchers or ())),
         "trap_exit": cell._trap,
         "timers": 0 if ext is None else len(ext.timers or ()),
+        "busy": workers,
+        "concurrency": concurrency,
     }

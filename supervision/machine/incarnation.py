@@ -33,7 +33,7 @@ class Incarnation(Child):
         return self._whole
 
     @property
-    def restarts(self) -> int:  # type: ignore[override]
+    def restarts(self) -> int:
         """How often the child has been restarted, in whole or in part."""
         return self._whole.restarts
 
@@ -44,7 +44,7 @@ class Incarnation(Child):
             whole.restarts = value
 
     @property
-    def row(self) -> int:  # type: ignore[override]
+    def row(self) -> int:
         """How many restarts the child has behind it in a row."""
         return self._whole.row
 

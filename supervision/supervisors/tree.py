@@ -40,6 +40,7 @@ class SupervisionTree:
     *state* is a `ChildState`, *activity* what its actor does now (``idle``, ``waiting``, ...).
     *in_window* restarts count now against *limit* within *period_s* seconds; a worker has these
     only if it has a budget of its own. *waiting* messages are kept for its next incarnation.
+    Of an agent that handles several messages at once, *busy* is how many it handles, of *concurrency*.
     """
 
     name: str
@@ -57,6 +58,8 @@ class SupervisionTree:
     in_window: int | None = None
     limit: int | None = None
     period_s: float | None = None
+    busy: int | None = None
+    concurrency: int | None = None
     children: tuple[SupervisionTree, ...] = ()
 
     def walk(self, path: str = "") -> Iterator[tuple[str, SupervisionTree]]:
@@ -103,6 +106,8 @@ class SupervisionTree:
             parts.append(f"restarts {self.restarts}")
         if self.limit is not None and self.period_s is not None:
             parts.append(f"window {self.in_window}/{self.limit} in {self.period_s:g} s")
+        if self.busy is not None:
+            parts.append(f"{self.busy}/{self.concurrency} busy")
         if self.mailbox_length:
             parts.append(f"mailbox {self.mailbox_length}")
         if self.waiting:
@@ -135,6 +140,8 @@ class SupervisionTree:
             label += f"<br/>{self.strategy}"
         if self.restarts:
             label += f"<br/>restarts: {self.restarts}"
+        if self.busy is not None:
+            label += f"<br/>{self.busy}/{self.concurrency} busy"
         if self.state != ChildState.RUNNING:
             label += f"<br/>{self.state}"
         shape = f'["{label}"]' if self.kind == "supervisor" else f'("{label}")'
@@ -266,6 +273,8 @@ def _worker_node(
         in_window=None if window is None or system is None else window.look(system.clock()),
         limit=None if window is None else window.intensity,
         period_s=None if window is None else window.period_s,
+        busy=None if info is None else info.busy,
+        concurrency=None if info is None else info.concurrency,
     )
 
 
