@@ -440,14 +440,16 @@ class AgentPool(Actor):
         self._idle_timer = None
         if not self._ref.is_alive():
             return
+        left = len(self._places)
         for place in list(self._free):
             if not place.resting:
                 place.resting = True
-            elif len(self._places) > 1:
+            elif left > 1:
+                left -= 1
                 place.retired = True
                 self._free.remove(place)
                 lifecycle.doom(place.cell, NORMAL)
-        if len(self._places) > 1:
+        if left > 1:
             self._look_again()
 
 
