@@ -16,7 +16,7 @@ from .address import Address
 from .agent_actor import AgentActor, AgentSpec
 from .agent_pool import AgentPool
 from .agent_request import AgentRequest
-from .errors import AgentStopped
+from .errors import AgentStopped, AgentTimeout
 from .owner_link import OwnerLink
 
 if TYPE_CHECKING:
@@ -80,6 +80,13 @@ class AgentAddress(Address):
             self.pool = None
             pool.over()
         super().incarnation_ended()
+
+    def withdraw(self, request: AgentRequest, timeout: AgentTimeout | None) -> None:
+        """The asker of *request* waits no more (*timeout*: because it took too long): cancel the work."""
+        if self.pool is not None:
+            self.pool.withdraw(request, timeout)
+        elif self.ref is not None:
+            lifecycle.cancel_work(self.ref, request, timeout)
 
     def start_on_demand(self) -> None:
         """Start an incarnation for the messages that wait, unless that is a supervisor's business."""

@@ -42,6 +42,12 @@ IDLE_S: Final = 30.0
 Long beside the pauses in the traffic of a service, in which a start with a hook would be paid again."""
 
 
+CROWDED_S: Final = 0.25
+"""How long cancelled work may clean up while others wait for its place; else it is the system's
+`cancel_grace_s`. Short, so that any number of handlers that do not obey cost the others little; what is
+left behind may still end what it does, and only its messages are dropped."""
+
+
 class PoolHome(Protocol):
     """The address that a pool belongs to."""
 
@@ -69,6 +75,7 @@ class PoolPlace:
         "retired",
         "served",
         "starting",
+        "turns",
         "unstarted",
     )
 
@@ -79,6 +86,8 @@ class PoolPlace:
         self.number = number
         self.item: Any = None
         """The message that it has, or that it is started for."""
+        self.turns = 0
+        """How many messages it has been handed."""
         self.starting = False
         """Whether its `on_start` has not succeeded yet."""
         self.resting = False
@@ -289,6 +298,7 @@ class AgentPool(Actor):
 
     def _hand(self, place: PoolPlace, item: Any) -> None:
         place.item = item
+        place.turns += 1
         place.resting = False
         cell = place.cell
         put(cell, item)
@@ -319,6 +329,26 @@ class AgentPool(Actor):
         if self._idle_timer is None and len(self._places) > 1:
             self._look_again()
         handing_on.release(self._ref)
+
+    def withdraw(self, request: Any, timeout: BaseException | None) -> None:
+        """The asker of *request* waits no more: cancel the work, if an incarnation has it."""
+        for place in self._places.values():
+            if place.item is request:
+                lifecycle.cancel_work(place.cell, request, timeout)
+                self._soon_make_room(place, place.turns, timeout)
+                return
+
+    def _soon_make_room(self, place: PoolPlace, turn: int, timeout: BaseException | None) -> None:
+        # By its number: a timer that held the request would keep the agent, which it refers to.
+        self.system.call_later(CROWDED_S, self._make_room, place, turn, timeout)
+
+    def _make_room(self, place: PoolPlace, turn: int, timeout: BaseException | None) -> None:
+        """Leave withdrawn work behind that has not ended yet, if others wait for its place."""
+        if place.turns != turn or place.item is None or place.cell.ended:
+            return
+        if handing_on.is_crowded(self._ref):
+            lifecycle.leave_work(place.cell, place.item, timeout)
+        self._soon_make_room(place, turn, timeout)
 
     # -- incarnations --------------------------------------------------------------------------
 

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import ActorDied, RequestTimeout, StartFailed
-from ..kernel.lifecycle import cancel_work
 from ..kernel.request import ABANDONED, PENDING, Request
 from .directory import Named
 from .errors import AgentError, AgentFailed, AgentStopped, AgentTimeout
@@ -75,9 +74,5 @@ class AgentRequest(Request):
             self._withdraw(None)
 
     def _withdraw(self, timeout: AgentTimeout | None) -> None:
-        self._home.post_or_call(self._cancel_work, timeout)
-
-    def _cancel_work(self, timeout: AgentTimeout | None) -> None:
         target: Any = self._target
-        for cell in target.handlers():
-            cancel_work(cell, self, timeout)
+        self._home.post_or_call(target.withdraw, self, timeout)

@@ -36,6 +36,11 @@ def release(cell: Cell) -> None:
         unsuspend(cell, FULL)
 
 
+def is_crowded(cell: Cell) -> bool:
+    """Tell whether messages wait because *cell* is full."""
+    return bool(cell._phase & FULL and cell._mailbox)
+
+
 def put_first(cell: Cell, items: Iterable[Any]) -> None:
     """Put *items*, oldest first, before all that waits for *cell*, or that it leaves if it ends."""
     rest = list(items)
@@ -55,4 +60,4 @@ def put_first(cell: Cell, items: Iterable[Any]) -> None:
     unsuspend(cell, 0)  # queues it if it idles
 
 
-__all__ = ["fill_up", "put_first", "release", "take_in_hand"]
+__all__ = ["fill_up", "is_crowded", "put_first", "release", "take_in_hand"]

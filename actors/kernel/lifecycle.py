@@ -731,6 +731,12 @@ def _check_cancelled(cell: Cell, task: Any, timeout: BaseException | None) -> No
         _leave_work(cell, timeout)
 
 
+def leave_work(cell: Cell, request: Any, timeout: BaseException | None) -> None:
+    """Do what `cancel_work` does after its grace, now: others wait for the place of *request*."""
+    if cell._current is request and cell._state == PARKED and not cell._phase & (DEAD | STOPPING):
+        _leave_work(cell, timeout)
+
+
 def _leave_work(cell: Cell, timeout: BaseException | None) -> None:
     if timeout is not None:
         doom(cell, timeout, kill=True)

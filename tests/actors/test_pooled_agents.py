@@ -322,6 +322,40 @@ def test_deaf_handlers_cost_nobody_else_anything(in_sim: Run) -> None:
     in_sim(main)
 
 
+def test_more_deaf_handlers_than_places_cost_the_others_little(in_sim: Run) -> None:
+    async def main(system: ActorSystem) -> None:
+        agent = Agent("a", handler=deaf, concurrency=4)
+        losers = [asyncio.ensure_future(agent.ask("deaf", timeout=0.1)) for _ in range(4)]
+        await asyncio.sleep(0.01)
+        asks = [agent.ask("well", timeout=2) for _ in range(100)]
+        assert (await asyncio.gather(*asks)).count("well") == 100
+        await asyncio.gather(*losers, return_exceptions=True)
+        await asyncio.sleep(10)
+
+    in_sim(main)
+
+
+def test_cancelled_work_may_clean_up_as_long_as_nobody_waits(in_sim: Run) -> None:
+    async def main(system: ActorSystem) -> None:
+        cleaned: list[Any] = []
+
+        async def tidy(payload: Any) -> Any:
+            try:
+                await asyncio.sleep(60)
+            finally:
+                await asyncio.sleep(3)
+                cleaned.append(payload)
+
+        agent = Agent("a", handler=tidy, concurrency=2)
+        asks = [agent.ask(n, timeout=0.1) for n in range(2)]
+        await asyncio.gather(*asks, return_exceptions=True)
+        await asyncio.sleep(4)
+        assert cleaned == [0, 1]
+        assert system.abandoned == 0
+
+    in_sim(main)
+
+
 def test_a_deaf_handler_whose_asker_is_cancelled_is_left_behind_alone(in_sim: Run) -> None:
     async def main(system: ActorSystem) -> None:
         agent = Agent("a", handler=deaf, concurrency=2)
