@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
-from agenticaiframework.actors import AgenticError
+from agenticaiframework.actors import AgenticError, QueueTimeout
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,8 @@ def describe_outcome(outcome: Outcome) -> str:
             return f"completed by its {via}"
         case Failed(cause=cause):
             return f"failed ({describe_error(cause)})"
+        case TimedOut(cause=QueueTimeout() as cause):
+            return f"timed out after {cause.timeout_s:g} s in the queue of agent {cause.agent!r}"
         case TimedOut(timeout_s=None):
             return "timed out"
         case TimedOut(timeout_s=timeout_s):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from agenticaiframework.actors import ActorDied, HandlerCancelled
+from agenticaiframework.actors import ActorDied, HandlerCancelled, QueueTimeout
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle
@@ -83,6 +83,10 @@ class StepAttempt:
             self.value = request.result()
         except Exception as error:
             self.error = error
+            if isinstance(error, QueueTimeout) and self.waits_until is not None:
+                # A part of its wait was for a place at the agent, as its limit by the engine says.
+                limit_s = self.plan.queue_timeout_s or error.timeout_s
+                self.error = QueueTimeout(error.agent, limit_s)
         except BaseException as error:  # a handler that was cancelled from elsewhere
             self.error = HandlerCancelled(self.target.name)
             self.error.__cause__ = error
