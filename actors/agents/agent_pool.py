@@ -80,6 +80,8 @@ class PoolPlace:
     )
 
     cell: ActorRef[Any]
+    kept: tuple[Any, ...] = ()
+    """What is kept for a next incarnation: nothing, since it goes back to the pool."""
 
     def __init__(self, pool: AgentPool, number: int) -> None:
         self.pool = pool

@@ -26,9 +26,10 @@ ROOT = Path(__file__).resolve().parents[2]
 LAYERS = ("actors", "supervision", "patterns")
 TIMEOUT_S = 900.0
 OF_LAYER = (
+    ("actors/agents:AgentPool", ("pools",)),
     ("patterns/engine", ("in_memory", "workflows")),
     ("patterns", ("patterns", "in_memory", "workflows")),
-    ("supervision", ("trees", "kept_messages")),
+    ("supervision", ("trees", "kept_messages", "pools")),
 )
 """Where a planted bug stands, and the properties that can see it; elsewhere, all of them."""
 

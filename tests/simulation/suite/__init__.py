@@ -26,6 +26,7 @@ from .handlers import handlers
 from .in_memory import in_memory
 from .messages import bounded_mailboxes, messages, stashing, timers, told_messages_are_accounted_for
 from .patterns import patterns
+from .pools import pools
 from .signals import signals
 from .supervision import kept_messages, rules_of_trees, trees
 from .threads import threads
@@ -65,6 +66,7 @@ SUITE: tuple[Entry, ...] = (
     Entry(threads, _ON_THREADS, {"limit_s": 100_000}, weight=2),
     Entry(trees, _ON_TREES, {"limit_s": 100_000}, (rules_of_trees,), weight=4),
     Entry(kept_messages, _ON_AGENTS, {"limit_s": 100_000}, weight=2),
+    Entry(pools, _ON_AGENTS, {"limit_s": 200_000}, weight=2),
     Entry(patterns, _ON_PATTERNS, {"limit_s": 100_000}, weight=2),
     Entry(in_memory, _ON_ADDERS, {"limit_s": 100_000}, weight=2),
     Entry(workflows, _ON_ENGINES, {"limit_s": 100_000}, weight=2),
