@@ -423,7 +423,7 @@ POOLS = (
         "pass",
     ),
     Mutation(
-        "the pool is told of no failure that is withdrawn", f"{AGENTS}AgentPool.withdraw",
+        "work that was withdrawn goes on", f"{AGENTS}AgentPool.withdraw",
         "lifecycle.cancel_work(place.cell, request, timeout)", "None",
     ),
     Mutation(

@@ -26,6 +26,7 @@ class _Watch:
             on_start=self._start if slow_start else None,
         )
         self.handled: dict[int, int] = {}
+        self.finished: set[int] = set()
         self._meeting = 0
         self._met = asyncio.Event()
 
@@ -60,6 +61,7 @@ class _Watch:
             return number
         self.handled[number] = self.handled.get(number, 0) + 1
         await asyncio.sleep(seconds)
+        self.finished.add(number)
         if what == "crash":
             raise ValueError("a request that crashes its incarnation")
         return number
@@ -95,7 +97,7 @@ async def pools(sim: Simulation) -> None:
     dead: list[Any] = []
     sim.system.dead_letters.subscribe(dead.append)
     asked: list[tuple[int, str, Any]] = []
-    withdrawn: list[Any] = []
+    withdrawn: dict[int, Any] = {}
     told: list[tuple[int, str]] = []
     for number in range(30):
         watch = rng.choice(watches)
@@ -105,7 +107,7 @@ async def pools(sim: Simulation) -> None:
         if chance < 0.5:
             asked.append((number, what, watch.agent.request(payload, timeout=LONG_S)))
         elif chance < 0.7:
-            withdrawn.append(watch.agent.request((number, "work", 0.3), timeout=0.1))
+            withdrawn[number] = watch.agent.request((number, "work", 0.3), timeout=0.1)
         else:
             watch.agent.tell(payload)
             told.append((number, what))
@@ -122,9 +124,14 @@ async def pools(sim: Simulation) -> None:
             failed += what == "work"
             hung = isinstance(outcome.error, AgentTimeout)
             sim.expect(not hung, "no request is lost", f"{number}: {outcome.error!r}")
-    for request in withdrawn:
+    for request in withdrawn.values():
         await sim.attempt(request)
     await asyncio.sleep(LONG_S)
+    finished = {n for watch in watches for n in watch.finished}
+    landed_kinds = {landed.fault.kind for landed in sim.injector.landed}
+    if not landed_kinds & {"swallow_cancel", "slow", "block_loop"}:
+        left = sorted(finished.intersection(withdrawn))
+        sim.expect(not left, "work that was withdrawn is cancelled", f"{left} went on")
     # A fault that strikes one incarnation costs what that has, one that strikes the pool all it has.
     cost = sum(
         1 if "[" in landed.where else max(watch.agent.concurrency for watch in watches)
