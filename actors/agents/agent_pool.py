@@ -13,7 +13,6 @@ its own, where a message waits behind a slow one while others idle.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -74,6 +73,7 @@ class PoolPlace:
         "resting",
         "retired",
         "served",
+        "started_for",
         "starting",
         "turns",
         "unstarted",
@@ -87,7 +87,9 @@ class PoolPlace:
         self.pool = pool
         self.number = number
         self.item: Any = None
-        """The message that it has, or that it is started for."""
+        """The message that it has."""
+        self.started_for: Any = None
+        """The message that it is started for, which another may be free for before."""
         self.turns = 0
         """How many messages it has been handed."""
         self.starting = False
@@ -168,7 +170,7 @@ class AgentPool(Actor):
         self._free: list[PoolPlace] = []
         """Those that have nothing to do, the one that became free last at the end."""
         self._starting = 0
-        self._pending: deque[Any] = deque()
+        self._pending: list[Any] = []
         """Messages that incarnations are being started for, oldest first."""
         self._given_up = 0
         """Places that stay empty: of those that crashed, until the supervisor says otherwise."""
@@ -317,12 +319,13 @@ class AgentPool(Actor):
             return
         if place.starting:
             place.starting = False
+            place.started_for = None
             self._starting -= 1
         elif place.item is not None:
             place.served = True
         place.item = None
         while self._pending:
-            item = self._pending.popleft()
+            item = self._pending.pop(0)
             if not is_ask(item) or item.asker_waiting:
                 self._hand(place, item)
                 return
@@ -380,7 +383,7 @@ class AgentPool(Actor):
         )
         if self._spec.on_start is not None:
             place.starting = True
-            place.item = item
+            place.started_for = item
             self._starting += 1
             put(ref, FREED)
         return place
@@ -421,9 +424,12 @@ class AgentPool(Actor):
 
     def _lost_unsupervised(self, place: PoolPlace, reason: Any) -> None:
         item, why = place.item, place.unstarted
-        if why is not None and item in self._pending:
+        waits = [
+            pending is place.started_for for pending in self._pending
+        ]  # equality is the user's
+        if why is not None and True in waits:
             # As with a single actor: the next start would fail as well.
-            self._pending.remove(item)
+            item = self._pending.pop(waits.index(True))
             if is_ask(item):
                 item.fail(ActorDied(self.home, why))
             else:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..kernel.request import ABANDONED, PENDING
+from ..kernel.request import PENDING
 from .agent_request import AgentRequest
-from .errors import QueueTimeout
+from .errors import AgentTimeout, QueueTimeout
 
 
 class StepRequest(AgentRequest):
@@ -14,7 +14,7 @@ class StepRequest(AgentRequest):
     about how long this work takes; so its limit begins when the handler does.
     """
 
-    __slots__ = ("limit_s", "taken_at")
+    __slots__ = ("_queue_limit_s", "limit_s", "taken_at")
 
     limit_s: float | None
     taken_at: float | None
@@ -23,6 +23,7 @@ class StepRequest(AgentRequest):
     def limit(self, limit_s: float | None, queue_limit_s: float | None) -> None:
         """Give it *limit_s* from when it is taken up, and *queue_limit_s* until then."""
         self.limit_s = limit_s
+        self._queue_limit_s = queue_limit_s
         self.taken_at = None
         if queue_limit_s is not None and self._state == PENDING:
             self._result = self._home.loop.call_later(
@@ -44,10 +45,12 @@ class StepRequest(AgentRequest):
             self.start_timer(self.limit_s)
 
     def _not_taken_up(self, queue_limit_s: float) -> None:
-        if self._state != PENDING or self.taken_at is not None:
-            return
-        waiter = self._waiter
-        self._result = QueueTimeout(self.agent.name, queue_limit_s)
-        self._state = ABANDONED
-        if waiter is not None:
-            waiter._reply_ready(self)
+        if self.taken_at is None:
+            # As a kernel request, not as an agent's: there is no work yet that could be cancelled.
+            super(AgentRequest, self)._expire(queue_limit_s)
+
+    def _exception(self) -> BaseException:
+        error = super()._exception()
+        if self.taken_at is None and error.__class__ is AgentTimeout:
+            return QueueTimeout(self.agent.name, self._queue_limit_s or 0.0)
+        return error

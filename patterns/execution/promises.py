@@ -49,8 +49,8 @@ Resolve = Callable[[str], Any]
 def unkept(what: str, demands: Iterable[Demand], resolve: Resolve) -> list[str]:
     """Return what *what* promises with *demands* and its agents cannot keep, a sentence each.
 
-    Work that exceeds what its agent handles at once is not refused: it waits for its turn. So this is
-    no error, and it is said, because who writes 10 expects 10.
+    Work that exceeds what its agent handles at once is not refused: it waits for its turn. It is said,
+    because an author who writes 10 expects 10.
     """
     return [load.told(what) for load in loads_of(demands, resolve) if load.exceeds]
 
