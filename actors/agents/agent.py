@@ -238,7 +238,7 @@ class Agent:
         ref = home.live
         if ref is None or ref.ended:
             return
-        home.system.end_actor(ref, reason)
+        home.end(ref, reason)
         await home.system.wait_ended(ref, timeout)
 
     # -- for supervisors -----------------------------------------------------------------------

@@ -85,12 +85,14 @@ class AgentActor(Actor):
 
     def on_receive(self, message: Any) -> Any:
         request = current_request(self._ref)
-        if request is not None and not request.asker_waiting:
-            # Withdrawn while it waited in the mailbox: its asker does not want this work done any more.
-            self.system.dead_letter(message, self.actor_ref.label, "withdrawn")
-            return None
-        if request.__class__ is StepRequest:
-            request.taken_up()
+        if request is not None:
+            if not request.asker_waiting:
+                # Withdrawn while it waited in the mailbox: its asker does not want this work done any
+                # more.
+                self.system.dead_letter(message, self.actor_ref.label, "withdrawn")
+                return None
+            if request.__class__ is StepRequest:
+                request.taken_up()
         if message.__class__ is Work:
             CONTEXT.set(NOTHING if message.context is None else message.context)
             result = self._handler(message.payload)

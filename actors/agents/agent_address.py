@@ -81,6 +81,12 @@ class AgentAddress(Address):
             pool.over()
         super().incarnation_ended()
 
+    def end(self, ref: ActorRef[Any], reason: Any) -> None:
+        """End *ref*, the actor that stands for the agent, and cancel what it does. From any thread."""
+        if self.pool is not None:
+            self.pool.cancels = True
+        self.system.end_actor(ref, reason)
+
     def withdraw(self, request: AgentRequest, timeout: AgentTimeout | None) -> None:
         """The asker of *request* waits no more (*timeout*: because it took too long): cancel the work."""
         if self.pool is not None:
@@ -134,6 +140,4 @@ def _end_actor(link: OwnerLink) -> None:
 
 def _end_unless_owned(home: AgentAddress, ref: ActorRef[Any]) -> None:
     if ref.is_alive() and not home.owned:
-        if home.pool is not None:
-            home.pool.finishes = True
         lifecycle.doom(ref, NORMAL, soft=True)

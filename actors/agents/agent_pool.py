@@ -22,9 +22,9 @@ from ..kernel import handing_on, lifecycle
 from ..kernel.cell import current_request, exit_reason_of, home_of, put
 from ..kernel.delivery import is_ask
 from ..kernel.exit_signals import unlink
-from ..kernel.pykka_seam import log_failure
+from ..kernel.pykka_seam import ActorStop, log_failure
 from ..kernel.starting import spawn, start_link
-from ..reasons import KILLED, NORMAL, is_normal
+from ..reasons import NORMAL, is_normal
 from .agent_actor import AgentSpec
 from .pooled_actor import FREED, PooledActor
 
@@ -179,8 +179,8 @@ class AgentPool(Actor):
         """Whether its first incarnation has started."""
         self._asks_supervisor = False
         """Whether a supervisor decides about each incarnation that crashes."""
-        self.finishes = False
-        """Whether work that runs may be finished when it ends with the reason ``normal``."""
+        self.cancels = False
+        """Whether an end with the reason ``normal`` cancels what runs, and does not wait for it."""
         home.pool = self
 
     # -- looking -------------------------------------------------------------------------------
@@ -246,15 +246,25 @@ class AgentPool(Actor):
         self._serves = True
 
     async def on_stop(self, reason: Any) -> None:  # type: ignore[override]
+        self._stop_looking()
+        if reason == NORMAL and not self.cancels:
+            self._finish_work()
         handing_on.put_first(self._ref, self._pending)
         self._pending.clear()
-        self._stop_looking()
-        soft = reason == NORMAL and self.finishes
         cells = self.cells
-        for cell in cells:
-            lifecycle.doom(cell, reason, kill=reason == KILLED, soft=soft)
+        if reason != NORMAL or self.cancels:
+            killed = handing_on.was_killed(self._ref)
+            for cell in cells:
+                lifecycle.doom(cell, reason, kill=killed)
         for cell in cells:
             await lifecycle.wait_ended(cell, None)
+
+    def _finish_work(self) -> None:
+        """Let the incarnations end when what they have been given is done."""
+        for place in self._places.values():
+            if place.starting and self._pending:
+                put(place.cell, self._pending.pop(0))
+            put(place.cell, ActorStop())
 
     async def on_failure(self, *_exc_info: Any) -> None:  # type: ignore[override]
         await self.on_stop(exit_reason_of(self._ref))
@@ -324,6 +334,8 @@ class AgentPool(Actor):
         elif place.item is not None:
             place.served = True
         place.item = None
+        if not self._ref.is_alive():
+            return
         while self._pending:
             item = self._pending.pop(0)
             if not is_ask(item) or item.asker_waiting:

@@ -36,6 +36,11 @@ def release(cell: Cell) -> None:
         unsuspend(cell, FULL)
 
 
+def was_killed(cell: Cell) -> bool:
+    """Tell whether *cell*, which ends, was killed, and did not just hear of one that was."""
+    return cell._doom is not None and bool(cell._doom[1])
+
+
 def is_crowded(cell: Cell) -> bool:
     """Tell whether messages wait because *cell* is full."""
     return bool(cell._phase & FULL and cell._mailbox)
@@ -60,4 +65,4 @@ def put_first(cell: Cell, items: Iterable[Any]) -> None:
     unsuspend(cell, 0)  # queues it if it idles
 
 
-__all__ = ["fill_up", "is_crowded", "put_first", "release", "take_in_hand"]
+__all__ = ["fill_up", "is_crowded", "put_first", "release", "take_in_hand", "was_killed"]

@@ -635,6 +635,33 @@ def test_an_agent_that_nobody_keeps_ends_when_its_work_is_done(in_sim: Run) -> N
     in_sim(main)
 
 
+@pytest.mark.parametrize("slow_start", [False, True])
+def test_an_actor_stop_comes_after_what_was_told_before(slow_start: bool, in_sim: Run) -> None:
+    async def main(system: ActorSystem) -> None:
+        done: list[int] = []
+
+        async def start() -> None:
+            await asyncio.sleep(1)
+
+        async def work(payload: int) -> None:
+            await asyncio.sleep(1)
+            done.append(payload)
+
+        hook = start if slow_start else None
+        agent = Agent("a", handler=work, concurrency=3, on_start=hook)
+        for n in range(7):
+            agent.tell(n)
+        await asyncio.sleep(0)
+        pool = agent.address().ref
+        assert pool is not None
+        pool.stop(block=False)
+        await system.wait_ended(pool)
+        assert sorted(done) == list(range(7))
+        assert system.actor_count == 0
+
+    in_sim(main)
+
+
 def test_busy_says_how_many_run(in_sim: Run) -> None:
     async def main(system: ActorSystem) -> None:
         meter = Meter()

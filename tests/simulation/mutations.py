@@ -415,8 +415,10 @@ POOLS = (
     Mutation(
         "incarnations outlive their pool", f"{AGENTS}AgentPool.on_stop",
         """
-        for cell in cells:
-            lifecycle.doom(cell, reason, kill=reason == KILLED, soft=soft)
+        if reason != NORMAL or self.cancels:
+            killed = handing_on.was_killed(self._ref)
+            for cell in cells:
+                lifecycle.doom(cell, reason, kill=killed)
         for cell in cells:
             await lifecycle.wait_ended(cell, None)
         """,
