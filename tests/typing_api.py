@@ -36,7 +36,7 @@ def blocking(payload: str) -> Emit | Handoff | str:
 
 extractor = Agent("extractor", handler=extract, capabilities=["reading"])
 writer = Agent(name="writer", model="gpt-4o-mini", instructions="Write")
-helper = Agent("helper", handler=blocking)
+helper = Agent("helper", handler=blocking, concurrency=4)
 
 
 class Counter(Actor):
@@ -57,6 +57,7 @@ async def agents() -> None:
     extractor.tell({"document": "y"})
     await extractor.stop()
     assert_type(extractor.is_alive, bool)
+    assert_type((helper.busy, helper.concurrency), tuple[int, int])
     with scripted_model(lambda agent, payload: {"agent": agent}):
         await writer.ask("x")
 

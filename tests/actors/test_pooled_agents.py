@@ -456,6 +456,17 @@ def test_only_as_many_are_started_as_are_needed(in_sim: Run) -> None:
     in_sim(main)
 
 
+def test_many_model_agents_cost_two_actors_each_at_rest(in_sim: Run) -> None:
+    async def main(system: ActorSystem) -> None:
+        agents = [Agent(f"m{n}", model="m") for n in range(1_000)]
+        with scripted_model(lambda name, payload: payload):
+            for agent in agents:
+                assert await agent.ask(1) == 1
+        assert system.actor_count == 2_000
+
+    in_sim(main)
+
+
 def test_idle_ones_end_and_the_last_one_stays(in_sim: Run) -> None:
     async def main(system: ActorSystem) -> None:
         meter = Meter()
