@@ -13,7 +13,7 @@ from threading import get_ident
 from typing import Any
 
 from ..errors import ActorDied, MailboxFull
-from ..kernel.cell import Cell, deliver, put
+from ..kernel.cell import deliver, put
 from ..kernel.delivery import fence, is_ask, refuse
 from ..kernel.request import Request, new_request
 from ..reasons import SHUTDOWN
@@ -78,7 +78,7 @@ class Address:
         ref = self.ref
         return ref if ref is not None and ref.is_alive() else None
 
-    def handlers(self) -> Sequence[Cell]:
+    def handlers(self) -> Sequence[ActorRef[Any]]:
         """Return the incarnations that handle its messages now."""
         ref = self.live
         return () if ref is None else (ref,)

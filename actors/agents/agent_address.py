@@ -20,7 +20,6 @@ from .errors import AgentStopped, AgentTimeout
 from .owner_link import OwnerLink
 
 if TYPE_CHECKING:
-    from ..kernel.cell import Cell
     from ..ref import ActorRef
     from ..system.system import ActorSystem
     from .directory import Named
@@ -51,7 +50,7 @@ class AgentAddress(Address):
         spec = self._spec
         return (AgentActor, (spec,)) if spec.concurrency == 1 else (AgentPool, (spec, self))
 
-    def handlers(self) -> Sequence[Cell]:
+    def handlers(self) -> Sequence[ActorRef[Any]]:
         """Return the incarnations that handle its messages now."""
         return super().handlers() if self.pool is None else self.pool.cells
 

@@ -31,7 +31,6 @@ from .pooled_actor import FREED, PooledActor
 if TYPE_CHECKING:
     from asyncio import TimerHandle
 
-    from ..kernel.cell import Cell
     from ..ref import ActorRef
     from ..system.system import ActorSystem
 
@@ -201,7 +200,7 @@ class AgentPool(Actor):
         return sum(1 for place in list(self._places.values()) if place.item is not None)
 
     @property
-    def cells(self) -> list[Cell]:
+    def cells(self) -> list[ActorRef[Any]]:
         """The incarnations that have not ended."""
         return [place.cell for place in list(self._places.values())]
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import gc
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
@@ -39,7 +39,7 @@ class Meter:
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
-    def one(self) -> Iterator[None]:
+    def one(self) -> Generator[None, None, None]:
         with self._lock:
             self.now += 1
             self.most = max(self.most, self.now)
@@ -635,7 +635,8 @@ def test_an_agent_that_nobody_keeps_ends_when_its_work_is_done(in_sim: Run) -> N
         for ask in asks:
             ask.cancel()
         await asyncio.gather(*asks, return_exceptions=True)
-        del asks, ask
+        asks.clear()
+        ask = None
         agent.tell(2.0)
         await asyncio.sleep(0.1)
         agent = None

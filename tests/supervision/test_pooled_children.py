@@ -17,6 +17,7 @@ from agenticaiframework.supervision import (
     ChildStopped,
     ReportKind,
     RestartPolicy,
+    SupervisionStrategy,
     Supervisor,
     SupervisorFlags,
     SupervisorReport,
@@ -141,7 +142,12 @@ def test_a_handler_that_says_false_stops_the_child(in_sim: Run) -> None:
     async def main(system: ActorSystem) -> None:
         agent = worker()
         supervisor = over(agent)
-        supervisor.on_failure(lambda name, error, count: False)
+
+        @supervisor.on_failure
+        def stop(agent_name: str, error: Exception, restart_count: int) -> bool:
+            return False
+
+        assert callable(stop)
         await supervisor.start()
         await crash(agent)
         await supervisor.wait_until("worker", ChildState.STOPPED)
@@ -377,7 +383,7 @@ def test_the_tree_says_how_many_are_busy(in_sim: Run) -> None:
 def test_under_otps_supervisor_it_is_one_child_too(in_sim: Run) -> None:
     async def main(system: ActorSystem) -> None:
         agent = worker()
-        flags = SupervisorFlags("one_for_one", intensity=2, period_s=10)
+        flags = SupervisorFlags(SupervisionStrategy.ONE_FOR_ONE, intensity=2, period_s=10)
         ref = system.start(Supervisor, flags, [ChildSpec("worker", agent)])
         await asyncio.sleep(0.1)
         child = agent.address().ref
