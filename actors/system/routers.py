@@ -70,9 +70,9 @@ Routee: TypeAlias = "ActorRef[Any] | AgentRoutee"
 
 
 class Policy(Protocol):
-    """Chooses who gets a message, among the live members in their order."""
+    """Chooses who gets a message, among the live members in their order: refs, and agents if it has any."""
 
-    def choose(self, members: list[Routee], message: Any, /) -> list[Routee]: ...
+    def choose(self, members: list[Any], message: Any, /) -> list[Any]: ...
 
 
 class RoundRobin:

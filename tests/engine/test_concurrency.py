@@ -195,7 +195,7 @@ def test_a_limit_above_what_the_agent_handles_is_told_when_it_is_given(warned: l
 
 def test_steps_beside_each_other_over_one_agent_are_told_so() -> None:
     engine = made(Agent("a", handler=take))
-    beside = [{"id": name, "agent": "a", "depends_on": []} for name in "xyz"]
+    beside: list[dict[str, Any]] = [{"id": name, "agent": "a", "depends_on": []} for name in "xyz"]
     (said,) = engine.unkept({"name": "w", "steps": beside})
     assert "up to 3 times at once" in said
     in_a_row = [{"id": name, "agent": "a"} for name in "xyz"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -13,6 +13,7 @@ from agenticaiframework.actors import ActorSystem, Agent, QueueTimeout
 from agenticaiframework.patterns import (
     DefinitionError,
     MapReduceOrchestration,
+    OrchestrationPattern,
     ParallelOrchestration,
     PatternFailed,
     ScatterGatherOrchestration,
@@ -104,14 +105,14 @@ def test_in_a_thread_it_counts_from_when_the_thread_takes_it_up(dispatcher: str)
     async def main() -> None:
         gates = [threading.Event() for _ in range(3)]
 
-        def work(payload: Any) -> Any:
+        def work(payload: int) -> Any:
             gates[payload].wait(20)
             return payload
 
         agent = Agent("worker", handler=work, dispatcher=dispatcher)
         requests = [agent.request_step(n, 60.0, None) for n in range(3)]
         await asyncio.sleep(0)
-        taken = []
+        taken: list[list[bool]] = []
         for n, gate in enumerate(gates):
             async with asyncio.timeout(20):
                 while requests[n].taken_at is None:
@@ -144,8 +145,8 @@ def test_a_queue_timeout_is_one_that_retries_and_fallbacks_see(sim: Sim) -> None
 
 def test_what_is_cancelled_in_the_queue_is_never_handled(sim: Sim, cast: Cast) -> None:
     async def main(system: ActorSystem) -> None:
-        agent = cast.agent("slow", lambda payload: take(1.0))
-        running = asyncio.ensure_future(all_of(agent, 3, timeout=5).execute("x"))
+        agent = cast.agent("slow", take)
+        running = asyncio.ensure_future(all_of(agent, 3, timeout=5).execute(1.0))
         await asyncio.sleep(0.5)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
@@ -167,7 +168,8 @@ def test_it_is_a_field_of_every_step_and_of_teams(sim: Sim) -> None:
         for pattern in patterns:
             data = pattern.to_dict()
             assert "queue_timeout_seconds" in str(data)
-            assert type(pattern).from_dict(data).to_dict() == data
+            again = cast("type[OrchestrationPattern]", pattern.__class__)
+            assert again.from_dict(data).to_dict() == data
         team = AgentTeam(name="t", config=TeamConfig(queue_timeout_seconds=1))
         team.add_role(AgentRole(name="worker"))
         team.assign_agent(agent, role="worker")
