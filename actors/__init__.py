@@ -16,8 +16,16 @@ from .agents.agent_context import (
     is_runtime,
     nested_context,
 )
+from .agents.agent_pool import IncarnationFailed
 from .agents.agent_request import AgentRequest
-from .agents.errors import AgentDefinitionError, AgentError, AgentFailed, AgentStopped, AgentTimeout
+from .agents.errors import (
+    AgentDefinitionError,
+    AgentError,
+    AgentFailed,
+    AgentStopped,
+    AgentTimeout,
+    QueueTimeout,
+)
 from .agents.models import (
     ModelAnswer,
     ModelRequest,
@@ -33,6 +41,7 @@ from .agents.models import (
 )
 from .agents.name_errors import AmbiguousAgent, UnknownAgent
 from .agents.owner_link import OwnerLink
+from .agents.step_request import StepRequest
 from .dead_letters import DeadLetters
 from .dispatch.process_child import NotInChild, NotPicklable, RemoteError
 from .dispatch.processes import ProcessDied
@@ -142,6 +151,7 @@ __all__ = [
     "HandlerExited",
     "Ignore",
     "InboxMessage",
+    "IncarnationFailed",
     "KeyRegistered",
     "KeyUnregistered",
     "Log",
@@ -167,6 +177,7 @@ __all__ = [
     "PipedFailure",
     "PoolExhausted",
     "ProcessDied",
+    "QueueTimeout",
     "ReceiveTimeout",
     "Registry",
     "RegistryEntry",
@@ -177,6 +188,7 @@ __all__ = [
     "Router",
     "SeveralSystems",
     "StartFailed",
+    "StepRequest",
     "StillAlive",
     "StopReport",
     "SystemStopped",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from .kernel.carried import Carrier
-from .kernel.own_message import OwnMessage
+from .kernel.self_sent import SelfSent
 from .messages import DeadLetter
 from .reasons import describe_reason
 from .shown import is_a
@@ -52,7 +52,7 @@ class DeadLetters:
 
     def add(self, message: Any, recipient: str, reason: Any) -> None:
         """Record that *message* to *recipient* was not handled, and why."""
-        if is_a(message, OwnMessage):
+        if is_a(message, SelfSent):
             message = message.message
         if is_a(message, Carrier):
             message = message.as_letter()  # letters are kept long, and shown to others

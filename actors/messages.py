@@ -48,6 +48,12 @@ class ReceiveTimeout:
     after_s: float
 
 
+class OwnMessage:
+    """The base of messages that concern only the incarnation that they were sent to."""
+
+    __slots__ = ()
+
+
 @dataclass(slots=True)
 class PipedFailure:
     """The awaitable given to `Actor.pipe_to` failed with *error*."""

@@ -47,7 +47,7 @@ def blocking(payload: str) -> Emit | Handoff | str:
 
 extractor = Agent("extractor", handler=extract, capabilities=["reading"])
 writer = Agent(name="writer", model="gpt-4o-mini", instructions="Write")
-helper = Agent("helper", handler=blocking, expected_errors=ConnectionError)
+helper = Agent("helper", handler=blocking, expected_errors=ConnectionError, concurrency=4)
 lookup = Agent("lookup", handler=blocking, expected_errors=(ConnectionError, LookupError))
 
 
@@ -73,6 +73,7 @@ async def agents() -> None:
     extractor.tell({"document": "y"})
     await extractor.stop()
     assert_type(extractor.is_alive, bool)
+    assert_type((helper.busy, helper.concurrency), tuple[int, int])
     with scripted_model(lambda agent, payload: {"agent": agent}):
         await writer.ask("x")
 

@@ -68,14 +68,6 @@ class Address:
     lasting = True
     """Whether it is an address, which lasts longer than an incarnation."""
 
-    room = 0
-    """How many more incarnations could be started beside those that handle messages now."""
-
-    def handlers(self) -> Sequence[ActorRef[Any]]:
-        """Return the incarnations that handle its messages now."""
-        ref = self.ref
-        return () if ref is None or not ref.is_alive() else (ref,)
-
     def __repr__(self) -> str:
         return f"<Address {self.name} incarnation {self.incarnation}>"
 
@@ -97,6 +89,16 @@ class Address:
         """The incarnation that takes messages now, or None between two."""
         ref = self.ref
         return ref if ref is not None and ref.is_alive() else None
+
+    def handlers(self) -> Sequence[ActorRef[Any]]:
+        """Return the incarnations that handle its messages now."""
+        ref = self.live
+        return () if ref is None else (ref,)
+
+    @property
+    def room(self) -> int:
+        """How many more incarnations could be started beside them."""
+        return 0
 
     @property
     def closed(self) -> Any:

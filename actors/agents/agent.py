@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
@@ -15,14 +14,21 @@ from ..kernel.starting import start_link
 from ..reasons import NORMAL
 from ..system.system import ActorSystem
 from .address_book import AddressBook
-from .agent_actor import AgentActor, AgentSpec
+from .agent_actor import AgentSpec
 from .agent_address import AgentAddress
 from .agent_request import AgentRequest, work_from_here
-from .definition import check_agent, check_dispatcher, is_async_handler, model_handler
+from .definition import (
+    check_agent,
+    check_dispatcher,
+    concurrency_of,
+    is_async_handler,
+    model_handler,
+)
 from .directory import Directory, FindFrom
 from .errors import AgentDefinitionError, AgentStopped
 from .expected_errors import read_expected_errors
 from .line_of_making import POINT
+from .step_request import StepRequest
 
 if TYPE_CHECKING:
     from ..ref import ActorRef
@@ -44,7 +50,7 @@ class Agent:
 
     On the first message its actor is started in the current system, and again after a crash; a
     supervisor that was given the agent decides about that instead. Per system an agent is one actor,
-    for all who ask it, and handles one message at a time.
+    for all who ask it, and handles one message at a time, unless *concurrency* says more.
 
     An exception out of the handler is a crash: the asker gets `AgentFailed` with the exception as its
     cause, the supervisor gets the exit. Not so one that is expected: the asker gets the same, of a told
@@ -55,6 +61,12 @@ class Agent:
     end; each may be ``async``, and *on_stop* may take the exit reason. *capabilities* are matched by
     teams. *dispatcher* overrides where the handler runs (``event_loop``, ``thread``, ``pinned``,
     ``process``). *mailbox* bounds what may wait for it.
+
+    *concurrency* is how many messages it handles at once, on any dispatcher: 1 for a handler, which
+    may then keep state without a thought, and 32 for a model, since it waits for its provider, if
+    nothing is said. With more than one there are up to so many incarnations behind the one address
+    and the one mailbox, started when needed, each with its *on_start*, and ended when idle. A crash, a
+    kill, a timeout, or a handler that ignores its cancellation then costs only its own request.
     """
 
     def __init__(
@@ -72,6 +84,7 @@ class Agent:
         output_schema: Mapping[str, Any] | None = None,
         description: str = "",
         expected_errors: type[Exception] | Iterable[type[Exception]] | None = None,
+        concurrency: int | None = None,
     ) -> None:
         check_agent(name, handler, model, capabilities)
         check_dispatcher(name, handler, dispatcher)
@@ -88,6 +101,7 @@ class Agent:
         self._spec = AgentSpec(
             name, handler, dispatcher, mailbox, on_start, on_stop, expected_errors=expected
         )
+        self._spec.concurrency = concurrency_of(name, concurrency, model)
         self._homes = AddressBook[AgentAddress]()
         maker = sys._getframe(1)  # pyright: ignore[reportPrivateUsage] - the cheap way
         _directory.enter(self, maker)
@@ -105,6 +119,11 @@ class Agent:
         """Where the handler runs."""
         return self._spec.dispatcher
 
+    @property
+    def concurrency(self) -> int:
+        """How many messages it handles at once in a system, at most."""
+        return self._spec.concurrency
+
     # -- asking --------------------------------------------------------------------------------
 
     async def ask(
@@ -118,7 +137,8 @@ class Agent:
 
         Raises `AgentFailed` (the handler's exception is its ``__cause__``; ``expected`` tells that it
         was the failure of this request alone, and the agent lives), `AgentTimeout` after
-        *timeout* seconds, `AgentStopped` if it was stopped for good. On a timeout, and when the
+        *timeout* seconds from now, waiting for its turn included, `AgentStopped` if it was stopped for
+        good. On a timeout, and when the
         awaiting code is cancelled, the work itself is cancelled; a handler that does not obey, or
         that blocks a thread, is left behind, and a fresh incarnation takes over. *context* is what
         the handler finds in `agent_context()`.
@@ -132,6 +152,7 @@ class Agent:
         *,
         context: Mapping[str, Any] | None = None,
         system: ActorSystem | None = None,
+        kind: type[AgentRequest] = AgentRequest,
     ) -> AgentRequest:
         """Return an awaitable for what `ask` returns: cheaper to await many of (see `gather`)."""
         homes = self._homes
@@ -145,20 +166,46 @@ class Agent:
         ref = home.ref
         work = work_from_here(self.name, payload, context, home.system)
         # Where an incarnation lives on this very loop and has room: the path of nearly every request.
-        request = None if ref is None else request_bounded(ref, work, home, AgentRequest)
+        request = None if ref is None else request_bounded(ref, work, home, kind)
         if request is not None:
             request.agent = self
         else:
-            request = new_request(work, home, home.system.scheduler, AgentRequest)
+            request = new_request(work, home, home.system.scheduler, kind)
             request.agent = self
             home.put(request)
         if timeout is not None:
             home.system.scheduler.post_or_call(request.start_timer, timeout)
         return request
 
-    def tell(self, payload: Any, *, context: Mapping[str, Any] | None = None) -> None:
+    def request_step(
+        self,
+        payload: Any,
+        timeout: float | None,
+        queue_timeout: float | None = None,
+        *,
+        context: Mapping[str, Any] | None = None,
+        system: ActorSystem | None = None,
+    ) -> StepRequest:
+        """Return what `request` does, with a *timeout* that counts from when the agent takes it up.
+
+        For steps of something larger, on the loop's thread. *queue_timeout* is how long it may wait for
+        that; raises `QueueTimeout` then, and the work is never handled.
+        """
+        request = cast(
+            "StepRequest", self.request(payload, context=context, system=system, kind=StepRequest)
+        )
+        request.limit(timeout, queue_timeout)
+        return request
+
+    def tell(
+        self,
+        payload: Any,
+        *,
+        context: Mapping[str, Any] | None = None,
+        system: ActorSystem | None = None,
+    ) -> None:
         """Give the agent *payload* to handle, and wait for nothing."""
-        home = self.address_for()
+        home = self.address_for(system)
         if home.closed is not None:
             raise AgentStopped(self.name, home.closed)
         home.tell(work_from_here(self.name, payload, context, home.system))
@@ -181,6 +228,13 @@ class Agent:
             system = ActorSystem.current_or_none()
             home = None if system is None else self._homes.get(id(system))
         return home is not None and home.live is not None
+
+    @property
+    def busy(self) -> int:
+        """How many messages it handles in the current system now; at most `concurrency`."""
+        system = ActorSystem.current_or_none()
+        home = None if system is None else self._homes.get(id(system))
+        return 0 if home is None else home.busy
 
     def address(self, system: ActorSystem | None = None) -> AgentAddress:
         """Return the agent's address in *system*; without one, where messages from here go.
@@ -209,13 +263,8 @@ class Agent:
         ref = home.live
         if ref is None or ref.ended:
             return
-        system = home.system
-        system.end_actor(ref, reason)
-        ended = system.wait_ended(ref, timeout)
-        if asyncio.get_running_loop() is system.loop:
-            await ended
-        else:
-            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(ended, system.loop))
+        home.end(ref, reason)
+        await home.system.wait_ended(ref, timeout)
 
     # -- for supervisors -----------------------------------------------------------------------
 
@@ -240,11 +289,13 @@ class Agent:
         ref = home.live
         if ref is not None and adopt_orphan(ref, parent.actor_ref):
             parent.link(ref)
+            home.supervised_by(parent)
             return ref
+        actor_class, args = home.blueprint()
         started = await start_link(
             parent.actor_ref,
-            AgentActor,
-            (self._spec,),
+            actor_class,
+            args,
             {},
             self.name,
             timeout,
@@ -252,6 +303,7 @@ class Agent:
             incarnation=home.incarnation + 1,
         )
         if started is not None:
+            home.supervised_by(parent)
             home.bind(started)
         return cast("ActorRef[Any] | None", started)
 

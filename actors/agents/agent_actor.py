@@ -19,6 +19,7 @@ from .agent_context import CONTEXT, Handling, enter_agent_context, nested_contex
 from .agent_process import agent_work
 from .agent_request import Work
 from .expected_errors import NOTHING_EXPECTED, ExpectedErrors
+from .step_request import StepRequest
 
 
 @dataclass(slots=True)
@@ -33,6 +34,7 @@ class AgentSpec:
     on_stop: Callable[..., Any] | None
     on_message: tuple[Callable[[Any], Any], ...] = ()
     expected_errors: ExpectedErrors = NOTHING_EXPECTED
+    concurrency: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +90,14 @@ class AgentActor(Actor):
 
     def on_receive(self, message: Any) -> Any:
         request = current_request(self._ref)
-        if request is not None and not request.asker_waiting:
-            # Withdrawn while it waited in the mailbox: its asker does not want this work done any more.
-            self.system.dead_letter(message, self.actor_ref.label, "withdrawn")
-            return None
+        if request is not None:
+            if not request.asker_waiting:
+                # Withdrawn while it waited in the mailbox: its asker does not want this work done any
+                # more.
+                self.system.dead_letter(message, self.actor_ref.label, "withdrawn")
+                return None
+            if type(request) is StepRequest:
+                request.taken_up()
         if type(message) is Work:
             # Where nothing is handed on, the context of who asked has nothing of the kind in it.
             if message.context is not None:
@@ -116,6 +122,8 @@ class AgentActor(Actor):
         request = self.current_request
         if request is not None and not request.asker_waiting:
             return None
+        if isinstance(request, StepRequest):
+            request.taken_up()
         name = self._agent_spec.name
         if type(message) is Work:
             return agent_work(name, self._handler, message.payload, message.context)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..actor import Actor
 from ..errors import ActorDied
 from ..kernel import lifecycle
 from ..kernel.cell import put
@@ -14,8 +16,9 @@ from ..kernel.running import running_here
 from ..kernel.starting import spawn
 from .address import Address
 from .agent_actor import AgentActor, AgentSpec
+from .agent_pool import AgentPool
 from .agent_request import AgentRequest
-from .errors import AgentStopped
+from .errors import AgentStopped, AgentTimeout
 from .owner_link import OwnerLink
 
 if TYPE_CHECKING:
@@ -32,7 +35,7 @@ class AgentAddress(Address):
     before is done first, also by an incarnation that is started for it.
     """
 
-    __slots__ = ("_agent", "_book", "_done_for", "_owner", "_spec")
+    __slots__ = ("_agent", "_book", "_done_for", "_owner", "_spec", "pool")
 
     def __init__(
         self,
@@ -50,6 +53,8 @@ class AgentAddress(Address):
         self._book = weakref.ref(book)
         self._agent = OwnerLink(agent, _agent_gone)
         self._agent.home = self
+        self.pool: AgentPool | None = None
+        """The pool that stands for the agent now, if it is one that handles several at once."""
 
     @property
     def owner(self) -> ActorRef[Any] | None:
@@ -98,6 +103,54 @@ class AgentAddress(Address):
         except Exception:
             return False  # a class of the user's decides, or a property of the error
 
+    def blueprint(self) -> tuple[type[Actor], tuple[Any, ...]]:
+        """Return the class of the actor that stands for the agent here, and its arguments."""
+        spec = self._spec
+        return (AgentActor, (spec,)) if spec.concurrency == 1 else (AgentPool, (spec, self))
+
+    def handlers(self) -> Sequence[ActorRef[Any]]:
+        """Return the incarnations that handle its messages now."""
+        return super().handlers() if self.pool is None else self.pool.cells
+
+    def supervised_by(self, parent: Actor) -> None:
+        """Let *parent*, which has started or adopted it, decide about incarnations that crash."""
+        if self.pool is not None:
+            self.pool.supervised_by(parent)
+
+    @property
+    def busy(self) -> int:
+        """How many messages are being handled now."""
+        if self.pool is not None:
+            return self.pool.busy
+        ref = self.live
+        return 0 if ref is None else int(self.system.info(ref).busy_s is not None)
+
+    @property
+    def room(self) -> int:
+        """How many more incarnations could be started beside them."""
+        return 0 if self.pool is None else self.pool.room
+
+    def incarnation_ended(self) -> None:
+        """An incarnation, or the pool of several, is gone: start the next."""
+        pool = self.pool
+        if pool is not None and pool.actor_ref.ended:
+            self.pool = None
+            pool.over()
+        super().incarnation_ended()
+
+    def end(self, ref: ActorRef[Any], reason: Any) -> None:
+        """End *ref*, the actor that stands for the agent, and cancel what it does. From any thread."""
+        if self.pool is not None:
+            self.pool.cancels = True
+        self.system.end_actor(ref, reason)
+
+    def withdraw(self, request: AgentRequest, timeout: AgentTimeout | None) -> None:
+        """The asker of *request* waits no more (*timeout*: because it took too long): cancel the work."""
+        if self.pool is not None:
+            self.pool.withdraw(request, timeout)
+        elif self.ref is not None:
+            lifecycle.cancel_work(self.ref, request, timeout)
+
     def start_on_demand(self) -> None:
         """Start an incarnation for the messages that wait, unless that is a supervisor's business."""
         if self.owned or not self.system.running:
@@ -105,13 +158,17 @@ class AgentAddress(Address):
         before = self.ref
         if before is not None and not before.ended:
             # It lives, or is still ending: its end starts the next, and has to come.
-            lifecycle.hurry(before)
+            if self.pool is None:
+                lifecycle.hurry(before)
+            elif not before.is_alive():
+                self.pool.hurry()
             return
         self.owner = None
+        actor_class, args = self.blueprint()
         ref = spawn(
             self.system.open_home(),
-            AgentActor,
-            (self._spec,),
+            actor_class,
+            args,
             {},
             name=self.name,
             mailbox_to=self,

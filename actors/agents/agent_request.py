@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ActorDied, CallingSelf, RequestTimeout, StartFailed
 from ..kernel.carried import Carried, Carrier
 from ..kernel.current import current_host
-from ..kernel.lifecycle import cancel_work
 from ..kernel.request import ABANDONED, PENDING, Request
 from ..reasons import CoolingDown
 from ..shown import is_a
@@ -132,6 +131,5 @@ class AgentRequest(Request):
             self._withdraw(None)
 
     def _withdraw(self, timeout: AgentTimeout | None) -> None:
-        ref = self._target.latest
-        if ref is not None:
-            self._home.post_or_call(cancel_work, ref, self, timeout)
+        target: Any = self._target
+        self._home.post_or_call(target.withdraw, self, timeout)

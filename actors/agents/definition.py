@@ -43,6 +43,23 @@ def check_dispatcher(name: str, handler: Any, dispatcher: Any) -> None:
         check_portable(f"The handler of agent {name!r}", handler)
 
 
+MODEL_CONCURRENCY = 32
+"""How many requests an agent with a model handles at once, if nothing is said: it only waits for its
+provider, and a service's users would wait for each other. Bounded, because a provider refuses a flood."""
+
+
+def concurrency_of(name: str, concurrency: Any, model: Any) -> int:
+    """Return how many messages the agent handles at once. Raises `AgentDefinitionError`."""
+    if concurrency is None:
+        return 1 if model is None else MODEL_CONCURRENCY
+    if not isinstance(concurrency, int) or concurrency is True or concurrency < 1:
+        raise AgentDefinitionError(
+            f"the concurrency of agent {name!r} is how many messages it handles at once, at least 1, "
+            f"not {concurrency!r}"
+        )
+    return concurrency
+
+
 def is_async_handler(handler: Callable[..., Any]) -> bool:
     """Tell whether calling *handler* gives a coroutine, also for partials and callable objects."""
     inner: Any = inspect.unwrap(handler)

@@ -38,6 +38,20 @@ class AgentTimeout(AgentError, TimeoutError):
         self.timeout_s = timeout_s
 
 
+class QueueTimeout(AgentTimeout):
+    """The agent did not take a step's work up in time, because it was busy. It was never handled."""
+
+    def __init__(self, agent: str, timeout_s: float) -> None:
+        AgentError.__init__(
+            self,
+            agent,
+            f"The work waited {timeout_s:g} s in the queue of agent {agent!r}, which did not take it up. "
+            "Let more be handled at once with Agent(..., concurrency=n), or wait longer: "
+            "queue_timeout_seconds",
+        )
+        self.timeout_s = timeout_s
+
+
 class AgentStopped(AgentError):
     """The agent has been stopped, and answers nothing.
 

@@ -41,6 +41,9 @@ class ActorBase(PykkaActor):
     program. The library's own actors, which run what their users wrote, say True; False is pykka's
     contract. In a thread it is always a crash, as it ends no program there without actors either."""
 
+    _workload: tuple[int, int] | None = None
+    """Of an actor that has others do its work: how many of them are busy, and how many there may be."""
+
     _stopped_event: threading.Event | None = None
     """pykka's `actor_stopped`; an attribute of the few instances that are asked for it."""
 

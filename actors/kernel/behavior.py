@@ -16,7 +16,7 @@ from ..errors import ActorNotAsked, MailboxFull, not_awaitable, not_callable
 from ..messages import PipedFailure
 from ..shown import is_a
 from .cell import Cell, put
-from .own_message import OwnMessage, own_message
+from .self_sent import SelfSent, self_sent
 
 if TYPE_CHECKING:
     from asyncio import Future
@@ -62,7 +62,7 @@ def flush(cell: Cell, predicate: Callable[[Any], bool]) -> list[Any]:
 
 def _given(item: Any) -> Any:
     """Return *item* of a mailbox as it was sent."""
-    return item.message if is_a(item, OwnMessage) else item
+    return item.message if is_a(item, SelfSent) else item
 
 
 def stash(cell: Cell) -> None:
@@ -136,7 +136,7 @@ def pipe(
             message = PipedFailure(error)
         try:
             if target is cell and cell.is_alive():
-                put(cell, own_message(cell._ext, message))
+                put(cell, self_sent(cell._ext, message))
             else:
                 target.tell(message)
         except pykka.ActorDeadError:

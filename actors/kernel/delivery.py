@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ActorDied, MailboxFull
-from ..messages import Down, Exit, ReceiveTimeout
+from ..messages import Down, Exit, OwnMessage, ReceiveTimeout
 from ..reasons import is_word
 from ..shown import is_a
 from .future import ActorFuture
@@ -122,7 +122,7 @@ def refuse(request: Request, error: BaseException) -> None:
 
 def is_system_message(item: Any) -> bool:
     """Tell whether *item* concerns only the incarnation that it was sent to."""
-    if is_a(item, ActorStop, Exit, Down, ReceiveTimeout):
+    if is_a(item, ActorStop, Exit, Down, ReceiveTimeout, OwnMessage):
         return True
     return is_ask(item) and is_a(item.message, ActorStop)
 

@@ -26,10 +26,10 @@ from .delivery import is_ask
 from .future import ActorFuture
 from .here import HERE
 from .home import Home
-from .own_message import OWN
 from .phase import DOOMED, UNWINDING
 from .pykka_seam import ActorStop
 from .request import ASKED, CARRIES, KINDS, Callback, Gathering, Request
+from .self_sent import OWN
 from .special import receive_special
 
 JOB_MESSAGES = 16

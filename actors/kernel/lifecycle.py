@@ -36,11 +36,11 @@ from .in_hand import IN_HAND, Raised, Returned
 from .job import JOB_MESSAGES, Job, job_of
 from .link_table import remove_link
 from .mailbox import CLOSED
-from .own_message import OwnMessage
 from .phase import (
     DEAD,
     DOOMED,
     ENDED,
+    FULL,
     HELD,
     IDLE,
     OFFLOADED,
@@ -63,6 +63,7 @@ from .pykka_seam import (
     log_stop,
 )
 from .request import set_unless_done
+from .self_sent import SelfSent
 from .special import receive_special
 from .task import new_task, step
 from .zombie import Zombie
@@ -91,7 +92,7 @@ def special_turn(home: Home, cell: Any) -> None:
         resume(home, cell)
     elif phase & UNWINDING:
         begin_stop(home, cell, cell._doom[0])
-    elif phase & SUSPENDED:
+    elif phase & (SUSPENDED | FULL):
         cell._state = HELD
     elif phase & STARTING:
         run_hook(home, cell, cell._actor.on_start)
@@ -706,8 +707,8 @@ def settle_leftovers(cell: Cell, ext: Ext, reason: Any, never_started: bool) -> 
             ext.stop_requests.append(item)
     address = ext.mailbox_to
     if address is not None and not is_word(reason, NORMAL):
-        own = [item for item in left if is_a(item, OwnMessage)]
-        items = [item for item in left if not (is_a(item, OwnMessage) or is_system_message(item))]
+        own = [item for item in left if is_a(item, SelfSent)]
+        items = [item for item in left if not (is_a(item, SelfSent) or is_system_message(item))]
         lose(cell, own, reason)
         address.take_back(items, reason if never_started else None)
         return
@@ -802,6 +803,12 @@ def _leave_job(cell: Cell, job: Job, request: Any, timeout: BaseException | None
         _leave_work(cell, timeout)
 
 
+def leave_work(cell: Cell, request: Any, timeout: BaseException | None) -> None:
+    """Do what `cancel_work` does after its grace, now: others wait for the place of *request*."""
+    if cell._current is request and cell._state == PARKED and not cell._phase & (DEAD | STOPPING):
+        _leave_work(cell, timeout)
+
+
 def _leave_work(cell: Cell, timeout: BaseException | None) -> None:
     if timeout is not None:
         doom(cell, timeout, kill=True)
@@ -815,10 +822,10 @@ def suspend(cell: Cell) -> None:
         cell._phase |= SUSPENDED
 
 
-def unsuspend(cell: Cell) -> None:
-    """Let a suspended actor handle messages again."""
+def unsuspend(cell: Cell, flag: int = SUSPENDED) -> None:
+    """Let a suspended actor handle messages again; *flag* is what holds it up."""
     if cell._actor is not None:
-        cell._phase &= ~SUSPENDED
+        cell._phase &= ~flag
         if cell._state == HELD or (cell._state == IDLE and cell._mailbox):
             cell._sched.enqueue(cell)
 

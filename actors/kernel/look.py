@@ -10,7 +10,6 @@ from .carried import unwrap_carried
 from .cell import Cell
 from .future import ActorFuture
 from .link_table import links_of
-from .own_message import OwnMessage
 from .phase import (
     HELD,
     IDLE,
@@ -24,6 +23,7 @@ from .phase import (
     YIELDED,
 )
 from .request import Request
+from .self_sent import SelfSent
 
 _STATES = {
     IDLE: "idle",
@@ -45,7 +45,7 @@ def unwrap(message: Any) -> Any:
     """Return the user's message, without what it travels in."""
     if is_a(message, Request, ActorFuture):
         message = message.message
-    return message.message if is_a(message, OwnMessage) else unwrap_carried(message)
+    return message.message if is_a(message, SelfSent) else unwrap_carried(message)
 
 
 def message_in_hand(cell: Cell) -> Any:
@@ -111,6 +111,8 @@ def look(cell: Cell) -> dict[str, Any]:
             "monitored_by": (),
             "trap_exit": False,
             "timers": 0,
+            "busy": None,
+            "concurrency": None,
         }
     ext = cell._ext
     busy = cell._state in (RUNNING, PARKED, YIELDED) or cell._coro is not None
@@ -118,6 +120,7 @@ def look(cell: Cell) -> dict[str, Any]:
     job = None if ext is None else ext.job
     handed_over = 0 if job is None else len(job.items)
     now = cell._sched.loop.time()
+    workers, concurrency = actor._workload or (None, None)
     return common | {
         "state": state_of(cell),
         "dispatcher": actor.dispatcher,
@@ -132,4 +135,6 @@ def look(cell: Cell) -> dict[str, Any]:
         "monitored_by": tuple(m.watcher for m in tuple(cell._watchers or ())),
         "trap_exit": cell._trap,
         "timers": 0 if ext is None else len(ext.timers or ()),
+        "busy": workers,
+        "concurrency": concurrency,
     }

@@ -36,5 +36,7 @@ OFFLOADED: Final = 32
 """Its handlers run in a thread or a process."""
 SUSPENDED: Final = 64
 """It handles nothing until resumed (tests)."""
+FULL: Final = 256
+"""It takes no message out of its mailbox until `handing_on.release`: all that it hands them to are busy."""
 ZOMBIE: Final = 128
 """No actor any more: the rest of a handler that did not obey its cancellation."""

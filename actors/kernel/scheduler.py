@@ -26,9 +26,9 @@ from . import exit_signals, lifecycle
 from .carried import handled_in, opened, take_variables
 from .home import CHECK_EVERY, SLICE_S, Home
 from .in_hand import Raised, Returned
-from .own_message import OWN
 from .phase import DOOMED, IDLE, PARKED, QUEUED, RUNNING
 from .request import ASKED, CARRIES, KINDS, WRAPS
+from .self_sent import OWN
 from .task import DONE, OWN_AWAITABLES, UNSHARED, ActorTask, new_driver, park, swap_task
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from ..errors import bad_delay
 from ..messages import ReceiveTimeout
 from .cell import Cell
-from .own_message import own_message
 from .phase import IDLE
 from .running import on_loop
+from .self_sent import self_sent
 
 if TYPE_CHECKING:
     import asyncio
@@ -79,7 +79,7 @@ class Timer:
             self._handle = loop.call_at(when, self._fire, context=cell._sched.context)
         else:
             self.cancel()
-        cell._put(own_message(cell._ext, self.message))
+        cell._put(self_sent(cell._ext, self.message))
 
 
 class IdleTimer:

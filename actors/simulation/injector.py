@@ -99,11 +99,11 @@ class Injector:
 
     # -- at the start of an actor ----------------------------------------------------------------
 
-    def armed_for(self, label: str) -> list[Armed] | None:
-        """Return the faults that count the messages of *label*; None if there are none."""
+    def armed_for(self, *labels: str) -> list[Armed] | None:
+        """Return the faults that count the messages of one of *labels*; None if there are none."""
         if not self._by_message:
             return None
-        armed = [a for a in self._by_message if matches(a.fault.actor, label)]
+        armed = [a for a in self._by_message if any(matches(a.fault.actor, it) for it in labels)]
         return armed or None
 
     def at_start(self, cell: Any, label: str) -> None:

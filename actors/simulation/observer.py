@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from agenticaiframework.actors.agents.agent_pool import AgentPool
 from agenticaiframework.actors.kernel.cell import (
     lasting_address,
     mailbox_policy_of,
@@ -14,6 +15,7 @@ from agenticaiframework.actors.kernel.cell import (
 from agenticaiframework.actors.kernel.future import ActorFuture
 from agenticaiframework.actors.kernel.in_hand import IN_HAND
 from agenticaiframework.actors.kernel.request import Request
+from agenticaiframework.actors.messages import OwnMessage
 
 from .armed import Armed
 from .describe import describe, kind_of
@@ -102,8 +104,13 @@ class SimObserver:
                     "one live incarnation", f"{alive} of {label} under {above or 'no parent'}"
                 )
         injector = self._injector
+        # What strikes an agent at a message strikes the incarnation that handles it, not the pool that
+        # hands it on.
+        watched.of_pool = parent is not None and parent.actor_class is AgentPool
         if label not in self._armed:
-            self._armed[label] = injector.armed_for(label)
+            names = (label, above) if watched.of_pool else (label,)
+            pool = ref.actor_class is AgentPool
+            self._armed[label] = None if pool else injector.armed_for(*names)
         watched.armed = self._armed[label]
         injector.at_start(ref, label)
         mailbox = watched_mailbox(ref, mailbox_policy_of(ref))
@@ -129,8 +136,8 @@ class SimObserver:
     def on_deliver(
         self, cell: Any, message: Any, request: Any, receive: Callable[[Any], Any]
     ) -> Callable[[Any], Any]:
-        if isinstance(message, IN_HAND):
-            return receive  # its message was seen when its handling began
+        if isinstance(message, (*IN_HAND, OwnMessage)):
+            return receive  # no message of an actor, or one that was seen when its handling began
         run = self._run
         watched = self._watched[cell.pid]
         label = watched.label
@@ -166,7 +173,8 @@ class SimObserver:
         receive: Callable[[Any], Any],
     ) -> Callable[[Any], Any]:
         injector = self._injector
-        if injector.partitioned and injector.separated(watched.label, sender or "outside"):
+        parted = injector.partitioned and not watched.of_pool
+        if parted and injector.separated(watched.label, sender or "outside"):
             return self._lose(watched, request)
         if watched.armed is not None:
             return injector.at_message(watched, watched.armed, cell, request, receive)

@@ -19,6 +19,7 @@ class Watched:
         "label",
         "ledger",
         "number",
+        "of_pool",
         "place",
         "ref",
     )
@@ -33,5 +34,7 @@ class Watched:
         self.address: Any = None
         #: What it must be the only live incarnation of.
         self.place: tuple[int, Any] | None = None
+        #: Whether a pool hands it its messages.
+        self.of_pool = False
         self.alive = True
         self.handled = 0

@@ -16,6 +16,8 @@ class ActorInfo:
     (its handler awaits something), ``suspended``, ``cancelling``, ``stopping`` or ``dead``.
 
     *busy_s* is the time in the current message or hook, to about a millisecond; None if there is none.
+    Of an agent that handles several messages at once, *busy* is how many it handles now, at most
+    *concurrency*, and *mailbox_length* what waits beside them; None of other actors.
     """
 
     ref: ActorRef[Any]
@@ -34,6 +36,8 @@ class ActorInfo:
     trap_exit: bool
     timers: int
     exit_reason: Any
+    busy: int | None = None
+    concurrency: int | None = None
 
 
 def inspect_actor(ref: ActorRef[Any]) -> ActorInfo:

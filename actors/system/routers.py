@@ -2,8 +2,8 @@
 
 A router offers `tell`, `send` and `request` as a ref does. It is not an actor: choosing costs no hop, and
 a message goes from its sender straight into the chosen mailbox, so the order of one sender's messages
-to one member is kept. Members are a list of refs, or a process group of the system, whose members
-come and go by themselves; the dead are passed over.
+to one member is kept. Members are a list of refs and agents, or a process group of the system, whose
+members come and go by themselves; the dead are passed over, and agents that were stopped for good.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_right
 from collections.abc import Callable, Hashable, Iterable
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeGuard, cast
 
 from ..errors import AgenticError, WrongUse, check_ref, near
-from ..kernel.cell import home_of
 from ..kernel.request import Request, gather, new_request
 from .inspection import inspect_actor
 
@@ -27,12 +26,24 @@ POINTS = 64
 members is about a fifth above the mean; the error falls with the square root."""
 
 
+class AgentRoutee(Protocol):
+    """What a router asks of an agent: `agenticaiframework.actors.Agent` is above this package."""
+
+    name: str
+
+    @property
+    def concurrency(self) -> int: ...
+    def address(self, system: Any = None) -> Any: ...
+    def tell(self, payload: Any, *, system: Any = None) -> None: ...
+    def request(self, payload: Any, timeout: float | None = None, *, system: Any = None) -> Any: ...
+
+
 class NoRoutee(AgenticError):
     """A router has no live member to give a message to."""
 
     def __init__(self, router: str) -> None:
         super().__init__(
-            f"{router} has no live member. Give it refs of running actors, or let actors join its "
+            f"{router} has no live member. Give it refs of running actors, or agents, or let actors join its "
             "group: system.groups.join(name, ref)"
         )
         self.router = router
@@ -54,10 +65,14 @@ def not_a_system(value: Any) -> WrongUse:
     )
 
 
-class Policy(Protocol):
-    """Chooses who gets a message, among the live members in their order."""
+Routee: TypeAlias = "ActorRef[Any] | AgentRoutee"
+"""What a router gives messages to: the ref of an actor, or an agent, which starts its actor itself."""
 
-    def choose(self, members: list[ActorRef[Any]], message: Any, /) -> list[ActorRef[Any]]: ...
+
+class Policy(Protocol):
+    """Chooses who gets a message, among the live members in their order: refs, and agents if it has any."""
+
+    def choose(self, members: list[Any], message: Any, /) -> list[Any]: ...
 
 
 class RoundRobin:
@@ -67,7 +82,7 @@ class RoundRobin:
         self._last: Any = None
         self._next = 0
 
-    def choose(self, members: list[ActorRef[Any]], _message: Any, /) -> list[ActorRef[Any]]:
+    def choose(self, members: list[Routee], _message: Any, /) -> list[Routee]:
         # Go on behind the last one, also when others before it have left or joined.
         try:
             place = members.index(self._last) + 1
@@ -79,16 +94,23 @@ class RoundRobin:
 
 
 class SmallestMailbox:
-    """The member with the fewest messages waiting; an idle member counts less than one at work."""
+    """The member with the fewest messages waiting; an idle member counts less than one at work.
 
-    def choose(self, members: list[ActorRef[Any]], _message: Any, /) -> list[ActorRef[Any]]:
-        return [min(members, key=_load)]
+    An agent that handles several at once counts for each the less, the more it handles.
+    """
+
+    def __init__(self, system: ActorSystem | None = None) -> None:
+        self._system = system
+
+    def choose(self, members: list[Routee], _message: Any, /) -> list[Routee]:
+        # The order of the members decides between equals, so that it is the same in every run.
+        return [min(members, key=lambda member: _load(member, self._system))]
 
 
 class Broadcast:
     """All of them. A request's answer is the list of theirs."""
 
-    def choose(self, members: list[ActorRef[Any]], _message: Any, /) -> list[ActorRef[Any]]:
+    def choose(self, members: list[Routee], _message: Any, /) -> list[Routee]:
         return members
 
 
@@ -98,7 +120,7 @@ class Random:
     def __init__(self, system: ActorSystem) -> None:
         self._random = system.random
 
-    def choose(self, members: list[ActorRef[Any]], _message: Any, /) -> list[ActorRef[Any]]:
+    def choose(self, members: list[Routee], _message: Any, /) -> list[Routee]:
         return [members[self._random.randrange(len(members))]]
 
 
@@ -112,19 +134,19 @@ class ConsistentHash:
 
     def __init__(self, key: Callable[[Any], Hashable]) -> None:
         self._key = key
-        self._members: list[ActorRef[Any]] = []
+        self._members: list[Routee] = []
         self._places: list[int] = []
-        self._owners: list[ActorRef[Any]] = []
+        self._owners: list[Routee] = []
 
-    def choose(self, members: list[ActorRef[Any]], message: Any, /) -> list[ActorRef[Any]]:
+    def choose(self, members: list[Routee], message: Any, /) -> list[Routee]:
         if members != self._members:
             ring = sorted(
                 (
-                    (_place(f"{ref.label}/{point}"), ref)
+                    (_place(f"{label_of(ref)}/{point}"), ref)
                     for ref in members
                     for point in range(POINTS)
                 ),
-                key=lambda entry: (entry[0], entry[1].pid),
+                key=lambda entry: (entry[0], getattr(entry[1], "pid", 0)),
             )
             self._places = [place for place, _ in ring]
             self._owners = [ref for _, ref in ring]
@@ -139,7 +161,7 @@ POLICIES = ("broadcast", "consistent_hash", "random", "round_robin", "smallest_m
 class Router:
     """An address over several actors; see the module.
 
-    *members* is the name of a process group of *system*, or refs. *policy* is one of
+    *members* is the name of a process group of *system*, or refs and agents. *policy* is one of
     ``round_robin``, ``smallest_mailbox``, ``broadcast``, ``random``, ``consistent_hash`` (which needs
     *key*, a function of the message), or an object with `choose`. Use it on the loop's thread.
 
@@ -149,7 +171,7 @@ class Router:
     def __init__(
         self,
         system: ActorSystem,
-        members: str | Iterable[ActorRef[Any]],
+        members: str | Iterable[Routee],
         policy: str | Policy = "round_robin",
         *,
         key: Callable[[Any], Hashable] | None = None,
@@ -158,40 +180,47 @@ class Router:
             raise not_a_system(system)
         if not isinstance(members, str):
             members = list(members)
-            for ref in members:
-                check_ref("Router", ref)
+            for member in members:
+                if not is_agent(member):
+                    check_ref("Router", member)
         self.system = system
         self.group = members if isinstance(members, str) else None
         self._refs = [] if isinstance(members, str) else list(members)
         self.policy = _policy(policy, system, key)
-        self.name = f"the router over {self.group or [ref.label for ref in self._refs]}"
+        self.name = f"the router over {self.group or [label_of(ref) for ref in self._refs]}"
 
     def __repr__(self) -> str:
         return f"<Router {type(self.policy).__name__} over {len(self.members)}>"
 
     @property
-    def members(self) -> list[ActorRef[Any]]:
+    def members(self) -> list[Routee]:
         """The live members, in the order in which they joined."""
         if self.group is not None:
-            return self.system.groups.members(self.group)
-        return [ref for ref in self._refs if ref.is_alive()]
+            return [*self.system.groups.members(self.group)]
+        return [member for member in self._refs if self._takes_messages(member)]
 
-    def add(self, ref: ActorRef[Any]) -> None:
-        """Make *ref* a member."""
-        check_ref("router.add", ref)
+    def _takes_messages(self, member: Routee) -> bool:
+        if is_agent(member):
+            return member.address(self.system).closed is None
+        return cast("ActorRef[Any]", member).is_alive()
+
+    def add(self, ref: Routee) -> None:
+        """Make *ref* a member: the ref of an actor, or an agent where it is not over a group."""
+        if self.group is not None or not is_agent(ref):
+            check_ref("router.add", ref)
         if self.group is not None:
-            self.system.groups.join(self.group, ref)
+            self.system.groups.join(self.group, cast("ActorRef[Any]", ref))
         elif ref not in self._refs:
             self._refs = [*self.members, ref]
 
-    def remove(self, ref: ActorRef[Any]) -> None:
+    def remove(self, ref: Routee) -> None:
         """Let *ref* be a member no more; what it was sent it still handles."""
         if self.group is not None:
-            self.system.groups.leave(self.group, ref)
+            self.system.groups.leave(self.group, cast("ActorRef[Any]", ref))
         else:
             self._refs = [member for member in self._refs if member is not ref]
 
-    def choose(self, message: Any) -> list[ActorRef[Any]]:
+    def choose(self, message: Any) -> list[Routee]:
         """Return who is to get *message*. Raises `NoRoutee`."""
         members = self.members
         if not members:
@@ -206,16 +235,27 @@ class Router:
         """
         chosen = self.choose(message)
         if len(chosen) == 1:
-            chosen[0].tell(message)
+            self._tell(chosen[0], message)
             return
-        for ref in chosen:
+        for member in chosen:
             try:
-                ref.tell(message)
+                self._tell(member, message)
             except AgenticError as error:
-                self.system.dead_letter(message, ref.label, error)
+                self.system.dead_letter(message, label_of(member), error)
+
+    def _tell(self, member: Routee, message: Any) -> None:
+        if is_agent(member):
+            member.tell(message, system=self.system)
+        else:
+            member.tell(message)
+
+    def _request(self, member: Routee, message: Any, timeout: float | None) -> Any:
+        if is_agent(member):
+            return member.request(message, timeout, system=self.system)
+        return member.request(message, timeout)
 
     def request(self, message: Any, timeout: float | None = None) -> Any:
-        """Return an awaitable for the answer; see `ActorRef.request`.
+        """Return an awaitable for the answer; see `ActorRef.request`, and of an agent `Agent.ask`.
 
         Of a broadcast it is the list of all answers, in the order of the members, and an error of
         one stands in its place in the list. Raises `NoRoutee` at once.
@@ -225,15 +265,25 @@ class Router:
             requests: list[Request] = []
             for ref in chosen:
                 try:
-                    requests.append(ref.request(message, timeout))
+                    requests.append(self._request(ref, message, timeout))
                 except AgenticError as error:
-                    requests.append(_failed(ref, message, error))
+                    requests.append(_failed(self.system, ref, message, error))
             return gather(*requests, return_exceptions=True)
-        return chosen[0].request(message, timeout)
+        return self._request(chosen[0], message, timeout)
 
     def send(self, message: Any) -> Request:
         """Return an awaitable that is done when *message* is in the mailbox; for one receiver."""
-        return self.choose(message)[0].send(message)
+        member = self.choose(message)[0]
+        if not is_agent(member):
+            return cast("ActorRef[Any]", member).send(message)
+        done = new_request(message, member.address(self.system), self.system.scheduler)
+        try:
+            member.tell(message, system=self.system)
+        except AgenticError as error:
+            done.fail(error)
+        else:
+            done.reply(None)
+        return done
 
 
 def _policy(
@@ -251,11 +301,12 @@ def _policy(
     name = str(given)
     if name == "random":
         return Random(system)
-    made: dict[str, type[RoundRobin | SmallestMailbox | Broadcast]] = {
+    made: dict[str, type[RoundRobin | Broadcast]] = {
         "round_robin": RoundRobin,
-        "smallest_mailbox": SmallestMailbox,
         "broadcast": Broadcast,
     }
+    if name == "smallest_mailbox":
+        return SmallestMailbox(system)
     if name not in made:
         raise unknown_routing(name)
     return made[name]()
@@ -276,10 +327,25 @@ def routing_key_unused(policy: str) -> WrongUse:
     )
 
 
-def _load(ref: ActorRef[Any]) -> tuple[int, int]:
-    """Return how much waits for the actor, and whether it is at work, for comparing."""
-    info = inspect_actor(ref)
-    return info.mailbox_length + (info.busy_s is not None), ref.pid
+def is_agent(member: Any) -> TypeGuard[AgentRoutee]:
+    """Tell whether *member* is an agent, and not the ref of an actor."""
+    return hasattr(member, "concurrency") and hasattr(member, "address")
+
+
+def label_of(member: Routee) -> str:
+    """Return the name of *member* for people, which its place in a consistent hash depends on."""
+    return member.name if is_agent(member) else cast("ActorRef[Any]", member).label
+
+
+def _load(member: Routee, system: ActorSystem | None) -> tuple[float, int]:
+    """Return how much waits for *member*, and how much of it is at work, for comparing."""
+    if not is_agent(member):
+        info = inspect_actor(cast("ActorRef[Any]", member))
+        return info.mailbox_length + (info.busy_s is not None), cast("ActorRef[Any]", member).pid
+    address = member.address(system)
+    live = address.live
+    queued = address.waiting + (0 if live is None else inspect_actor(live).mailbox_length)
+    return queued + address.busy / member.concurrency, 0
 
 
 def _place(text: str) -> int:
@@ -287,20 +353,23 @@ def _place(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
-def _failed(ref: ActorRef[Any], message: Any, error: Exception) -> Request:
-    request = new_request(message, ref, home_of(ref))
+def _failed(system: ActorSystem, member: Routee, message: Any, error: Exception) -> Request:
+    target: Any = member.address(system) if is_agent(member) else member
+    request = new_request(message, target, system.scheduler)
     request.fail(error)
     return request
 
 
 __all__ = [
     "POLICIES",
+    "AgentRoutee",
     "Broadcast",
     "ConsistentHash",
     "NoRoutee",
     "Policy",
     "Random",
     "RoundRobin",
+    "Routee",
     "Router",
     "SmallestMailbox",
     "routing_key_missing",

@@ -17,15 +17,22 @@ def check_command(file: Path, *, as_json: bool) -> int:
     Of a workflow alone only the workflow is checked: its file does not say what the names stand for.
     """
     definition = load_either(file)
+    warnings: list[str] = []
     if isinstance(definition, ProjectDefinition):
-        build_project(definition, file.resolve().parent).engine.check(definition.workflow)
+        engine = build_project(definition, file.resolve().parent).engine
+        warnings = engine.unkept(definition.workflow)
     contents = _contents(definition)
+    if warnings:
+        contents["warnings"] = warnings
     if as_json:
         print(json.dumps(contents, ensure_ascii=False, indent=2))
     else:
         print(f"{file}: good")
         for what, names in contents.items():
-            if names:
+            if what == "warnings":
+                for warning in names:
+                    print(f"  warning: {warning}")
+            elif names:
                 print(f"  {what}: {', '.join(names)}")
     return 0
 

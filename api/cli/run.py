@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from agenticaiframework.actors import ActorSystem
+from agenticaiframework.actors import ActorSystem, running_here
 from agenticaiframework.models import close_local_models
 from agenticaiframework.patterns import target_name
 from agenticaiframework.patterns.engine import (
@@ -103,13 +103,13 @@ def run_to_the_end(
 
 
 class Starts:
-    """Counts how often each agent starts, and tells of every start but the first.
+    """Tells of every agent that is back: that one has started which takes the place of another.
 
     Called in whatever thread the agent runs; it tells on the event loop's.
     """
 
     def __init__(self) -> None:
-        self._counts: dict[str, int] = {}
+        self._latest: dict[str, int] = {}
         self._tell: Callable[[str, int], object] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -118,10 +118,13 @@ class Starts:
         self._loop, self._tell = loop, tell
 
     def __call__(self, agent: str) -> None:
-        # Each agent has a key of its own and starts one incarnation at a time: nothing else counts it.
-        count = self._counts[agent] = self._counts.get(agent, 0) + 1
-        if count > 1 and self._loop is not None and self._tell is not None:
-            self._loop.call_soon_threadsafe(self._tell, agent, count)
+        # An agent that handles several at once starts more of the same incarnation when it is busy.
+        ref = running_here()
+        incarnation = 1 if ref is None else ref.incarnation
+        back = incarnation > self._latest.get(agent, 1)
+        self._latest[agent] = incarnation
+        if back and self._loop is not None and self._tell is not None:
+            self._loop.call_soon_threadsafe(self._tell, agent, incarnation)
 
 
 class Told:

@@ -193,24 +193,38 @@ RetryField: TypeAlias = Annotated[
 class WorkPolicy(Definition):
     """The fields that every piece of work takes: ``timeout``, ``retry``, ``on_error``.
 
-    *timeout* is in seconds and holds for each attempt. *retry* is a number of attempts or a `Retry`.
+    *timeout* is in seconds and holds for each attempt: of an agent from when it takes the work up, of
+    everything else from when it is asked. *queue_timeout_seconds* is how long the work may wait for a
+    busy agent to take it up; None: as long as the whole may take. *retry* is a number of attempts or a `Retry`.
     *on_error*, once the attempts are used up: ``"fail"`` (the default: an error must not pass
     unseen), ``"skip"`` (go on without it), ``{"fallback": agent}`` or ``{"default": value}``.
     """
 
     timeout: Seconds | None = None
+    queue_timeout_seconds: Seconds | None = None
     retry: RetryField = None
     on_error: OnError = "fail"
 
     also_known_as: ClassVar[Mapping[str, str]] = {
         "timeout_s": "timeout",
         "timeout_seconds": "timeout",
+        "queue_timeout": "queue_timeout_seconds",
+        "queue_timeout_s": "queue_timeout_seconds",
     }
 
     @property
     def plain(self) -> bool:
         """Whether the work has no policy at all, and one bare attempt is everything."""
-        return self.timeout is None and self.retry is None and self.on_error == "fail"
+        return (
+            self.timeout is None
+            and self.queue_timeout_seconds is None
+            and self.retry is None
+            and self.on_error == "fail"
+        )
+
+    def limits_alone(self) -> WorkPolicy:
+        """Return the policy with the same time limits and nothing else."""
+        return WorkPolicy(timeout=self.timeout, queue_timeout_seconds=self.queue_timeout_seconds)
 
 
 NO_POLICY = WorkPolicy()

@@ -86,7 +86,7 @@ class OrchestrationEngine:
                 raise ValueError(
                     f"max_concurrent={max_concurrent}: at least 1, or None for no limit"
                 )
-            self._setup.limits[name] = max_concurrent
+            self._setup.limit(name, target, max_concurrent)
             self._cores.limits_changed()
         self._setup.directory.enter("agent", name, self._setup.resolve(target))
 
@@ -139,11 +139,26 @@ class OrchestrationEngine:
     def check(self, workflow: Workflow) -> WorkflowDefinition:
         """Return *workflow* as a definition whose names are all known here.
 
-        Raises `DefinitionError` and `UnknownName`; nothing runs.
+        Raises `DefinitionError` and `UnknownName`; nothing runs. What it promises to run at once and
+        its agents cannot keep is logged, and returned by `unkept`.
         """
         definition = self._setup.definition_of(workflow)
-        self._setup.bind(definition.plan, self._setup.names_of(definition.plan))
+        plan = definition.plan
+        told_before = plan.told
+        names = self._setup.names_of(plan)
+        bound = self._setup.bind(plan, names)
+        if told_before:
+            self._setup.tell_unkept(plan, bound, names)
         return definition
+
+    def unkept(self, workflow: Workflow) -> list[str]:
+        """Return what *workflow* promises to run at once and its agents cannot keep, a sentence each.
+
+        Such work is not refused; what exceeds its agent's concurrency waits for its turn.
+        """
+        plan = self._setup.definition_of(workflow).plan
+        names = self._setup.names_of(plan)
+        return self._setup.unkept(plan, self._setup.bind(plan, names), names)
 
     # -- running -----------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from agenticaiframework.actors import IDEMPOTENCY_KEY, SHUTDOWN, Agent
 
 from ..definition.errors import DefinitionError
+from ..definition.policy import NO_POLICY, WorkPolicy
 from ..vocabulary.chunks import CHUNKS, ChunkSink
 from ..vocabulary.errors import NestedTooDeep
 from ..vocabulary.outcome import Cancelled, Failed, Outcome, TimedOut
@@ -139,15 +140,20 @@ class Asking(Record):
         askable: Askable,
         name: str,
         payload: Any,
-        timeout_s: float | None = None,
+        policy: WorkPolicy = NO_POLICY,
         added: Mapping[str, Any] | None = None,
     ) -> Awaitable[Any]:
-        """Return an awaitable of *askable*'s answer, asked within this execution's scope."""
+        """Return an awaitable of *askable*'s answer, asked within this execution's scope and time."""
         context = self.context_of(name, added) if self._hands_down else added
         if isinstance(askable, Agent):
-            return askable.request(payload, timeout_s, context=context, system=self.system)
+            timeout_s, queue_timeout_s = policy.timeout, policy.queue_timeout_seconds
+            if timeout_s is None and queue_timeout_s is None:
+                return askable.request(payload, context=context, system=self.system)
+            return askable.request_step(
+                payload, timeout_s, queue_timeout_s, context=context, system=self.system
+            )
         scope = Scope(self.scope.resolver, context, self.emit, (*self.path, name), self)
-        return ask_in_scope(askable, payload, timeout_s, scope, self.system)
+        return ask_in_scope(askable, payload, policy.timeout, scope, self.system)
 
     def context_of(
         self, name: str, added: Mapping[str, Any] | None = None

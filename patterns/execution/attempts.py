@@ -50,7 +50,7 @@ class _Progress:
         first = self.attempt
         while True:
             self.attempt += 1
-            answer = run.call(askable, work.name, work.payload, policy.timeout, work.context)
+            answer = run.call(askable, work.name, work.payload, policy, work.context)
             if run.emit is not None:
                 # An agent without a supervisor is started anew by being asked.
                 self._look_for_restart(askable)
@@ -112,7 +112,7 @@ class _Progress:
                         )
                     )  # fmt: skip
                 self.incarnation = run.incarnation(other)
-                outcome = await self.attempts(other, WorkPolicy(timeout=policy.timeout))
+                outcome = await self.attempts(other, policy.limits_alone())
                 if isinstance(outcome, Completed):
                     return Completed(
                         other.name, failed.started_at, outcome.ended_at, outcome.attempts,

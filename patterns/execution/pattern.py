@@ -34,6 +34,7 @@ from .coordinator import (
 )
 from .execution import Execution
 from .made import Made
+from .promises import Demand, unkept
 from .stream import EmitEvent, EventStream
 
 
@@ -75,6 +76,9 @@ class OrchestrationPattern(ABC, metaclass=Made):
     compiled: Any = None
     """What an engine has compiled of it, to execute it as a workflow. It goes with the pattern."""
 
+    _told_unkept = False
+    """Whether it has been logged what it promises and its agents cannot keep."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         kind = cls.__dict__.get("kind")
@@ -107,6 +111,10 @@ class OrchestrationPattern(ABC, metaclass=Made):
     def targets(self) -> Iterable[Target]:
         """Return all targets that may be asked, so that wrong names are found before anything runs."""
 
+    def demands(self) -> Iterable[Demand]:
+        """Return the targets that one execution asks at the same time, and how often."""
+        return ()
+
     @abstractmethod
     async def coordinate(self, run: Execution) -> Any:
         """Return the result of one execution, or raise `PatternFailed`. Runs in its coordinator."""
@@ -114,6 +122,17 @@ class OrchestrationPattern(ABC, metaclass=Made):
     @abstractmethod
     def draw(self, drawing: Drawing) -> None:
         """Draw the pattern into *drawing*."""
+
+    def check(self, resolver: Resolver | None = None) -> list[str]:
+        """Return what the pattern promises to run at once and its agents cannot keep; nothing runs.
+
+        Raises the resolver's error for a name that stands for nothing.
+        """
+        find = resolver or self.resolver or find_agent
+        for target in self.targets():
+            if isinstance(target, str):
+                find(target)
+        return unkept(repr(self), self.demands(), find)
 
     # -- running -------------------------------------------------------------------------------
 
@@ -239,7 +258,12 @@ class OrchestrationPattern(ABC, metaclass=Made):
 
     def _execution(self, input_data: Any, timeout: float | None, scope: Scope) -> Execution:
         limit = self._definition.timeout if timeout is None else timeout
-        return Execution(self, input_data, scope, limit, ActorSystem.current())
+        execution = Execution(self, input_data, scope, limit, ActorSystem.current())
+        if not self._told_unkept:
+            self._told_unkept = True
+            for text in unkept(repr(self), self.demands(), execution.resolve):
+                execution.system.log.warning(text)
+        return execution
 
     async def _run(self, input_data: Any, timeout: float | None, scope: Scope) -> Execution:
         """Return the execution, over."""

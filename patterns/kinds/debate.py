@@ -12,6 +12,7 @@ from ..definition.drawing import Drawing
 from ..definition.step import Ask, AskField, unique_names
 from ..execution.execution import Execution
 from ..execution.pattern import OrchestrationPattern, PatternDefinition
+from ..execution.promises import Demand
 from ..execution.work import Work
 from ..vocabulary.errors import PatternFailed, work_failed
 from ..vocabulary.outcome import Completed, Skipped
@@ -100,6 +101,9 @@ class DebateOrchestration(OrchestrationPattern):
             yield from ask.targets()
         if self._spec.judge is not None:
             yield from self._spec.judge.targets()
+
+    def demands(self) -> Iterable[Demand]:
+        return [Demand(ask.agent, 1, "agents") for ask in self._voters.values()]
 
     async def coordinate(self, run: Execution) -> Any:
         answers: dict[str, Any] = {}

@@ -21,6 +21,7 @@ from ..definition.drawing import Drawing
 from ..definition.step import Ask, AskField
 from ..execution.execution import Execution
 from ..execution.pattern import OrchestrationPattern, PatternDefinition
+from ..execution.promises import Demand
 from ..execution.task_bag import TaskBag
 from ..vocabulary.errors import MissingInput, UnexpectedAnswer, work_failed
 from ..vocabulary.outcome import Completed, Outcome, Skipped
@@ -93,6 +94,10 @@ class MapReduceOrchestration(OrchestrationPattern):
         yield from self._spec.mapper.targets()
         if self._spec.reducer is not None:
             yield from self._spec.reducer.targets()
+
+    def demands(self) -> Iterable[Demand]:
+        width = self._spec.max_concurrency
+        yield Demand(self._spec.mapper.agent, width, f"max_concurrency={width}")
 
     async def coordinate(self, run: Execution) -> Any:
         spec = self._spec

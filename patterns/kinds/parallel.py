@@ -16,6 +16,7 @@ from ..definition.step import Ask, AskField, Branch, BranchField, input_scope, u
 from ..execution.execution import Execution
 from ..execution.fan_out import agents_of, ask_all
 from ..execution.pattern import OrchestrationPattern, PatternDefinition
+from ..execution.promises import Demand
 from ..execution.work import Work
 from ..vocabulary.errors import MissingInput, PatternFailed, UnexpectedAnswer, work_failed
 from ..vocabulary.outcome import Cancelled, Completed, Outcome
@@ -141,6 +142,18 @@ class ParallelOrchestration(OrchestrationPattern):
 
     def targets(self) -> Iterable[Target]:
         return self._targets
+
+    def demands(self) -> Iterable[Demand]:
+        spec = self._spec
+        width = spec.max_concurrency
+        if spec.for_each is not None:
+            if width is not None:
+                yield Demand(spec.branches[0].agent, width, f"for_each, max_concurrency={width}")
+            return
+        # Branches with conditions may exclude each other, and a bound may hold them all apart.
+        always = [branch for branch in spec.branches if branch.condition is None]
+        for branch in always[:width]:
+            yield Demand(branch.agent, 1, "branches")
 
     async def coordinate(self, run: Execution) -> Any:
         spec = self._spec

@@ -13,6 +13,7 @@ from ..definition.fields import Seconds
 from ..definition.step import Ask, AskField, unique_names
 from ..execution.execution import Execution
 from ..execution.pattern import OrchestrationPattern, PatternDefinition
+from ..execution.promises import Demand
 from ..execution.task_bag import TaskBag
 from ..vocabulary.errors import PatternFailed
 from ..vocabulary.report import PartialResults
@@ -84,6 +85,9 @@ class ScatterGatherOrchestration(OrchestrationPattern):
             yield from ask.targets()
         if self._spec.aggregator is not None:
             yield from self._spec.aggregator.targets()
+
+    def demands(self) -> Iterable[Demand]:
+        return [Demand(ask.agent, 1, "agents") for ask in self._spec.agents]
 
     async def coordinate(self, run: Execution) -> Any:
         spec = self._spec

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
-from agenticaiframework.actors import AgenticError, is_word, text_of
+from agenticaiframework.actors import AgenticError, QueueTimeout, is_word, text_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,9 @@ def describe_outcome(outcome: Outcome) -> str:
             return f"completed by its {via}"
         case Failed(cause=cause):
             return f"failed ({describe_error(cause)})" + _after(outcome)
+        case TimedOut(cause=QueueTimeout() as cause):
+            waited = f"timed out after {cause.timeout_s:g} s in the queue of agent {cause.agent!r}"
+            return waited + _after(outcome)
         case TimedOut(timeout_s=None):
             return "timed out" + _after(outcome)
         case TimedOut(timeout_s=timeout_s):

@@ -100,6 +100,16 @@ class Child:
         )
 
     @property
+    def whole(self) -> Child:
+        """The child itself, also where this is the record of one of its incarnations."""
+        return self
+
+    @property
+    def is_void(self) -> bool:
+        """Whether it does not matter any more."""
+        return False
+
+    @property
     def state(self) -> ChildState:
         """The child's state, derived from what the record says."""
         if self.down is not None:

@@ -28,6 +28,7 @@ from agenticaiframework.actors import (
     ActorSystem,
     Exit,
     Ignore,
+    IncarnationFailed,
     describe_reason,
     is_a,
     is_normal,
@@ -60,6 +61,7 @@ from ..vocabulary.reasons import (
 )
 from .child import Child
 from .dynamic_children import DynamicChildren
+from .incarnation import Incarnation
 from .keyed_children import KeyedChildren
 from .messages import BackoffOver, CoolDownOver, Ready, StopChild, StopSupervisor, TryAgain
 from .owner import ChildOwner, Children
@@ -141,6 +143,7 @@ class Supervisor(ChildOwner):
 
     _requests: ClassVar[Mapping[type, str]] = {
         Exit: "_on_exit",
+        IncarnationFailed: "_on_incarnation_failed",
         TryAgain: "_on_try_again",
         BackoffOver: "_on_backoff_over",
         StartChild: "_on_start_child",
@@ -417,8 +420,52 @@ class Supervisor(ChildOwner):
             self.report(ReportKind.CHILD_TERMINATED, child, reason, "it is not restarted")
         await self.stay_down(child)
 
+    @property
+    def replaces_incarnations(self) -> bool:
+        """Whether the failure of one of several incarnations of a child concerns that one alone.
+
+        Where children are restarted together, it is the failure of the child.
+        """
+        return self.flags.strategy in _EACH_ALONE
+
+    def _on_incarnation_failed(
+        self, message: IncarnationFailed
+    ) -> Coroutine[Any, Any, None] | None:
+        child = self.children.by_ref.get(message.pool)
+        if child is None or child.stopping:
+            return None
+        return self._incarnation_failed(child, message)
+
+    async def _incarnation_failed(self, child: Child, message: IncarnationFailed) -> None:
+        """One of the incarnations of *child* has ended; the others serve on."""
+        reason = child.last_reason = message.reason
+        window = child.window or self.window
+        if child.row and (message.served or message.ran_s > window.period_s):
+            child.row = 0
+        failed = Incarnation(child, message)
+        restart = child.spec.restart
+        if is_normal(reason) and restart is not RestartType.PERMANENT:
+            failed.replace()  # it has ended in order: another comes when it is needed
+        elif restart is RestartType.TEMPORARY:
+            self.report(ReportKind.CHILD_TERMINATED, failed, reason, "it is not replaced")
+            failed.give_up()
+        else:
+            self.report(ReportKind.CHILD_TERMINATED, failed, reason, "it is to be replaced")
+            await self.child_failed(failed)
+
+    async def _as_whole(self, child: Child) -> Child:
+        """Return *child*; where it is one of several incarnations, stop and return the whole child."""
+        whole = child.whole
+        if whole is not child:
+            await self.stop_in_turn((whole,))
+            whole.last_reason = child.last_reason
+        return whole
+
     async def stay_down(self, child: Child, state: ChildState = ChildState.STOPPED) -> None:
         """Note that *child* ended and is not restarted; that may end the supervisor too."""
+        if child.is_void:
+            return
+        child = await self._as_whole(child)
         self.children.forget(child)
         self.child_closed(child, state)
         automatic = self.flags.auto_shutdown
@@ -431,7 +478,8 @@ class Supervisor(ChildOwner):
         """Have *child*, whose `last_reason` says why it failed, restarted if nothing is against it.
 
         The failure handler is asked, the failure counted against the limit, the backoff waited for;
-        then `start_process` starts the child, in the way that its specification says.
+        then `start_process` starts the child, in the way that its specification says, or its pool
+        replaces the incarnation.
         """
         advised = self.advised
         if advised is None or advised.failure_handler is None or await self.consult(child):
@@ -440,12 +488,14 @@ class Supervisor(ChildOwner):
     def admit(self, child: Child) -> bool:
         """Count the failure of *child*; tell whether the limit allows a restart after it."""
         window = child.window or self.window
-        return window.admit(self._now(), child, cause_token(child.last_reason))
+        return window.admit(self._now(), child.whole, cause_token(child.last_reason))
 
     async def restart(self, child: Child) -> None:
         """Restart *child* if the limit allows it, after its backoff if it has one."""
+        if child.is_void:
+            return
         if not self.admit(child):
-            await self.limit_reached(child)
+            await self.limit_reached(await self._as_whole(child))
             return
         earlier = child.row
         child.row += 1
@@ -456,13 +506,20 @@ class Supervisor(ChildOwner):
             # Those that are restarted with it are stopped now, not when the time is over: they must
             # not run on without the one that they depend on.
             await self._stop_group(child)
-            self.children.await_start(child)
+            if child.whole is child:
+                self.children.await_start(child)
+            else:
+                child.restarting = True  # the whole is there, and stays where it is in the index
             child.timer = self.send_after(backoff.delay_s(earlier, chance), BackoffOver(child))
         else:
             await self._restart_now(child)
 
     async def _restart_now(self, child: Child) -> None:
         """Stop those that the strategy restarts with *child*, then start all of them in order."""
+        if isinstance(child, Incarnation):
+            if not child.is_void:
+                child.replace()
+            return
         if child.restarting:
             self.children.start_begins(child)
         await self.start_again(await self._stop_group(child))

@@ -40,6 +40,7 @@ class SupervisionTree:
     *in_window* restarts count now against *limit* within *period_s* seconds; a worker has these
     only if it has a budget of its own. *waiting* messages are kept for its next incarnation.
     *back_in_s* is when one that cools down is started afresh.
+    Of an agent that handles several messages at once, *busy* is how many it handles, of *concurrency*.
     """
 
     name: str
@@ -58,6 +59,8 @@ class SupervisionTree:
     limit: int | None = None
     period_s: float | None = None
     back_in_s: float | None = None
+    busy: int | None = None
+    concurrency: int | None = None
     children: tuple[SupervisionTree, ...] = ()
 
     def walk(self, path: str = "") -> Iterator[tuple[str, SupervisionTree]]:
@@ -106,6 +109,8 @@ class SupervisionTree:
             parts.append(f"restarts {self.restarts}")
         if self.limit is not None and self.period_s is not None:
             parts.append(f"window {self.in_window}/{self.limit} in {self.period_s:g} s")
+        if self.busy is not None:
+            parts.append(f"{self.busy}/{self.concurrency} busy")
         if self.mailbox_length:
             parts.append(f"mailbox {self.mailbox_length}")
         if self.waiting:
@@ -139,6 +144,8 @@ class SupervisionTree:
             label += f"<br/>{self.strategy}"
         if self.restarts:
             label += f"<br/>restarts: {self.restarts}"
+        if self.busy is not None:
+            label += f"<br/>{self.busy}/{self.concurrency} busy"
         if self.state != ChildState.RUNNING:
             label += f"<br/>{self.state}"
         if self.back_in_s is not None:
@@ -274,6 +281,8 @@ def _worker_node(
         limit=None if window is None else window.intensity,
         period_s=None if window is None else window.period_s,
         back_in_s=None if named is None else named.back_in_s,
+        busy=None if info is None else info.busy,
+        concurrency=None if info is None else info.concurrency,
     )
 
 

@@ -251,3 +251,9 @@ def mark(path: str) -> None:
 
 def fail(payload: Any) -> None:
     raise KeyError(payload)
+
+
+def slow_pid(payload: float) -> int:
+    """Return the number of the process, after *payload* seconds."""
+    time.sleep(payload)
+    return os.getpid()

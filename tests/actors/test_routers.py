@@ -16,6 +16,8 @@ from agenticaiframework.actors import (
     Actor,
     ActorRef,
     ActorSystem,
+    Agent,
+    AgentFailed,
     AgenticError,
     Mailbox,
     MailboxFull,
@@ -277,5 +279,86 @@ def test_a_wrong_policy_is_refused_when_the_router_is_made(
         with pytest.raises(ValueError, match=message) as wrong:
             Router(system, "workers", **arguments)
         assert isinstance(wrong.value, AgenticError)
+
+    in_sim(main)
+
+
+# -- agents as members ---------------------------------------------------------------------------
+
+
+async def _shout(payload: Any) -> str:
+    if payload == "crash":
+        raise Crash("boom")
+    await asyncio.sleep(0.1)
+    return f"{payload}!"
+
+
+def test_agents_are_members_beside_actors(in_sim: Run) -> None:
+    async def main(system: ActorSystem) -> None:
+        agents = [Agent(f"a{n}", handler=_shout) for n in range(2)]
+        router = Router(system, [*agents, *start(system, 1)])
+        assert await answers(router, 4) == ["who!", "who!", "w0", "who!"]
+        assert router.members[:2] == agents
+        assert all(agent.is_alive for agent in agents)
+
+    in_sim(main)
+
+
+def test_an_agent_that_crashed_stays_a_member_and_one_that_is_down_does_not(in_sim: Run) -> None:
+    async def main(system: ActorSystem) -> None:
+        agents = [Agent(f"a{n}", handler=_shout) for n in range(2)]
+        router = Router(system, agents)
+        with pytest.raises(AgentFailed):
+            await router.request("crash")
+        assert router.members == agents
+        agents[0].address().close("stopped")
+        assert router.members == agents[1:]
+        assert await answers(router, 2) == ["who!", "who!"]
+
+    in_sim(main)
+
+
+@pytest.mark.parametrize("policy", ["smallest_mailbox", "random", "round_robin"])
+def test_every_policy_takes_agents(policy: str, in_sim: Run) -> None:
+    async def main(system: ActorSystem) -> None:
+        agents = [Agent(f"a{n}", handler=_shout, concurrency=n + 1) for n in range(3)]
+        router = Router(system, agents, policy)
+        asks = [router.request(n) for n in range(30)]
+        assert await asyncio.gather(*asks) == [f"{n}!" for n in range(30)]
+        router.tell("told")
+        await router.send("sent")
+
+    in_sim(main)
+
+
+def test_a_broadcast_asks_all_agents_and_tells_their_errors(in_sim: Run) -> None:
+    async def main(system: ActorSystem) -> None:
+        agents = [Agent(f"a{n}", handler=_shout) for n in range(3)]
+        router = Router(system, agents, "broadcast")
+        assert await router.request("hey") == ["hey!"] * 3
+        assert all(isinstance(error, AgentFailed) for error in await router.request("crash"))
+        router.remove(agents[0])
+        router.add(agents[0])
+        assert len(await router.request("hey")) == 3
+
+    in_sim(main)
+
+
+def test_a_consistent_hash_keeps_a_key_at_its_agent(in_sim: Run) -> None:
+    async def main(system: ActorSystem) -> None:
+        agents = [Agent(f"a{n}", handler=_shout) for n in range(4)]
+        router = Router(system, agents, "consistent_hash", key=lambda order: order)
+        chosen = [router.choose(n)[0] for n in range(40)]
+        assert len({id(agent) for agent in chosen}) == 4
+        assert [router.choose(n)[0] for n in range(40)] == chosen
+
+    in_sim(main)
+
+
+def test_a_group_has_no_agents(in_sim: Run) -> None:
+    async def main(system: ActorSystem) -> None:
+        agent: Any = Agent("a", handler=_shout)
+        with pytest.raises(AgenticError):
+            Router(system, "workers").add(agent)
 
     in_sim(main)

@@ -251,6 +251,38 @@ def test_check_looks_up_what_only_the_engine_knows(
     assert "Did you mean 'worker'" in capsys.readouterr().err
 
 
+def test_check_says_what_is_promised_and_not_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    step = {"id": "a", "agent": "worker", "for_each": "$input.items", "max_concurrency": 10}
+    file = project(
+        tmp_path,
+        "async def work(payload):\n    return 1\n",
+        workflow={"name": "w", "steps": [step]},
+    )
+    assert main(["check", file]) == 0
+    assert "warning: workflow 'w' asks agent 'worker' up to 10 times" in capsys.readouterr().out
+    assert main(["check", file, "--json"]) == 0
+    (said,) = json.loads(capsys.readouterr().out)["warnings"]
+    assert "handles 1 at a time" in said
+
+
+def test_an_agent_of_a_project_may_handle_several_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    step = {"id": "a", "agent": "worker", "for_each": "$input.items", "max_concurrency": 10}
+    module = f"handlers_of_{tmp_path.name.replace('-', '_')}"
+    agents = {"worker": {"handler": f"{module}:work", "concurrency": 10}}
+    file = project(
+        tmp_path,
+        "async def work(payload):\n    return 1\n",
+        agents=agents,
+        workflow={"name": "w", "steps": [step]},
+    )
+    assert main(["check", file]) == 0
+    assert "warning" not in capsys.readouterr().out
+
+
 def test_a_result_may_be_what_the_output_of_the_workflow_says(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

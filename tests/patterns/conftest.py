@@ -112,7 +112,7 @@ async def left_over(system: ActorSystem) -> list[str]:
     An actor that has been told to end does so in its next turn, so time passes before the look.
     """
     await asyncio.sleep(0.001)
-    meant_to_stay = ("TeamActor", "LimiterActor", "BulkheadActor", "CircuitActor")
+    meant_to_stay = ("AgentPool", "TeamActor", "LimiterActor", "BulkheadActor", "CircuitActor")
     return [
         ref.label
         for ref in system.actors()

@@ -26,17 +26,18 @@ ROOT = Path(__file__).resolve().parents[2]
 LAYERS = ("actors", "supervision", "patterns")
 TIMEOUT_S = 900.0
 OF_LAYER = (
+    ("actors/agents:AgentPool", ("pools",)),
     ("patterns/engine", ("in_memory", "workflows", "callers")),
     ("patterns:BoundNames", ("names",)),
     ("patterns:Setup.names_of", ("names",)),
     ("patterns:OrchestrationPattern._scope", ("names",)),
     ("patterns", ("patterns", "names", "in_memory", "workflows", "callers")),
-    ("supervision", ("trees", "tasks", "kept_messages", "giving_up")),
+    ("supervision", ("trees", "tasks", "kept_messages", "giving_up", "pools")),
     ("actors/agents:Directory", ("names",)),
     ("actors/agents:Namesakes", ("names",)),
     ("actors/agents:next_point", ("names",)),
     ("actors/agents:points_behind", ("names",)),
-    ("actors/agents:AgentAddress", ("names",)),
+    ("actors/agents:AgentAddress", ("names", "pools")),
     ("actors/agents:AddressBook", ("names",)),
 )
 """Where a planted bug stands, and the properties that can see it; elsewhere, all of them."""

@@ -438,11 +438,97 @@ KEPT_MESSAGES = (
     ),
     Mutation(
         "what a timer sent reaches the next incarnation", f"{KERNEL}settle_leftovers",
-        "is_a(item, OwnMessage) or is_system_message(item)", "is_system_message(item)",
+        "is_a(item, SelfSent) or is_system_message(item)", "is_system_message(item)",
     ),
     Mutation(
         "what comes between two incarnations is refused", f"{AGENTS}Address._keep",
         "self._keeping().append(item)", "None",
+    ),
+)  # fmt: skip
+
+POOLS = (
+    Mutation(
+        "one incarnation more than declared", f"{AGENTS}AgentPool.room",
+        "self.concurrency - self._given_up", "self.concurrency + 1 - self._given_up",
+    ),
+    Mutation(
+        "a crash ends the whole pool", f"{AGENTS}AgentPool.place_ends",
+        "unlink(self._ref, place.cell)", "None",
+    ),
+    Mutation(
+        "an incarnation that has ended keeps its place", f"{AGENTS}AgentPool.place_ended",
+        "del self._places[place.number]", "pass",
+    ),
+    Mutation(
+        "a full pool is never emptied", f"{AGENTS}AgentPool.place_freed",
+        "handing_on.release(self._ref)", "None",
+    ),
+    Mutation(
+        "an end lets no waiting message in", f"{AGENTS}AgentPool._serve",
+        "handing_on.release(self._ref)", "None",
+    ),
+    Mutation(
+        "a message is handed on twice", f"{AGENTS}AgentPool._hand",
+        "put(cell, item)", "(put(cell, item), put(cell, item))",
+    ),
+    Mutation(
+        "a message that finds no place is lost", f"{AGENTS}AgentPool.on_receive",
+        "handing_on.put_first(ref, (item,))", "None",
+    ),
+    Mutation(
+        "what an incarnation had not begun is lost", f"{AGENTS}AgentPool.place_ends",
+        "handing_on.put_first(self._ref, items)", "None",
+    ),
+    Mutation(
+        "a message that waits for a start is forgotten", f"{AGENTS}AgentPool.on_receive",
+        "self._pending.append(item)", "None",
+    ),
+    Mutation(
+        "a start that has succeeded frees nobody", f"{AGENTS}AgentPool._spawn",
+        "put(ref, FREED)", "None",
+    ),
+    Mutation(
+        "a place is never given back by the supervisor", f"{AGENTS}AgentPool.place_restored",
+        "self._given_up -= 1", "pass",
+    ),
+    Mutation(
+        "idle incarnations stay", f"{AGENTS}AgentPool._end_idle",
+        "lifecycle.doom(place.cell, NORMAL)", "None",
+    ),
+    Mutation(
+        "incarnations outlive their pool", f"{AGENTS}AgentPool.on_stop",
+        """
+        if reason != NORMAL or self.cancels:
+            killed = handing_on.was_killed(self._ref)
+            for cell in cells:
+                lifecycle.doom(cell, reason, kill=killed)
+        for cell in cells:
+            await lifecycle.wait_ended(cell, None)
+        """,
+        "pass",
+    ),
+    Mutation(
+        "work that was withdrawn goes on", f"{AGENTS}AgentPool.withdraw",
+        "lifecycle.cancel_work(place.cell, request, timeout)", "None",
+    ),
+    Mutation(
+        "an incarnation is free before its work is done", f"{AGENTS}AgentPool._hand",
+        """
+        put(cell, item)
+        put(cell, FREED)
+        """,
+        """
+        put(cell, FREED)
+        put(cell, item)
+        """,
+    ),
+    Mutation(
+        "a failed incarnation is not replaced", f"{SUPERVISION}Supervisor._restart_now",
+        "child.replace()", "pass",
+    ),
+    Mutation(
+        "a failed incarnation takes the child down", f"{SUPERVISION}Supervisor.child_failed",
+        "await self.restart(child)", "await self.limit_reached(await self._as_whole(child))",
     ),
 )  # fmt: skip
 
@@ -898,6 +984,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     *ENDS,
     *EXPECTED,
     *KEPT_MESSAGES,
+    *POOLS,
     *TREES,
     *GIVING_UP,
     *COOLING_DOWN,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from agenticaiframework.actors import Actor, ActorDied, Mailbox, RequestTimeout
+from agenticaiframework.actors import Actor, ActorDied, Agent, Mailbox, RequestTimeout
 from agenticaiframework.actors.simulation import (
     BlockLoop,
     ClockSkew,
@@ -331,3 +331,30 @@ def test_request_timeouts_are_the_systems_time() -> None:
 
     report = simulate_once(scenario, plan=FaultPlan.of(Hang(at_message=1)), limit_s=10_000)
     assert report.value == 3600
+
+
+async def three_at_once(sim: Simulation) -> list[int]:
+    async def work(payload: int) -> int:
+        await asyncio.sleep(0.1)
+        return payload
+
+    agent = Agent("writer", handler=work, concurrency=3)
+    outcomes = [await sim.attempt(ask) for ask in [agent.request(n) for n in range(6)]]
+    return [number for number, outcome in enumerate(outcomes) if not outcome.ok]
+
+
+@pytest.mark.parametrize("actor", ["writer", "writer[2]", "writ*"])
+def test_what_strikes_an_agent_at_a_message_strikes_one_of_its_incarnations(actor: str) -> None:
+    message = 1 if actor == "writer[2]" else 2
+    plan = FaultPlan(faults=[Crash(actor=actor, at_message=message)])
+    report = simulate_once(three_at_once, seed=1, plan=plan)
+    assert not report.failed, report.narrative()
+    assert report.value == [1]
+    assert [landed.where for landed in report.landed] == ["writer[2]"]
+
+
+def test_a_partition_of_an_agent_loses_its_messages_and_nothing_within_it() -> None:
+    plan = FaultPlan(faults=[Partition(between="writer*", at_time_s=0.05, heal_after_s=1.0)])
+    report = simulate_once(three_at_once, seed=1, plan=plan)
+    assert not report.failed, report.narrative()
+    assert report.value == [3, 4, 5]  # those that reach the agent meanwhile

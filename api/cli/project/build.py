@@ -94,6 +94,7 @@ def build_agent(
             model=model or entry.model,
             instructions=entry.instructions,
             capabilities=entry.capabilities,
+            concurrency=entry.concurrency,
             output_schema=entry.output,
             on_start=started,
         )
@@ -103,6 +104,7 @@ def build_agent(
             own_name,
             handler=find_handler(name, entry.handler, folder),
             capabilities=entry.capabilities,
+            concurrency=entry.concurrency,
             on_start=started,
         )
     if crash is None or crash.agent != name:
@@ -112,6 +114,7 @@ def build_agent(
         own_name,
         handler=around(agent.handler),
         capabilities=entry.capabilities,
+        concurrency=agent.concurrency,
         on_start=started,
     )
 

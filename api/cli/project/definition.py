@@ -37,6 +37,8 @@ class AgentEntry(Definition):
     handler: str | None = None
     """``package.module:function``, found from the file's folder first."""
     capabilities: tuple[str, ...] = ()
+    concurrency: int | None = Field(default=None, ge=1)
+    """How many requests it handles at once; see `Agent`."""
     output: Annotated[
         dict[str, Any] | None,
         PlainValidator(read_output),

@@ -112,6 +112,8 @@ class StepDefinition(Definition):
     max_iterations: int | None = Field(default=None, ge=1, le=10_000)
 
     timeout_seconds: Seconds | None = None
+    queue_timeout_seconds: Seconds | None = None
+    """How long an attempt may wait for a busy agent to take it up, from when it asks."""
     retry: RetryField = None
     on_error: OnError = "fail"
     compensate: Compensation | None = None
@@ -119,6 +121,8 @@ class StepDefinition(Definition):
     also_known_as: ClassVar[Mapping[str, str]] = {
         "timeout": "timeout_seconds",
         "timeout_s": "timeout_seconds",
+        "queue_timeout": "queue_timeout_seconds",
+        "queue_timeout_s": "queue_timeout_seconds",
     }
 
     @field_validator("id")
@@ -223,6 +227,10 @@ class StepDefinition(Definition):
                 problems.append("for_each needs an agent, team, pattern or workflow to run")
         elif self.max_concurrency is not None:
             problems.append('max_concurrency needs for_each: "$input.items"')
+        if self.queue_timeout_seconds is not None and (not work or work[0] != "agent"):
+            problems.append(
+                "queue_timeout_seconds is how long work waits for a busy agent, and this step asks none"
+            )
         if self.wait_for is not None:
             if self.retry is not None:
                 problems.append("waiting for a signal cannot be retried: remove retry")

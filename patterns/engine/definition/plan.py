@@ -45,6 +45,7 @@ class StepPlan:
         "output_key",
         "output_model",
         "plain",
+        "queue_timeout_s",
         "quick",
         "timeout_s",
         "until",
@@ -73,6 +74,7 @@ class StepPlan:
         self.when = _expression(step.wait_for.when if step.wait_for else None)
         self.delay_s = step.delay or 0.0
         self.timeout_s = step.timeout_seconds
+        self.queue_timeout_s = step.queue_timeout_seconds
         self.input_model = step.input_model
         self.output_model = step.output_model
         self.output_key = step.output_key
@@ -148,6 +150,7 @@ class Plan:
         "roots",
         "steps",
         "timeout_s",
+        "told",
         "waits_for",
     )
 
@@ -194,6 +197,8 @@ class Plan:
         )
         self.bound: tuple[Any, int, tuple[Any, ...]] | None = None
         """The cached targets of the steps: the engine that bound them, the version of its directory, the targets."""
+        self.told = False
+        """Whether it has been logged what it promises and its agents cannot keep."""
         self._text: str | None = None
         self._hash: str | None = None
 

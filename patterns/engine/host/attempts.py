@@ -124,12 +124,18 @@ class Attempts:
         self._sweep = None
         limit_s = self._swept_timeout_s or 0.0
         begun_before = self._now() - limit_s
+        taken_before = self._home.clock() - limit_s
         limited = False
         for live in list(self._runs()):
             for attempt in sorted(live.under_way, key=_place):
                 if attempt.asked_at is not None:
                     limited = True
-                    if attempt.asked_at <= begun_before:
+                    request = attempt.request
+                    if request is None:
+                        overdue = attempt.asked_at <= begun_before
+                    else:  # an agent's time begins when it takes the work up
+                        overdue = request.taken_at is not None and request.taken_at <= taken_before
+                    if overdue:
                         attempt.expire(limit_s)
         if limited and self._sweep is None:
             self._sweep_soon()

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
-from agenticaiframework.actors import agents_from_here, find_agent
+from agenticaiframework.actors import Agent, Log, agents_from_here, find_agent
 
 from ...execution.pattern import OrchestrationPattern, pattern_kinds
 from ...vocabulary.target import Askable, Resolver
@@ -23,6 +23,7 @@ from .directory import Directory, as_askable
 from .engine_names import EngineNames
 from .held_store import HeldStore
 from .otel import make_exporter
+from .promises import too_high, unkept_by
 from .team_actions import TeamActions
 from .tracing import Tracer
 
@@ -49,6 +50,9 @@ class Setup:
         """Whether the engine was told to stop."""
         self.store = HeldStore(config)
         self.limits: dict[str, int] = dict(config.agent_limits)
+        self._told_limits: set[str] = set()
+        """What has been said of limits that are higher than what their agents handle at once."""
+        self._log = Log(engine=name)
         self._nest = nest
         self._by_pattern: dict[str, Plan] = {}
         self._exporter: OtelExporter | None = None
@@ -76,9 +80,41 @@ class Setup:
         for step in plan.steps:
             for name in step.needed_later:
                 names.hold(name, f"workflow {plan.name!r}, step {step.id!r}")
+        if not plan.told:
+            self.tell_unkept(plan, bound, names)
         if all(self._lasting(plan, step) for step in plan.steps):
             plan.bound = (self, self.directory.version, bound)
         return bound
+
+    def unkept(self, plan: Plan, bound: tuple[Any, ...], names: EngineNames) -> list[str]:
+        """Return what *plan* promises to run at once and its agents cannot keep."""
+        problems = unkept_by(plan, bound, names, self._limit_of)
+        for target in dict.fromkeys(t for t in bound if isinstance(t, Agent)):
+            name = self.directory.agent_name(target)
+            high = too_high(name, target, self.limits.get(name, 0))
+            if high is not None:
+                problems.append(high)
+        return problems
+
+    def tell_unkept(self, plan: Plan, bound: tuple[Any, ...], names: EngineNames) -> list[str]:
+        """Log, and return, what *plan* promises and its agents cannot keep."""
+        plan.told = True
+        problems = self.unkept(plan, bound, names)
+        for text in problems:
+            if text not in self._told_limits:
+                self._log.warning("{}", text)
+        return problems
+
+    def limit(self, name: str, agent: Any, limit: int) -> None:
+        """Let *limit* steps at once ask *agent*; log it if that handles fewer."""
+        self.limits[name] = limit
+        high = too_high(name, agent, limit)
+        if high is not None and high not in self._told_limits:
+            self._told_limits.add(high)
+            self._log.warning("{}", high)
+
+    def _limit_of(self, agent: Agent) -> int | None:
+        return self.limits.get(self.directory.agent_name(agent)) if self.limits else None
 
     def _lasting(self, plan: Plan, step: StepPlan) -> bool:
         """Tell whether the look-ups of a step hold until the next registration."""

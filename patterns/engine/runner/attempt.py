@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from agenticaiframework.actors import IDEMPOTENCY_KEY, ActorDied, HandlerCancelled
+from agenticaiframework.actors import IDEMPOTENCY_KEY, ActorDied, HandlerCancelled, QueueTimeout
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle
 
-    from agenticaiframework.actors import ActorRef, AgentRequest, Request
+    from agenticaiframework.actors import ActorRef, Request, StepRequest
 
     from ...vocabulary.target import Askable, Scope
     from ..definition.plan import StepPlan
@@ -48,13 +48,15 @@ class StepAttempt:
     """Is told when it has ended."""
     worker: ActorRef[Any] | None = None
     """Carries it out, unless that is an agent: agents are asked directly."""
-    request: AgentRequest | None = None
+    request: StepRequest | None = None
     timeout_s: float | None = None
     """Its time limit, where the worker looks after that."""
     asked_at: float | None = None
     """When it began, if the engine's default time limit holds for it."""
     timer: TimerHandle | None = None
-    """Ends it, where its time limit is the step's own."""
+    """Ends it, where its time limit is the step's own, or its wait for a place at its agent."""
+    waits_until: float | None = None
+    """When its agent must have taken it up, in the system's time, if that has a limit."""
     span: Any = None
     context: Mapping[str, Any] | None = None
     adopted: set[ActorRef[Any]] | None = None
@@ -109,6 +111,10 @@ class StepAttempt:
             self.value = request.result()
         except Exception as error:
             self.error = error
+            if isinstance(error, QueueTimeout) and self.waits_until is not None:
+                # A part of its wait was for a place at the agent, as its limit by the engine says.
+                limit_s = self.plan.queue_timeout_s or error.timeout_s
+                self.error = QueueTimeout(error.agent, limit_s)
         except BaseException as error:  # a handler that was cancelled from elsewhere
             self.error = HandlerCancelled(self.target.name)
             self.error.__cause__ = error

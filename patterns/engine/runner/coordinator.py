@@ -17,6 +17,7 @@ from agenticaiframework.actors import (
     Agent,
     Exit,
     HandlerCancelled,
+    QueueTimeout,
     circle_of,
     refuse_if_circle,
     with_context,
@@ -208,8 +209,13 @@ class RunCoordinator(Actor):
         return self._machine.lost(attempt, attempt.error, now)
 
     def _expired(self, message: Expired, now: float) -> Orders | None:
-        """A function did not come back in time: leave it behind, and its worker with it."""
+        """The time of an attempt is over, which a worker has (it is left behind), or nobody yet."""
         attempt, worker = message.attempt, message.attempt.worker
+        if self._held is not None and attempt in self._held:
+            self._held.discard(attempt)
+            attempt.error = QueueTimeout(target_name(attempt.target), message.timeout_s)
+            self._host.attempts.ended(attempt)
+            return self._machine.failed(attempt, attempt.error, now)
         if worker is None or self._workers is None or self._workers.get(worker) is not attempt:
             return None
         del self._workers[worker]
@@ -252,6 +258,8 @@ class RunCoordinator(Actor):
             attempt.request.abandon()
         if self._held is not None:
             self._held.discard(attempt)
+        if attempt.timer is not None:
+            attempt.timer.cancel()
         self._host.attempts.ended(attempt)
         return True
 
@@ -292,6 +300,8 @@ class RunCoordinator(Actor):
                 self._held.discard(attempt)
                 attempt.error = error
                 self._me.tell(attempt)
+                return
+            self._limit_wait(attempt)
             return
         attempt.context = WorkContext(live.run, attempt)
         if attempts.watched or self._followed:
@@ -306,9 +316,10 @@ class RunCoordinator(Actor):
         if isinstance(target, Agent):
             if timeout_s is None:
                 timeout_s = attempts.limit_time(attempt, now)
-            attempt.request = request = target.request(
+            attempt.request = request = target.request_step(
                 with_context(attempt.payload, variables),
                 timeout_s,
+                self._may_wait_s(attempt),
                 context=attempt.context,
                 system=host.home,
             )
@@ -330,12 +341,29 @@ class RunCoordinator(Actor):
         attempt.worker = worker
         worker.tell(with_context(attempt, variables))
 
+    def _limit_wait(self, attempt: StepAttempt) -> None:
+        """Limit how long an attempt may wait for a place at its agent, as a part of its wait for that."""
+        limit_s = self._may_wait_s(attempt)
+        if limit_s is not None:
+            home = self._host.home
+            attempt.waits_until = home.clock() + limit_s
+            attempt.timer = home.call_later(limit_s, attempt.expire, limit_s)
+
+    def _may_wait_s(self, attempt: StepAttempt) -> float | None:
+        """Return how long an attempt may wait from now until its agent takes it up."""
+        if attempt.waits_until is not None:
+            return max(0.0, attempt.waits_until - self._host.home.clock())
+        return None if attempt.undo else attempt.plan.queue_timeout_s
+
     def _begin_held(self, attempt: StepAttempt, now: float) -> None:
         """It is the turn of an attempt that has waited for its agent's limit."""
         if self._held is None or attempt not in self._held:
             self._host.attempts.ended(attempt)
             return
         self._held.discard(attempt)
+        if attempt.timer is not None:
+            attempt.timer.cancel()
+            attempt.timer = None
         self._start(attempt, now)
 
     # -- resting -----------------------------------------------------------------------------------

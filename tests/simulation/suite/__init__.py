@@ -30,6 +30,7 @@ from .in_memory import in_memory
 from .messages import bounded_mailboxes, messages, stashing, timers, told_messages_are_accounted_for
 from .names import names
 from .patterns import patterns
+from .pools import pools
 from .sessions import own_messages
 from .signals import signals
 from .supervision import kept_messages, rules_of_trees, trees
@@ -94,6 +95,7 @@ SUITE: tuple[Entry, ...] = (
     ),
     Entry(expected_errors, _ON_AGENTS, {"limit_s": 100_000}, weight=2),
     Entry(giving_up, _ON_LIMITS, {"limit_s": 100_000}, weight=2),
+    Entry(pools, _ON_AGENTS, {"limit_s": 200_000}, weight=2),
     Entry(patterns, _ON_PATTERNS, {"limit_s": 100_000}, weight=2),
     Entry(names, _ON_NAMES, {"limit_s": 100_000}),
     Entry(in_memory, _ON_ADDERS, {"limit_s": 100_000}, weight=2),

@@ -7,10 +7,10 @@ from typing import Any, Final
 from .request import KINDS
 
 OWN: Final = 8
-"""The kind of an `OwnMessage` in a mailbox (see `request.KINDS`)."""
+"""The kind of an `SelfSent` in a mailbox (see `request.KINDS`)."""
 
 
-class OwnMessage:
+class SelfSent:
     """A message to an actor whose mailbox goes to its next incarnation; this one does not."""
 
     __slots__ = ("message",)
@@ -19,14 +19,14 @@ class OwnMessage:
         self.message = message
 
     def __repr__(self) -> str:
-        return f"OwnMessage({self.message!r})"
+        return f"SelfSent({self.message!r})"
 
 
-KINDS[OwnMessage] = OWN
+KINDS[SelfSent] = OWN
 
 
-def own_message(ext: Any, message: Any) -> Any:
+def self_sent(ext: Any, message: Any) -> Any:
     """Return what goes into the mailbox of the actor with *ext* for *message* of its own."""
     if ext is None or ext.mailbox_to is None:
         return message
-    return OwnMessage(message)
+    return SelfSent(message)

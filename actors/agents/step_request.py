@@ -1,0 +1,56 @@
+"""A request whose time limit counts from when its agent takes it up."""
+
+from __future__ import annotations
+
+from ..kernel.request import PENDING
+from .agent_request import AgentRequest
+from .errors import AgentTimeout, QueueTimeout
+
+
+class StepRequest(AgentRequest):
+    """A request for a step of something larger: how long it waits for its agent is a limit of its own.
+
+    Made by `Agent.request_step`, on the loop's thread. What an agent is busy with before says nothing
+    about how long this work takes; so its limit begins when the handler does.
+    """
+
+    __slots__ = ("_queue_limit_s", "limit_s", "taken_at")
+
+    limit_s: float | None
+    taken_at: float | None
+    """When its agent took it up, in the system's time; None while it waits."""
+
+    def limit(self, limit_s: float | None, queue_limit_s: float | None) -> None:
+        """Give it *limit_s* from when it is taken up, and *queue_limit_s* until then."""
+        self.limit_s = limit_s
+        self._queue_limit_s = queue_limit_s
+        self.taken_at = None
+        if queue_limit_s is not None and self._state == PENDING:
+            self._result = self._home.loop.call_later(
+                queue_limit_s, self._not_taken_up, queue_limit_s
+            )
+
+    def taken_up(self) -> None:
+        """Its agent begins to handle it. Safe from any thread."""
+        self._home.post_or_call(self._begin, self._home.loop.time())
+
+    def _begin(self, now: float) -> None:
+        if self._state != PENDING:
+            return
+        self.taken_at = now
+        timer, self._result = self._result, None
+        if timer is not None:
+            timer.cancel()
+        if self.limit_s is not None:
+            self.start_timer(self.limit_s)
+
+    def _not_taken_up(self, queue_limit_s: float) -> None:
+        if self.taken_at is None:
+            # As a kernel request, not as an agent's: there is no work yet that could be cancelled.
+            super(AgentRequest, self)._expire(queue_limit_s)
+
+    def _exception(self) -> BaseException:
+        error = super()._exception()
+        if self.taken_at is None and error.__class__ is AgentTimeout:
+            return QueueTimeout(self.agent.name, self._queue_limit_s or 0.0)
+        return error
