@@ -10,17 +10,25 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from .cell import Cell
+from .delivery import is_ask
 from .lifecycle import unsuspend
 from .phase import FULL, STOPPING
+from .request import CARRIES, KINDS
 
 
 def take_in_hand(cell: Cell) -> Any:
-    """Return the message that *cell* is handling, as it came: its end is not that of the message."""
+    """Return the message that *cell* is handling, as it came: its end is not that of the message.
+
+    The context that it carries has been taken for this handler, which is in it; it gets a copy.
+    """
     cell._current = None
     item, cell._message = cell._message, None
+    message = item.message if is_ask(item) else item
+    if KINDS.get(cast(Any, type(message))) == CARRIES and cell._context is not None:
+        message.variables = cell._context.copy()
     return item
 
 
