@@ -146,6 +146,8 @@ def pipe(
 
     def forget(task: Future[None]) -> None:
         pipes.pop(task, None)
+        if inspect.iscoroutine(awaitable):
+            awaitable.close()  # or it would complain, if the task was cancelled before it began
 
     task = home.loop.create_task(run(), name=f"{cell.label}: pipe_to")
     pipes[task] = None

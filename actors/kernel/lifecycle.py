@@ -18,6 +18,7 @@ Source: Erlang's reference manual, "Processes" (links, monitors, exit signals), 
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -156,7 +157,9 @@ def job_finished(job: Job) -> None:
     ext.job = None
     if job.items:
         cell._mailbox.extendleft(reversed(job.items))
-    if job.work_cancelled and isinstance(job.error, asyncio.CancelledError):
+    # What still looks at the job later must not keep what it worked on.
+    withdrawn, job.withdrawn, job.item = job.withdrawn, None, None
+    if withdrawn is not None and isinstance(job.error, asyncio.CancelledError):
         # The asker had withdrawn the work; the actor lives on.
         job.error = None
         cell._current = None
@@ -773,12 +776,15 @@ def cancel_work(cell: Cell, request: Any, timeout: BaseException | None) -> None
     job = cell._ext.job if cell._ext is not None else None
     if job is not None:
         if job.interrupt(request):
-            job.work_cancelled = True
+            job.withdrawn = request
             home = cell._sched
-            home.loop.call_later(home.host.cancel_grace_s, _leave_job, cell, job, request, timeout)
+            home.loop.call_later(
+                home.host.cancel_grace_s, _leave_job, cell, job, timeout, context=home.context
+            )
             return
         # A blocked thread cannot be cancelled.
-        _leave_job(cell, job, request, timeout)
+        job.withdrawn = request
+        _leave_job(cell, job, timeout)
         return
     task = cell._task
     if cell._coro is None or task is None:
@@ -787,19 +793,23 @@ def cancel_work(cell: Cell, request: Any, timeout: BaseException | None) -> None
     task.cancel("the asker does not wait any more")
     home = cell._sched
     grace_s = home.host.cancel_grace_s
+    # Weakly: the task of a handler that has ended has what it worked on.
+    task = weakref.ref(task)
     home.loop.call_later(grace_s, _check_cancelled, cell, task, timeout, context=home.context)
 
 
-def _check_cancelled(cell: Cell, task: Any, timeout: BaseException | None) -> None:
-    if cell._task is not task or task._done or cell._phase & (DEAD | STOPPING):
+def _check_cancelled(cell: Cell, its_task: weakref.ref[Any], timeout: BaseException | None) -> None:
+    task = its_task()
+    if task is None or cell._task is not task or task._done or cell._phase & (DEAD | STOPPING):
         return
     if timeout is not None or cell._state in (PARKED, YIELDED):
         _leave_work(cell, timeout)
 
 
-def _leave_job(cell: Cell, job: Job, request: Any, timeout: BaseException | None) -> None:
-    """Leave a withdrawn *request* behind, unless its thread is done with it by now."""
-    if job_of(cell) is job and job.fence(request):
+def _leave_job(cell: Cell, job: Job, timeout: BaseException | None) -> None:
+    """Leave a withdrawn request behind, unless its thread is done with it by now."""
+    withdrawn, job.withdrawn = job.withdrawn, None
+    if withdrawn is not None and job_of(cell) is job and job.fence(withdrawn):
         _leave_work(cell, timeout)
 
 

@@ -93,7 +93,7 @@ def log_failure(actor: Any, error: BaseException) -> None:
 
 
 def log_answered(actor: Any, error: BaseException, *, asked: bool) -> None:
-    """Log an exception that is no crash of its actor, as pykka does."""
+    """Log an exception that is not a crash of its actor, as pykka does."""
     where = "returned from" if asked else "in"
     _log(logging.INFO, f"Exception {where} {text_of(actor)}, which goes on:", error)
 
