@@ -18,9 +18,9 @@ from ..kernel.cell import deliver, put
 from ..kernel.delivery import fence, is_ask, refuse
 from ..kernel.mailbox import UNBOUNDED, Mailbox
 from ..kernel.request import Request, new_request
+from ..looks import is_a
 from ..reasons import SHUTDOWN, CoolingDown, is_word
 from ..ref import ActorRef
-from ..shown import is_a
 from ..system.system import ActorSystem
 
 

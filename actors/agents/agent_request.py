@@ -15,8 +15,8 @@ from ..errors import ActorDied, CallingSelf, RequestTimeout, StartFailed
 from ..kernel.carried import Carried, Carrier
 from ..kernel.current import current_host
 from ..kernel.request import ABANDONED, PENDING, Request
+from ..looks import is_a
 from ..reasons import CoolingDown
-from ..shown import is_a
 from .agent_context import CONTEXT
 from .directory import Named
 from .errors import AgentError, AgentFailed, AgentStopped, AgentTimeout

@@ -17,8 +17,8 @@ from typing import Any, Final, cast
 from ..errors import AgenticError
 from ..expected import is_expected
 from ..kernel.base import KERNEL_STATE, ActorBase, stand_in
+from ..looks import text_of, traceback_of
 from ..refusals import causes_of, http_status_of, retry_after_of
-from ..shown import text_of, traceback_of
 
 READY: Final = b"ready"
 PROTOCOL: Final = pickle.HIGHEST_PROTOCOL

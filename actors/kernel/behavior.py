@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pykka
 
 from ..errors import ActorNotAsked, MailboxFull, not_awaitable, not_callable
+from ..looks import is_a
 from ..messages import PipedFailure
-from ..shown import is_a
 from .cell import Cell, put
 from .self_sent import SelfSent, self_sent
 

@@ -18,7 +18,7 @@ from functools import partial
 from types import CoroutineType
 from typing import Any, Protocol, cast
 
-from ..shown import is_a
+from ..looks import is_a
 from .base import ActorBase
 from .carried import opened, take_variables
 from .cell import Cell

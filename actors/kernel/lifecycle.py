@@ -28,8 +28,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pykka
 
 from ..errors import ActorDied, ActorExit, HandlerCancelled, HandlerExited, Ignore, StartFailed
+from ..looks import attribute_of, is_a
 from ..reasons import NORMAL, is_normal, is_word
-from ..shown import attribute_of, is_a
 from .cell import Cell, Ext
 from .delivery import is_ask, is_system_message, lose
 from .home import Home

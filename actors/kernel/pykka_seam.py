@@ -29,7 +29,7 @@ import pykka
 from pykka import messages
 from pykka._envelope import Envelope
 
-from ..shown import shown, text_of
+from ..looks import shown, text_of
 
 # pykka's own logger: raw actors log what pykka documents, where its users look for it.
 logger = logging.getLogger("pykka")
