@@ -95,6 +95,10 @@ class Address:
         ref = self.live
         return () if ref is None else (ref,)
 
+    def handlers_of(self, request: Any) -> Sequence[ActorRef[Any]]:
+        """Return those who all must get on before one of them could answer *request*; () if unknown."""
+        return self.handlers()
+
     @property
     def room(self) -> int:
         """How many more incarnations could be started beside them."""

@@ -180,6 +180,7 @@ class AgentPool(Actor):
         """Whether a supervisor decides about each incarnation that crashes."""
         self.cancels = False
         """Whether an end with the reason ``normal`` cancels what runs, and does not wait for it."""
+        handing_on.is_answered_by_others(self._ref)
         home.pool = self
 
     # -- looking -------------------------------------------------------------------------------
@@ -203,6 +204,13 @@ class AgentPool(Actor):
     def cells(self) -> list[ActorRef[Any]]:
         """The incarnations that have not ended."""
         return [place.cell for place in list(self._places.values())]
+
+    def handlers_of(self, request: Any) -> list[ActorRef[Any]]:
+        """Return the incarnations that all must get on before one of them could answer *request*."""
+        for place in list(self._places.values()):
+            if place.item is request:
+                return [place.cell]  # it is in hand: that others are free does not help it
+        return [] if self.room else self.cells
 
     @property
     def _workload(self) -> tuple[int, int]:  # type: ignore[override]
