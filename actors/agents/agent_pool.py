@@ -24,6 +24,7 @@ from ..kernel.delivery import is_ask
 from ..kernel.exit_signals import unlink
 from ..kernel.pykka_seam import ActorStop, log_failure
 from ..kernel.starting import spawn, start_link
+from ..looks import is_a
 from ..reasons import NORMAL, is_normal
 from .agent_actor import AgentSpec
 from .pooled_actor import FREED, PooledActor
@@ -246,7 +247,7 @@ class AgentPool(Actor):
             )
         except StartFailed as error:
             reason = error.reason
-            raise reason if isinstance(reason, Exception) else ActorExit(reason) from None
+            raise reason if is_a(reason, Exception) else ActorExit(reason) from None
         if ref is None:
             raise Ignore
         self._free.append(place)
@@ -453,7 +454,7 @@ class AgentPool(Actor):
                 item.fail(ActorDied(self.home, why))
             else:
                 self.system.dead_letter(item, self.home.name, why)
-        if isinstance(reason, Exception) and (why is not None or not is_ask(item)):
+        if is_a(reason, Exception) and (why is not None or not is_ask(item)):
             log_failure(place.cell, reason)
         if not is_normal(reason):
             self.home.incarnation += 1

@@ -113,7 +113,7 @@ def resume(home: Home, cell: Any) -> None:
         job_done(home, cell, value, error)
         if cell._task is task:
             cell._task = None  # it has the outcome, which must not be kept
-        if isinstance(error, KeyboardInterrupt | SystemExit):
+        if error is not None and is_a(error, KeyboardInterrupt, SystemExit):
             raise error
 
 
@@ -212,9 +212,9 @@ def job_done(home: Home, cell: Any, value: Any, error: BaseException | None) -> 
         if request is not None and error is None and not phase & STARTING:
             cell._current = None
             request.reply(value)
-        if isinstance(error, asyncio.CancelledError):
+        if is_a(error, asyncio.CancelledError):
             cut_off(cell, reason)
-        elif error is not None and not isinstance(error, ActorExit):
+        elif error is not None and not is_a(error, ActorExit):
             log_failure(cell._actor, error)
             cut_off(cell, error)
         begin_stop(home, cell, reason)
@@ -303,11 +303,11 @@ def started(home: Home, cell: Cell) -> None:
 
 def start_failed(home: Home, cell: Cell, error: BaseException) -> None:
     """`on_start` has raised: the actor never lived."""
-    ignored = isinstance(error, Ignore)
+    ignored = is_a(error, Ignore)
     reason: Any = NORMAL if ignored else error
-    if isinstance(error, ActorExit):
+    if is_a(error, ActorExit):
         reason = error.reason
-    elif isinstance(error, asyncio.CancelledError):
+    elif is_a(error, asyncio.CancelledError):
         reason = HandlerCancelled(cell.label)
         reason.__cause__ = error
     elif not ignored and cell._parent is None:
@@ -317,7 +317,7 @@ def start_failed(home: Home, cell: Cell, error: BaseException) -> None:
     cell._reason = reason
     not_alive(home, cell)
     finish(home, cell)
-    if isinstance(error, KeyboardInterrupt | SystemExit):
+    if is_a(error, KeyboardInterrupt, SystemExit):
         raise error
 
 
@@ -484,9 +484,7 @@ def abandon_after_grace(cell: Cell) -> None:
 
 def as_crash(cell: Any, error: E) -> E | HandlerExited:
     """Return *error*, or the crash that it is: `SystemExit` in a thread, or of an actor that says so."""
-    if isinstance(error, SystemExit) and (
-        cell._phase & OFFLOADED or cell.actor_class.exit_is_crash
-    ):
+    if is_a(error, SystemExit) and (cell._phase & OFFLOADED or cell.actor_class.exit_is_crash):
         crash = HandlerExited.of(cell.label, error)
         cell._sched.host.log.bind(actor=cell.label).warning("{}", crash)
         return crash
@@ -504,12 +502,12 @@ def handler_failed(
         request = None  # deferred: the reply is no longer this handler's business
     cell._current = None
     task, cell._task = cell._task, None  # it has the error, which must not be kept
-    if isinstance(error, ActorExit):
+    if is_a(error, ActorExit):
         if request is not None:
             request.fail(ActorDied(cell, error.reason))
         begin_stop(home, cell, error.reason)
         return
-    if isinstance(error, asyncio.CancelledError):
+    if is_a(error, asyncio.CancelledError):
         if task is not None and task.work_cancelled:
             # The asker has withdrawn the work; the actor lives on.
             if request is not None:
@@ -518,7 +516,7 @@ def handler_failed(
         cancelled = HandlerCancelled(cell.label)
         cancelled.__cause__ = error
         error = cancelled
-    elif not isinstance(error, Exception):
+    elif not is_a(error, Exception):
         _end_of_program(home, cell, request, error)
         return
     else:
@@ -542,7 +540,7 @@ def _end_of_program(home: Home, cell: Cell, request: Any, error: BaseException) 
     log_end_of_program(cell._actor, error)
     crashes = crashes_on_ask_error(cell)
     begin_stop(home, cell, error)
-    if isinstance(error, KeyboardInterrupt | SystemExit):
+    if is_a(error, KeyboardInterrupt, SystemExit):
         raise error
     if not crashes:
         pykka.ActorRegistry.stop_all(block=False)
