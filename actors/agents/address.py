@@ -110,6 +110,11 @@ class Address:
         return self._closed
 
     @property
+    def cools_down(self) -> bool:
+        """Whether it is known that no incarnation comes for a while; what is asked fails meanwhile."""
+        return self._paused is not None
+
+    @property
     def waiting(self) -> int:
         """How many messages are kept for the next incarnation."""
         return len(self._kept or ())

@@ -124,6 +124,10 @@ class Random:
         return [members[self._random.randrange(len(members))]]
 
 
+_ANY_WILL_DO = (RoundRobin, SmallestMailbox, Random)
+"""The policies under which one that works is as good as another."""
+
+
 class ConsistentHash:
     """The same member for the same key, as long as it lives.
 
@@ -225,7 +229,13 @@ class Router:
         members = self.members
         if not members:
             raise NoRoutee(self.name)
+        if isinstance(self.policy, _ANY_WILL_DO):
+            members = [member for member in members if not self._cools_down(member)] or members
         return self.policy.choose(members, message)
+
+    def _cools_down(self, member: Routee) -> bool:
+        """Tell whether *member* fails what is asked of it for a while, and so seems to have little to do."""
+        return is_agent(member) and bool(member.address(self.system).cools_down)
 
     def tell(self, message: Any) -> None:
         """Send *message* and wait for nothing.

@@ -19,6 +19,7 @@ from agenticaiframework.actors import (
     Agent,
     AgentFailed,
     AgenticError,
+    AgentStopped,
     Mailbox,
     MailboxFull,
     NoRoutee,
@@ -314,6 +315,23 @@ def test_an_agent_that_crashed_stays_a_member_and_one_that_is_down_does_not(in_s
         agents[0].address().close("stopped")
         assert router.members == agents[1:]
         assert await answers(router, 2) == ["who!", "who!"]
+
+    in_sim(main)
+
+
+@pytest.mark.parametrize("policy", ["smallest_mailbox", "random", "round_robin"])
+def test_an_agent_that_cools_down_is_passed_over_while_another_works(
+    policy: str, in_sim: Run
+) -> None:
+    async def main(system: ActorSystem) -> None:
+        agents = [Agent(f"a{n}", handler=_shout) for n in range(2)]
+        router = Router(system, agents, policy)
+        agents[0].address().pause("failed too often", system.clock() + 60)
+        assert await answers(router, 6) == ["who!"] * 6
+        assert agents[0].address().incarnation == 0
+        agents[1].address().close("stopped")
+        with pytest.raises(AgentStopped, match="cools down"):
+            await router.request("who")
 
     in_sim(main)
 
