@@ -815,42 +815,6 @@ def test_work_for_an_asker_who_has_gone_is_not_paid_for(in_sim: Run, end: str) -
     in_sim(main)
 
 
-@pytest.mark.parametrize("dispatcher", ["thread", "pinned"])
-def test_the_task_of_a_handler_in_a_thread_ends_when_its_message_is_withdrawn(
-    dispatcher: str,
-) -> None:
-    async def main() -> None:
-        began, ended = asyncio.Event(), asyncio.Event()
-
-        async def expensive() -> None:
-            began.set()
-            try:
-                await asyncio.sleep(100)
-            finally:
-                ended.set()
-
-        async with ActorSystem(), TaskSupervisor() as jobs:
-
-            async def handle(payload: Any) -> Any:
-                if payload == "hello":
-                    return payload
-                tasks.append(await jobs.async_(expensive))
-                return await tasks[0]
-
-            tasks: list[Any] = []
-            agent = Agent("a", handler=handle, dispatcher=dispatcher)
-            async with asyncio.timeout(20):
-                asking = asyncio.create_task(agent.ask("work"))
-                await began.wait()
-                asking.cancel()
-                await ended.wait()
-                assert await agent.ask("hello") == "hello"
-                while not tasks[0].done:  # the loop of the thread is being closed
-                    await asyncio.sleep(0)
-
-    asyncio.run(main())
-
-
 def test_a_task_that_is_kept_for_the_next_message_outlives_its_handler(in_sim: Run) -> None:
     """Elixir: a GenServer starts a task in one callback and reads its result in another."""
 
