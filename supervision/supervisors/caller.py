@@ -34,16 +34,16 @@ class Caller:
         return dead or (self.task is not None and _came_to_nothing(self.task))
 
     def when_gone(self, system: ActorSystem, fn: Callable[[], object]) -> Callable[[], object]:
-        """Call *fn* on the loop of *system* once the caller has ended; return what takes that back.
+        """Call *fn* on this loop once the caller has ended; return what takes that back.
 
-        An actor that goes on has ended for us if its asker has withdrawn the message. A caller on
-        another loop is not watched.
+        An actor that goes on has ended for us if its asker has withdrawn the message. The actor of
+        another system, and the asyncio task of another loop than this, are not watched.
         """
         undo: list[Callable[[], object]] = []
         actor, task = self.actor, self.task
         if actor is not None and actor.system is system:
             undo.append(asyncio.ensure_future(_watch(actor, system, fn)).cancel)
-        if task is not None and task.get_loop() is system.loop:
+        if task is not None and task.get_loop() is asyncio.get_running_loop():
 
             def ended(done: asyncio.Task[Any]) -> None:
                 if actor is None or _came_to_nothing(done):

@@ -10,7 +10,7 @@ keep the tasks waiting.
 from __future__ import annotations
 
 import asyncio
-from asyncio import TimerHandle
+from asyncio import AbstractEventLoop, TimerHandle
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Iterator
 from contextvars import Context
@@ -94,7 +94,9 @@ class TaskStream:
         system = tasks.system
         # One task for all that is done with the source: a cancel scope or a context variable that
         # it enters for one item can be left at another.
-        feeder = system.loop.create_task(self._feed(system), context=self._context)
+        # On the caller's loop, which its source belongs to: in a thread that is not the system's.
+        loop = asyncio.get_running_loop()
+        feeder = loop.create_task(self._feed(loop), context=self._context)
         unwatch = self._caller.when_gone(system, lambda: self._caller_gone(feeder))
         try:
             while (entry := await self._next()) is not None:
@@ -124,7 +126,7 @@ class TaskStream:
 
     # -- the feeder ----------------------------------------------------------------------------
 
-    async def _feed(self, system: ActorSystem) -> None:
+    async def _feed(self, loop: AbstractEventLoop) -> None:
         try:
             while not self._leaving:
                 while not self._may_take():
@@ -135,7 +137,7 @@ class TaskStream:
                 if item is _END:
                     break
                 if not self._leaving:
-                    self._began(item, await self._launch(item), system)
+                    self._began(item, await self._launch(item), loop)
         except (Exception, asyncio.CancelledError) as error:
             if not self._leaving:
                 self._error = error
@@ -162,13 +164,13 @@ class TaskStream:
         except StopAsyncIteration:
             return _END
 
-    def _began(self, item: Any, task: Task[Any], system: ActorSystem) -> None:
+    def _began(self, item: Any, task: Task[Any], loop: AbstractEventLoop) -> None:
         entry = _Entry(item, task)
         self._running[entry] = None
         if self._options.ordered:
             self._order.append(entry)
         if self._options.timeout_s is not None:
-            entry.timer = system.call_later(self._options.timeout_s, self._late, entry)
+            entry.timer = loop.call_later(self._options.timeout_s, self._late, entry)
         task.when_done(lambda: self._done(entry, task.outcome_now(item)))
 
     def _done(self, entry: _Entry, outcome: Ok[Any] | Error[Any]) -> None:

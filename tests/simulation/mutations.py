@@ -385,7 +385,7 @@ EXPECTED = (
     ),
     Mutation(
         "what is declared is a crash", f"{AGENTS}ExpectedErrors.include",
-        "isinstance(error, self.classes) or is_expected(error)", "is_expected(error)",
+        "is_a(error, *self.classes) or is_expected(error)", "is_expected(error)",
     ),
     Mutation(
         "a group with a bug in it is expected", f"{AGENTS}ExpectedErrors.include",

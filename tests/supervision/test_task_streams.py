@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from agenticaiframework import Agent
 from agenticaiframework.actors import Actor, ActorSystem
 from agenticaiframework.supervision import (
     BadOption,
@@ -616,6 +617,48 @@ def test_plain_functions_stream_from_threads() -> None:
                 for ref in await jobs.children():
                     await system.wait_ended(ref)
             release.set()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+@pytest.mark.parametrize("dispatcher", ["thread", "pinned"])
+def test_a_handler_in_a_thread_streams_on_its_own_loop(dispatcher: str, concurrency: int) -> None:
+    links = {"a": ["b", "c"], "b": ["d"], "c": [], "d": []}
+    loops: set[Any] = set()
+
+    async def crawl(page: str) -> list[str]:
+        return links[page]
+
+    async def main() -> None:
+        async with ActorSystem(), TaskSupervisor(max_children=1) as jobs:
+
+            async def handle(first: str) -> list[str]:
+                todo: asyncio.Queue[str] = asyncio.Queue()
+                todo.put_nowait(first)
+                seen: list[str] = []
+
+                async def pages() -> AsyncIterator[str]:
+                    while True:
+                        loops.add(asyncio.get_running_loop())
+                        yield await todo.get()
+
+                options: Any = {"max_concurrency": 1, "timeout_s": 20}
+                async with aclosing(jobs.stream(crawl, pages(), **options)) as stream:
+                    async for outcome in stream:
+                        seen.append(outcome.item)
+                        for page in outcome.unwrap():
+                            todo.put_nowait(page)
+                        if len(seen) == 4:
+                            break
+                return seen
+
+            agent = Agent("a", handler=handle, dispatcher=dispatcher, concurrency=concurrency)
+            async with asyncio.timeout(20):
+                found = await asyncio.gather(*(agent.ask("a") for _ in range(3)))
+            assert [sorted(pages) for pages in found] == [["a", "b", "c", "d"]] * 3
+            assert asyncio.get_running_loop() not in loops
+            assert await jobs.children() == []
 
     asyncio.run(main())
 
