@@ -85,6 +85,7 @@ from .kernel.running import running_here
 from .kernel.timers import Timer
 from .key_registry import KeyRegistered, KeyUnregistered, Registry, RegistryEntry, Via
 from .log import Log
+from .looks import attribute_of, is_a, shown, text_of, traceback_of
 from .messages import ActorEnded, DeadLetter, Down, Exit, Monitor, PipedFailure, ReceiveTimeout
 from .reasons import (
     KILL,
@@ -100,7 +101,6 @@ from .reasons import (
 )
 from .ref import ActorRef
 from .refusals import causes_of, http_status_of, retry_after_of
-from .shown import attribute_of, is_a, shown, text_of, traceback_of
 from .system.giving_up import GaveUp
 from .system.inspection import ActorInfo
 from .system.os_signals import NotMainThread, run_until_signal

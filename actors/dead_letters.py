@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from .kernel.carried import Carrier
 from .kernel.self_sent import SelfSent
+from .looks import is_a
 from .messages import DeadLetter
 from .reasons import describe_reason
-from .shown import is_a
 
 if TYPE_CHECKING:
     from .log import Log

@@ -11,7 +11,7 @@ from typing import Any
 
 import pykka
 
-from .shown import attribute_of, shown, text_of
+from .looks import attribute_of, shown, text_of
 
 
 def _label(target: Any) -> str:

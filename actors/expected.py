@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import cast
 
 from .errors import AgenticError
+from .looks import is_a
 
 
 class RequestRejected(AgenticError):
@@ -29,10 +30,10 @@ def is_expected(error: BaseException) -> bool:
 
     An `ExceptionGroup` does if all of its exceptions do: tasks that a handler has waited for together.
     """
-    if isinstance(error, BaseExceptionGroup):
+    if is_a(error, BaseExceptionGroup):
         group = cast("BaseExceptionGroup[BaseException]", error)
         return all(map(is_expected, group.exceptions))
-    return isinstance(error, AgenticError) and error.expected is True
+    return is_a(error, AgenticError) and error.expected is True
 
 
 __all__ = ["RequestRejected", "is_expected"]

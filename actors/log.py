@@ -12,7 +12,7 @@ from typing import Any
 
 from loguru import logger as loguru_logger
 
-from .shown import text_of, traceback_of
+from .looks import text_of, traceback_of
 
 PLAIN = (str, int, float, bool, type(None))
 

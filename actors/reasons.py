@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from .shown import is_a, text_of
+from .looks import is_a, text_of
 
 NORMAL: Final = "normal"
 SHUTDOWN: Final = "shutdown"

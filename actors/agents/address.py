@@ -18,9 +18,9 @@ from ..kernel.cell import deliver, put
 from ..kernel.delivery import fence, is_ask, refuse
 from ..kernel.mailbox import UNBOUNDED, Mailbox
 from ..kernel.request import Request, new_request
+from ..looks import is_a
 from ..reasons import SHUTDOWN, CoolingDown, is_word
 from ..ref import ActorRef
-from ..shown import is_a
 from ..system.system import ActorSystem
 
 
@@ -94,6 +94,10 @@ class Address:
         """Return the incarnations that handle its messages now."""
         ref = self.live
         return () if ref is None else (ref,)
+
+    def handlers_of(self, request: Any) -> Sequence[ActorRef[Any]]:
+        """Return those who all must get on before one of them could answer *request*; () if unknown."""
+        return self.handlers()
 
     @property
     def room(self) -> int:

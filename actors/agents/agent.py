@@ -244,7 +244,12 @@ class Agent:
 
         An agent that a supervisor owns is that one actor, whatever system it is asked from.
         """
-        return self._homes.meant(system, self._new_address)
+        homes = self._homes
+        if not homes.supervised:
+            home = homes.get(id(ActorSystem.current() if system is None else system))
+            if home is not None:
+                return home
+        return homes.meant(system, self._new_address)
 
     def _address_or_none(self) -> AgentAddress | None:
         """Return what `address_for` does, if it has been made."""

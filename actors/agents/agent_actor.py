@@ -14,7 +14,7 @@ from ..kernel.base import takes_an_argument
 from ..kernel.carried import unwrap_carried
 from ..kernel.cell import current_request
 from ..kernel.mailbox import Mailbox
-from ..shown import is_a
+from ..looks import is_a
 from .agent_context import CONTEXT, Handling, enter_agent_context, nested_context
 from .agent_process import agent_work
 from .agent_request import Work

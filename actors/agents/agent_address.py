@@ -112,6 +112,11 @@ class AgentAddress(Address):
         """Return the incarnations that handle its messages now."""
         return super().handlers() if self.pool is None else self.pool.cells
 
+    def handlers_of(self, request: Any) -> Sequence[ActorRef[Any]]:
+        """Return those who all must get on before one of them could answer *request*."""
+        pool = self.pool
+        return super().handlers_of(request) if pool is None else pool.handlers_of(request)
+
     def supervised_by(self, parent: Actor) -> None:
         """Let *parent*, which has started or adopted it, decide about incarnations that crash."""
         if self.pool is not None:

@@ -24,6 +24,7 @@ from ..kernel.delivery import is_ask
 from ..kernel.exit_signals import unlink
 from ..kernel.pykka_seam import ActorStop, log_failure
 from ..kernel.starting import spawn, start_link
+from ..looks import is_a
 from ..reasons import NORMAL, is_normal
 from .agent_actor import AgentSpec
 from .pooled_actor import FREED, PooledActor
@@ -180,6 +181,7 @@ class AgentPool(Actor):
         """Whether a supervisor decides about each incarnation that crashes."""
         self.cancels = False
         """Whether an end with the reason ``normal`` cancels what runs, and does not wait for it."""
+        handing_on.is_answered_by_others(self._ref)
         home.pool = self
 
     # -- looking -------------------------------------------------------------------------------
@@ -203,6 +205,13 @@ class AgentPool(Actor):
     def cells(self) -> list[ActorRef[Any]]:
         """The incarnations that have not ended."""
         return [place.cell for place in list(self._places.values())]
+
+    def handlers_of(self, request: Any) -> list[ActorRef[Any]]:
+        """Return the incarnations that all must get on before one of them could answer *request*."""
+        for place in list(self._places.values()):
+            if place.item is request:
+                return [place.cell]  # it is in hand: that others are free does not help it
+        return [] if self.room else self.cells
 
     @property
     def _workload(self) -> tuple[int, int]:  # type: ignore[override]
@@ -238,7 +247,7 @@ class AgentPool(Actor):
             )
         except StartFailed as error:
             reason = error.reason
-            raise reason if isinstance(reason, Exception) else ActorExit(reason) from None
+            raise reason if is_a(reason, Exception) else ActorExit(reason) from None
         if ref is None:
             raise Ignore
         self._free.append(place)
@@ -445,7 +454,7 @@ class AgentPool(Actor):
                 item.fail(ActorDied(self.home, why))
             else:
                 self.system.dead_letter(item, self.home.name, why)
-        if isinstance(reason, Exception) and (why is not None or not is_ask(item)):
+        if is_a(reason, Exception) and (why is not None or not is_ask(item)):
             log_failure(place.cell, reason)
         if not is_normal(reason):
             self.home.incarnation += 1

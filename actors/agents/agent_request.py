@@ -15,8 +15,8 @@ from ..errors import ActorDied, CallingSelf, RequestTimeout, StartFailed
 from ..kernel.carried import Carried, Carrier
 from ..kernel.current import current_host
 from ..kernel.request import ABANDONED, PENDING, Request
+from ..looks import is_a
 from ..reasons import CoolingDown
-from ..shown import is_a
 from .agent_context import CONTEXT
 from .directory import Named
 from .errors import AgentError, AgentFailed, AgentStopped, AgentTimeout
@@ -81,14 +81,14 @@ class AgentRequest(Request):
     def _exception(self) -> BaseException:
         error: BaseException = super()._exception()
         name = self.agent.name
-        if self._state == ABANDONED and isinstance(error, CallingSelf):
+        if self._state == ABANDONED and is_a(error, CallingSelf):
             return error  # it was this request that closed the circle
         expected = self._is_expected(error)
-        if isinstance(error, RequestTimeout) and not expected:
+        if is_a(error, RequestTimeout) and not expected:
             return AgentTimeout(name, error.timeout_s or 0.0)
-        if isinstance(error, AgentError) and error.agent == name:
+        if is_a(error, AgentError) and error.agent == name:
             return error
-        if isinstance(error, ActorDied) and not expected:
+        if is_a(error, ActorDied) and not expected:
             reason = error.reason
             home: Any = self._target
             rests = is_a(reason, CoolingDown)
@@ -100,7 +100,7 @@ class AgentRequest(Request):
             if is_a(reason, BaseException):
                 failed.__cause__ = reason
             return failed
-        if isinstance(error, asyncio.CancelledError | KeyboardInterrupt | SystemExit):
+        if is_a(error, asyncio.CancelledError, KeyboardInterrupt, SystemExit):
             return error
         failed = AgentFailed(name, error, expected=expected)
         failed.__cause__ = error
@@ -110,9 +110,9 @@ class AgentRequest(Request):
         """Tell whether the agent expects *error*, and it is not about its own end, or its lateness."""
         home: Any = self._target
         about: Any = None
-        if isinstance(error, RequestTimeout):
+        if is_a(error, RequestTimeout):
             about = error.target
-        elif isinstance(error, ActorDied):
+        elif is_a(error, ActorDied):
             about = error.ref
         own = about is home or getattr(about, "name", None) == home.name
         return not own and home.expects(error)

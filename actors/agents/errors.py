@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import AgenticError
+from ..looks import is_a
 from ..reasons import CoolingDown, describe_reason
 
 
@@ -61,7 +62,7 @@ class AgentStopped(AgentError):
 
     def __init__(self, agent: str, reason: Any) -> None:
         self.back_in_s: float | None = None
-        if isinstance(reason, CoolingDown):
+        if is_a(reason, CoolingDown):
             self.back_in_s = reason.back_in_s
             said = f"cools down: {reason}. Its supervisor can `restart_child` it before."
         else:

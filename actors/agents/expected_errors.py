@@ -9,6 +9,7 @@ from typing import Any, cast
 from ..dispatch.process_child import RemoteError
 from ..errors import ActorExit
 from ..expected import is_expected
+from ..looks import is_a
 from .errors import AgentDefinitionError
 from .model_errors import is_model_error
 
@@ -25,13 +26,13 @@ class ExpectedErrors:
 
     def include(self, error: BaseException) -> bool:
         """Tell whether *error* is expected: it itself, not its causes. Of a group, each exception."""
-        if isinstance(error, RemoteError):
+        if is_a(error, RemoteError):
             # What counts is what it stands for, which may be a SystemExit.
             named = RemoteError in self.classes or error.stands_for(self.classes)
             return named or is_expected(error)
-        if isinstance(error, self.classes) or is_expected(error):
+        if is_a(error, *self.classes) or is_expected(error):
             return True
-        if isinstance(error, BaseExceptionGroup):
+        if is_a(error, BaseExceptionGroup):
             group = cast("BaseExceptionGroup[BaseException]", error)
             return all(map(self.include, group.exceptions))
         return self.of_models and is_model_error(error)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from ..looks import is_a
 from ..refusals import asked_wait_s, http_status_of
 
 MODEL_ERRORS: Final = frozenset(
@@ -68,7 +69,7 @@ FILE_ERRORS: Final = (
 
 def is_model_error(error: BaseException) -> bool:
     """Tell whether *error* is what asking a model raises, or reports an HTTP status or a wait."""
-    if isinstance(error, FILE_ERRORS) or not isinstance(error, Exception):
+    if is_a(error, *FILE_ERRORS) or not is_a(error, Exception):
         return False
     for base in type(error).__mro__:
         if (base.__module__.partition(".")[0], base.__name__) in MODEL_ERRORS:

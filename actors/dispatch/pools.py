@@ -6,10 +6,26 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ..errors import DISPATCHERS, unknown_dispatcher
+from ..errors import DISPATCHERS, bad_max_threads, bad_pool_size, unknown_dispatcher
 from ..kernel.job import JobRunner
 from .processes import ProcessPool, check_portable
 from .workers import ThreadPool
+
+MAX_THREADS = 256
+"""Threads of the pool in all, where the system is not told: each may hold a loop with its files too."""
+
+
+def check_pools(threads: int, max_threads: int | None, processes: int | None) -> int:
+    """Return how many threads there may be in all; raise `WrongUse` for bounds that cannot be."""
+    if threads < 1:
+        raise bad_pool_size("threads", threads)
+    if processes is not None and processes < 1:
+        raise bad_pool_size("processes", processes)
+    if max_threads is None:
+        return max(MAX_THREADS, 2 * threads)
+    if max_threads < threads:
+        raise bad_max_threads(max_threads, threads)
+    return max_threads
 
 
 class Pools:

@@ -17,8 +17,8 @@ from typing import Any, Final, cast
 from ..errors import AgenticError
 from ..expected import is_expected
 from ..kernel.base import KERNEL_STATE, ActorBase, stand_in
+from ..looks import is_a, text_of, traceback_of
 from ..refusals import causes_of, http_status_of, retry_after_of
-from ..shown import text_of, traceback_of
 
 READY: Final = b"ready"
 PROTOCOL: Final = pickle.HIGHEST_PROTOCOL
@@ -250,7 +250,7 @@ def _portable(error: BaseException) -> BaseException:
     """Return *error*, or what stands for it, so that it can be sent; its traceback becomes a note."""
     text = traceback_of(error).rstrip()
     sent = error
-    if isinstance(error, SystemExit | KeyboardInterrupt | GeneratorExit):
+    if is_a(error, SystemExit, KeyboardInterrupt, GeneratorExit):
         # These would end the parent; what a handler does in a child ends no more than itself.
         sent = RemoteError.of(error)
     sent = _sendable(sent)

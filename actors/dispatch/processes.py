@@ -42,7 +42,7 @@ from ..kernel.cell import Cell
 from ..kernel.job import Job
 from ..kernel.pykka_seam import HANDLE, PROXY_MESSAGES
 from ..kernel.request import Request
-from ..shown import is_a
+from ..looks import is_a
 from .process_child import (
     READY,
     NotPicklable,

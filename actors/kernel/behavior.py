@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pykka
 
 from ..errors import ActorNotAsked, MailboxFull, not_awaitable, not_callable
+from ..looks import is_a
 from ..messages import PipedFailure
-from ..shown import is_a
 from .cell import Cell, put
 from .self_sent import SelfSent, self_sent
 
@@ -146,6 +146,8 @@ def pipe(
 
     def forget(task: Future[None]) -> None:
         pipes.pop(task, None)
+        if inspect.iscoroutine(awaitable):
+            awaitable.close()  # or it would complain, if the task was cancelled before it began
 
     task = home.loop.create_task(run(), name=f"{cell.label}: pipe_to")
     pipes[task] = None

@@ -45,9 +45,7 @@ def ahead_of(request: Any) -> Sequence[Any]:
         return request.held_up_by()  # type: ignore[no-any-return]
     target = request._target
     if target.lasting:
-        if target.room:
-            return ()
-        handlers: Sequence[Any] = target.handlers()
+        handlers: Sequence[Any] = target.handlers_of(request)
     else:
         handlers = (target,)
     if len(handlers) == 1:

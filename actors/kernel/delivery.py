@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ActorDied, MailboxFull
+from ..looks import is_a
 from ..messages import Down, Exit, OwnMessage, ReceiveTimeout
 from ..reasons import is_word
-from ..shown import is_a
 from .future import ActorFuture
 from .mailbox import MailboxClosed
 from .phase import STOPPING

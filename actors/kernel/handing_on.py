@@ -19,6 +19,23 @@ from .phase import FULL, STOPPING
 from .request import CARRIES, KINDS
 
 
+class _ByOthers:
+    """What a cell awaits whose messages others handle: them, and no request of its own."""
+
+    race = False
+
+    def pending(self) -> tuple[Any, ...]:
+        return ()
+
+
+_BY_OTHERS = _ByOthers()
+
+
+def is_answered_by_others(cell: Cell) -> None:
+    """Let who asks *cell* look at those that it hands messages to: they may wait for the asker."""
+    cell._awaits = _BY_OTHERS
+
+
 def take_in_hand(cell: Cell) -> Any:
     """Return the message that *cell* is handling, as it came: its end is not that of the message.
 
@@ -92,4 +109,12 @@ def put_first(cell: Cell, items: Iterable[Any]) -> None:
     unsuspend(cell, 0)  # queues it if it idles
 
 
-__all__ = ["fill_up", "is_crowded", "put_first", "release", "take_in_hand", "was_killed"]
+__all__ = [
+    "fill_up",
+    "is_answered_by_others",
+    "is_crowded",
+    "put_first",
+    "release",
+    "take_in_hand",
+    "was_killed",
+]

@@ -18,7 +18,7 @@ from functools import partial
 from types import CoroutineType
 from typing import Any, Protocol, cast
 
-from ..shown import is_a
+from ..looks import is_a
 from .base import ActorBase
 from .carried import opened, take_variables
 from .cell import Cell
@@ -90,7 +90,7 @@ class Job:
         "over",
         "thread",
         "value",
-        "work_cancelled",
+        "withdrawn",
     )
 
     def __init__(
@@ -110,8 +110,8 @@ class Job:
         self.abandoned = False
         self.coroutine: tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]] | None = None
         """The loop and the task of an asynchronous handler or hook that runs. Owned by `_turn`."""
-        self.work_cancelled = False
-        """Whether the asker has withdrawn the message in hand. Written on the loop's thread."""
+        self.withdrawn: Any = None
+        """The message in hand, if its asker has withdrawn it. Written on the loop's thread."""
         self.call: CallElsewhere | None = None
         """Has a message handled somewhere else than in the worker itself."""
         self.loop: Any = None

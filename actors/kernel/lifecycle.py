@@ -18,6 +18,7 @@ Source: Erlang's reference manual, "Processes" (links, monitors, exit signals), 
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -27,8 +28,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pykka
 
 from ..errors import ActorDied, ActorExit, HandlerCancelled, HandlerExited, Ignore, StartFailed
+from ..looks import attribute_of, is_a
 from ..reasons import NORMAL, is_normal, is_word
-from ..shown import attribute_of, is_a
 from .cell import Cell, Ext
 from .delivery import is_ask, is_system_message, lose
 from .home import Home
@@ -112,7 +113,7 @@ def resume(home: Home, cell: Any) -> None:
         job_done(home, cell, value, error)
         if cell._task is task:
             cell._task = None  # it has the outcome, which must not be kept
-        if isinstance(error, KeyboardInterrupt | SystemExit):
+        if error is not None and is_a(error, KeyboardInterrupt, SystemExit):
             raise error
 
 
@@ -156,7 +157,9 @@ def job_finished(job: Job) -> None:
     ext.job = None
     if job.items:
         cell._mailbox.extendleft(reversed(job.items))
-    if job.work_cancelled and isinstance(job.error, asyncio.CancelledError):
+    # What still looks at the job later must not keep what it worked on.
+    withdrawn, job.withdrawn, job.item = job.withdrawn, None, None
+    if withdrawn is not None and isinstance(job.error, asyncio.CancelledError):
         # The asker had withdrawn the work; the actor lives on.
         job.error = None
         cell._current = None
@@ -209,9 +212,9 @@ def job_done(home: Home, cell: Any, value: Any, error: BaseException | None) -> 
         if request is not None and error is None and not phase & STARTING:
             cell._current = None
             request.reply(value)
-        if isinstance(error, asyncio.CancelledError):
+        if is_a(error, asyncio.CancelledError):
             cut_off(cell, reason)
-        elif error is not None and not isinstance(error, ActorExit):
+        elif error is not None and not is_a(error, ActorExit):
             log_failure(cell._actor, error)
             cut_off(cell, error)
         begin_stop(home, cell, reason)
@@ -300,11 +303,11 @@ def started(home: Home, cell: Cell) -> None:
 
 def start_failed(home: Home, cell: Cell, error: BaseException) -> None:
     """`on_start` has raised: the actor never lived."""
-    ignored = isinstance(error, Ignore)
+    ignored = is_a(error, Ignore)
     reason: Any = NORMAL if ignored else error
-    if isinstance(error, ActorExit):
+    if is_a(error, ActorExit):
         reason = error.reason
-    elif isinstance(error, asyncio.CancelledError):
+    elif is_a(error, asyncio.CancelledError):
         reason = HandlerCancelled(cell.label)
         reason.__cause__ = error
     elif not ignored and cell._parent is None:
@@ -314,7 +317,7 @@ def start_failed(home: Home, cell: Cell, error: BaseException) -> None:
     cell._reason = reason
     not_alive(home, cell)
     finish(home, cell)
-    if isinstance(error, KeyboardInterrupt | SystemExit):
+    if is_a(error, KeyboardInterrupt, SystemExit):
         raise error
 
 
@@ -481,9 +484,7 @@ def abandon_after_grace(cell: Cell) -> None:
 
 def as_crash(cell: Any, error: E) -> E | HandlerExited:
     """Return *error*, or the crash that it is: `SystemExit` in a thread, or of an actor that says so."""
-    if isinstance(error, SystemExit) and (
-        cell._phase & OFFLOADED or cell.actor_class.exit_is_crash
-    ):
+    if is_a(error, SystemExit) and (cell._phase & OFFLOADED or cell.actor_class.exit_is_crash):
         crash = HandlerExited.of(cell.label, error)
         cell._sched.host.log.bind(actor=cell.label).warning("{}", crash)
         return crash
@@ -502,12 +503,12 @@ def handler_failed(
         request = None  # deferred: the reply is no longer this handler's business
     cell._current = None
     task, cell._task = cell._task, None  # it has the error, which must not be kept
-    if isinstance(error, ActorExit):
+    if is_a(error, ActorExit):
         if request is not None:
             request.fail(ActorDied(cell, error.reason))
         begin_stop(home, cell, error.reason)
         return
-    if isinstance(error, asyncio.CancelledError):
+    if is_a(error, asyncio.CancelledError):
         if task is not None and task.work_cancelled:
             # The asker has withdrawn the work; the actor lives on.
             if request is not None:
@@ -516,7 +517,7 @@ def handler_failed(
         cancelled = HandlerCancelled(cell.label)
         cancelled.__cause__ = error
         error = cancelled
-    elif not isinstance(error, Exception):
+    elif not is_a(error, Exception):
         _end_of_program(home, cell, request, error)
         return
     else:
@@ -540,7 +541,7 @@ def _end_of_program(home: Home, cell: Cell, request: Any, error: BaseException) 
     log_end_of_program(cell._actor, error)
     crashes = crashes_on_ask_error(cell)
     begin_stop(home, cell, error)
-    if isinstance(error, KeyboardInterrupt | SystemExit):
+    if is_a(error, KeyboardInterrupt, SystemExit):
         raise error
     if not crashes:
         pykka.ActorRegistry.stop_all(block=False)
@@ -774,12 +775,15 @@ def cancel_work(cell: Cell, request: Any, timeout: BaseException | None) -> None
     job = cell._ext.job if cell._ext is not None else None
     if job is not None:
         if job.interrupt(request):
-            job.work_cancelled = True
+            job.withdrawn = request
             home = cell._sched
-            home.loop.call_later(home.host.cancel_grace_s, _leave_job, cell, job, request, timeout)
+            home.loop.call_later(
+                home.host.cancel_grace_s, _leave_job, cell, job, timeout, context=home.context
+            )
             return
         # A blocked thread cannot be cancelled.
-        _leave_job(cell, job, request, timeout)
+        job.withdrawn = request
+        _leave_job(cell, job, timeout)
         return
     task = cell._task
     if cell._coro is None or task is None:
@@ -788,19 +792,23 @@ def cancel_work(cell: Cell, request: Any, timeout: BaseException | None) -> None
     task.cancel("the asker does not wait any more")
     home = cell._sched
     grace_s = home.host.cancel_grace_s
+    # Weakly: the task of a handler that has ended has what it worked on.
+    task = weakref.ref(task)
     home.loop.call_later(grace_s, _check_cancelled, cell, task, timeout, context=home.context)
 
 
-def _check_cancelled(cell: Cell, task: Any, timeout: BaseException | None) -> None:
-    if cell._task is not task or task._done or cell._phase & (DEAD | STOPPING):
+def _check_cancelled(cell: Cell, its_task: weakref.ref[Any], timeout: BaseException | None) -> None:
+    task = its_task()
+    if task is None or cell._task is not task or task._done or cell._phase & (DEAD | STOPPING):
         return
     if timeout is not None or cell._state in (PARKED, YIELDED):
         _leave_work(cell, timeout)
 
 
-def _leave_job(cell: Cell, job: Job, request: Any, timeout: BaseException | None) -> None:
-    """Leave a withdrawn *request* behind, unless its thread is done with it by now."""
-    if job_of(cell) is job and job.fence(request):
+def _leave_job(cell: Cell, job: Job, timeout: BaseException | None) -> None:
+    """Leave a withdrawn request behind, unless its thread is done with it by now."""
+    withdrawn, job.withdrawn = job.withdrawn, None
+    if withdrawn is not None and job_of(cell) is job and job.fence(withdrawn):
         _leave_work(cell, timeout)
 
 

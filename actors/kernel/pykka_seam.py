@@ -29,7 +29,7 @@ import pykka
 from pykka import messages
 from pykka._envelope import Envelope
 
-from ..shown import shown, text_of
+from ..looks import shown, text_of
 
 # pykka's own logger: raw actors log what pykka documents, where its users look for it.
 logger = logging.getLogger("pykka")
@@ -93,9 +93,10 @@ def log_failure(actor: Any, error: BaseException) -> None:
 
 
 def log_answered(actor: Any, error: BaseException, *, asked: bool) -> None:
-    """Log an exception that is no crash of its actor, as pykka does."""
-    where = "returned from" if asked else "in"
-    _log(logging.INFO, f"Exception {where} {text_of(actor)}, which goes on:", error)
+    """Log an exception that is not a crash of its actor, as pykka does."""
+    shown_as = text_of(actor)
+    said = f"returned from {shown_as} to caller" if asked else f"in {shown_as}, which goes on"
+    _log(logging.INFO, f"Exception {said}:", error)
 
 
 def log_end_of_program(actor: Any, error: BaseException) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..shown import is_a
+from ..looks import is_a
 from .carried import Carried
 from .cell import Cell
 from .in_hand import IN_HAND

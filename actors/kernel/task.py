@@ -30,7 +30,7 @@ from collections.abc import Callable, Generator
 from contextvars import Context, copy_context
 from typing import Any, Final, Protocol, cast
 
-from ..shown import shown
+from ..looks import shown
 from .home import FENCED, Home
 from .phase import DOOMED, PARKED, RUNNING, YIELDED, ZOMBIE
 

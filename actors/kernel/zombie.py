@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from ..shown import shown
+from ..looks import shown
 from .cell import Cell
 from .phase import ENDED, PARKED, QUEUED, YIELDED, ZOMBIE
 

@@ -15,15 +15,13 @@ from typing import Any, TypeVar
 
 from ..dead_letters import DeadLetters
 from ..dispatch.circle_watch import CircleWatch
-from ..dispatch.pools import Pools
+from ..dispatch.pools import Pools, check_pools
 from ..dispatch.watchdog import Watchdog, check_threshold
 from ..errors import (
     ActorDied,
     NoSystem,
     SystemStopped,
     WouldBlock,
-    bad_max_threads,
-    bad_pool_size,
     check_name,
     check_ref,
 )
@@ -50,9 +48,6 @@ from .shutdown import shut_down
 from .stopping import Stopper, StopReport
 
 A = TypeVar("A", bound=ActorBase)
-
-MAX_THREADS = 256
-"""Threads of the pool in all, where the system is not told: each may hold a loop with its files too."""
 
 _numbers = count(1)
 
@@ -94,16 +89,9 @@ class ActorSystem:
         context: Context | None = None,
         deadlock_s: float | None = 2.0,
     ) -> None:
-        if threads < 1:
-            raise bad_pool_size("threads", threads)
-        if max_threads is None:
-            max_threads = max(MAX_THREADS, 2 * threads)
-        elif max_threads < threads:
-            raise bad_max_threads(max_threads, threads)
+        max_threads = check_pools(threads, max_threads, processes)
         if deadlock_s is not None:
             check_threshold(deadlock_s, "deadlock_s")
-        if processes is not None and processes < 1:
-            raise bad_pool_size("processes", processes)
         if watchdog_s is not None:
             check_threshold(watchdog_s)
         self.name = name or f"system-{next(_numbers)}"

@@ -307,7 +307,7 @@ class Supervisor(ChildOwner):
 
     def start_is_over(self, error: BaseException) -> None:
         """Called when the start fails, whatever the reason: at the top, nothing else tells of it."""
-        if self.is_root and not isinstance(error, Ignore):
+        if self.is_root and not is_a(error, Ignore):
             self.system.give_up(self.actor_ref.label, end_of(error))
 
     def start_failed(self, specs: Sequence[ChildSpec]) -> None:
@@ -683,7 +683,7 @@ Supervisor.bind_handlers()
 
 def end_of(error: BaseException) -> Any:
     """Return the exit reason of an actor whose start raised *error*."""
-    killed = KILLED if isinstance(error, CancelledError) else error
+    killed = KILLED if is_a(error, CancelledError) else error
     return getattr(error, "reason", killed)
 
 

@@ -17,7 +17,7 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, cast
 
-from agenticaiframework.actors import KILL, SHUTDOWN, ActorDied, ActorSystem
+from agenticaiframework.actors import KILL, SHUTDOWN, ActorDied, ActorSystem, shown
 
 from ..machine.results import Error, Ok
 from ..vocabulary.errors import WaitTimeout
@@ -186,7 +186,7 @@ class TaskStream:
     def _late(self, entry: _Entry) -> None:
         limit_s = self._options.timeout_s or 0.0
         if self._options.on_timeout == "exit":
-            waited_for = f"The task for {entry.item!r} did not finish"
+            waited_for = f"The task for {shown(entry.item)} did not finish"
             self._error = self._error or WaitTimeout(waited_for, limit_s, "running")
             self._news.set()
             return

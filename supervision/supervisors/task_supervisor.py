@@ -14,6 +14,7 @@ from agenticaiframework.actors import (
     CALL,
     ActorRef,
     FunctionActor,
+    attribute_of,
     is_coroutine_function,
     with_context,
 )
@@ -151,7 +152,7 @@ class TaskSupervisor(SupervisorBlueprint):
         start: tuple[Any, ...],
         restart: RestartType,
     ) -> ActorRef[Any]:
-        name = getattr(fn, "__name__", type(fn).__name__)
+        name = attribute_of(fn, "__name__", type(fn).__name__)
         spec = ChildSpec(name, start, restart, self.shutdown_ms)
         result = cast("StartChildResult", await self.request(how(spec)))
         return cast("ActorRef[Any]", result.unwrap())

@@ -184,8 +184,6 @@ def test_an_idle_agent_keeps_nothing_of_those_that_it_worked_for(
         gc.collect()
         assert [ref() for ref in held] == [None] * 3
 
-    if kind == "cancelled" and dispatcher != "event_loop":
-        pytest.skip("a thread is left behind with what it does")
     in_system(main)
 
 

@@ -292,3 +292,45 @@ def test_a_race_that_another_may_win_is_no_circle_for_who_works_for_others(in_si
         assert await other == "later"
 
     in_sim(main)
+
+
+def crossing(kinds: dict[str, int], dispatcher: str) -> list[Agent]:
+    """Agents, each with so many incarnations, that ask the next, and the last the first."""
+    agents: list[Agent] = []
+
+    def member(place: int, name: str, concurrency: int) -> Agent:
+        async def handle(payload: Any) -> Any:
+            return await agents[(place + 1) % len(kinds)].ask(payload)
+
+        return Agent(name, handler=handle, dispatcher=dispatcher, concurrency=concurrency)
+
+    agents += [member(place, name, kinds[name]) for place, name in enumerate(kinds)]
+    return agents
+
+
+@pytest.mark.parametrize("dispatcher", ["event_loop", "thread", "pinned"])
+def test_a_pool_whose_incarnations_all_wait_is_told(in_system: Run, dispatcher: str) -> None:
+    async def main(system: ActorSystem) -> None:
+        for kinds, chain in (
+            ({"a": 2}, ("a[2]",)),
+            ({"a": 2, "b": 2}, ("a[1]", "b[1]", "a[2]", "b[2]")),
+        ):
+            agents = crossing(kinds, dispatcher)
+            with pytest.raises(AgentFailed) as caught:
+                await agents[0].ask("hello")
+            assert circle_in(caught.value).chain == chain
+
+    in_system(main)
+
+
+@pytest.mark.parametrize("dispatcher", ["event_loop", "thread", "pinned"])
+def test_free_incarnations_do_not_help_what_another_has_in_hand(
+    in_system: Run, dispatcher: str
+) -> None:
+    async def main(system: ActorSystem) -> None:
+        agents = crossing({"a": 5, "b": 1}, dispatcher)
+        with pytest.raises(AgentFailed) as caught:
+            await agents[0].ask("hello")
+        assert circle_in(caught.value).chain == ("b", "a[2]")
+
+    in_system(main)

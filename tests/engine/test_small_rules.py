@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from loguru import logger
 
-from agenticaiframework.actors import ActorRef, ActorSystem
+from agenticaiframework.actors import ActorRef, ActorSystem, Agent
 from agenticaiframework.patterns.engine import EventKind, WorkflowFailed
 from agenticaiframework.patterns.engine.store import StoreUnavailable
 
@@ -152,6 +152,26 @@ def actor_of(system: ActorSystem, kind: str) -> ActorRef[Any]:
         if ref.actor_class.__name__ == kind and not getattr(ref._actor, "idle", False)
     ]
     return found
+
+
+def test_a_run_whose_coordinator_has_crashed_goes_on_with_its_own_agents(cast: Cast) -> None:
+    cast.slow("a", 5, "A")
+    cast.agent("b", "B")
+
+    async def make_others() -> list[Agent]:
+        return [Agent(name, handler=lambda _: "another") for name in ("a", "b", "a", "b")]
+
+    async def main() -> None:
+        system = ActorSystem.current()
+        async with Kept("stored").engine() as e:
+            await e.start_workflow(workflow=steps("a", "b"), workflow_id="w")
+            await asyncio.sleep(1)
+            others = await asyncio.create_task(make_others())
+            actor_of(system, "RunCoordinator").kill()
+            assert await e.wait("w", timeout=100) == {"a": "A", "b": "B"}
+            assert len(others) == 4
+
+    run_in_virtual_time(main)
 
 
 def test_a_run_goes_on_although_its_coordinator_and_the_keeper_of_the_store_crash_together(

@@ -8,7 +8,7 @@ from library_files import NAME, layer_of
 # The package that holds the rooms re-exports from all of them, and stands above.
 ROOMS: dict[str, tuple[tuple[str, ...], ...]] = {
     "actors": (
-        ("shown", "log", "reasons", "errors", "expected", "refusals", "messages"),
+        ("looks", "log", "reasons", "errors", "expected", "refusals", "messages"),
         ("kernel",),
         ("ref", "inbox", "entries", "registry", "dead_letters", "events"),
         ("dispatch",),

@@ -162,7 +162,7 @@ def test_what_is_declared_comes_on_top_and_nothing_is_nothing(
         raise raised
 
     async def main() -> None:
-        agent = Agent("a", model="scripted", expected_errors=declared)
+        agent = Agent("a", model="scripted", expected_errors=declared, concurrency=1)
         with scripted_model(fails):
             assert (await failure(agent)).expected is expected
         assert (agent.address().live is not None) is expected
@@ -172,7 +172,7 @@ def test_what_is_declared_comes_on_top_and_nothing_is_nothing(
 
 def test_a_model_that_there_is_not_is_a_crash() -> None:
     async def main() -> None:
-        agent = Agent("a", model="no-such-model")
+        agent = Agent("a", model="no-such-model", concurrency=1)
         error = await failure(agent)
         assert isinstance(error.__cause__, UnknownModel)
         assert not error.expected

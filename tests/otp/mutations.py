@@ -470,7 +470,7 @@ MUTATIONS = [
     Mutation(
         "simple_one_for_one has exactly one template",
         "machine/supervisor.py",
-        "if simple and not (given.__class__ in (list, tuple) and len(given) == 1):",
+        "if simple and not (type(given) in (list, tuple) and len(given) == 1):",
         "if simple and not given:",
     ),
     Mutation(

@@ -35,6 +35,18 @@ class Bare(Exception):
         raise LookupError(name)
 
 
+class Veiling(Exception):
+    """Cannot be asked what it is."""
+
+    @property
+    def __class__(self) -> Any:
+        raise RuntimeError("there is no request here")
+
+    @__class__.setter
+    def __class__(self, value: Any) -> None:
+        raise RuntimeError("there is no request here")
+
+
 class Unshown(Exception):
     def __str__(self) -> str:
         return self.args[0]["message"]  # type: ignore[no-any-return]
@@ -83,7 +95,7 @@ async def answer_async(payload: Any) -> Any:
 
 @pytest.mark.parametrize("asked", [True, False], ids=["asked", "told"])
 @pytest.mark.parametrize("dispatcher", DISPATCHERS)
-@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize("error", [*ERRORS, Veiling])
 def test_an_error_that_cannot_be_shown_is_a_crash_like_any_other(
     error: type[Exception], dispatcher: str, asked: bool
 ) -> None:

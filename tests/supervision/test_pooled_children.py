@@ -132,7 +132,8 @@ def test_past_the_limit_the_child_goes_down_with_what_it_does(in_sim: Run) -> No
         await crash(agent, 2)
         with pytest.raises(AgentFailed):
             await innocent
-        assert not supervisor.is_running
+        assert supervisor.child(agent.name).state is ChildState.COOLING_DOWN
+        assert supervisor.child("other").state is ChildState.RUNNING
         assert system.clock() < 10
 
     in_sim(main)

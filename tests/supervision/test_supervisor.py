@@ -708,19 +708,27 @@ def test_a_supervisor_with_shutdown_infinity_waits_for_its_subtree(in_sim: Run) 
     in_sim(main)
 
 
+class SlowStart(Worker):
+    """Takes a second to start."""
+
+    async def on_start(self) -> None:
+        await asyncio.sleep(1)
+
+
 def test_the_parents_exit_waits_its_turn_in_the_mailbox(in_sim: Run) -> None:
     async def main(system: ActorSystem) -> None:
         top = await started(
             system, spec("below", start=(Supervisor, {}, [spec("a")]), type="supervisor")
         )
         below = await ref_of(top, "below")
-        system.suspend(below)
+        starting = asyncio.ensure_future(start_child(below, spec("slow", start=SlowStart)))
+        await asyncio.sleep(0.1)
         asked = below.request(CountChildren())
         stopping = asyncio.ensure_future(terminate_child(top, "below"))
         await asyncio.sleep(0.1)
         late = below.request(CountChildren())
-        system.resume(below)
-        assert (await asked).active == 1
+        assert isinstance(await starting, Ok)
+        assert (await asked).active == 2
         assert await stopping == Ok(None)
         with pytest.raises(ActorDied):
             await late

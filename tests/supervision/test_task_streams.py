@@ -251,6 +251,23 @@ def test_a_stream_can_end_with_the_first_timeout(in_sim: Run) -> None:
     in_sim(main)
 
 
+def test_an_item_that_cannot_be_shown_can_be_late(in_sim: Run) -> None:
+    class Row:
+        def __repr__(self) -> str:
+            raise LookupError("the session is closed")
+
+    async def work(_item: Row) -> None:
+        await asyncio.sleep(50)
+
+    async def main(system: ActorSystem) -> None:
+        async with TaskSupervisor() as jobs:
+            with pytest.raises(WaitTimeout, match="Row that cannot be shown"):
+                await read(jobs.stream(work, [Row()], timeout_s=5, on_timeout="exit"), [])
+            assert system.clock() == pytest.approx(5)
+
+    in_sim(main)
+
+
 @pytest.mark.parametrize("kind", ["plain", "async"])
 def test_what_the_source_raises_reaches_the_loop_after_the_results(in_sim: Run, kind: str) -> None:
     def plain() -> Iterator[float]:

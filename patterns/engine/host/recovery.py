@@ -215,7 +215,10 @@ class Recovery:
         run, changes = await self._rebuild(row, entries, choice, definition)
         opening = (*changes, *opening)
         host = self._host
-        bound = host.setup.bind(run.plan, host.setup.names_of(run.plan))
+        # A run that is here goes on with the agents that it has, whatever others have been made since.
+        known = None if again is None else again.resolve
+        names = host.setup.names_of(run.plan) if known is None else known
+        bound = host.setup.bind(run.plan, names)
         signals = None
         if any(step.kind == WAIT for step in run.plan.steps):
             signals = list(await self._store.pending_signals(run.id))
@@ -227,7 +230,8 @@ class Recovery:
             live.variables = Context()
             live.variables.run(enter_traceparent, traceparent)
             live.outside = live.variables.run(current_context)
-        live.lease, live.bound, live.signals = lease, bound, signals
+        live.lease, live.signals = lease, signals
+        live.bound, live.resolve = bound, names
         resumed = any(kind in _RESUMING for kind, _ in opening)
         if row.cancel_reason is not None and not row.finished and not resumed:
             live.cancel = live.cancel or Cancellation(row.cancel_reason)

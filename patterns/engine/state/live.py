@@ -34,8 +34,8 @@ class LiveRun:
     # Class attributes as defaults: one is made for each run, and most of these never change.
     bound: Sequence[Any] = ()
     """What is asked in each step, by index."""
-    resolve: Callable[[Any], Any] | None = None
-    """Finds the names that are looked up while it runs; None for a run that came from the store."""
+    resolve: Any = None
+    """Finds the names that are looked up while it runs; None once it has ended."""
     lease: Lease | None = None
     refused: BaseException | None = None
     """Why the store did not take something that happened: from then on it is given nothing more."""
