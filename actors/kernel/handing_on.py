@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from .cell import Cell
 from .delivery import is_ask
@@ -49,34 +49,15 @@ def take_in_hand(cell: Cell) -> Any:
     return item
 
 
-class Others:
-    """What a full actor waits for: that one of those that it has handed messages to is done.
-
-    Not what a handler awaits, so it names no requests; but who asks a full actor looks for a circle.
-    """
-
-    __slots__ = ()
-
-    race = False
-
-    def pending(self) -> tuple[()]:
-        return ()
-
-
-OTHERS: Final = Others()
-
-
 def fill_up(cell: Cell) -> None:
     """Let *cell* take no message until `release`; exit signals still act."""
     if cell._actor is not None:
         cell._phase |= FULL
-        cell._awaits = OTHERS
 
 
 def release(cell: Cell) -> None:
     """Let *cell* take messages again."""
     if cell._phase & FULL:
-        cell._awaits = None
         unsuspend(cell, FULL)
 
 
