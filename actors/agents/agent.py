@@ -188,8 +188,8 @@ class Agent:
     ) -> StepRequest:
         """Return what `request` does, with a *timeout* that counts from when the agent takes it up.
 
-        For steps of something larger, on the loop's thread. *queue_timeout* is how long it may wait for
-        that; raises `QueueTimeout` then, and the work is never handled.
+        For steps of something larger. *queue_timeout* is how long it may wait for that; raises
+        `QueueTimeout` then, and the work is never handled.
         """
         request = cast(
             "StepRequest", self.request(payload, context=context, system=system, kind=StepRequest)
@@ -223,17 +223,13 @@ class Agent:
     @property
     def is_alive(self) -> bool:
         """Whether its actor runs, in the current system or under a supervisor in any."""
-        home = self._homes.owned(None) if self._homes.supervised else None
-        if home is None:
-            system = ActorSystem.current_or_none()
-            home = None if system is None else self._homes.get(id(system))
+        home = self._address_or_none()
         return home is not None and home.live is not None
 
     @property
     def busy(self) -> int:
-        """How many messages it handles in the current system now; at most `concurrency`."""
-        system = ActorSystem.current_or_none()
-        home = None if system is None else self._homes.get(id(system))
+        """How many messages it handles now, where `is_alive` looks; at most `concurrency`."""
+        home = self._address_or_none()
         return 0 if home is None else home.busy
 
     def address(self, system: ActorSystem | None = None) -> AgentAddress:
@@ -254,6 +250,14 @@ class Agent:
             if home is not None:
                 return home
         return homes.meant(system, self._new_address)
+
+    def _address_or_none(self) -> AgentAddress | None:
+        """Return what `address_for` does, if it has been made."""
+        home = self._homes.owned(None) if self._homes.supervised else None
+        if home is None:
+            system = ActorSystem.current_or_none()
+            home = None if system is None else self._homes.get(id(system))
+        return home
 
     def _new_address(self, system: ActorSystem) -> AgentAddress:
         return AgentAddress(self, system, self._spec, self._homes)

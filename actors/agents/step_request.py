@@ -10,24 +10,41 @@ from .errors import AgentTimeout, QueueTimeout
 class StepRequest(AgentRequest):
     """A request for a step of something larger: how long it waits for its agent is a limit of its own.
 
-    Made by `Agent.request_step`, on the loop's thread. What an agent is busy with before says nothing
-    about how long this work takes; so its limit begins when the handler does.
+    Made by `Agent.request_step`. What an agent is busy with before says nothing about how long this
+    work takes; so its limit begins when the handler does. Its state belongs to the loop's thread of
+    the agent's system.
     """
 
     __slots__ = ("_queue_limit_s", "limit_s", "taken_at")
 
-    limit_s: float | None
-    taken_at: float | None
-    """When its agent took it up, in the system's time; None while it waits."""
+    def __init__(self) -> None:
+        # Before it is sent: an agent on another loop may take it up before it is given its limits.
+        self.limit_s: float | None = None
+        self._queue_limit_s: float | None = None
+        self.taken_at: float | None = None
+        """When its agent took it up, in the system's time; None while it waits."""
 
     def limit(self, limit_s: float | None, queue_limit_s: float | None) -> None:
-        """Give it *limit_s* from when it is taken up, and *queue_limit_s* until then."""
+        """Give it *limit_s* from when it is taken up, and *queue_limit_s* until then.
+
+        Safe from any thread.
+        """
+        self._home.post_or_call(self._set_limits, limit_s, queue_limit_s)
+
+    def _set_limits(self, limit_s: float | None, queue_limit_s: float | None) -> None:
         self.limit_s = limit_s
         self._queue_limit_s = queue_limit_s
-        self.taken_at = None
-        if queue_limit_s is not None and self._state == PENDING:
-            self._result = self._home.loop.call_later(
-                queue_limit_s, self._not_taken_up, queue_limit_s
+        if self._state != PENDING:
+            return
+        home = self._home
+        if self.taken_at is None:
+            if queue_limit_s is not None:
+                self._result = home.loop.call_later(
+                    queue_limit_s, self._not_taken_up, queue_limit_s
+                )
+        elif limit_s is not None:
+            self._result = home.loop.call_at(
+                self.taken_at + limit_s, self._expire, limit_s, context=home.context
             )
 
     def taken_up(self) -> None:

@@ -496,7 +496,8 @@ def handler_failed(
 ) -> None:
     """Decide what an exception out of a handler means: an answer, an exit, or a crash."""
     expected = False
-    error.__traceback__ = without_kernel(error.__traceback__)
+    # As BaseException has it: a frozen dataclass, say, lets none of its attributes be set.
+    BaseException.with_traceback(error, without_kernel(error.__traceback__))
     error = as_crash(cell, error)
     if cell._current is not request:
         request = None  # deferred: the reply is no longer this handler's business

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -59,6 +60,31 @@ def where(request: pytest.FixtureRequest) -> str:
 
 
 # -- asked ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Frozen(RequestRejected):
+    """None of its attributes can be set, not even those that belong to every exception."""
+
+    why: str
+
+
+@pytest.mark.parametrize("concurrency", [1, 2])
+@pytest.mark.parametrize("dispatcher", ["event_loop", "thread", "pinned"])
+def test_an_error_whose_attributes_cannot_be_set_is_one_like_any(
+    in_system: Run, dispatcher: str, concurrency: int
+) -> None:
+    def refuse_frozen(payload: str) -> str:
+        raise Frozen(payload)
+
+    async def main(system: ActorSystem) -> None:
+        agent = Agent("desk", handler=refuse_frozen, dispatcher=dispatcher, concurrency=concurrency)
+        for _ in range(2):
+            error = await failure(agent, "no")
+            assert error.expected
+            assert error.__cause__ == Frozen("no")
+
+    in_system(main)
 
 
 @pytest.mark.parametrize(

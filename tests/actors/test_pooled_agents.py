@@ -23,6 +23,7 @@ from agenticaiframework.actors import (
     Mailbox,
     MailboxFull,
     agent_context,
+    causes_of,
 )
 from agenticaiframework.actors.agents.agent_pool import IDLE_S
 from agenticaiframework.testing import scripted_model
@@ -192,6 +193,25 @@ def test_the_context_of_a_message_is_that_of_its_own_handler(in_sim: Run) -> Non
         agent = Agent("a", handler=who, concurrency=4)
         asks = [agent.ask(None, context={"user": n}) for n in range(12)]
         assert await asyncio.gather(*asks) == list(range(12))
+
+    in_sim(main)
+
+
+@pytest.mark.parametrize("concurrency", [2, 3])
+def test_where_all_incarnations_wait_for_it_an_ask_of_itself_is_refused(
+    in_sim: Run, concurrency: int
+) -> None:
+    async def count_down(depth: int) -> int:
+        return 1 + await agent.ask(depth - 1) if depth else 0
+
+    agent = Agent("recursive", handler=count_down, concurrency=concurrency)
+
+    async def main(_: ActorSystem) -> None:
+        assert await agent.ask(concurrency - 1) == concurrency - 1
+        with pytest.raises(AgentFailed) as caught:
+            await agent.ask(concurrency)
+        assert any(isinstance(error, CallingSelf) for error in causes_of(caught.value))
+        assert await agent.ask(concurrency - 1) == concurrency - 1
 
     in_sim(main)
 

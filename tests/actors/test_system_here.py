@@ -17,9 +17,11 @@ from agenticaiframework.actors import (
     ActorSystem,
     Agent,
     AgentStopped,
+    AgentTimeout,
     SeveralSystems,
     gather,
 )
+from agenticaiframework.actors.agents.step_request import StepRequest
 from agenticaiframework.orchestration import (
     AgentRole,
     AgentSupervisor,
@@ -237,6 +239,29 @@ def test_a_thread_has_the_background_system_where_several_or_none_run() -> None:
 # -- an agent that a supervisor owns -----------------------------------------------------------------
 
 
+def test_what_a_supervised_agent_does_is_seen_from_wherever_it_is_looked_at() -> None:
+    go_on, begun = asyncio.Event(), asyncio.Semaphore(0)
+
+    async def wait(_: Any) -> None:
+        begun.release()
+        await go_on.wait()
+
+    agent = Agent("worker", handler=wait, concurrency=3)
+
+    async def main() -> None:
+        async with Service("service", "second", agent=agent):
+            assert (agent.is_alive, agent.busy) == (True, 0)
+            async with ActorSystem("other"):
+                asks = [asyncio.create_task(agent.ask()) for _ in range(2)]
+                for _ in asks:
+                    await begun.acquire()
+                assert (agent.is_alive, agent.busy) == (True, 2)
+                go_on.set()
+                await asyncio.gather(*asks)
+
+    run(main)
+
+
 @pytest.mark.parametrize("dispatcher", HANDLERS)
 def test_a_supervised_agent_is_one_actor_from_wherever_it_is_asked(dispatcher: str) -> None:
     starts: list[str] = []
@@ -279,6 +304,37 @@ def test_a_supervised_agent_is_one_actor_from_wherever_it_is_asked(dispatcher: s
             assert await agent.ask(1) == home
             assert starts == [home, home]
         assert await agent.ask(1) == "default"
+
+    run(main)
+
+
+def test_a_step_has_its_limit_though_an_agent_on_another_loop_takes_it_up_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun = threading.Event()
+    set_limit = StepRequest.limit
+
+    def limit_late(
+        request: StepRequest, limit_s: float | None, queue_limit_s: float | None
+    ) -> None:
+        assert begun.wait(10)
+        set_limit(request, limit_s, queue_limit_s)
+
+    async def wait_for_ever(_: Any) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    agent = Agent("worker", handler=wait_for_ever)
+    monkeypatch.setattr(StepRequest, "limit", limit_late)
+
+    async def from_another_loop() -> None:
+        async with ActorSystem("other"):
+            with pytest.raises(AgentTimeout, match=r"within 0\.01 s"):
+                await agent.request_step(1, 0.01)
+
+    async def main() -> None:
+        async with Service("service", agent=agent):
+            await in_plain_thread(lambda: asyncio.run(from_another_loop()))
 
     run(main)
 

@@ -16,6 +16,7 @@ from agenticaiframework.patterns.engine import (
     TooManyWorkflows,
     UnknownWorkflow,
     WorkflowCancelled,
+    WorkflowDefinition,
     WorkflowExists,
     WorkflowFailed,
     WorkflowTimedOut,
@@ -796,6 +797,28 @@ def test_an_engine_that_nobody_holds_ends_with_its_last_run(sim: Any, cast: Cast
 
     sim(main)
     assert cast.done == ["a"]
+
+
+def test_an_engine_that_was_dropped_keeps_no_agent() -> None:
+    async def echo(payload: Any) -> Any:
+        return payload
+
+    async def request() -> weakref.ref[Agent]:
+        agent = Agent("of_one_request", handler=echo)
+        workflow = WorkflowDefinition(**steps("of_one_request"))
+        await OrchestrationEngine().execute(workflow=workflow)
+        return weakref.ref(agent)
+
+    async def main() -> None:
+        async with ActorSystem() as system:
+            agents = [await asyncio.create_task(request()) for _ in range(3)]
+            while system.actors():
+                gc.collect()
+                await asyncio.sleep(0)
+            gc.collect()
+            assert [agent() for agent in agents] == [None] * 3
+
+    asyncio.run(asyncio.wait_for(main(), 30))
 
 
 def test_an_engine_whose_agent_refers_to_it_goes_with_its_system() -> None:

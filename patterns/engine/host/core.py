@@ -7,8 +7,9 @@ wait for a time. All state of live runs belongs to the loop of its system. The p
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakValueDictionary
 
 from agenticaiframework.actors import (
     SHUTDOWN,
@@ -91,8 +92,7 @@ class EngineCore(Actor):
         self._admission = Admission(config.max_concurrent_workflows, config.max_queued_workflows)
         self.attempts = Attempts(setup, system, self.tracer, lambda: self._pool.runs, self.now)
         self._retiring = False
-        cores: dict[Setup, EngineCore] = system.data.setdefault(EngineCore, {})
-        cores[setup] = self
+        cores_of(system)[id(setup)] = self
 
     def now(self) -> float:
         """Return the seconds since the epoch."""
@@ -463,3 +463,14 @@ class EngineCore(Actor):
     async def let_store_go(self) -> None:
         """Close the store, unless other actors of this engine use it too."""
         await self.gate.let_go()
+
+
+def cores_of(system: ActorSystem) -> MutableMapping[int, EngineCore]:
+    """Return the engines' actors in *system*, by the id of their setup, which each keeps alive.
+
+    Weakly: an engine that was dropped leaves nothing when its workflows have ended.
+    """
+    cores: MutableMapping[int, EngineCore] = system.data.setdefault(
+        EngineCore, WeakValueDictionary()
+    )
+    return cores

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from agenticaiframework.actors import ActorDied, ActorSystem
 
 from ..errors import EngineStopped
-from .core import EngineCore
+from .core import EngineCore, cores_of
 from .messages import OpenStore
 from .nested import NestedWorkflow
 from .setup import Setup
@@ -37,21 +37,18 @@ class Cores:
         if self.setup.stopped:
             raise EngineStopped(self.setup.name)
         system = ActorSystem.current()
-        cores: dict[Setup, EngineCore] = system.data.setdefault(EngineCore, {})
-        core = cores.get(self.setup)
+        cores = cores_of(system)
+        core = cores.get(id(self.setup))
         if core is None or not core.actor_ref.is_alive():
             system.start(EngineCore, self.setup, system, _name=f"engine {self.setup.name}")
-            core = self._last = cores[self.setup]
+            core = self._last = cores[id(self.setup)]
             self._cores.add(core)
         return core
 
     def here_or_none(self) -> EngineCore | None:
         """Return the engine's actor in the current system, if it has been started."""
         system = ActorSystem.current_or_none()
-        if system is None:
-            return None
-        cores = cast("dict[Setup, EngineCore]", system.data.get(EngineCore, {}))
-        return cores.get(self.setup)
+        return None if system is None else cores_of(system).get(id(self.setup))
 
     def alive(self) -> list[EngineCore]:
         """Return the engine's actors that still live, in whatever system."""
