@@ -9,8 +9,6 @@ raised it.
 
 from __future__ import annotations
 
-from typing import cast
-
 from .errors import AgenticError
 from .looks import is_a
 
@@ -31,8 +29,7 @@ def is_expected(error: BaseException) -> bool:
     An `ExceptionGroup` does if all of its exceptions do: tasks that a handler has waited for together.
     """
     if is_a(error, BaseExceptionGroup):
-        group = cast("BaseExceptionGroup[BaseException]", error)
-        return all(map(is_expected, group.exceptions))
+        return all(map(is_expected, error.exceptions))
     return is_a(error, AgenticError) and error.expected is True
 
 

@@ -33,8 +33,7 @@ class ExpectedErrors:
         if is_a(error, *self.classes) or is_expected(error):
             return True
         if is_a(error, BaseExceptionGroup):
-            group = cast("BaseExceptionGroup[BaseException]", error)
-            return all(map(self.include, group.exceptions))
+            return all(map(self.include, error.exceptions))
         return self.of_models and is_model_error(error)
 
 
