@@ -389,7 +389,7 @@ EXPECTED = (
     ),
     Mutation(
         "a group with a bug in it is expected", f"{AGENTS}ExpectedErrors.include",
-        "all(map(self.include, group.exceptions))", "any(map(self.include, group.exceptions))",
+        "all(map(self.include, error.exceptions))", "any(map(self.include, error.exceptions))",
     ),
     Mutation(
         "a bug passes for an expected error", f"{AGENTS}ExpectedErrors.include",
