@@ -128,11 +128,22 @@ class OrchestrationPattern(ABC, metaclass=Made):
 
         Raises the resolver's error for a name that stands for nothing.
         """
-        find = resolver or self.resolver or find_agent
+        outer = resolver or self.resolver or agents_from_here()
+        return list(dict.fromkeys(self._unkept(self._bound.within(outer), {})))
+
+    def _unkept(self, find: Resolver, around: dict[int, None]) -> list[str]:
+        """Return what this cannot keep, or else what patterns in it cannot, apart from those *around*."""
+        around = {**around, id(self): None}
+        nested: list[OrchestrationPattern] = []
         for target in self.targets():
-            if isinstance(target, str):
-                find(target)
-        return unkept(repr(self), self.demands(), find)
+            found = find(target) if isinstance(target, str) else target
+            if isinstance(found, OrchestrationPattern) and id(found) not in around:
+                nested.append(found)
+        # What it asks of an agent by way of the patterns in it is counted here already.
+        said = unkept(repr(self), self.demands(), find)
+        for inner in () if said else nested:
+            said += inner._unkept(inner._bound.within(find), around)
+        return said
 
     # -- running -------------------------------------------------------------------------------
 

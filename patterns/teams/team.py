@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from agenticaiframework.actors import (
     Actor,
@@ -12,6 +12,7 @@ from agenticaiframework.actors import (
     ActorSystem,
     agents_from_here,
     nested_context,
+    shown,
 )
 
 from ..definition.definition import define
@@ -115,6 +116,12 @@ class AgentTeam:
         """
         if agent is self:
             raise TeamError(self.name, "it cannot be a member of itself.")
+        if not isinstance(cast(Any, role), str):
+            raise TeamError(
+                self.name,
+                f"a role is given by its name, after the agent, and {shown(role, 60)} is not a name. "
+                "For example: team.assign_agent(agent, 'researcher')",
+            )
         self._membership.assign(agent, role)
         self._names.bind(self._named())
 

@@ -86,6 +86,15 @@ def test_what_a_nested_pattern_asks_is_counted_as_often_as_it_runs() -> None:
     assert "up to 5 times at once" in said
 
 
+def test_what_only_a_nested_pattern_promises_is_said_too() -> None:
+    one = Agent("one", handler=echo)
+    branches = [{"agent": one, "name": "x"}, {"agent": one, "name": "y"}]
+    inner = ParallelOrchestration(name="inner", branches=branches)
+    outer = SequentialOrchestration(name="outer", steps=[echo, inner])
+    (said,) = SequentialOrchestration(name="p", steps=[outer]).check()
+    assert "inner" in said
+
+
 def test_it_is_logged_once_for_each_definition(warned: list[str]) -> None:
     async def main() -> None:
         agent = Agent("one", handler=echo)

@@ -288,3 +288,8 @@ def test_a_team_is_no_member_of_itself() -> None:
     team = desk()
     with pytest.raises(TeamError, match="cannot be a member of itself"):
         team.assign_agent(team, role="writer")
+
+
+def test_an_agent_and_a_role_the_other_way_round_are_told_so() -> None:
+    with pytest.raises(TeamError, match="after the agent"):
+        desk().assign_agent("writer", agent("ann"))  # type: ignore[arg-type]
