@@ -169,5 +169,5 @@ async def names(sim: Simulation) -> None:
         )
 
     users = range(1, sim.random.randint(3, 6))
-    async with asyncio.timeout(1_000):
+    async with asyncio.timeout(20_000):
         await asyncio.gather(*(request(user) for user in users), _told(sim, 0), _supervised(sim))
