@@ -304,3 +304,22 @@ def test_a_server_that_goes_away_is_an_error_and_its_return_is_enough(postgres: 
             assert len(await store.read_journal("run-1")) == 1
 
     asyncio.run(main())
+
+
+def test_a_run_that_another_engine_takes_while_a_claim_waits_for_it_is_not_taken_from_it(
+    postgres: Medium,
+) -> None:
+    async def main() -> None:
+        async with opened(postgres) as (store, dead):
+            await store.create_run(dead, new_run())
+            await store.retire(dead)
+            heirs = [await store.register(f"heir-{number}", 60) for number in range(2)]
+            with transaction(postgres) as other:
+                other.execute("UPDATE runs SET owner = %s", (heirs[1].number,))
+                claiming = asyncio.create_task(store.claim(heirs[0], "run-1"))
+                await until_waiting_for_a_lock(postgres)
+                other.commit()
+                with pytest.raises(RunHeld, match="heir-1"):
+                    await claiming
+
+    asyncio.run(main())

@@ -33,6 +33,12 @@ APPLY: LiteralString = (
     "SELECT pg_temp.apply_batch(%b::int4[], %b::int8[], %b::int8[], %b::int8[], %b::int8[], "
     "%b::bytea[], %b::text[], %b)"
 )
+ALIVE: LiteralString = (
+    "EXISTS (SELECT FROM owners AS o WHERE o.number = r.owner AND NOT o.retired "
+    f"AND o.expires_at > {NOW})"
+)
+"""Whether a living engine holds the run *r*. Looked up again for a row that another has changed."""
+
 TAKE: LiteralString = """
 UPDATE runs SET owner = %s, fence = fence + 1 WHERE run = ANY(%s)
 RETURNING run_id, run, fence,
@@ -233,10 +239,11 @@ class PostgresBackend(PostgresReads):
 
     def claim(self, owner: int, run_id: str) -> Claimed:
         """Take a run that no living engine holds."""
+        # No join: PostgreSQL would hold the owner that the run had before against the one that another
+        # engine gave it while this waited for the row, and find that it has none.
         found = self._execute(
-            f"SELECT r.run, r.owner, o.engine_id, o.expires_at > {NOW} AND NOT o.retired "
-            "FROM runs AS r LEFT JOIN owners AS o ON o.number = r.owner WHERE r.run_id = %s "
-            "FOR UPDATE OF r",
+            "SELECT r.run, r.owner, (SELECT o.engine_id FROM owners AS o WHERE o.number = r.owner), "
+            f"{ALIVE} FROM runs AS r WHERE r.run_id = %s FOR UPDATE",
             run_id,
         )
         if not found:
@@ -250,10 +257,9 @@ class PostgresBackend(PostgresReads):
         """Take unfinished runs whose owners are gone."""
         # Runs that another engine is claiming at this moment are skipped, not waited for.
         found = self._execute(
-            "SELECT r.run FROM runs AS r LEFT JOIN owners AS o ON o.number = r.owner "
-            "WHERE r.finished_at IS NULL AND r.owner IS DISTINCT FROM %s "
-            f"AND (o.number IS NULL OR o.retired OR o.expires_at <= {NOW}) "
-            "ORDER BY r.run LIMIT %s FOR UPDATE OF r SKIP LOCKED",
+            "SELECT r.run FROM runs AS r "
+            f"WHERE r.finished_at IS NULL AND r.owner IS DISTINCT FROM %s AND NOT {ALIVE} "
+            "ORDER BY r.run LIMIT %s FOR UPDATE SKIP LOCKED",
             *(owner, limit),
         )
         taken = self._execute(TAKE, owner, [key for (key,) in found])
