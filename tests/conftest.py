@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import threading
 import time
@@ -25,6 +26,12 @@ else:
 
 # A thread that was told to end may still be on its way out when the test is over.
 _GRACE_S = 20.0
+
+
+def pytest_collection_finish() -> None:
+    """What is there before the first test stays: collections between tests need not look at it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

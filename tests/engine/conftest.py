@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -78,6 +79,8 @@ class Cast:
 
 @pytest.fixture
 def cast() -> Cast:
+    # An agent of an earlier test that nothing refers to must not be "the only one of that name".
+    gc.collect()
     return Cast()
 
 
