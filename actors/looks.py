@@ -8,6 +8,7 @@ to the line that shows it.
 from __future__ import annotations
 
 import traceback
+from types import TracebackType
 from typing import Any, TypeGuard, TypeVar, overload
 
 T = TypeVar("T")
@@ -61,5 +62,17 @@ def traceback_of(error: BaseException) -> str:
     try:
         return "".join(traceback.format_exception(error))
     except Exception:
-        frames = "".join(traceback.format_tb(error.__traceback__))
+        frames = "".join(traceback.format_tb(frames_of(error)))
         return f"Traceback (most recent call last):\n{frames}{text_of(error)}\n"
+
+
+def frames_of(error: BaseException) -> TracebackType | None:
+    """Return the ``__traceback__`` of *error*, whatever its class makes of attributes."""
+    frames: TracebackType | None = object.__getattribute__(error, "__traceback__")
+    return frames
+
+
+def cause_of(error: BaseException) -> BaseException | None:
+    """Return the ``__cause__`` of *error*, whatever its class makes of attributes."""
+    cause: BaseException | None = object.__getattribute__(error, "__cause__")
+    return cause

@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, cast
 
+from .looks import cause_of
+
 REFUSED: Final = 400
 """The lowest HTTP status that refuses; below it, ``Retry-After`` means something else."""
 
@@ -27,7 +29,7 @@ def causes_of(error: BaseException) -> Iterator[BaseException]:
     while link is not None and id(link) not in seen:
         seen.add(id(link))
         yield link
-        link = link.__cause__
+        link = cause_of(link)
 
 
 def http_status_of(error: BaseException) -> int | None:

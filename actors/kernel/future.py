@@ -10,6 +10,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from ..errors import WouldBlock
+from ..looks import frames_of
 from .circle import calling_self, find_circle, take_out
 from .here import HERE, PARTS, is_main
 from .pykka_seam import PykkaFuture
@@ -109,7 +110,7 @@ class ActorFuture(PykkaFuture):
         """Make the asker's `get` raise *error*. Safe from any thread."""
         if not self.answered:
             try:
-                self.set_exception((type(error), error, error.__traceback__))
+                self.set_exception((type(error), error, frames_of(error)))
             except queue.Full:
                 pass
 

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pykka
 
 from ..errors import ActorDied, ActorExit, HandlerCancelled, HandlerExited, Ignore, StartFailed
-from ..looks import attribute_of, is_a
+from ..looks import attribute_of, frames_of, is_a
 from ..reasons import NORMAL, is_normal, is_word
 from .cell import Cell, Ext
 from .delivery import is_ask, is_system_message, lose
@@ -497,7 +497,7 @@ def handler_failed(
     """Decide what an exception out of a handler means: an answer, an exit, or a crash."""
     expected = False
     # As BaseException has it: a frozen dataclass, say, lets none of its attributes be set.
-    BaseException.with_traceback(error, without_kernel(error.__traceback__))
+    BaseException.with_traceback(error, without_kernel(frames_of(error)))
     error = as_crash(cell, error)
     if cell._current is not request:
         request = None  # deferred: the reply is no longer this handler's business
@@ -592,7 +592,7 @@ def crash(home: Home, cell: Cell, error: BaseException, *, told: bool) -> None:
     not_alive(home, cell)
     if actor._has_on_failure:
         home.ending[cell] = None
-        run_hook(home, cell, actor.on_failure, type(error), error, error.__traceback__)
+        run_hook(home, cell, actor.on_failure, type(error), error, frames_of(error))
     else:
         finish(home, cell)
 

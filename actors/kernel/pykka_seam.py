@@ -29,7 +29,7 @@ import pykka
 from pykka import messages
 from pykka._envelope import Envelope
 
-from ..looks import shown, text_of
+from ..looks import frames_of, shown, text_of
 
 # pykka's own logger: raw actors log what pykka documents, where its users look for it.
 logger = logging.getLogger("pykka")
@@ -106,7 +106,7 @@ def log_end_of_program(actor: Any, error: BaseException) -> None:
 
 def _log(level: int, text: str, error: BaseException | None = None) -> None:
     try:
-        about = None if error is None else (type(error), error, error.__traceback__)
+        about = None if error is None else (type(error), error, frames_of(error))
         logger.log(level, text, exc_info=about)
     except Exception:
         traceback.print_exc()  # a handler of the standard library's logging has raised

@@ -30,7 +30,7 @@ from collections.abc import Callable, Generator
 from contextvars import Context, copy_context
 from typing import Any, Final, Protocol, cast
 
-from ..looks import shown
+from ..looks import frames_of, shown
 from .home import FENCED, Home
 from .phase import DOOMED, PARKED, RUNNING, YIELDED, ZOMBIE
 
@@ -175,7 +175,7 @@ class ActorTask:
             raise InvalidStateError("Result is not set.")
         if self._exception is not None:
             if self._traceback is None:
-                self._traceback = self._exception.__traceback__
+                self._traceback = frames_of(self._exception)
             try:
                 raise self._exception.with_traceback(self._traceback)
             finally:

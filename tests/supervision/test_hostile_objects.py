@@ -52,6 +52,13 @@ class Unshown(Exception):
         return self.args[0]["message"]  # type: ignore[no-any-return]
 
 
+class Mute(Exception):
+    """Has no attribute that can be read, not even those that every exception has."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise LookupError(name)
+
+
 class NotText(Exception):
     def __str__(self) -> str:
         return 5  # type: ignore[return-value]
@@ -95,7 +102,7 @@ async def answer_async(payload: Any) -> Any:
 
 @pytest.mark.parametrize("asked", [True, False], ids=["asked", "told"])
 @pytest.mark.parametrize("dispatcher", DISPATCHERS)
-@pytest.mark.parametrize("error", [*ERRORS, Veiling])
+@pytest.mark.parametrize("error", [*ERRORS, Veiling, Mute])
 def test_an_error_that_cannot_be_shown_is_a_crash_like_any_other(
     error: type[Exception], dispatcher: str, asked: bool
 ) -> None:
