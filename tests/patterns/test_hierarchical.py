@@ -48,8 +48,8 @@ def test_conditions_see_the_tasks_fields_overlaid_with_what_the_root_returned(
 ) -> None:
     async def main(system: Any) -> None:
         cast.echoes("data", "web", "analyst", "writer")
-        hierarchy = HierarchicalOrchestration("h", "director", RULES)
         cast.agent("director", "nothing to add")
+        hierarchy = HierarchicalOrchestration("h", "director", RULES)
         await hierarchy.execute({"task": {"requires_report": True}})
         assert cast.asked[1:] == ["analyst", "writer"]
         cast.log.clear()
