@@ -232,8 +232,8 @@ def test_a_text_task_reaches_the_children_that_it_speaks_of_when_the_root_gives_
     async def main(system: Any) -> None:
         for name in ("a", "b", "c"):
             cast.agent(name, f"{name} did it")
-        hierarchy = HierarchicalOrchestration(name="h", root_agent="boss", delegation_rules=rules)
         cast.agent("boss", "a plan in words")
+        hierarchy = HierarchicalOrchestration(name="h", root_agent="boss", delegation_rules=rules)
         assert set(await hierarchy.execute({"task": "Research AI and write report"})) == {
             "boss", "a", "b", "c",
         }  # fmt: skip
