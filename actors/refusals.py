@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, cast
 
-from .looks import cause_of
+from .looks import attribute_of, cause_of
 
 REFUSED: Final = 400
 """The lowest HTTP status that refuses; below it, ``Retry-After`` means something else."""
@@ -37,10 +37,10 @@ def http_status_of(error: BaseException) -> int | None:
 
     It is its ``status_code`` or ``status``, or that of its ``response``.
     """
-    response = _attribute(error, "response")
+    response = attribute_of(error, "response")
     for owner in (error, response):
         for name in ("status_code", "status"):
-            status = None if owner is None else _attribute(owner, name)
+            status = None if owner is None else attribute_of(owner, name)
             if isinstance(status, int) and REFUSED <= status <= _HIGHEST:
                 return int(status)
     return None
@@ -48,13 +48,13 @@ def http_status_of(error: BaseException) -> int | None:
 
 def asked_wait_s(error: BaseException) -> float | None:
     """Return the seconds that *error* itself asks to wait; None if it does not."""
-    said_s = _seconds(_attribute(error, "retry_after_s"))
+    said_s = _seconds(attribute_of(error, "retry_after_s"))
     if said_s is not None or http_status_of(error) is None:
         return said_s
     # pydantic-ai's error has the headers in newer versions; in older ones only the SDK's error below
     # it has, on its response.
-    for owner in (error, _attribute(error, "response")):
-        headers = None if owner is None else _attribute(owner, "headers")
+    for owner in (error, attribute_of(error, "response")):
+        headers = None if owner is None else attribute_of(owner, "headers")
         if headers:
             try:
                 asked_s = read_retry_after(headers, datetime.now(UTC))
@@ -62,7 +62,7 @@ def asked_wait_s(error: BaseException) -> float | None:
                 continue  # they are not headers
             if asked_s is not None:
                 return asked_s
-    return _seconds(_attribute(error, "retry_after"))
+    return _seconds(attribute_of(error, "retry_after"))
 
 
 def retry_after_of(error: BaseException) -> float | None:
@@ -109,13 +109,6 @@ def read_retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
 
 def _said(errors: Iterable[BaseException]) -> list[float]:
     return [asked_s for asked_s in map(retry_after_of, errors) if asked_s is not None]
-
-
-def _attribute(owner: object, name: str) -> Any:
-    try:
-        return getattr(owner, name, None)
-    except Exception:
-        return None  # a property of the user's, or of a response that is not there any more
 
 
 def _seconds(value: object) -> float | None:
