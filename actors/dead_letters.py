@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from .kernel.carried import Carrier
 from .kernel.self_sent import SelfSent
-from .looks import is_a
+from .looks import is_a, shown
 from .messages import DeadLetter
 from .reasons import describe_reason
+from .secrets import masked
 
 if TYPE_CHECKING:
     from .log import Log
 
-RECENT = 256
+RECENT: Final = 256
+
+EXPECTED: Final = ("withdrawn", "fenced", "shutdown")
+"""Why letters are dead that need no record: their senders have given up, or the system ends."""
+
+TOO_LATE: Final = ("noproc", "normal")
+"""Why letters are dead whose recipients had ended in order."""
+
+LONGEST: Final = 500
+"""Characters of a message in a record, where records show them."""
 
 
 class DeadLetters:
@@ -50,8 +60,11 @@ class DeadLetters:
 
         return unsubscribe
 
-    def add(self, message: Any, recipient: str, reason: Any) -> None:
-        """Record that *message* to *recipient* was not handled, and why."""
+    def add(self, message: Any, recipient: str, reason: Any, quietly: bool = False) -> None:
+        """Record that *message* to *recipient* was not handled, and why.
+
+        *quietly*: another log record tells of it, or nobody misses it.
+        """
         if is_a(message, SelfSent):
             message = message.message
         if is_a(message, Carrier):
@@ -59,14 +72,33 @@ class DeadLetters:
         letter = DeadLetter(message, recipient, reason)
         self.count += 1
         self._recent.append(letter)
-        self._log.trace(
-            "Dead letter for {}: {} ({})",
-            recipient,
-            type(message).__name__,
-            describe_reason(reason),
-        )
+        self._tell(letter, quietly or reason_is(reason, EXPECTED))
         for fn in list(self._subscribers):
             try:
                 fn(letter)
             except Exception as error:
                 self._log.error("A subscriber failed on a dead letter", error=error)
+
+    def _tell(self, letter: DeadLetter, quietly: bool) -> None:
+        message, recipient, reason = letter.message, letter.recipient, letter.reason
+        what = type(message).__name__
+        if quietly:
+            self._log.trace("Dead letter for {}: {} ({})", recipient, what, describe_reason(reason))
+            return
+        shows = f": {masked(shown(message, LONGEST))}" if self._log.payloads else ""
+        self._log.report(
+            "dead_letter",
+            recipient,
+            "INFO" if reason_is(reason, TOO_LATE) else "WARNING",
+            f"Dead letter for {recipient}: a {what} was not handled "
+            f"({describe_reason(reason)}){shows}; it is dropped",
+            reason=reason,
+            actor=recipient,
+            message_type=what,
+            next="it is dropped",
+        )
+
+
+def reason_is(reason: Any, words: tuple[str, ...]) -> bool:
+    """Tell whether *reason* is one of *words*; objects with a comparison of their own are not asked."""
+    return type(reason) is str and reason in words

@@ -7,7 +7,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import pykka
 
@@ -45,6 +45,14 @@ class WrongUse(AgenticError, TypeError, ValueError):
     """A call that cannot work as it was written; the message shows the one that does."""
 
 
+def read_twice(stream: str) -> WrongUse:
+    """Return the error of a second task that reads *stream*, where the two would wait for one wake-up."""
+    return WrongUse(
+        f"Another task waits for the next part of {stream}, and each part is read once. Read it in one "
+        "task, and hand the parts on from there; or give each task a stream of its own."
+    )
+
+
 class StartFailed(AgenticError):
     """An actor's `on_start` failed, so the actor never lived.
 
@@ -76,11 +84,14 @@ class ActorDied(AgenticError, pykka.ActorDeadError):
     """The actor that was asked is dead, or died before it answered."""
 
     def __init__(self, ref: Any, reason: Any) -> None:
-        said = (
-            f"{ref} not found"
-            if type(reason) is str and reason == "noproc"
-            else f"{_label(ref)} ended ({shown(reason)}) unanswered"
-        )
+        if type(reason) is str and reason == "noproc":
+            said = f"{ref} not found"
+            ended = attribute_of(ref, "exit_reason")
+            node = attribute_of(ended, "node") if isinstance(ended, str) else None
+            if node is not None:  # it ended with "noconnection"
+                said += f": node {node!r} is lost, on which it ran"
+        else:
+            said = f"{_label(ref)} ended ({shown(reason)}) unanswered"
         super().__init__(said)
         self.ref = ref
         self.reason = reason
@@ -151,18 +162,23 @@ class CallingSelf(AgenticError, RuntimeError):
     ends a call of itself with ``calling_self``, at once and whatever its timeout.
     """
 
-    def __init__(self, target: Any, chain: Iterable[str] = (), advice: str = "") -> None:
+    def __init__(
+        self, target: Any, chain: Iterable[str] = (), advice: str = "", why: str = ""
+    ) -> None:
         names = tuple(chain) or (_label(target),)
         if len(names) == 1:
-            said = (
-                f"{names[0]} asks itself and waits: it handles one message at a time and would wait "
-                "for its own answer for ever."
+            why = (
+                why
+                or "It handles one message at a time and would wait for its own answer for ever."
             )
+            said = f"{names[0]} asks itself and waits. {why}"
             usual = "Call what does the work, or use `tell` and go on."
         else:
+            why = why or (
+                "Each handles one message at a time and would wait for its own answer for ever."
+            )
             said = (
-                f"{names[0]} waits for {', which waits for '.join((*names[1:], names[0]))}. Each "
-                "handles one message at a time and would wait for its own answer for ever."
+                f"{names[0]} waits for {', which waits for '.join((*names[1:], names[0]))}. {why}"
             )
             usual = (
                 "Let another agent, or a function, do one part, or use `tell` and go on; an agent "
@@ -236,8 +252,8 @@ class SystemStopped(AgenticError):
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"The actor system {name!r} has been stopped. Start actors inside "
-            "`async with ActorSystem() as system:`."
+            f"The actor system {name!r} has been stopped, and does not start again. Make one for each "
+            "start: `async with ActorSystem() as system:`. Agents, supervisors and engines run in any."
         )
 
 
@@ -319,9 +335,19 @@ def install_command(extra: str, *, without_dependencies: str | None = None) -> s
     return command
 
 
-def near(name: str, known: Iterable[str]) -> str:
+_LONGEST_NAME: Final = 100
+_MOST_NAMES: Final = 1_000
+
+
+def near_names(name: str, known: Iterable[str]) -> str:
     """Return a hint that lists the known names nearest to *name*, or all of them if few."""
     names = sorted({str(k) for k in known})
+    name = name[:_LONGEST_NAME]
+    if len(names) > _MOST_NAMES:
+        # Each comparison costs; of very many, those that begin alike are enough.
+        begins = name[:1].lower()
+        alike = [each for each in names if each[:1].lower() == begins]
+        names = (alike or names)[:_MOST_NAMES]
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     if not close:
         lower = {k.lower(): k for k in names}
@@ -354,7 +380,7 @@ DISPATCHERS = frozenset(("event_loop", "thread", "pinned", "process"))
 def unknown_dispatcher(actor: str, dispatcher: str) -> WrongUse:
     """Return the error: an actor class names a dispatcher that does not exist."""
     return WrongUse(
-        f"{actor} has dispatcher = {dispatcher!r}. {near(dispatcher, DISPATCHERS)} "
+        f"{actor} has dispatcher = {dispatcher!r}. {near_names(dispatcher, DISPATCHERS)} "
         'For example: dispatcher = "thread"'
     )
 

@@ -41,7 +41,7 @@ class EventStream:
 
     @property
     def active(self) -> bool:
-        """Whether anybody listens; publishers of costly events ask first."""
+        """Whether there are subscribers; publishers of costly events ask first."""
         return bool(self._subscribers)
 
     def subscribe(
@@ -66,7 +66,7 @@ class EventStream:
         return unsubscribe
 
     def publish(self, event: Any) -> None:
-        """Hand *event* to those who subscribed to its type."""
+        """Hand *event* to the subscribers to its type."""
         for event_type, fn in list(self._subscribers):
             if isinstance(event, event_type):
                 try:

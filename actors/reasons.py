@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from .looks import is_a, text_of
+from .secrets import line_of
 
 NORMAL: Final = "normal"
 SHUTDOWN: Final = "shutdown"
@@ -18,6 +19,34 @@ KILL: Final = "kill"
 KILLED: Final = "killed"
 NOPROC: Final = "noproc"
 NOCONNECTION: Final = "noconnection"
+
+
+NEVER_SENT: Final = "never_sent"
+"""Why a message to a lost node is a dead letter: it had not left."""
+MAYBE_DELIVERED: Final = "maybe_delivered"
+"""Why a message to a lost node is a dead letter: it had left, and is not known to have arrived."""
+
+
+class NoConnection(str):
+    """The reason ``noconnection``: *node* is lost, and all that ran on it ends with this one reason.
+
+    So it is one event for a restart budget, however many children it ends.
+    """
+
+    node: str
+    cause_token: str
+
+    def __new__(cls, node: str) -> NoConnection:
+        self = super().__new__(cls, NOCONNECTION)
+        self.node = node
+        self.cause_token = f"the loss of {node}"
+        return self
+
+    def __repr__(self) -> str:
+        return f"noconnection: node {self.node!r} is lost"
+
+    def __reduce__(self) -> tuple[type[NoConnection], tuple[str]]:
+        return NoConnection, (self.node,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +76,10 @@ def is_normal(reason: Any) -> bool:
 def describe_reason(reason: Any) -> str:
     """Return *reason* as one short line for logs and trees."""
     if is_a(reason, BaseException):
-        text = text_of(reason).strip().split("\n", 1)[0]
+        text = line_of(reason)
         return f"{type(reason).__name__}: {text}" if text else type(reason).__name__
+    if type(reason) is NoConnection:
+        return repr(reason)
     if is_shutdown(reason):
         return f"shutdown ({text_of(reason[1])})"
     return text_of(reason)

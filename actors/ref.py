@@ -149,8 +149,8 @@ class ActorRef(Cell, PykkaRef[A], Generic[A]):
     ) -> Request:
         """Return a request that is never delivered: its holder completes it, on the actor's behalf.
 
-        With *holders*, which returns who all must get on before that, one who waits for it and could
-        never get an answer is told so: `CallingSelf`, with *advice*.
+        *holders* returns the actors that must get on before that: an asker that one of these waits for, and
+        so could never get an answer, gets `CallingSelf`, with *advice*.
 
         With ``reply`` or ``fail``. So an actor that answers many callers at once needs no message,
         and no task, for each of them.

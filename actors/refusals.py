@@ -9,6 +9,7 @@ property of a user's error raises gets out.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -21,11 +22,20 @@ REFUSED: Final = 400
 
 _HIGHEST: Final = 599
 
+# As OpenAI writes durations: 1h2m3.5s, 20ms.
+_DURATION: Final = re.compile(
+    r"(?=.)(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?"
+)
+_UNITS: Final = (86_400.0, 3_600.0, 60.0, 1.0, 0.001)
+# Larger numbers are moments: seconds, or milliseconds, since 1970.
+_EPOCH_S: Final = 1e9
+_EPOCH_MS: Final = 1e12
 
-def causes_of(error: BaseException) -> Iterator[BaseException]:
-    """Yield *error* and what it says caused it, nearest first."""
+
+def causes_of(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield *error* and what it says caused it, nearest first; nothing of None, such as no ``cause``."""
     seen: set[int] = set()
-    link: BaseException | None = error
+    link = error
     while link is not None and id(link) not in seen:
         seen.add(id(link))
         yield link
@@ -86,7 +96,8 @@ def read_retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
 
     ``Retry-After`` is a number of seconds or an HTTP date (RFC 9110), which is read against the
     response's own ``Date`` where it has one: two machines' clocks differ. *now* is ours. OpenAI's
-    ``Retry-After-Ms`` is more exact, and goes first.
+    ``Retry-After-Ms`` is more exact, and goes first. Without either it is the reset of the limit that
+    has nothing left, in the headers of OpenAI, Anthropic and those that do as they do.
 
     >>> read_retry_after({"Retry-After": "20"}, datetime(2026, 1, 1, tzinfo=UTC))
     20.0
@@ -98,13 +109,52 @@ def read_retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     if milliseconds is not None:
         return milliseconds / 1000
     text = fields.get("retry-after")
+    now = _date(fields.get("date", "")) or now
+    if text is None:
+        return _reset_s(fields, now)
     seconds = _number(text)
-    if seconds is not None or text is None:
+    if seconds is not None:
         return seconds
     until = _date(text)
-    if until is None:
+    return None if until is None else max(0.0, (until - now).total_seconds())
+
+
+def _reset_s(fields: Mapping[str, str], now: datetime) -> float | None:
+    """Return when the last of the limits that have nothing left begins anew, if *fields* say it.
+
+    >>> fields = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1m6.5s"}
+    >>> _reset_s(fields, datetime(2026, 1, 1, tzinfo=UTC))
+    66.5
+    """
+    resets: list[float] = []
+    for name, left in fields.items():
+        if "ratelimit" in name and "remaining" in name and _number(left) == 0:
+            reset_s = _span(fields.get(name.replace("remaining", "reset")), now)
+            if reset_s is not None:
+                resets.append(reset_s)
+    return max(resets, default=None)
+
+
+def _span(text: str | None, now: datetime) -> float | None:
+    """Return a reset as seconds from *now*: a duration, a number of seconds, or a moment in any form."""
+    if not text:
         return None
-    return max(0.0, (until - (_date(fields.get("date", "")) or now)).total_seconds())
+    number = _number(text)
+    if number is not None:
+        if number > _EPOCH_MS:
+            number /= 1000
+        return max(0.0, number - now.timestamp()) if number > _EPOCH_S else number
+    parts = _DURATION.fullmatch(text.strip())
+    if parts is not None:
+        return sum(
+            float(part or 0) * unit for part, unit in zip(parts.groups(), _UNITS, strict=True)
+        )
+    try:
+        until = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return None
+    until = until if until.tzinfo is not None else until.replace(tzinfo=UTC)
+    return max(0.0, (until - now).total_seconds())
 
 
 def _said(errors: Iterable[BaseException]) -> list[float]:

@@ -48,6 +48,27 @@ SYSTEMS: tuple[System, ...] = (
     System(
         "ours-engine", "ours", "ours_engine", ("engine",), note="agenticaiframework.patterns.engine"
     ),
+    System(
+        "ours-code",
+        "ours",
+        "ours_code",
+        ("engine",),
+        note="agenticaiframework.patterns.engine, workflows written as code",
+    ),
+    System(
+        "ours-models",
+        "ours",
+        "ours_models",
+        ("models",),
+        note="agenticaiframework.Agent(model=...)",
+    ),
+    System(
+        "floor-pydantic-ai",
+        "floor",
+        "floor_pydantic_ai",
+        ("models",),
+        note="pydantic-ai alone, one agent and one client",
+    ),
     System("floor-call", "floor", "floor_call", ("kernel",), note="a deque and a call"),
     System(
         "floor-queue",
@@ -94,6 +115,13 @@ SYSTEMS: tuple[System, ...] = (
         "floor_group_commit",
         ("engine",),
         note="SQLite, one commit for all that wait",
+    ),
+    System(
+        "floor-postgres",
+        "floor",
+        "floor_postgres",
+        ("engine",),
+        note="PostgreSQL, one commit for all that wait",
     ),
     System(
         "otp",
@@ -198,6 +226,40 @@ SYSTEMS: tuple[System, ...] = (
         speed=0.1,
     ),
     System(
+        "langgraph-functional",
+        "peer",
+        "langgraph_functional",
+        ("engine",),
+        requirements=(
+            "langgraph==1.2.22",
+            "langgraph-checkpoint-sqlite==3.1.2",
+            "langgraph-checkpoint-postgres==3.2.0",
+            "psycopg[binary,pool]>=3.2",
+        ),
+        speed=0.1,
+        note="entrypoint and tasks",
+    ),
+    System(
+        "langgraph-agent",
+        "peer",
+        "langgraph_agent",
+        ("models",),
+        requirements=(
+            "langgraph==1.2.22",
+            "langgraph-checkpoint-sqlite==3.1.2",
+            "langchain==1.5.2",
+            "langchain-openai==1.7.4",
+        ),
+        note="create_agent of LangChain, on LangGraph",
+    ),
+    System(
+        "openai-agents",
+        "peer",
+        "openai_agents",
+        ("models",),
+        requirements=("openai-agents==0.24.0",),
+    ),
+    System(
         "pydantic-graph",
         "peer",
         "pydantic_graph_run",
@@ -220,7 +282,7 @@ SYSTEMS: tuple[System, ...] = (
         ("engine",),
         requirements=("dbos==3.4.0", "pysqlite3-binary==0.5.4.post2"),
         speed=0.02,
-        note="SQLite system database",
+        note="its system database in SQLite, or PostgreSQL",
     ),
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from benchmarks.environments import (
     remove,
 )
 from benchmarks.machine import describe
-from benchmarks.plot import svg
+from benchmarks.plot import svgs
 from benchmarks.report import as_json, table
 from benchmarks.runner import Probe, measure, probe, to_stderr
 from benchmarks.summary import compare
@@ -32,7 +33,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Measure this project, the floors under it and the peers that are installed.",
-        epilog="python -m benchmarks peers list|install|remove NAME... prepares the peers.",
+        epilog="python -m benchmarks peers list|install|remove NAME... prepares the peers; "
+        "python -m benchmarks service runs a whole service under load and faults; "
+        "python -m benchmarks cluster measures nodes over Ray.",
     )
     parser.add_argument("suite", nargs="?", default="kernel", choices=[*SUITES, "all"])
     parser.add_argument(
@@ -76,7 +79,12 @@ def chosen_workloads(suite: str, only: Sequence[str]) -> list[Workload]:
             raise UnknownName("workload", name, list(known))
     if only:
         return [workload for workload in WORKLOADS if workload.name in only]
-    return [workload for workload in WORKLOADS if suite in ("all", workload.suite)]
+    return [
+        workload
+        for workload in WORKLOADS
+        if suite in ("all", workload.suite)
+        and (not workload.needs or os.environ.get(workload.needs))
+    ]
 
 
 def chosen_systems(
@@ -125,7 +133,9 @@ def run(arguments: argparse.Namespace) -> int:
         content = as_json(machine, probes, comparisons, samples, rounds)
         arguments.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     if arguments.svg is not None:
-        arguments.svg.write_text(svg(machine, comparisons, goals=goals), encoding="utf-8")
+        for number, picture in enumerate(svgs(machine, comparisons, goals=goals), 1):
+            name = arguments.svg.name if number == 1 else f"{arguments.svg.stem}-{number}.svg"
+            arguments.svg.with_name(name).write_text(picture, encoding="utf-8")
     own = {system.name for system in systems if system.kind != "peer"}
     failed = [sample for sample in samples if sample.failure and sample.system in own]
     missing = [p for p in probes if p.missing and p.system.name in own]
@@ -178,6 +188,14 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if arguments and arguments[0] == "peers":
             return _peers(arguments[1:])
+        if arguments and arguments[0] == "service":
+            from benchmarks.service.cli import main as service  # it needs more than the rest
+
+            return service(arguments[1:])
+        if arguments and arguments[0] == "cluster":
+            from benchmarks.cluster import main as cluster  # it needs the extra `ray`
+
+            return cluster(arguments[1:])
         return run(_parser().parse_args(arguments))
     except (UnknownName, NoInterpreter) as error:
         print(error, file=sys.stderr)

@@ -28,6 +28,7 @@ GAP = 10
 LEFT = LABEL + 16
 RIGHT = WIDTH - VALUE
 HISTOGRAM_HEIGHT = 70
+TOP = 70.0
 
 COLOURS: dict[Kind, str] = {"ours": "#c2410c", "floor": "#64748b", "peer": "#1d4ed8"}
 INK = "#1e293b"
@@ -182,10 +183,49 @@ def _axis_below(base: float) -> list[str]:
     return drawn
 
 
-def svg(
+MOST_HEIGHT = 1_400
+"""What a picture is tall at most: about a page, at which its words can be read."""
+
+
+def svgs(
     machine: Mapping[str, str], comparisons: Sequence[Comparison], *, goals: bool = True
+) -> list[str]:
+    """Return pictures of all workloads that have a figure, each about a page; *goals* are for full size."""
+    panels: list[tuple[list[Comparison], list[Comparison]]] = [([], [])]
+
+    def too_tall(shown: list[Comparison], timed: list[Comparison]) -> bool:
+        return _height(shown, timed, goals) > MOST_HEIGHT and len(shown) + len(timed) > 1
+
+    for kind in (0, 1):
+        for comparison in comparisons:
+            if kind == 0 and not any(row.figures for row in comparison.rows):
+                continue
+            if kind == 1 and not any(row.histograms for row in comparison.rows):
+                continue
+            panels[-1][kind].append(comparison)
+            if too_tall(*panels[-1]):
+                panels[-1][kind].pop()
+                panels.append(([], []))
+                panels[-1][kind].append(comparison)
+    return [_svg(machine, shown, timed, goals) for shown, timed in panels]
+
+
+def _height(shown: Sequence[Comparison], timed: Sequence[Comparison], goals: bool) -> float:
+    top = TOP
+    for comparison in shown:
+        top = _panel(comparison, top, goals)[1]
+    for comparison in timed:
+        top = _histograms(comparison, top)[1]
+    return top
+
+
+def _svg(
+    machine: Mapping[str, str],
+    shown: Sequence[Comparison],
+    timed: Sequence[Comparison],
+    goals: bool,
 ) -> str:
-    """Return the picture of all workloads that have a figure; *goals* are for runs of the full size."""
+    """Return one picture: the figures of *shown*, and the histograms of *timed*."""
     drawn = [
         _text(16, 28, "agenticaiframework beside its floors and peers", size=18),
         _text(
@@ -204,12 +244,11 @@ def svg(
         x = WIDTH - 300 + place * 110
         drawn.append(f'<circle cx="{x}" cy="24" r="5" fill="{COLOURS[kind]}"/>')
         drawn.append(_text(x + 10, 28, words))
-    top = 70.0
-    for comparison in comparisons:
-        if any(row.figures for row in comparison.rows):
-            panel, top = _panel(comparison, top, goals)
-            drawn += panel
-    for comparison in comparisons:
+    top = TOP
+    for comparison in shown:
+        panel, top = _panel(comparison, top, goals)
+        drawn += panel
+    for comparison in timed:
         panel, top = _histograms(comparison, top)
         drawn += panel
     return (

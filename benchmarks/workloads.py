@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Suite = Literal["kernel", "memory", "supervision", "patterns", "engine"]
-SUITES: tuple[Suite, ...] = ("kernel", "memory", "supervision", "patterns", "engine")
+from benchmarks.postgres import SERVER
+
+Suite = Literal["kernel", "memory", "supervision", "patterns", "engine", "models"]
+SUITES: tuple[Suite, ...] = ("kernel", "memory", "supervision", "patterns", "engine", "models")
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class Workload:
     scaled: bool = True
     waits: bool = False
     """Whether time passes in which the processor has nothing to do."""
+    needs: str = ""
+    """An environment variable without which it is left out of its suite."""
 
     def size(self, smoke: bool, speed: float = 1.0) -> Size:
         """Return the size of a smoke run or of a full one, for a system of this *speed*."""
@@ -364,6 +368,29 @@ WORKLOADS: tuple[Workload, ...] = (
         waits=True,
     ),
     Workload(
+        "postgres",
+        "engine",
+        "three steps, each committed by PostgreSQL before the next, one workflow at a time",
+        PER_SECOND,
+        Size(300),
+        Size(10),
+        "floor-postgres",
+        Goal(2.0, times_floor=True),
+        waits=True,
+        needs=SERVER,
+    ),
+    Workload(
+        "postgres-100",
+        "engine",
+        "three steps, each committed by PostgreSQL before the next, 100 workflows in flight",
+        PER_SECOND,
+        Size(5_000, 100, least=200),
+        Size(60, 20, least=40),
+        "floor-postgres",
+        waits=True,
+        needs=SERVER,
+    ),
+    Workload(
         "recovery",
         "engine",
         "1,000 workflows are cut off in their second step by SIGKILL; a new process finishes them",
@@ -387,6 +414,60 @@ WORKLOADS: tuple[Workload, ...] = (
         Goal(100),
         timeout_s=180.0,
         scaled=False,
+    ),
+    Workload(
+        "model-own-part",
+        "models",
+        "an agent whose model is a function that answers at once, a request",
+        MICROSECONDS,
+        Size(1_000),
+        Size(20),
+        "floor-pydantic-ai",
+    ),
+    Workload(
+        "model-requests",
+        "models",
+        "requests of an agent to a provider on the loopback interface, 100 under way",
+        PER_SECOND,
+        Size(2_000, 100),
+        Size(40, 10),
+        "floor-pydantic-ai",
+        timeout_s=120.0,
+        waits=True,
+    ),
+    Workload(
+        "model-tool-loop",
+        "models",
+        "runs of an agent that calls a tool five times, ten under way, six requests each",
+        PER_SECOND,
+        Size(100, 10),
+        Size(4, 2),
+        "floor-pydantic-ai",
+        timeout_s=120.0,
+        waits=True,
+    ),
+    Workload(
+        "model-kill-resume",
+        "models",
+        "runs of five tool calls, killed in the third and finished by a new process (ideal: 6 requests)",
+        (Metric("requests_a_run", "", "lower"), Metric("resume_s", "s", "lower")),
+        Size(10),
+        Size(2),
+        "floor-pydantic-ai",
+        timeout_s=120.0,
+        scaled=False,
+        waits=True,
+    ),
+    Workload(
+        "model-stream",
+        "models",
+        "streams of 1,000 deltas, one after the other, deltas",
+        PER_SECOND,
+        Size(20),
+        Size(1),
+        "floor-pydantic-ai",
+        timeout_s=120.0,
+        waits=True,
     ),
 )
 

@@ -4,12 +4,13 @@ Knows actors and supervision by what they export; the engine stands above the ot
 A pattern is immutable data; the state of a run is owned by its coordinator, an actor.
 """
 
-from agenticaiframework.actors import CallingSelf
+from agenticaiframework.actors import CallingSelf, send_chunk
 
 from .definition.definition import Definition, define
 from .definition.errors import DefinitionError
 from .definition.policy import Default, Fallback, Retry, WorkPolicy
 from .definition.step import Ask, Branch, Step
+from .execution.coordinator import coordinated_by
 from .execution.execution import Execution
 from .execution.pattern import (
     OrchestrationPattern,
@@ -31,7 +32,7 @@ from .kinds.loop import LoopOrchestration
 from .kinds.map_reduce import MapReduceOrchestration
 from .kinds.parallel import ParallelOrchestration
 from .kinds.reaction import Happening, Reaction
-from .kinds.reflection import ReflectionOrchestration
+from .kinds.reflection import NotAccepted, ReflectionOrchestration
 from .kinds.router import NoRoute, Route, RouterOrchestration
 from .kinds.saga import CompensationFailed, SagaOrchestration, SagaStep
 from .kinds.scatter_gather import ScatterGatherOrchestration
@@ -53,9 +54,11 @@ from .teams import (
     AgentTeam,
     Contribution,
     Discussion,
+    HandingOver,
     HandoffRecord,
     NotesUnavailable,
     SharedNotes,
+    StateUnavailable,
     TeamConfig,
     TeamError,
     TeamFull,
@@ -63,12 +66,14 @@ from .teams import (
     TeamMessage,
     TeamResult,
     TeamStep,
+    TeamStopped,
     UnknownMember,
+    Utterance,
     WrongHandoff,
     shared_notes,
+    team_state,
 )
 from .vocabulary.causes import UnretriableError
-from .vocabulary.chunks import send_chunk
 from .vocabulary.errors import (
     CoordinatorLost,
     LimitReached,
@@ -139,6 +144,7 @@ __all__ = [
     "Fallback",
     "Finished",
     "HandedOff",
+    "HandingOver",
     "Handoff",
     "HandoffRecord",
     "Happening",
@@ -152,6 +158,7 @@ __all__ = [
     "Nestable",
     "NestedTooDeep",
     "NoRoute",
+    "NotAccepted",
     "NotesUnavailable",
     "OrchestrationPattern",
     "Outcome",
@@ -180,6 +187,7 @@ __all__ = [
     "SharedNotes",
     "Skipped",
     "Started",
+    "StateUnavailable",
     "Step",
     "Tally",
     "Target",
@@ -190,16 +198,19 @@ __all__ = [
     "TeamMessage",
     "TeamResult",
     "TeamStep",
+    "TeamStopped",
     "TimedOut",
     "UnexpectedAnswer",
     "UnknownMember",
     "UnretriableError",
+    "Utterance",
     "Verdict",
     "VoteOrchestration",
     "Work",
     "WorkPolicy",
     "WrongHandoff",
     "compile_expression",
+    "coordinated_by",
     "define",
     "describe_outcome",
     "outcome_to_dict",
@@ -210,4 +221,5 @@ __all__ = [
     "send_chunk",
     "shared_notes",
     "target_name",
+    "team_state",
 ]

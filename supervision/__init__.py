@@ -5,7 +5,7 @@ Knows `agenticaiframework.actors` by what it exports. Its packages, lowest first
 """
 
 from .machine.dynamic_supervisor import DynamicSupervisor
-from .machine.reports import ReportKind, SupervisorReport
+from .machine.reports import ChildRestarting, ReportKind, SupervisorReport
 from .machine.requests import (
     CountChildren,
     DeleteChild,
@@ -34,6 +34,7 @@ from .policy.child_spec import BRUTAL_KILL, INFINITY, Budget, ChildSpec, check_c
 from .policy.flags import SupervisorFlags
 from .policy.restart_policy import RestartPolicy
 from .supervisors.agent_supervisor import AgentSupervisor
+from .supervisors.branch import Branch, branch_of, root_supervisors
 from .supervisors.health import Health, HealthProblem, HealthStatus, health_of
 from .supervisors.partition_supervisor import PartitionSupervisor, partition_of
 from .supervisors.supervised_child import SupervisedChild
@@ -87,10 +88,12 @@ __all__ = [
     "BadReturn",
     "BadStartReturn",
     "BadStartSpec",
+    "Branch",
     "Budget",
     "ChildExited",
     "ChildInfo",
     "ChildProblem",
+    "ChildRestarting",
     "ChildSpec",
     "ChildState",
     "ChildStopped",
@@ -146,6 +149,7 @@ __all__ = [
     "WaitsForOwnStart",
     "WhichChild",
     "WhichChildren",
+    "branch_of",
     "check_child_specs",
     "count_children",
     "delete_child",
@@ -154,6 +158,7 @@ __all__ = [
     "mermaid_text",
     "partition_of",
     "restart_child",
+    "root_supervisors",
     "start_child",
     "stop_supervisor",
     "terminate_child",

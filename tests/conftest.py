@@ -79,3 +79,30 @@ def _stop_actors(known: set[Any]) -> list[str]:
     for ref in left:
         ref.stop(block=False)
     return [str(ref) for ref in left]
+
+
+@pytest.fixture(scope="module")
+def exported_in_module() -> Iterator[Any]:
+    """Collect the spans of a module's tests, by OpenTelemetry's own exporter for tests."""
+    from opentelemetry import trace
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+    # OpenTelemetry takes one provider a process, so the modules share it.
+    exporter = InMemorySpanExporter()
+    provider = trace.get_tracer_provider()
+    if not isinstance(provider, TracerProvider):
+        provider = TracerProvider()
+        trace.set_tracer_provider(provider)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    yield exporter
+    exporter.shutdown()  # the provider refers to it for ever: it is to keep no spans of others
+    exporter.clear()
+
+
+@pytest.fixture
+def exported(exported_in_module: Any) -> Any:
+    """Return the exporter of the spans that a test makes."""
+    exported_in_module.clear()
+    return exported_in_module

@@ -96,7 +96,7 @@ class Address:
         return () if ref is None else (ref,)
 
     def handlers_of(self, request: Any) -> Sequence[ActorRef[Any]]:
-        """Return those who all must get on before one of them could answer *request*; () if unknown."""
+        """Return the actors of which one has to become free before *request* is answered; () if unknown."""
         return self.handlers()
 
     @property

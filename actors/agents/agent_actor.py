@@ -6,10 +6,11 @@ import asyncio
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import CoroutineType, GeneratorType, TracebackType
+from types import AsyncGeneratorType, CoroutineType, GeneratorType, TracebackType
 from typing import Any, cast
 
 from ..actor import Actor
+from ..function_exits import call_for_future
 from ..kernel.base import takes_an_argument
 from ..kernel.carried import unwrap_carried
 from ..kernel.cell import current_request
@@ -19,6 +20,7 @@ from .agent_context import CONTEXT, Handling, enter_agent_context, nested_contex
 from .agent_process import agent_work
 from .agent_request import Work
 from .expected_errors import NOTHING_EXPECTED, ExpectedErrors
+from .generators import drain
 from .step_request import StepRequest
 
 
@@ -35,6 +37,12 @@ class AgentSpec:
     on_message: tuple[Callable[[Any], Any], ...] = ()
     expected_errors: ExpectedErrors = NOTHING_EXPECTED
     concurrency: int = 1
+    in_sessions: bool = False
+    """Whether messages of one session are handled one at a time."""
+    place: Any = None
+    """What its one incarnation tells when it is free (`pooled_actor.Place`): a pool on another node."""
+    recipe: Any = None
+    """What it is made of on another node (`agent_host.Recipe`); None: it runs in each system that asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +107,7 @@ class AgentActor(Actor):
             if type(request) is StepRequest:
                 request.taken_up()
         if type(message) is Work:
-            # Where nothing is handed on, the context of who asked has nothing of the kind in it.
+            # Where nothing is handed on, the caller's context has nothing of the kind in it.
             if message.context is not None:
                 handling = Handling()
                 handling.mapping = message.context
@@ -150,7 +158,7 @@ class AgentActor(Actor):
                 result = await fn(message)
             else:
                 # A plain function may block, and this is the event loop's thread.
-                result = await asyncio.to_thread(fn, message)
+                result = await asyncio.to_thread(call_for_future, fn, message)
         return result
 
 
@@ -168,8 +176,10 @@ def _wants_reason(hook: Callable[..., Any]) -> bool:
 
 
 def _await_if_needed(result: Any) -> Any:
-    """Return *result*, or a coroutine that awaits it if it is some other awaitable."""
+    """Return *result*, or a coroutine for what it stands for: some other awaitable, a generator's answer."""
     kind = cast(Any, type(result))
+    if kind is AsyncGeneratorType:
+        return drain(result)
     if kind is not CoroutineType and (
         hasattr(kind, "__await__") or (kind is GeneratorType and inspect.isawaitable(result))
     ):

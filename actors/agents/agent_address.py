@@ -19,7 +19,9 @@ from .agent_actor import AgentActor, AgentSpec
 from .agent_pool import AgentPool
 from .agent_request import AgentRequest
 from .errors import AgentStopped, AgentTimeout
+from .node_pool import NodePool
 from .owner_link import OwnerLink
+from .pooled_actor import FreedActor
 
 if TYPE_CHECKING:
     from ..ref import ActorRef
@@ -106,6 +108,15 @@ class AgentAddress(Address):
     def blueprint(self) -> tuple[type[Actor], tuple[Any, ...]]:
         """Return the class of the actor that stands for the agent here, and its arguments."""
         spec = self._spec
+        recipe = spec.recipe
+        cluster = self.system.cluster
+        if recipe is not None and (cluster is None or not cluster.runs_here(recipe.node)):
+            stand_in: tuple[type[Actor], tuple[Any, ...]] = recipe.stand_in(
+                cluster, self._owner, self.incarnation + 1
+            )
+            return (NodePool, (spec, self, stand_in[1])) if recipe.over_nodes else stand_in
+        if spec.place is not None:
+            return FreedActor, (spec, spec.place)
         return (AgentActor, (spec,)) if spec.concurrency == 1 else (AgentPool, (spec, self))
 
     def handlers(self) -> Sequence[ActorRef[Any]]:
@@ -113,7 +124,7 @@ class AgentAddress(Address):
         return super().handlers() if self.pool is None else self.pool.cells
 
     def handlers_of(self, request: Any) -> Sequence[ActorRef[Any]]:
-        """Return those who all must get on before one of them could answer *request*."""
+        """Return the actors of which one has to become free before *request* is answered."""
         pool = self.pool
         return super().handlers_of(request) if pool is None else pool.handlers_of(request)
 

@@ -28,6 +28,7 @@ from ..looks import is_a
 from ..reasons import NORMAL, is_normal
 from .agent_actor import AgentSpec
 from .pooled_actor import FREED, PooledActor
+from .session_lanes import SessionLanes, session_of
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle
@@ -60,6 +61,10 @@ class PoolHome(Protocol):
         """Keep *items* for the next incarnation, before all others."""
         ...
 
+    def lose(self, item: Any, reason: Any, /) -> None:
+        """*item* is not handled: fail it if it is a request, else make a dead letter of it."""
+        ...
+
 
 class PoolPlace:
     """One incarnation in a pool. Owned by the pool; it is where the kernel gives back what that leaves."""
@@ -73,6 +78,7 @@ class PoolPlace:
         "resting",
         "retired",
         "served",
+        "session",
         "started_for",
         "starting",
         "turns",
@@ -88,6 +94,8 @@ class PoolPlace:
         self.number = number
         self.item: Any = None
         """The message that it has."""
+        self.session: str | None = None
+        """The session that this belongs to, where those have one message in hand at a time."""
         self.started_for: Any = None
         """The message that it is started for, which another may be free for before."""
         self.turns = 0
@@ -146,11 +154,11 @@ class IncarnationFailed:
 
     def replace(self) -> None:
         """Let another incarnation take its place."""
-        self._pool.place_restored()
+        self._pool.decided(self, True)
 
     def give_up(self) -> None:
         """Let its place stay empty; with the last one the pool ends with the same reason."""
-        self._pool.place_given_up(self.reason)
+        self._pool.decided(self, False)
 
 
 class AgentPool(Actor):
@@ -160,9 +168,13 @@ class AgentPool(Actor):
     with it in whatever way it ends; the link is undone before the end of one reaches the pool.
     """
 
+    reports_children = True
+
     def __init__(self, spec: AgentSpec, home: PoolHome) -> None:
         super().__init__()
         self._spec = spec
+        self._starts_slowly = spec.on_start is not None
+        """Whether a message is better kept than given to an incarnation that starts."""
         self.home = home
         self.mailbox = spec.mailbox
         self._places: dict[int, PoolPlace] = {}
@@ -172,6 +184,8 @@ class AgentPool(Actor):
         self._starting = 0
         self._pending: list[Any] = []
         """Messages that incarnations are being started for, oldest first."""
+        self._lanes = SessionLanes() if spec.in_sessions else None
+        """What waits because its session is in hand; None where sessions mean nothing."""
         self._given_up = 0
         """Places that stay empty: of those that crashed, until the supervisor says otherwise."""
         self._idle_timer: TimerHandle | None = None
@@ -208,8 +222,9 @@ class AgentPool(Actor):
 
     def handlers_of(self, request: Any) -> list[ActorRef[Any]]:
         """Return the incarnations that all must get on before one of them could answer *request*."""
+        session = self._lanes.waits(request) if self._lanes is not None else None
         for place in list(self._places.values()):
-            if place.item is request:
+            if place.item is request or (session is not None and place.session == session):
                 return [place.cell]  # it is in hand: that others are free does not help it
         return [] if self.room else self.cells
 
@@ -225,7 +240,7 @@ class AgentPool(Actor):
         self._asks_supervisor = bool(getattr(parent, "replaces_incarnations", False))
 
     def on_start(self) -> Any:
-        if self._spec.on_start is not None:
+        if self._starts_slowly:
             return self._start_first()
         self._free.append(self._spawn(None))
         self._serves = True
@@ -237,8 +252,7 @@ class AgentPool(Actor):
         try:
             ref: Any = await start_link(
                 self._ref,
-                PooledActor,
-                (self._spec, place),
+                *self._blueprint(place),
                 {},
                 self._label(place),
                 None,
@@ -257,7 +271,8 @@ class AgentPool(Actor):
         self._stop_looking()
         if reason == NORMAL and not self.cancels:
             self._finish_work()
-        handing_on.put_first(self._ref, self._pending)
+        lanes = self._lanes
+        handing_on.put_first(self._ref, [*self._pending, *(lanes.take_all() if lanes else ())])
         self._pending.clear()
         cells = self.cells
         if reason != NORMAL or self.cancels:
@@ -298,18 +313,43 @@ class AgentPool(Actor):
             self.system.dead_letter(message, ref.label, "withdrawn")
             return
         item = handing_on.take_in_hand(ref)
+        if self._lanes is not None and not self._has_turn(self._lanes, item):
+            return
         place = self._take_free()
         if place is not None:
             self._hand(place, item)
         elif self.room == 0:
             handing_on.put_first(ref, (item,))
-        elif self._spec.on_start is None:
+            self._leave(item)
+        elif not self._starts_slowly:
             self._hand(self._spawn(None), item)
         else:
             # It may be a while until the new incarnation has started, and another free before.
             self._pending.append(item)
             self._spawn(item)
         self._fill_up()
+
+    def _has_turn(self, lanes: SessionLanes, item: Any) -> bool:
+        """Tell whether *item* may be begun: not while its session is in hand, which it waits for then."""
+        session = session_of(item)
+        if session is None or lanes.enter(session, item):
+            return True
+        capacity = self.mailbox.capacity
+        if capacity is not None and lanes.kept > capacity:
+            self.home.lose(lanes.withdraw(session), "mailbox_full")
+        return False
+
+    def _leave(self, item: Any) -> None:
+        """*item* is over, or not begun after all: the next of its session may be."""
+        session = None if self._lanes is None else session_of(item)
+        if session is not None:
+            self._follow(session)
+
+    def _follow(self, session: str) -> None:
+        """Have the next message of *session* begun before what came later."""
+        following = None if self._lanes is None else self._lanes.leave(session)
+        if following is not None:
+            self._pending.append(following)
 
     def _take_free(self) -> PoolPlace | None:
         while self._free:
@@ -319,12 +359,17 @@ class AgentPool(Actor):
         return None
 
     def _hand(self, place: PoolPlace, item: Any) -> None:
-        place.item = item
-        place.turns += 1
-        place.resting = False
+        self._note_handed(place, item)
         cell = place.cell
         put(cell, item)
         put(cell, FREED)
+
+    def _note_handed(self, place: PoolPlace, item: Any) -> None:
+        place.item = item
+        if self._lanes is not None:
+            place.session = session_of(item)
+        place.turns += 1
+        place.resting = False
 
     def _fill_up(self) -> None:
         """Take no further message until there is an incarnation for it."""
@@ -344,16 +389,24 @@ class AgentPool(Actor):
         place.item = None
         if not self._ref.is_alive():
             return
+        self._session_over(place)
         while self._pending:
             item = self._pending.pop(0)
             if not is_ask(item) or item.asker_waiting:
                 self._hand(place, item)
                 return
             self.system.dead_letter(item.message, self.home.name, "withdrawn")
+            self._leave(item)
         self._free.append(place)
         if self._idle_timer is None and len(self._places) > 1:
             self._look_again()
         handing_on.release(self._ref)
+
+    def _session_over(self, place: PoolPlace) -> None:
+        """What *place* had of a session has come to its end."""
+        session, place.session = place.session, None
+        if session is not None:
+            self._follow(session)
 
     def withdraw(self, request: Any, timeout: BaseException | None) -> None:
         """The asker of *request* waits no more: cancel the work, if an incarnation has it."""
@@ -381,6 +434,10 @@ class AgentPool(Actor):
         number = next(n for n in range(1, self.concurrency + 1) if n not in self._places)
         return PoolPlace(self, number)
 
+    def _blueprint(self, place: PoolPlace) -> tuple[type[Actor], tuple[Any, ...]]:
+        """Return the class of the incarnation at *place*, and its arguments."""
+        return PooledActor, (self._spec, place)
+
     def _label(self, place: PoolPlace) -> str:
         return f"{self.home.name}[{place.number}]"
 
@@ -393,15 +450,14 @@ class AgentPool(Actor):
         place = self._new_place()
         ref: ActorRef[Any] = spawn(
             home_of(self._ref),
-            PooledActor,
-            (self._spec, place),
+            *self._blueprint(place),
             {},
             self._label(place),
             self._ref,
             mailbox_to=place,
             incarnation=max(self.home.incarnation, self._ref.incarnation),
         )
-        if self._spec.on_start is not None:
+        if self._starts_slowly:
             place.starting = True
             place.started_for = item
             self._starting += 1
@@ -427,6 +483,7 @@ class AgentPool(Actor):
         ref = self._ref
         if place.retired or not self._serves or not ref.is_alive():
             return
+        self._session_over(place)
         reason = place.cell.exit_reason
         parent = self.parent
         if parent is None:
@@ -434,13 +491,17 @@ class AgentPool(Actor):
         elif self._asks_supervisor:
             self._given_up += 1
             try:
-                parent.tell(IncarnationFailed(self, place, self.system.clock() - place.born_at))
+                self._ask_supervisor(parent, place)
             except ActorDied:
                 return  # this pool ends with it
         else:
             lifecycle.doom(ref, reason)
             return
         self._serve()
+
+    def _ask_supervisor(self, parent: Any, place: PoolPlace) -> None:
+        """Have *parent* decide about the next incarnation at *place*. Raises `ActorDied`."""
+        parent.tell(IncarnationFailed(self, place, self.system.clock() - place.born_at))
 
     def _lost_unsupervised(self, place: PoolPlace, reason: Any) -> None:
         item, why = place.item, place.unstarted
@@ -450,21 +511,35 @@ class AgentPool(Actor):
         if why is not None and True in waits:
             # As with a single actor: the next start would fail as well.
             item = self._pending.pop(waits.index(True))
+            self._leave(item)
             if is_ask(item):
                 item.fail(ActorDied(self.home, why))
             else:
                 self.system.dead_letter(item, self.home.name, why)
-        if is_a(reason, Exception) and (why is not None or not is_ask(item)):
-            log_failure(place.cell, reason)
+        if is_a(reason, Exception):
+            asked = is_ask(item)
+            self.system.incarnation_crashed(place.cell, reason, started=why is None, asked=asked)
+            if why is not None or not asked:
+                log_failure(place.cell, reason, has_record=True)
         if not is_normal(reason):
             self.home.incarnation += 1
 
     def _serve(self) -> None:
         """Start incarnations for the messages that none is being started for, and take more."""
         while self.room and len(self._pending) > self._starting:
-            self._spawn(self._pending[self._starting])
+            if not self._starts_slowly:
+                self._hand(self._spawn(None), self._pending.pop(0))
+            else:
+                self._spawn(self._pending[self._starting])
         if self.room or self._free:
             handing_on.release(self._ref)
+
+    def decided(self, failed: IncarnationFailed, again: bool) -> None:
+        """The supervisor has decided about *failed*: whether another takes its place."""
+        if again:
+            self.place_restored()
+        else:
+            self.place_given_up(failed.reason)
 
     def place_restored(self) -> None:
         """The supervisor lets another incarnation take the place of one that has crashed."""

@@ -18,8 +18,13 @@ from ..kernel.request import ABANDONED, PENDING, Request
 from ..looks import is_a
 from ..reasons import CoolingDown
 from .agent_context import CONTEXT
+from .call_words import Terms
+from .caller_side import CallerSide
 from .directory import Named
 from .errors import AgentError, AgentFailed, AgentStopped, AgentTimeout
+from .metering import METER
+from .portable import portable_context
+from .trace_parent import current_traceparent, enter_traceparent
 
 if TYPE_CHECKING:
     from ..kernel.host import Host
@@ -29,7 +34,7 @@ class Work(Carrier):
     """A payload for an agent's handler, as against a message for its inbox.
 
     *context* is what the handler finds in `agent_context()`, where that is not what *variables* has:
-    the context of who asks, which nothing else enters, and in which the agent's system is the current
+    the caller's context, which nothing else enters, and in which the agent's system is the current
     one.
     """
 
@@ -38,13 +43,51 @@ class Work(Carrier):
 
     payload: Any
     context: Mapping[str, Any] | None
+    is_call = False
+    """Whether more than an answer is said about it, between two nodes."""
 
     def as_letter(self) -> Work:
         self.variables = None
         return self
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # To another node; the context variables stay here, but for the span that this belongs to.
+        return work_there, (self.payload, portable_context(self.context), current_traceparent())
+
     def __repr__(self) -> str:
         return f"Work({self.payload!r})"
+
+
+def work_there(
+    payload: Any,
+    context: dict[str, Any] | None,
+    traceparent: str | None,
+    terms: Terms | None = None,
+) -> Work:
+    """Return the work that was sent as these from another node, in a context of its own."""
+    work = Work()
+    if terms is not None:
+        work = called = CalledWork()
+        called.terms = terms
+    work.payload = payload
+    work.context = context
+    work.variables = variables = copy_context()
+    if traceparent is not None:
+        variables.run(enter_traceparent, traceparent)
+    return work
+
+
+class CalledWork(Work):
+    """Work that is sent to another node, where its handler says more to the caller than its answer."""
+
+    __slots__ = ("terms",)
+
+    terms: Terms
+    is_call = True
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        sent = self.payload, portable_context(self.context), current_traceparent(), self.terms
+        return work_there, sent
 
 
 def work_from_here(
@@ -74,9 +117,45 @@ def work_from_here(
 class AgentRequest(Request):
     """An awaitable for an agent's answer. See `Agent.ask` for what it raises."""
 
-    __slots__ = ("agent",)
+    __slots__ = ("_side", "agent")
 
     agent: Named
+    _side: CallerSide | None
+
+    # To an agent on another node; on the loop's thread.
+
+    def as_sent(self) -> Work:
+        """Return the work as it goes to another node, and be ready for what its handler says."""
+        work: Work = self.message
+        target: Any = self._target
+        self._side = None
+        spec = getattr(self.agent, "model_spec", None)
+        if spec is None and work.context is None and work.variables.get(METER) is None:
+            return work  # nothing of it is with the caller
+        side = CallerSide(self.agent.name, spec, work.context, work.variables, target.system)
+        terms = side.terms()
+        if terms is None:
+            return work
+        self._side = side
+        sent = CalledWork()
+        sent.payload, sent.context, sent.variables = work.payload, work.context, work.variables
+        sent.terms = terms
+        return sent
+
+    def noted(self, word: Any, error: BaseException | None, remark: Any) -> None:
+        """Do what its handler on another node says."""
+        if self._side is not None and self._state == PENDING:
+            self._side.noted(word, error, remark)
+
+    def as_received(self, answer: Any) -> Any:
+        """Return the *answer* of its handler on another node as one of this node would give it."""
+        return answer if self._side is None else self._side.answer(answer)
+
+    def call_over(self) -> None:
+        """Its handler on another node says nothing more."""
+        side, self._side = self._side, None
+        if side is not None:
+            side.over()
 
     def _exception(self) -> BaseException:
         error: BaseException = super()._exception()

@@ -31,7 +31,7 @@ N = TypeVar("N", bound=Named)
 class Entry(weakref.ref[Any]):
     """One agent, weakly: its name, where it stands among those made, and the code that made it."""
 
-    __slots__ = ("at_module_level", "code", "instruction", "line", "name", "number")
+    __slots__ = ("at_module_level", "code", "instruction", "left", "line", "name", "number")
 
     name: str
     line: Line
@@ -39,6 +39,8 @@ class Entry(weakref.ref[Any]):
     code: CodeType
     instruction: int
     at_module_level: bool
+    left: bool
+    """Whether it was taken out while its agent lives."""
 
     @property
     def made_at(self) -> str:
@@ -109,14 +111,15 @@ class Directory(Generic[N]):
         """Entries to be taken out. An agent may go at any moment, within any line below."""
         self._dropped: dict[str, tuple[CodeType, int]] = {}
 
-    def enter(self, agent: N, frame: FrameType) -> None:
-        """Enter *agent*, which the code of *frame* makes, under its name."""
+    def enter(self, agent: N, frame: FrameType, alias: str | None = None) -> Entry:
+        """Enter *agent*, which the code of *frame* makes, under its name, or *alias*."""
         code = frame.f_code
         if code.co_name == "__init__":
             frame = _outside_of_constructors(agent, frame)
             code = frame.f_code
         entry = Entry(agent, self._gone)
-        name = entry.name = agent.name
+        name = entry.name = agent.name if alias is None else alias
+        entry.left = False
         entry.code = code
         entry.instruction = frame.f_lasti
         entry.at_module_level = not code.co_flags & OPTIMIZED and _is_of_module(frame)
@@ -133,6 +136,19 @@ class Directory(Generic[N]):
                     others.add(first)
                 cast(Namesakes, others).add(entry)
         POINT.set(point)
+        if self._dead:
+            self._bury()
+        return entry
+
+    def leave(self, entry: Entry) -> None:
+        """Take *entry* out, whose agent lives on."""
+        agent = entry()  # held, so that it cannot go meanwhile
+        with self._lock:
+            self._take_out_dead()
+            if agent is not None and not entry.left:
+                self._take_out(entry)
+                entry.left = True
+                self._dropped.pop(entry.name, None)
         if self._dead:
             self._bury()
 
@@ -195,6 +211,8 @@ class Directory(Generic[N]):
 
     def _gone(self, entry: Any) -> None:
         """An agent has gone: in any thread, and perhaps within a call of this directory's."""
+        if entry.left:
+            return
         if not self._dead and self._lock.acquire(blocking=False):
             try:
                 self._take_out(entry)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Final
 
 from ..errors import AgenticError
 from ..looks import is_a
@@ -53,6 +54,20 @@ class QueueTimeout(AgentTimeout):
         self.timeout_s = timeout_s
 
 
+class NotAwaited(AgentError):
+    """Nothing waits any more for what an agent works on, so what it asks of its caller has no answer."""
+
+    expected = True
+
+    def __init__(self, agent: str, what: str) -> None:
+        super().__init__(
+            agent,
+            f"{what} of agent {agent!r} has no outcome: the request that it belongs to is over, or its "
+            "node has lost the caller's.",
+        )
+        self.what = what
+
+
 class AgentStopped(AgentError):
     """The agent has been stopped, and answers nothing.
 
@@ -74,11 +89,49 @@ class AgentStopped(AgentError):
         self.reason = reason
 
 
+_WITH_MODEL: Final = "Agent('writer', model='openai:gpt-4o-mini', {})"
+_WITH_HANDLER: Final = "Agent('writer', handler=write, {})"
+
+_FORMS: Final = {
+    "approve": _WITH_MODEL.format(
+        "tools=[refund], approve=lambda call: call.arguments['sum'] < 100"
+    ),
+    "capabilities": _WITH_HANDLER.format("capabilities=['draft', 'translate']"),
+    "concurrency": _WITH_HANDLER.format("concurrency=8"),
+    "dispatcher": _WITH_HANDLER.format("dispatcher='thread'"),
+    "expected_errors": _WITH_HANDLER.format("expected_errors=(ConnectionError,)"),
+    "fallback_models": _WITH_MODEL.format(
+        "fallback_models=['anthropic:claude-sonnet-4-5', 'local']"
+    ),
+    "guardrails": _WITH_MODEL.format("guardrails=[no_secrets]"),
+    "history": _WITH_MODEL.format("history=History(max_messages=60)"),
+    "model_settings": _WITH_MODEL.format("model_settings={'temperature': 0.2}"),
+    "output_schema": _WITH_MODEL.format("output_schema={'type': 'object', ...}"),
+    "output_type": _WITH_MODEL.format("output_type=Report"),
+    "retries": _WITH_MODEL.format("retries={'output': 2, 'tools': 1}"),
+    "tools": _WITH_MODEL.format("tools=[search, fetch_page]"),
+    "usage_limits": _WITH_MODEL.format("usage_limits={'total_tokens_limit': 20_000}"),
+}
+"""A call that works, for each parameter that may be given wrongly."""
+
+_EITHER: Final = (
+    "Agent('writer', handler=write) or "
+    "Agent('writer', model='gpt-4o-mini', instructions='Write clearly')"
+)
+_WORD: Final = re.compile(r"\w+")
+
+
 class AgentDefinitionError(AgenticError, ValueError):
-    """An agent was defined in a way that cannot work."""
+    """An agent was defined in a way that cannot work: the message says what, and shows a form that works."""
 
     def __init__(self, problem: str) -> None:
-        super().__init__(
-            f"{problem}. For example: Agent('writer', handler=write) or "
-            "Agent('writer', model='gpt-4o-mini', instructions='Write clearly')"
-        )
+        super().__init__(f"{problem}{_example_for(problem)}")
+
+
+def _example_for(problem: str) -> str:
+    """Return a call that works, about the parameter that *problem* names first; nothing if it has one."""
+    if "For example" in problem:
+        return ""
+    named = (word for word in _WORD.findall(problem) if word in _FORMS)
+    example = f" For example: {_FORMS.get(next(named, ''), _EITHER)}"
+    return example if problem.endswith((".", "?")) else f".{example}"

@@ -37,6 +37,8 @@ MODEL_ERRORS: Final = frozenset(
         ("pydantic_core", "ValidationError"),
         ("pydantic", "ValidationError"),
         ("jsonschema", "ValidationError"),
+        # A store of sessions that does not answer, or a session that was changed elsewhere.
+        ("agenticaiframework", "StoreError"),
         # Providers and their frameworks.
         ("pydantic_ai", "AgentRunError"),
         ("openai", "APIError"),

@@ -12,12 +12,18 @@ system; changes are single assignments and therefore safe from any thread.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeAlias, cast
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeAlias, cast
 
 from ..errors import AgenticError
+from ..looks import is_a
+from .agent_context import agent_context
+from .agent_result import WHOLE_RESULT, AgentResult
+from .agent_usage import open_agent_meter
+from .metering import enter_meter, leave_meter
+from .model_spec import ModelSpec
+from .usage import NO_USAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,19 +32,24 @@ class ModelRequest:
 
     *model* is a name, or a model object of the library that will run it. *payload* is what the
     agent was sent, untouched. *output* is a JSON schema that the answer has to fit, for runners
-    that can make a model keep to one; None leaves the answer free.
+    that can make a model keep to one; None leaves the answer free. *spec* has all that the agent was
+    made of; None for a request that no agent makes.
     """
 
     agent: str
     model: object
-    instructions: str | None
+    instructions: Any
     payload: Any
     output: Mapping[str, Any] | None = None
+    spec: ModelSpec | None = None
 
 
-ModelAnswer: TypeAlias = str | Mapping[str, Any]
+ModelAnswer: TypeAlias = str | Mapping[str, Any] | AgentResult
+"""What a runner returns: the answer, or the result, whose output has its form already."""
 ModelRunner: TypeAlias = Callable[[ModelRequest], Awaitable[ModelAnswer]]
 ModelRunnerFactory: TypeAlias = Callable[[object], ModelRunner]
+AnswerCheck: TypeAlias = Callable[[ModelRequest, Any], Any]
+SpecCheck: TypeAlias = Callable[[ModelSpec], None]
 
 
 class ModelUnavailable(AgenticError):
@@ -55,6 +66,8 @@ class ModelUnavailable(AgenticError):
 
 
 _factory: ModelRunnerFactory | None = None
+_check: AnswerCheck | None = None
+_spec_check: SpecCheck | None = None
 _overrides: tuple[tuple[object, ModelRunner], ...] = ()
 
 
@@ -63,6 +76,33 @@ def set_model_runner_factory(factory: ModelRunnerFactory | None) -> ModelRunnerF
     global _factory
     previous, _factory = _factory, factory
     return previous
+
+
+def set_answer_check(check: AnswerCheck | None) -> AnswerCheck | None:
+    """Let *check* give the answers of runners the form that their request asks for; return the one before.
+
+    It is called with the request and the answer, where an agent has an output type or schema and the
+    runner did not return an `AgentResult`; it raises for an answer that does not fit.
+    """
+    global _check
+    previous, _check = _check, check
+    return previous
+
+
+def set_spec_check(check: SpecCheck | None) -> SpecCheck | None:
+    """Let *check* look at what each agent with a model is made of, when it is made; return the one before.
+
+    It raises `AgentDefinitionError` for what cannot work, as far as that can be told by then.
+    """
+    global _spec_check
+    previous, _spec_check = _spec_check, check
+    return previous
+
+
+def check_spec(spec: ModelSpec) -> None:
+    """Raise what the installed check raises for *spec*."""
+    if _spec_check is not None:
+        _spec_check(spec)
 
 
 def override_model_runner(runner: ModelRunner) -> Callable[[], None]:
@@ -94,18 +134,64 @@ def resolve_model_runner(agent: str, model: object) -> ModelRunner:
     return _factory(model)
 
 
-async def run_model(request: ModelRequest) -> ModelAnswer:
-    """Return the model's answer to *request*: a mapping if it is a JSON object, else its text."""
-    answer = await resolve_model_runner(request.agent, request.model)(request)
-    return read_answer(answer)
+class ModelFields(dict[str, Any]):
+    """A mapping that a model answered: in it, a model may say what it cannot return as an object.
+
+    In a team ``{"trigger": ...}`` hands over, and in a choreography ``{"emit": ...}`` causes an event.
+    The same in a mapping of any other kind is data.
+    """
 
 
-_FENCED = re.compile(
-    r"\A```[ \t]*(?:json|JSON)?[ \t]*\r?\n(?P<body>.*?)\r?\n?[ \t]*```\Z", re.DOTALL
-)
+async def run_model(request: ModelRequest) -> Any:
+    """Return the model's answer to *request*: a mapping if it is a JSON object, else its text.
+
+    With an output type or schema it is what that says. An `AgentResult`, where the context asks for it.
+    What it spends is counted by a meter of its own.
+    """
+    meter = open_agent_meter(request.agent, request.spec)
+    token = enter_meter(meter)
+    try:
+        answer = await resolve_model_runner(request.agent, request.model)(request)
+    finally:
+        leave_meter(token)
+    result = answer if isinstance(answer, AgentResult) else None
+    if result is not None and result.usage is not NO_USAGE and not meter.used:
+        meter.spend(result.usage)  # its runner counts for itself
+    output: Any = answer if result is None else result.output
+    spec = request.spec
+    if spec is None or not spec.typed:
+        output = read_answer(output)
+    elif result is None and _check is not None:
+        output = _check(request, output)
+    if spec is None or spec.output_type is None or spec.added_output:
+        output = _fields(output)
+    if WHOLE_RESULT not in agent_context():
+        return output
+    usage = meter.spent
+    if result is None:
+        return AgentResult(output, usage)
+    return replace(result, output=output, usage=usage)
 
 
-def read_answer(answer: ModelAnswer) -> ModelAnswer:
+def _fields(output: Any) -> Any:
+    # A scripted model may answer with anything.
+    return ModelFields(cast("Mapping[str, Any]", output)) if is_a(output, Mapping) else output
+
+
+_FENCE: Final = "```"
+
+
+def _unfenced(text: str) -> str:
+    """Return what stands inside a Markdown fence around all of *text*; takes linear time."""
+    if not (text.startswith(_FENCE) and text.endswith(_FENCE)):
+        return text
+    first, newline, rest = text.partition("\n")
+    if newline and first[len(_FENCE) :].strip() in ("", "json", "JSON"):
+        return rest[: -len(_FENCE)].strip()
+    return text
+
+
+def read_answer(answer: Any) -> Any:
     """Return *answer* as a mapping when its whole text is one JSON object, else unchanged.
 
     A Markdown fence around the object is taken off. Prose with an object somewhere inside stays
@@ -118,10 +204,7 @@ def read_answer(answer: ModelAnswer) -> ModelAnswer:
     """
     if not isinstance(answer, str):
         return answer
-    text = answer.strip()
-    fenced = _FENCED.match(text)
-    if fenced is not None:
-        text = fenced["body"].strip()
+    text = _unfenced(answer.strip())
     if not (text.startswith("{") and text.endswith("}")):
         return answer
     try:

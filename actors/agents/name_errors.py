@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from ..errors import AgenticError, near
+from ..errors import AgenticError, near_names
 
 MOST_PLACES = 5
 """How many places an error lists at most."""
 
 
 class UnknownAgent(AgenticError, LookupError):
-    """A name that no agent has. *made_at* is where one was made that nobody kept, if it is known."""
+    """A name that no agent has. *made_at* is where one was made and not kept, if that is known."""
 
     def __init__(
         self,
@@ -22,7 +22,7 @@ class UnknownAgent(AgenticError, LookupError):
         made_at: str | None = None,
     ) -> None:
         place = f"{where}: " if where else ""
-        hint = near(name, known)
+        hint = near_names(name, known)
         if made_at is not None:
             hint = f"One was made at {made_at} and is gone, because nothing kept it."
         super().__init__(
@@ -48,6 +48,11 @@ class AmbiguousAgent(AgenticError, LookupError):
         listed = [f"{at} ({n} of them)" if n > 1 else at for at, n in counted.items()]
         if len(listed) > MOST_PLACES:
             listed[MOST_PLACES:] = ["..."]
+        self.without_hints = (
+            f"{place}several agents are called {name!r}, and none of them was made in this context. "
+            f"Register the one that is meant: engine.register_agent({name!r}, agent)."
+        )
+        """The same however many there are, and wherever they were made: they come and go."""
         super().__init__(
             f"{place}{len(self.made_at)} agents are called {name!r}, and none of them was made in "
             f"this context; they were made at {', '.join(listed)}. Pass the Agent itself instead of "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, Protocol
 
+from ..kernel import handing_on
 from ..kernel.mailbox import UNBOUNDED
 from ..messages import OwnMessage
 from .agent_actor import AgentActor, AgentSpec
@@ -38,8 +39,8 @@ class Freed(OwnMessage):
 FREED: Final = Freed()
 
 
-class PooledActor(AgentActor):
-    """One incarnation of an agent in a pool. It has one message at a time, and its pool the others."""
+class FreedActor(AgentActor):
+    """An incarnation of an agent that says when it has nothing to do any more."""
 
     def __init__(self, spec: AgentSpec, place: Place) -> None:
         super().__init__(spec)
@@ -49,9 +50,14 @@ class PooledActor(AgentActor):
 
     def on_receive(self, message: Any) -> Any:
         if message is FREED:
+            handing_on.is_not_counted(self._ref)
             self._place.free()
             return None
         return super().on_receive(message)
 
     def _work_for_child(self, message: Any) -> bytes | None:
         return None if message is FREED else super()._work_for_child(message)
+
+
+class PooledActor(FreedActor):
+    """One incarnation of an agent in a pool. It has one message at a time, and its pool the others."""

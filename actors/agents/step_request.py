@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..kernel.request import PENDING
 from .agent_request import AgentRequest
 from .errors import AgentTimeout, QueueTimeout
@@ -15,12 +17,14 @@ class StepRequest(AgentRequest):
     the agent's system.
     """
 
-    __slots__ = ("_queue_limit_s", "limit_s", "taken_at")
+    __slots__ = ("_queue_limit_s", "limit_s", "on_taken", "taken_at")
 
     def __init__(self) -> None:
         # Before it is sent: an agent on another loop may take it up before it is given its limits.
         self.limit_s: float | None = None
         self._queue_limit_s: float | None = None
+        self.on_taken: Callable[[], object] | None = None
+        """Called when its agent takes it up, by an `AgentHost`: for the node that has asked."""
         self.taken_at: float | None = None
         """When its agent took it up, in the system's time; None while it waits."""
 
@@ -52,9 +56,11 @@ class StepRequest(AgentRequest):
         self._home.post_or_call(self._begin, self._home.loop.time())
 
     def _begin(self, now: float) -> None:
-        if self._state != PENDING:
+        if self._state != PENDING or self.taken_at is not None:
             return
         self.taken_at = now
+        if self.on_taken is not None:
+            self.on_taken()
         timer, self._result = self._result, None
         if timer is not None:
             timer.cancel()

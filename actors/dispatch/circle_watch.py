@@ -1,7 +1,7 @@
-"""A watch over handlers that wait by way of asyncio: it ends circles in which nobody can go on.
+"""A watch over handlers that wait by way of asyncio: it ends circles in which no handler can go on.
 
 Where a handler awaits a request, the kernel finds the circle that this closes at once (`kernel.circle`).
-Where it awaits a task, a `gather` or a task group, which asks for it, nobody can tell at that moment
+Where it awaits a task, a `gather` or a task group, which asks for it, it is not known at that moment
 whether it will wait; so those are looked at now and then, by the ways that asyncio's futures refer to one
 another. What has been a circle for long is reported once, in one record, and its youngest ask ends with
 `CallingSelf`. What cannot be followed (a queue, an event, a thread of one's own) is not
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future as ThreadFuture
 from concurrent.futures import thread as executor
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
@@ -64,7 +64,6 @@ class CircleWatch:
         self._stood_s = stood_s
         home = host.scheduler
         self._home = home
-        self._later: Callable[..., object] = getattr(home.loop, "call_aside", home.loop.call_later)
         self._seen: dict[Any, tuple[Any, float, bool]] = {}
         """What each cell has awaited since when, and whether that can be followed."""
         self._circles: dict[frozenset[Any], bool] = {}
@@ -74,7 +73,7 @@ class CircleWatch:
     def _begin(self) -> None:
         """A handler waits for something of asyncio's: look after it."""
         self._home.on_outside = None
-        self._later(self._stood_s / LOOKS, self._look)
+        self._home.call_aside(self._stood_s / LOOKS, self._look)
 
     def _look(self) -> None:
         home = self._home
@@ -105,7 +104,7 @@ class CircleWatch:
             self._seen[cell] = what, since, leads
         self._circles = circles
         if home.outside:
-            self._later(self._stood_s / LOOKS, self._look)
+            self._home.call_aside(self._stood_s / LOOKS, self._look)
         else:
             home.on_outside = self._begin
 

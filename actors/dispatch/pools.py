@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import DISPATCHERS, bad_max_threads, bad_pool_size, unknown_dispatcher
 from ..kernel.job import JobRunner
 from .processes import ProcessPool, check_portable
-from .workers import ThreadPool
+from .workers import PoolLoad, ThreadPool
 
 MAX_THREADS = 256
 """Threads of the pool in all, where the system is not told: each may hold a loop with its files too."""
@@ -54,6 +54,21 @@ class Pools:
 
     def __iter__(self) -> Iterator[JobRunner]:
         return iter(list(self._all))
+
+    def loads(self) -> dict[str, PoolLoad]:
+        """Return how busy the pools are: ``thread``, ``process``, and ``pinned`` for all of those together."""
+        loads: dict[str, PoolLoad] = {}
+        for pool in self:
+            if not isinstance(pool, ThreadPool):
+                continue
+            kind = "pinned"
+            if pool is self.threads:
+                kind = "thread"
+            elif pool is self._process_pool:
+                kind = "process"
+            before = loads.get(kind, PoolLoad())
+            loads[kind] = PoolLoad(*map(sum, zip(before, pool.load, strict=True)))
+        return loads
 
     def check(self, label: str, actor: Any, loop: Any) -> None:
         """Raise what would keep the handlers of *actor* from running, before it is anywhere."""

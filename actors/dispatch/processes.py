@@ -110,6 +110,9 @@ class ProcessPool(ThreadPool):
     def _make_worker(self, name: str) -> Worker:
         return ProcessWorker(self, name)
 
+    def _has_room(self) -> bool:
+        return True  # a stuck process is killed
+
 
 class ProcessWorker(Worker):
     """A thread of the pool, and the owner of one child process."""
@@ -151,7 +154,7 @@ class ProcessWorker(Worker):
 
 
 class AskerGone(Exception):
-    """Nobody waits any more for what the child was doing, so it was killed."""
+    """A child was killed because its work was not waited for any more."""
 
 
 class Child:
@@ -213,7 +216,7 @@ class Child:
             return None
 
     def _exitcode(self) -> int | None:
-        """Wait for the end, after a while by force; return the exit code, None if nobody knows it."""
+        """Wait for the end, after a while by force; return the exit code, None if it is not known."""
         process = self.process
         if not wait([process.sentinel], GOODBYE_S):
             process.kill()

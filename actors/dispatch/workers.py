@@ -6,7 +6,8 @@ they are not needed any more.
 
 A thread takes up a `Job`, and what it makes of it is posted back to the loop. One that is stuck is
 fenced off (what it sends or answers is dropped and counted), leaves the pool, and ends by itself when
-its handler returns. Threads are daemons, because a stuck handler must not keep the interpreter from
+its handler returns. Another takes its place as long as there are fewer threads than the other bound,
+those that are stuck included. Threads are daemons, because a stuck handler must not keep the interpreter from
 ending.
 """
 
@@ -16,7 +17,7 @@ import threading
 from collections import deque
 from contextlib import suppress
 from threading import get_ident
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ..errors import PoolExhausted
 from ..kernel.circle import is_held_up
@@ -72,6 +73,21 @@ class Worker(threading.Thread):
             del job
             if self.retired:
                 return
+
+
+class PoolLoad(NamedTuple):
+    """How busy a pool is: its threads, what they do, and the jobs that wait for one."""
+
+    busy: int = 0
+    """At a handler that does not wait for an answer of the system."""
+    waiting: int = 0
+    """At a handler that does."""
+    idle: int = 0
+    stuck: int = 0
+    """Left behind with a handler that did not end in time."""
+    queued: int = 0
+    most: int = 0
+    """How many threads there may be."""
 
 
 class ThreadPool:
@@ -130,24 +146,43 @@ class ThreadPool:
         """How many threads there are, without those that are stuck."""
         return len(self._workers)
 
+    @property
+    def load(self) -> PoolLoad:
+        """How busy it is now."""
+        with self._changed:
+            threads, idle = len(self._workers), self._idle
+            waiting = sum(1 for worker in self._workers if worker.waiting)
+            busy = max(0, threads - idle - waiting)
+            return PoolLoad(busy, waiting, idle, len(self._stuck), len(self._jobs), self.most)
+
     def _busy(self) -> int:
         """Return how many threads do not wait for an answer of the system."""
         return sum(1 for worker in self._workers if not worker.waiting)
 
     def _find_thread(self) -> None:
         """Start another thread for the jobs that wait, if that is right; fail what can get none."""
-        workers = len(self._workers)
+        workers, room = len(self._workers), self._has_room()
         if workers < self.size:
-            self._start_worker()
+            if room:
+                self._start_worker()
         elif self._busy() >= self.size:
             return
-        elif workers < min(self.most, 2 * self.size):
+        elif room and workers < 2 * self.size:
             self._start_worker()
         elif any(is_awaited_in_thread(job) for job in self._jobs):
-            if workers < self.most:
+            if room:
                 self._start_worker()
             elif not self._busy():
                 self._fail_held_up()
+
+    def _has_room(self) -> bool:
+        """Tell whether another thread may be started: a stuck one counts until its handler returns.
+
+        Not in the pool of one actor, whose next incarnation would never begin.
+        """
+        if self.most == self.size == 1:
+            return True
+        return len(self._workers) + len(self._stuck) < self.most
 
     def _fail_held_up(self) -> None:
         """Fail the asks of the job that came last, if all threads wait in the end for jobs without one."""
@@ -184,13 +219,14 @@ class ThreadPool:
                 self._looked = self._taken, now
                 self._reported = False
             stood_s = now - self._looked[1]
-            if not self._busy() and len(self._workers) < self.most:
+            if not self._busy() and self._has_room():
                 # What they wait for may be among the jobs, in a way that cannot be seen.
                 with suppress(RuntimeError):
                     self._start_worker()
             report = stood_s >= self._starved_s and not self._reported
             self._reported = self._reported or report
-            labels = [worker.job.label for worker in self._workers if worker.job is not None]
+            threads = (*self._workers, *self._stuck)
+            labels = [worker.job.label for worker in threads if worker.job is not None]
             waiting = len(self._jobs)
         self._look_at = home.loop.call_later(LOOK_EVERY_S, self._look, home)
         if report:
@@ -259,6 +295,10 @@ class ThreadPool:
             if worker.retired:
                 # Before the thread ends: the next one may be given its number.
                 job.home.fenced_threads.discard(get_ident())
+                self._stuck.discard(worker)
+                if self._jobs and not self._stopped:
+                    with suppress(RuntimeError):
+                        self._find_thread()
 
     def fence_off(self, worker: Worker, job: Job) -> bool:
         """Fence *worker* off, unless it is done with *job* and may be at another's by now."""
@@ -269,7 +309,6 @@ class ThreadPool:
             if worker.ident is not None:
                 job.home.fenced_threads.add(worker.ident)
             self._workers.discard(worker)
-            self._stuck = {w for w in self._stuck if w.is_alive()}
             self._stuck.add(worker)
             if self._jobs:
                 with suppress(RuntimeError):

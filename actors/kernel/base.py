@@ -36,10 +36,18 @@ class ActorBase(PykkaActor):
     children_crash_on_ask_error: ClassVar[bool] = False
     """What None as a child's own `crash_on_ask_error` means. A supervisor says True."""
 
+    reports_children: ClassVar[bool] = False
+    """Whether it writes a record of each crash of a child, because it knows what follows."""
+
     exit_is_crash: ClassVar[bool] = False
     """Whether `SystemExit` out of a handler or hook on the loop is a crash and not the end of the
     program. The library's own actors, which run what their users wrote, say True; False is pykka's
     contract. In a thread it is always a crash, as it ends no program there without actors either."""
+
+    stands_for_remote: ClassVar[bool] = False
+    """Whether it stands for an actor of another node: exit signals and links go on to that one, by
+    `_signalled`, `_link_made`, `_link_undone` and `_withdrawn`, and messages that no bound holds up
+    by `_put_in`."""
 
     _workload: tuple[int, int] | None = None
     """Of an actor that has others do its work: how many of them are busy, and how many there may be."""
@@ -81,10 +89,32 @@ class ActorBase(PykkaActor):
         """Tell whether *error* out of a handler is the failure of one request, and no crash."""
         return is_expected(error)
 
+    # -- what stands for a remote actor passes on ------------------------------------------------
+
+    def _signalled(self, sender: Any, reason: Any, via_link: bool) -> None:
+        """Take an exit signal."""
+        raise NotImplementedError
+
+    def _link_made(self, ref: Any) -> None:
+        """*ref* has linked itself with this actor."""
+        raise NotImplementedError
+
+    def _link_undone(self, ref: Any) -> None:
+        """*ref* has undone its link with this actor."""
+        raise NotImplementedError
+
+    def _put_in(self, item: Any) -> None:
+        """Take a message or request in, whatever the bound."""
+        raise NotImplementedError
+
+    def _withdrawn(self, request: Any, timeout: BaseException | None) -> None:
+        """The asker of *request* waits no more."""
+        raise NotImplementedError
+
     # -- who waits for whom ----------------------------------------------------------------------
 
     def circle_name(self, ref: Any) -> str | None:
-        """Return what it is called among those that wait for one another; None: it is not mentioned."""
+        """Return its name in the chain of `CallingSelf`; None: it is left out of that."""
         label: str = ref.label
         return label
 

@@ -2,7 +2,7 @@
 """The cell: the kernel's part of one actor, and the path of every message to it.
 
 Its underscored slots are the state that every message touches. They are shared by the files of this
-package on purpose, and by nobody else: a method call in the place of each access would double the
+package on purpose, and by no other: a method call in the place of each access would double the
 price of a message. All cells are of one class, and the interpreter makes attribute accesses on
 objects of one class cheap; spread over the users' many actor classes, the same accesses made an ask
 twice as dear.
@@ -404,7 +404,12 @@ def request_bounded(cell: Cell, message: Any, target: Any, kind: type[R]) -> R |
 
 def put(cell: Cell, item: Any) -> None:
     """Take *item* into the mailbox, whatever its bound; on the loop's thread."""
-    cell._put(item)
+    if cell._actor is not None and cell._actor.stands_for_remote:
+        if cell._mailbox is None:
+            cell._make_mailbox()  # or what waits there when it does not start would not be found
+        cell._actor._put_in(item)
+    else:
+        cell._put(item)
 
 
 def is_empty(cell: Cell) -> bool:
@@ -448,6 +453,11 @@ def adopt_orphan(cell: Cell, parent: Any) -> bool:
         return False
     cell._parent = parent
     return True
+
+
+def context_of(cell: Cell) -> Context | None:
+    """Return the context of what *cell* handles, or has handled last; None if it has none."""
+    return cell._context
 
 
 def lasting_address(cell: Cell) -> LastingAddress | None:

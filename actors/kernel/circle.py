@@ -40,7 +40,7 @@ def awaited(waiting: Any) -> tuple[Sequence[Any], bool]:
 
 
 def ahead_of(request: Any) -> Sequence[Any]:
-    """Return those who all must get on before one of them could answer *request*; () if unknown."""
+    """Return the actors of which one has to become free before *request* is answered; () if unknown."""
     if not request.delivered:
         return request.held_up_by()  # type: ignore[no-any-return]
     target = request._target
@@ -57,7 +57,7 @@ def ahead_of(request: Any) -> Sequence[Any]:
 
 
 def find_circle(request: Any, asker: Any, look: Look = awaited) -> list[Any] | None:
-    """Return those who wait for one another, from who is asked to *asker*; None if there is no circle.
+    """Return the cells that wait for one another, from the asked one to *asker*; None without a circle.
 
     *request* is what *asker* (a cell; None if it has none) is about to wait for.
     """
@@ -157,7 +157,7 @@ def circle_of(request: Any) -> CallingSelf | None:
 
 
 def refuse_if_circle(request: Any) -> None:
-    """Let who waits for *request* see `CallingSelf` if it waits for itself; on the loop's thread."""
+    """Fail *request* with `CallingSelf` if its asker waits for itself; on the loop's thread."""
     handler = request._target.latest or request._target
     deferred = None if handler._ext is None else handler._ext.deferred
     waits = handler._awaits is not None or (deferred and request in deferred)
@@ -186,7 +186,7 @@ def steps_of(way: Sequence[Any], look: Look) -> Iterator[tuple[Any, Any]]:
 
 
 def end_ask(request: Any, error: CallingSelf) -> None:
-    """Let who waits for *request* see *error*. Safe from any thread."""
+    """Fail *request* with *error* for its asker. Safe from any thread."""
     home = request._home
     if home is None:
         return
@@ -226,7 +226,7 @@ def calling_self(way: Sequence[Any], advice: str = "") -> CallingSelf:
 
 
 def take_out(cell: Any, item: Any) -> None:
-    """Take *item*, which nobody waits for, out of what waits for *cell*; on the loop's thread."""
+    """Take *item*, which has no asker any more, out of the messages that wait for *cell*; on the loop's thread."""
     ext = cell._ext
     job = None if ext is None else ext.job
     if job is not None:

@@ -15,8 +15,3 @@ current_host: ContextVar[Host | None] = ContextVar("agenticaiframework_system", 
 def host_here() -> Host | None:
     """Return the system of the running handler, or of the enclosing ``async with``, if any."""
     return current_host.get()
-
-
-def enter_host(host: Host | None) -> None:
-    """Make *host* the system of this context."""
-    current_host.set(host)

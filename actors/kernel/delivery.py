@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ActorDied, MailboxFull
+from ..errors import ActorDied, AgenticError, MailboxFull
 from ..looks import is_a
 from ..messages import Down, Exit, OwnMessage, ReceiveTimeout
 from ..reasons import is_word
@@ -55,14 +55,16 @@ def arrive(cell: Any, item: Any) -> None:
         cell._append(item)
     except MailboxClosed:
         error: Exception = ActorDied(cell, "noproc")
-    except MailboxFull as full:
-        error = full
+    except AgenticError as refused:  # it is full, or the message cannot go where the actor is
+        error = refused
     else:
         return
     if is_a(item, Request, ActorFuture):
         item.fail(error)
     elif cell._sched.host is not None:
-        reason = "noproc" if isinstance(error, ActorDied) else "mailbox_full"
+        reason: Any = error
+        if is_a(error, ActorDied, MailboxFull):
+            reason = "noproc" if is_a(error, ActorDied) else "mailbox_full"
         cell._sched.host.dead_letter(item, cell.label, reason)
 
 
@@ -112,7 +114,7 @@ def dead_request(cell: Any, message: Any) -> Request:
 
 
 def refuse(request: Request, error: BaseException) -> None:
-    """Let *request*, which has gone nowhere and wakes nobody, have failed. In any thread."""
+    """Fail *request*, which was not sent and has no waiter to wake. In any thread."""
     request._result = error
     request._state = FAILED
 

@@ -45,16 +45,22 @@ def link(cell: Cell, ref: Any) -> None:
     elif ref._actor is None:
         receive_exit(cell, ref, NOPROC, True)
     elif ref._sched is cell._sched:
-        add_link(ref, cell)
+        _enter_link(ref, cell)
     elif not ref._sched.post_or_call(_link_back, ref, cell):
         receive_exit(cell, ref, NOPROC, True)
+
+
+def _enter_link(ref: Cell, sender: Cell) -> None:
+    add_link(ref, sender)
+    if ref._actor.stands_for_remote:
+        ref._actor._link_made(sender)
 
 
 def _link_back(ref: Cell, sender: Cell) -> None:
     if ref._actor is None:
         send_exit(sender, ref, NOPROC, True)
     else:
-        add_link(ref, sender)
+        _enter_link(ref, sender)
 
 
 def unlink(cell: Cell, ref: Any) -> None:
@@ -65,8 +71,6 @@ def unlink(cell: Cell, ref: Any) -> None:
         watch_plain(ref).unlink(cell)
     elif ref._actor is None:
         return
-    elif ref._sched is cell._sched:
-        remove_link(ref, cell)
     else:
         ref._sched.post_or_call(_unlink_back, ref, cell)
 
@@ -74,6 +78,8 @@ def unlink(cell: Cell, ref: Any) -> None:
 def _unlink_back(ref: Cell, sender: Cell) -> None:
     if ref._actor is not None:
         remove_link(ref, sender)
+        if ref._actor.stands_for_remote:
+            ref._actor._link_undone(sender)
 
 
 # -- exit signals ----------------------------------------------------------------------------------
@@ -107,6 +113,12 @@ def receive_exit(target: Cell, sender: Any, reason: Any, via_link: bool) -> None
     if via_link:
         if not remove_link(target, sender):
             return  # unlinked while the signal was under way
+        if actor.stands_for_remote:
+            actor._signalled(sender, reason, True)
+            return
+    elif actor.stands_for_remote:
+        actor._signalled(sender, reason, False)
+        return
     elif is_word(reason, KILL):
         doom(target, KILLED, kill=True)
         return

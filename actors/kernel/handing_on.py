@@ -32,7 +32,7 @@ _BY_OTHERS = _ByOthers()
 
 
 def is_answered_by_others(cell: Cell) -> None:
-    """Let who asks *cell* look at those that it hands messages to: they may wait for the asker."""
+    """Let the search for circles go on from *cell* to the actors that it hands messages to."""
     cell._awaits = _BY_OTHERS
 
 
@@ -47,6 +47,11 @@ def take_in_hand(cell: Cell) -> Any:
     if KINDS.get(cast(Any, type(message))) == CARRIES and cell._context is not None:
         message.variables = cell._context.copy()
     return item
+
+
+def is_not_counted(cell: Cell) -> None:
+    """Leave the message in hand out of the number of those that *cell* has handled; for its handler."""
+    cell._handled -= 1
 
 
 def fill_up(cell: Cell) -> None:
@@ -94,6 +99,7 @@ __all__ = [
     "fill_up",
     "is_answered_by_others",
     "is_crowded",
+    "is_not_counted",
     "put_first",
     "release",
     "take_in_hand",

@@ -56,17 +56,20 @@ class Callback(Protocol):
 
 
 class Observer(Protocol):
-    """What simulation hangs into a system; None in production, at the price of one test.
+    """What simulation, or a watch over handlers, hangs into a system; else None, at the price of one test.
 
     Messages are seen where they are sent by the mailboxes that `on_spawn` may put in
     (`mailbox.replace`), and where they are handled by `on_deliver`, which returns what handles the
-    message in fact.
+    message in fact; `on_call` makes the *call* that has one handled in a child process.
     """
 
     def on_spawn(self, cell: Any, parent: Any) -> None: ...
     def on_deliver(
         self, cell: Any, message: Any, request: Any, receive: Callable[[Any], Any]
     ) -> Callable[[Any], Any]: ...
+    def on_call(
+        self, cell: Any, message: Any, context: Context, call: Callable[[], Any], /
+    ) -> Any: ...
     def may_handle_now(self) -> bool: ...
     def on_signal(self, target: Any, sender: Any, reason: Any) -> None: ...
     def on_end(self, cell: Any, reason: Any) -> None: ...
@@ -139,7 +142,7 @@ class Home:
         self.zombies: dict[Any, None] = {}
         """What is left of handlers that did not end when told to. Written by `Zombie`."""
         self.end_waiters: dict[Any, list[asyncio.Future[bool]]] = {}
-        """Who waits for the end of a cell (`lifecycle.wait_ended`)."""
+        """The waits for the end of a cell, by cell (`lifecycle.wait_ended`)."""
         self.outside: dict[Any, None] = {}
         """The cells whose handlers wait for something of asyncio's. Written by `task`, and by requests
         that come from tasks in their threads."""
@@ -150,7 +153,7 @@ class Home:
         self.closed = False
         self.forked = False
         self.hashes = 0
-        """The tasks of messages that have been put into sets (`ActorTask.__hash__`)."""
+        """The tasks of messages that have been put into sets, where the loop numbers them (`number_tasks`)."""
         self.late_replies = 0
         self.fenced_sends = 0
         self.fenced_threads: set[int] = set()
@@ -163,7 +166,7 @@ class Home:
     def post(self, fn: Callable[..., Any], *args: Any) -> bool:
         """Have ``fn(*args)`` called on the loop's thread, in the order of the posts of a thread.
 
-        Return False when the loop is closed, so that nobody waits for what cannot happen.
+        Return False when the loop is closed, so that its caller does not wait for what cannot happen.
         """
         if self.forked:
             raise ForkedSystem(self.host.name)
@@ -273,6 +276,15 @@ class Home:
         """Have the queue drained by the loop."""
         self.awake = True
         self.loop.call_soon(self.run, context=self.context)
+
+    def call_aside(
+        self, delay_s: float, fn: Callable[..., object], *args: Any
+    ) -> asyncio.TimerHandle:
+        """Have ``fn(*args)`` called in *delay_s* seconds: a look, which a simulated run does not wait for."""
+        later: Callable[..., asyncio.TimerHandle] = getattr(
+            self.loop, "call_aside", self.loop.call_later
+        )
+        return later(delay_s, fn, *args)
 
     def call_back(self, callback: Callback) -> None:
         """Have *callback* called on the loop's thread, once no actor is ready."""

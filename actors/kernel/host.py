@@ -31,8 +31,10 @@ class Host(Protocol):
         """The `Home` of its actors."""
         ...
 
-    def dead_letter(self, message: Any, recipient: str, reason: Any, /) -> None:
-        """Record that *message* was not handled, and why. Safe from any thread."""
+    def dead_letter(
+        self, message: Any, recipient: str, reason: Any, /, *, quietly: bool = False
+    ) -> None:
+        """Record that *message* was not handled, and why; *quietly*: not in the log. From any thread."""
         ...
 
     def check_dispatcher(self, cell: Any, actor: Any, /) -> None:
@@ -61,6 +63,17 @@ class Host(Protocol):
 
     def ended(self, cell: Any, reason: Any, /) -> None:
         """*cell* has ended; its links and monitors are told next."""
+        ...
+
+    def crashed(self, cell: Any, error: BaseException, message: Any, /, *, asked: bool) -> bool:
+        """*cell* ends because handling *message* raised *error*; return whether there is a record of it.
+
+        *asked* tells whether an asker has been given the error.
+        """
+        ...
+
+    def start_failed(self, cell: Any, error: BaseException, /) -> None:
+        """*cell*, which has no parent, has not started because of *error*."""
         ...
 
     def left_behind(self, cell: Any, /) -> None:

@@ -12,11 +12,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from contextvars import Context
 from functools import partial
 from types import CoroutineType
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from ..looks import is_a
 from .base import ActorBase
@@ -31,6 +31,8 @@ from .pykka_seam import ActorStop
 from .request import ASKED, CARRIES, KINDS, Callback, Gathering, Request
 from .self_sent import OWN
 from .special import receive_special
+
+T = TypeVar("T")
 
 JOB_MESSAGES = 16
 """Messages handed over at once: a hand-over costs as much as forty messages."""
@@ -80,6 +82,7 @@ class Job:
         "abandoned",
         "call",
         "cell",
+        "context",
         "coroutine",
         "error",
         "home",
@@ -114,6 +117,8 @@ class Job:
         """The message in hand, if its asker has withdrawn it. Written on the loop's thread."""
         self.call: CallElsewhere | None = None
         """Has a message handled somewhere else than in the worker itself."""
+        self.context: Context | None = None
+        """The context of the message in hand, where it is handled in a child process."""
         self.loop: Any = None
         """The loop in its thread, once a task there has asked something."""
         self.over = False
@@ -134,7 +139,8 @@ class Job:
 
     def work_for_child(self, message: Any) -> bytes | None:
         """Return what a child process needs in order to handle *message*; None: handle it here."""
-        return self.actor._work_for_child(message)
+        work = self.actor._work_for_child
+        return work(message) if self.context is None else self.context.run(work, message)
 
     def waits(self, change: int) -> None:
         """The handler in the worker's thread waits for one answer of the system more (1), or less (-1)."""
@@ -212,37 +218,78 @@ class Job:
         before = HERE.cell, HERE.job
         HERE.cell, HERE.job = self.cell, self
         try:
-            self._work()
+            if self.hook is not None:
+                self._run_hook(self.hook)
+                return
+            own_context = self.cell._make_own_context()
+            while (handled := self._handle_next(own_context)) is not None:
+                if not self._give_back(*handled):
+                    return
         finally:
             HERE.cell, HERE.job = before
 
-    def _work(self) -> None:
-        cell = self.cell
-        own_context = cell._make_own_context()
+    def steps(self) -> Iterator[None]:
+        """Do the work in steps: what a handler has made is given back, and answered, by the next step.
+
+        For a pool without threads, in which the time that a handler takes passes between two steps.
+        """
         if self.hook is not None:
-            hook, args = self.hook
-            try:
-                self.value = own_context.run(partial(self._complete, hook, *args))
-            except BaseException as error:
-                self.error = error
+            self._in_hand(partial(self._run_hook, self.hook))
             return
-        while (taken := self._take(own_context)) is not None:
-            request, message, receive, context = taken
-            observer = self.home.observer
-            if observer is not None:
-                receive = observer.on_deliver(cell, message, request, receive)
-            local: Callable[[], Any] = partial(
-                context.run, partial(self._complete, receive, message)
-            )
-            try:
-                result = local() if self.call is None else self.call(self, local, message, request)
-            except BaseException as error:
-                self.error = error
-                # An error that is kept holds this frame, and with it what was handled last.
-                taken = request = message = receive = context = local = cast(Any, None)
+        own_context = self.cell._make_own_context()
+        while (handled := self._in_hand(partial(self._handle_next, own_context))) is not None:
+            yield
+            if not self._in_hand(partial(self._give_back, *handled)):
                 return
-            if not self._give_back(request, result):
-                return
+
+    def _in_hand(self, step: Callable[[], T]) -> T:
+        before = HERE.cell, HERE.job
+        HERE.cell, HERE.job = self.cell, self
+        try:
+            return step()
+        finally:
+            HERE.cell, HERE.job = before
+
+    def _run_hook(self, hook: tuple[Callable[..., Any], tuple[Any, ...]]) -> None:
+        own_context = self.cell._make_own_context()
+        try:
+            self.value = own_context.run(partial(self._complete, hook[0], *hook[1]))
+        except BaseException as error:
+            self.error = error
+
+    def _handle_next(self, own_context: Context) -> tuple[Any, Any] | None:
+        """Return the request of the next message, if it is one, and what its handler has made of it.
+
+        None: there is no other, or the handler has raised.
+        """
+        cell = self.cell
+        taken = self._take(own_context)
+        if taken is None:
+            return None
+        request, message, receive, context = taken
+        observer = self.home.observer
+        if observer is not None:
+            receive = observer.on_deliver(cell, message, request, receive)
+        local: Callable[[], Any] = partial(context.run, partial(self._complete, receive, message))
+        try:
+            result = local() if self.call is None else self._call(local, message, request, context)
+        except BaseException as error:
+            self.error = error
+            cell._context = context  # for the record of a crash, as on the loop
+            # An error that is kept holds this frame, and with it what was handled last.
+            taken = request = message = receive = context = local = cast(Any, None)
+            return None
+        return request, result
+
+    def _call(self, local: Callable[[], Any], message: Any, request: Any, context: Context) -> Any:
+        """Return the result of handling *message* elsewhere."""
+        assert self.call is not None, "it is handled elsewhere"
+        self.context = context
+        observer = self.home.observer
+        if observer is None:
+            return self.call(self, local, message, request)
+        call = partial(self.call, self, local, message, request)
+        return observer.on_call(self.cell, message, context, call)
 
     def _take(self, context: Context) -> tuple[Any, Any, Callable[[Any], Any], Context] | None:
         """Take up the next message: its request, if it is one, the message, what handles it, and the

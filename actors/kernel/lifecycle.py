@@ -145,7 +145,7 @@ def hand_over(cell: Cell, job: Job) -> None:
             job_done(job.home, cell, None, error)
         else:
             job.recall()
-            crash(job.home, cell, error, told=True)
+            crash(job.home, cell, error, None, told=True)
 
 
 def job_finished(job: Job) -> None:
@@ -276,7 +276,7 @@ def receive(cell: Cell, message: Any) -> Any:
 
 
 def stop_after_messages(cell: Cell) -> None:
-    """The actor has come to a message that asks it to stop; who waits for its end is told then."""
+    """Stop the actor, which has come to a message that asks for it; the waits for its end are told then."""
     current, cell._current = cell._current, None
     if current is not None:
         ext = cell._own_ext()
@@ -311,7 +311,8 @@ def start_failed(home: Home, cell: Cell, error: BaseException) -> None:
         reason = HandlerCancelled(cell.label)
         reason.__cause__ = error
     elif not ignored and cell._parent is None:
-        log_failure(cell._actor, error)
+        home.host.start_failed(cell, error)
+        log_failure(cell._actor, error, has_record=True)
     refuse_start(cell, reason, ignored)
     cell._phase |= STOPPING
     cell._reason = reason
@@ -485,9 +486,7 @@ def abandon_after_grace(cell: Cell) -> None:
 def as_crash(cell: Any, error: E) -> E | HandlerExited:
     """Return *error*, or the crash that it is: `SystemExit` in a thread, or of an actor that says so."""
     if is_a(error, SystemExit) and (cell._phase & OFFLOADED or cell.actor_class.exit_is_crash):
-        crash = HandlerExited.of(cell.label, error)
-        cell._sched.host.log.bind(actor=cell.label).warning("{}", crash)
-        return crash
+        return HandlerExited.of(cell.label, error)
     return error
 
 
@@ -526,10 +525,11 @@ def handler_failed(
         request.fail(error)
         lives = expected or not (crashes_on_ask_error(cell) or ends_actor(error))
     else:
-        home.host.dead_letter(message, cell.label, error)
+        # A crash has a record of its own.
+        home.host.dead_letter(message, cell.label, error, quietly=not expected)
         lives = expected
     if not lives:
-        crash(home, cell, error, told=request is None)
+        crash(home, cell, error, message, told=request is None)
         return
     log_answered(cell._actor, error, asked=request is not None)
 
@@ -581,11 +581,12 @@ def without_kernel(traceback: TracebackType | None) -> TracebackType | None:
     return traceback if first is None else first
 
 
-def crash(home: Home, cell: Cell, error: BaseException, *, told: bool) -> None:
+def crash(home: Home, cell: Cell, error: BaseException, message: Any, *, told: bool) -> None:
     """End *cell* because of *error*: `on_failure` instead of `on_stop`, and an exit signal."""
     actor = cell._actor
+    has_record = home.host.crashed(cell, error, message, asked=not told)
     if told and cell._parent is None:
-        log_failure(actor, error)
+        log_failure(actor, error, has_record=has_record)
     cell._phase |= STOPPING
     cell._phase &= ~(DOOMED | UNWINDING)
     cell._reason = error
@@ -696,7 +697,7 @@ def settle_leftovers(cell: Cell, ext: Ext, reason: Any, never_started: bool) -> 
     if ext.stash:
         left[:0] = ext.stash
     waiting = getattr(ext.leftover, "waiting", None)
-    if waiting:
+    if waiting and waiting is not ext.leftover:
         left.extend(waiting)
     if left and is_a(left[0], *IN_HAND):
         begun = left.pop(0)  # as a message that was in hand when its actor ended: not for the next
@@ -771,6 +772,8 @@ def cancel_work(cell: Cell, request: Any, timeout: BaseException | None) -> None
     is killed then, with that as the reason.
     """
     if cell._actor is None or cell._current is not request:
+        if cell._actor is not None and cell._actor.stands_for_remote:
+            cell._actor._withdrawn(request, timeout)
         return
     job = cell._ext.job if cell._ext is not None else None
     if job is not None:

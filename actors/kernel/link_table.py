@@ -1,5 +1,5 @@
 # pyright: reportPrivateUsage=false
-"""Who is linked with whom, and who watches whom: the tables, of cells on their own loop's thread.
+"""The tables of links and monitors between cells, used on their own loop's thread.
 
 A link is two-way and there is at most one per pair; a monitor is one-way and every one counts. What
 an idle actor needs is kept small: its links are None, a single ref, or a dictionary, which keeps

@@ -1,13 +1,15 @@
 # pyright: reportPrivateUsage=false
-"""A look at a cell, from any thread: what its actor does now, and changes nothing."""
+"""Looks at a cell, which change nothing: what its actor does now, and what waits for it."""
 
 from __future__ import annotations
 
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
 from ..looks import is_a
 from .carried import unwrap_carried
 from .cell import Cell
+from .delivery import is_ask
 from .future import ActorFuture
 from .link_table import links_of
 from .phase import (
@@ -33,6 +35,9 @@ _STATES = {
     YIELDED: "waiting",
     HELD: "suspended",
 }
+_AT_WORK = frozenset({RUNNING, PARKED, YIELDED})
+"""The states in which a message is in hand."""
+_MANY = 1_000
 _PHASES = (
     (SUSPENDED, "suspended"),
     (STARTING, "starting"),
@@ -88,6 +93,66 @@ def state_of(cell: Cell) -> str:
     return state
 
 
+def _mailbox_length(cell: Cell) -> int:
+    """Return how many messages wait at *cell*: in its mailbox, or handed to a thread that has not begun them."""
+    ext = cell._ext
+    job = None if ext is None else ext.job
+    return len(cell._mailbox or ()) + (0 if job is None else len(job.items))
+
+
+def _busy_s(cell: Cell) -> float | None:
+    """Return how long *cell* has been at its message or hook, in seconds; None if it does nothing."""
+    if cell._state not in _AT_WORK and cell._coro is None:
+        return None
+    return max(0.0, cell._sched.loop.time() - since_of(cell))
+
+
+class Glance(NamedTuple):
+    """The numbers of one actor, for those who sum up many: cheaper than `look`."""
+
+    handled: int
+    waiting: int
+    """Messages in its mailbox, and those handed to a thread that has not begun them."""
+    busy_s: float | None
+    """How long it has been at its message or hook; None if it does nothing."""
+    asked: tuple[Any, ...]
+    """What wants an answer: the request in hand, and up to a thousand that wait."""
+    workload: tuple[int, int] | None
+    """How many messages it handles, and how many it may at once, where that is not one."""
+
+
+def glance(cell: Cell) -> Glance:
+    """Return the numbers of *cell*, on the loop's thread."""
+    actor = cell._actor
+    if actor is None:
+        return Glance(cell._handled, 0, None, (), None)
+    mailbox, ext = cell._mailbox, cell._ext
+    job = None if ext is None else ext.job
+    busy = _busy_s(cell)
+    if not mailbox and job is None and cell._current is None:
+        return Glance(cell._handled, 0, busy, (), actor._workload)
+    handed_over = () if job is None else job.items.copy()
+    in_hand = () if cell._current is None else (cell._current,)
+    queued = tuple(islice(mailbox or (), _MANY)) + tuple(handed_over)
+    return Glance(
+        cell._handled,
+        len(mailbox or ()) + len(handed_over),
+        busy,
+        in_hand + tuple(item for item in queued if is_ask(item)),
+        actor._workload,
+    )
+
+
+def waiting_at(cell: Cell) -> tuple[int, int | None]:
+    """Return how many messages wait at *cell*, with those of senders that wait for room, and its capacity.
+
+    None: its mailbox has no bound. On the loop's thread.
+    """
+    mailbox = cell._mailbox
+    senders = len(getattr(mailbox, "waiting", ()))
+    return _mailbox_length(cell) + senders, getattr(mailbox, "capacity", None)
+
+
 def look(cell: Cell) -> dict[str, Any]:
     """Return what *cell* is doing, under the names that `ActorInfo` gives it."""
     actor = cell._actor
@@ -115,19 +180,15 @@ def look(cell: Cell) -> dict[str, Any]:
             "concurrency": None,
         }
     ext = cell._ext
-    busy = cell._state in (RUNNING, PARKED, YIELDED) or cell._coro is not None
-    # A worker is handed several messages at once; those that it has not begun still wait.
-    job = None if ext is None else ext.job
-    handed_over = 0 if job is None else len(job.items)
-    now = cell._sched.loop.time()
+    busy = _busy_s(cell)
     workers, concurrency = actor._workload or (None, None)
     return common | {
         "state": state_of(cell),
         "dispatcher": actor.dispatcher,
-        "mailbox_length": len(cell._mailbox or ()) + handed_over,
+        "mailbox_length": _mailbox_length(cell),
         "handled": cell._handled,
-        "current_message": unwrap(cell._message if busy else None),
-        "busy_s": max(0.0, now - getattr(cell, "_since", 0.0)) if busy else None,
+        "current_message": unwrap(None if busy is None else cell._message),
+        "busy_s": busy,
         "parent": cell._parent,
         "links": tuple(links_of(cell)),
         # Copied in one step each, before they are gone through: this may be another thread's look.

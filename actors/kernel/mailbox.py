@@ -2,7 +2,7 @@
 
 An unbounded mailbox is a plain ``collections.deque``, made by the first message, because a method
 of our own on the path of every message would cost as much as the message. A bounded one is a deque
-whose `append` applies the policy; so only those who asked for a bound pay for it.
+whose `append` applies the policy; so only mailboxes with a bound pay for it.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class BoundedMailbox(deque[Any]):
         return item
 
     def admit(self) -> None:
-        """Let those in who wait for room, as far as there is room."""
+        """Let the messages of waiting senders in, as far as there is room."""
         while self.waiting and len(self) < self.capacity:
             waiting = self.waiting.popleft()
             if waiting.asker_waiting:
@@ -119,7 +119,7 @@ class BoundedMailbox(deque[Any]):
 class FailingMailbox(deque[Any]):
     """A bounded mailbox whose senders fail when it is full: that of every agent.
 
-    Nobody waits for room here, so taking a message out is the deque's own `popleft`. A sender that
+    No sender waits for room here, so taking a message out is the deque's own `popleft`. A sender that
     is on the path of most messages compares `len` with `capacity` itself, and calls `enter`.
     """
 

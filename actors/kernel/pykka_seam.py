@@ -11,7 +11,7 @@ have it (`tests/actors/test_pykka_seam.py` runs against what that bound admits).
 - The list of `pykka.ActorRegistry`. Our live actors stand in it, so that its documented functions find
   them. `register` and `unregister` would do, but write each ref into a debug record, for which pykka
   makes a UUID, and remove from the list in O(n): a millisecond for each end among a hundred thousand. Neither the list nor anything else of the registry is replaced.
-- The end of a plain pykka actor, of which pykka tells nobody.
+- The end of a plain pykka actor, which pykka does not announce.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ from ..looks import frames_of, shown, text_of
 
 # pykka's own logger: raw actors log what pykka documents, where its users look for it.
 logger = logging.getLogger("pykka")
+
+HAS_RECORD: Final = "agenticaiframework_record"
+"""The attribute of pykka's records of which the library writes one itself, with more in it."""
 
 A = TypeVar("A", bound="pykka.Actor")
 
@@ -81,15 +84,21 @@ def leave_registry(ref: Any) -> None:
 
 
 def log_stop(actor: Any, ref: Any) -> None:
-    """Write pykka's records of an actor that has stopped, if anybody reads them."""
+    """Write pykka's records of an actor that has stopped, if their level is enabled."""
     if logger.isEnabledFor(logging.DEBUG):
         _log(logging.DEBUG, f"Unregistered {text_of(ref)}")
         _log(logging.DEBUG, f"Stopped {text_of(actor)}")
 
 
-def log_failure(actor: Any, error: BaseException) -> None:
-    """Log an exception that nobody else is told about, as pykka does."""
-    _log(logging.ERROR, f"Unhandled exception in {text_of(actor)}:", error)
+def log_failure(actor: Any, error: BaseException, *, has_record: bool = False) -> None:
+    """Log an exception that is reported nowhere else, as pykka does.
+
+    If the library *has_record* of it, only where the standard library's logging has a handler: not
+    twice on the console of a program that has set none up.
+    """
+    if has_record and not logger.hasHandlers():
+        return
+    _log(logging.ERROR, f"Unhandled exception in {text_of(actor)}:", error, has_record)
 
 
 def log_answered(actor: Any, error: BaseException, *, asked: bool) -> None:
@@ -104,10 +113,12 @@ def log_end_of_program(actor: Any, error: BaseException) -> None:
     _log(logging.DEBUG, f"{shown(error)} in {text_of(actor)}. Stopping all actors.")
 
 
-def _log(level: int, text: str, error: BaseException | None = None) -> None:
+def _log(
+    level: int, text: str, error: BaseException | None = None, has_record: bool = False
+) -> None:
     try:
         about = None if error is None else (type(error), error, frames_of(error))
-        logger.log(level, text, exc_info=about)
+        logger.log(level, text, exc_info=about, extra={HAS_RECORD: True} if has_record else None)
     except Exception:
         traceback.print_exc()  # a handler of the standard library's logging has raised
 

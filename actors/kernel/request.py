@@ -2,7 +2,7 @@
 """Requests: a message that wants an answer, and the awaitable that gives it.
 
 One object is both the envelope in the receiver's mailbox and the reply in the asker's hands, so
-that an ask costs one allocation. Who waits decides how it wakes:
+that an ask costs one allocation. How it wakes its asker depends on what that is:
 
 - an actor parks its handler on the request itself, and the reply puts the actor back into the
   ready queue of its system: no asyncio future, no callback, no trip round the event loop;
@@ -504,7 +504,7 @@ def call_on(loop: asyncio.AbstractEventLoop, fn: Callable[..., object], *args: A
     try:
         loop.call_soon_threadsafe(fn, *args)
     except RuntimeError:
-        pass  # closed: nobody waits there any more
+        pass  # closed: nothing waits there any more
 
 
 def set_unless_done(future: asyncio.Future[Any], value: Any = None) -> None:
@@ -559,7 +559,7 @@ class Promise(Request):
     delivered = False
 
     def held_up_by(self) -> Sequence[Any]:
-        """Return those who all must get on before it is completed; nothing, if that is not known."""
+        """Return the actors of which one has to become free before it is completed; () if unknown."""
         return ()
 
 
@@ -570,7 +570,7 @@ class HeldPromise(Promise):
 
     holders: Callable[[], Sequence[Any]]
     advice: str
-    """What to do where nobody ever could."""
+    """What to do about a promise that can never be kept, for the message of `CallingSelf`."""
 
     def held_up_by(self) -> Sequence[Any]:
         return self.holders()

@@ -34,7 +34,7 @@ from ..looks import frames_of, shown
 from .home import FENCED, Home
 from .phase import DOOMED, PARKED, RUNNING, YIELDED, ZOMBIE
 
-if sys.version_info >= (3, 12):
+if sys.version_info >= (3, 13):  # in 3.12 it raises where no task is current
     from asyncio.tasks import _swap_current_task as swap_task
 else:
     _current_tasks: dict[Any, Any] = vars(asyncio.tasks)["_current_tasks"]
@@ -113,13 +113,9 @@ class ActorTask:
         state = "pending" if not self._done else "cancelled" if self.cancelled() else "done"
         return f"<ActorTask {self.get_name()} {state}>"
 
-    def __hash__(self) -> int:
-        # Not by its address: in a simulation the order of a set would be another in every run.
-        number = self._hash
-        if number is None:
-            home = self._cell._sched
-            number = self._hash = home.hashes = home.hashes + 1
-        return number
+    # By its address, unless `number_tasks` has been called: anyio puts the task into sets and looks it
+    # up fifty times for each part of an answer that is streamed.
+    __hash__ = object.__hash__
 
     # -- cancellation --------------------------------------------------------------------------
 
@@ -324,6 +320,25 @@ def new_driver(home: Home) -> Any:
     driver: Any = _drive(home)
     driver.send(None)
     return driver
+
+
+def number_tasks() -> None:
+    """Let the tasks of loops that number theirs (``numbers_tasks``) have hashes that repeat.
+
+    In a simulation the order of a set would be another in every run. The hashes of all others stay what
+    they are, so that this may be called while they are in use.
+    """
+    ActorTask.__hash__ = _numbered  # type: ignore[assignment]
+
+
+def _numbered(task: ActorTask) -> int:
+    number = task._hash
+    if number is None:
+        home = task._cell._sched
+        if not getattr(home.loop, "numbers_tasks", False):
+            return object.__hash__(task)
+        number = task._hash = home.hashes = home.hashes + 1
+    return number
 
 
 def new_task(cell: Any) -> ActorTask:

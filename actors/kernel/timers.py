@@ -29,7 +29,7 @@ def check_seconds(operation: str, value: Any, *, positive: bool = False) -> None
 class Timer:
     """A message that comes later, once or again and again. Owned by the loop's thread."""
 
-    __slots__ = ("_cell", "_handle", "_repeat", "delay_s", "message")
+    __slots__ = ("_cell", "_due", "_handle", "_repeat", "delay_s", "message")
 
     def __init__(self, cell: Cell, delay_s: float, message: Any, *, repeat: bool) -> None:
         self._cell: Cell | None = cell
@@ -40,7 +40,10 @@ class Timer:
         if ext.timers is None:
             ext.timers = {}
         ext.timers[self] = None
-        self._handle: asyncio.TimerHandle = cell._sched.loop.call_later(
+        loop = cell._sched.loop
+        # Kept here: what uvloop returns for a moment that is over has no `when`.
+        self._due = loop.time() + delay_s
+        self._handle: asyncio.TimerHandle = loop.call_later(
             delay_s, self._fire, context=cell._sched.context
         )
 
@@ -72,10 +75,11 @@ class Timer:
             loop = cell._sched.loop
             # From the planned moment, not from now: a busy loop must not make the period longer.
             # If it was busy for several periods, one tick stands for all that it missed.
-            when = self._handle.when() + self.delay_s
+            when = self._due + self.delay_s
             late = loop.time() - when
             if late > 0:
                 when += late // self.delay_s * self.delay_s
+            self._due = when
             self._handle = loop.call_at(when, self._fire, context=cell._sched.context)
         else:
             self.cancel()

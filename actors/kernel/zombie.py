@@ -86,7 +86,7 @@ class Zombie:
     circle_name = None
 
     def awaited(self) -> tuple[tuple[Any, ...], bool]:
-        """Return nothing: nobody waits for it."""
+        """Return nothing: no request waits for it."""
         return (), False
 
     @property

@@ -18,6 +18,7 @@ from .errors import (
 )
 from .explore import Exploration, explore
 from .failure import Failure
+from .fault_model import FaultModel
 from .faults import (
     BlockLoop,
     ClockSkew,
@@ -25,7 +26,6 @@ from .faults import (
     FailStart,
     FailStore,
     Fault,
-    FaultModel,
     FillDisk,
     FillMailbox,
     Garbage,
@@ -42,20 +42,42 @@ from .faults import (
     TornWrite,
 )
 from .loop import SimLoop
+from .model_faults import (
+    CutStream,
+    DropConnection,
+    HangModel,
+    HangTool,
+    ModelFault,
+    RateLimit,
+    Refusal,
+    ServerError,
+    SlowModel,
+    SlowStream,
+    WrongAnswer,
+)
 from .pct import PctChooser, chance_of_finding
 from .plan import FaultPlan, Landed
-from .planner import ACTOR_FAULTS, STORE_FAULTS, Faults, Profile
+from .planner import ACTOR_FAULTS, MODEL_FAULTS, STORE_FAULTS, Faults, Profile
 from .report import Report
 from .run import run_sim
 from .schedule import Schedule
 from .search import FaultSource, Mode, Search, SearchResult
-from .simulation import Attempt, Check, Scenario, Simulation, simulate_once
+from .sim_cluster import SimCluster, SimNetwork
+from .simulation import (
+    Attempt,
+    Check,
+    Scenario,
+    Simulation,
+    current_simulation,
+    simulate_once,
+)
 from .stepped import SteppedSimulation
 from .trace import Event, Trace
 from .violations import Violation
 
 __all__ = [
     "ACTOR_FAULTS",
+    "MODEL_FAULTS",
     "STORE_FAULTS",
     "Attempt",
     "BadSimulation",
@@ -64,6 +86,8 @@ __all__ = [
     "Chooser",
     "ClockSkew",
     "Crash",
+    "CutStream",
+    "DropConnection",
     "Event",
     "Exploration",
     "FailStart",
@@ -78,38 +102,50 @@ __all__ = [
     "FillMailbox",
     "Garbage",
     "Hang",
+    "HangModel",
+    "HangTool",
     "InjectedCrash",
     "Kill",
     "Landed",
     "LateAnswer",
     "LoseNode",
     "Mode",
+    "ModelFault",
     "Partition",
     "PctChooser",
     "PowerCut",
     "Profile",
     "RandomChooser",
+    "RateLimit",
     "RealIORefused",
+    "Refusal",
     "Report",
     "Scenario",
     "Schedule",
     "Search",
     "SearchResult",
+    "ServerError",
+    "SimCluster",
     "SimLoop",
+    "SimNetwork",
     "Simulation",
     "SimulationError",
     "SimulationLivelock",
     "SimulationStalled",
     "SimulationTimeLimit",
     "Slow",
+    "SlowModel",
     "SlowStore",
+    "SlowStream",
     "SteppedSimulation",
     "StopMachine",
     "SwallowCancel",
     "TornWrite",
     "Trace",
     "Violation",
+    "WrongAnswer",
     "chance_of_finding",
+    "current_simulation",
     "explore",
     "run_sim",
     "sequence_diagram",

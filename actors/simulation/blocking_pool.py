@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import math
-from typing import Any, Protocol
+from collections.abc import Iterator
+from typing import Any, Final, Protocol
 
 from agenticaiframework.actors.kernel.job import Job
 from agenticaiframework.actors.kernel.lifecycle import job_finished
 
 from .blocking import run_inline
+
+_OVER: Final = object()
 
 
 class _Loop(Protocol):
@@ -21,8 +24,8 @@ class _Loop(Protocol):
 class InlinePool:
     """Runs each job in the loop's thread, as a step of its own.
 
-    A handler's effects happen at once, its end comes after the virtual seconds that it slept. What it
-    sends and answers is posted to the loop, as from a thread. What really blocks (a lock that another
+    A handler's effects happen at once, its end, and with it its answer, comes after the virtual seconds
+    that it slept. What it sends and answers is posted to the loop, as from a thread. What really blocks (a lock that another
     job holds, a blocking `ask`) would block the whole run.
     """
 
@@ -38,13 +41,30 @@ class InlinePool:
         )
 
     def _run(self, job: Job) -> None:
-        if job.abandoned:
-            return
-        _, error, slept_s = run_inline(self._loop, job.home.from_outside, (job.run,))
-        if error is not None:
-            raise error
-        if slept_s == math.inf:
-            return  # it blocks for ever, and never comes back
+        if not job.abandoned:
+            self._go_on(job, job.steps())
+
+    def _go_on(self, job: Job, steps: Iterator[None]) -> None:
+        """Take steps of *job* until one has slept: the next is then taken after that time.
+
+        So what a handler answers comes when it would, and finds that its asker has given up meanwhile.
+        """
+        over: list[None] = []
+
+        def step() -> None:
+            over[:] = [None] if next(steps, _OVER) is _OVER else []
+
+        while True:
+            _, error, slept_s = run_inline(self._loop, job.home.from_outside, (step,))
+            if error is not None:
+                raise error
+            if slept_s == math.inf:
+                return  # it blocks for ever, and never comes back
+            if over:
+                break
+            if slept_s:
+                self._loop.call_later(slept_s, self._go_on, job, steps)
+                return
         if slept_s:
             self._loop.call_later(slept_s, job.home.post, job_finished, job)
         else:

@@ -80,7 +80,7 @@ class Failure(BaseModel):
             runs=runs,
             trace_hash=report.trace_hash,
             narrative=told.narrative(),
-            diagram=sequence_diagram(told.trace or (), title=f"{name}: {report.failure}"),
+            diagram=sequence_diagram(told.events, title=f"{name}: {report.failure}"),
         )
 
     def code(self) -> str:
@@ -125,7 +125,7 @@ class Failure(BaseModel):
     def save(self, path: str | Path) -> Path:
         """Write the failure to *path* as JSON, and its diagram beside it as ``.mmd``."""
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
         path.with_suffix(".mmd").write_text(self.diagram, encoding="utf-8")
         return path

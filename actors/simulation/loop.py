@@ -24,6 +24,8 @@ from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from typing import Any, TypeVar, TypeVarTuple, Unpack, cast
 
+from agenticaiframework.actors.kernel.task import number_tasks
+
 from . import guard
 from .asyncgens import OpenAsyncGenerators
 from .blocking import VirtualSleep, run_blocking, slept_inline
@@ -66,6 +68,12 @@ class SimLoop(NoRealIO, ReportsErrors):
 
     slow_callback_duration = 0.1
 
+    #: Handlers' tasks have hashes that repeat here.
+    numbers_tasks = True
+
+    #: The simulation whose loop it is, if it is that of one.
+    simulation: Any = None
+
     def __init__(
         self,
         *,
@@ -100,7 +108,7 @@ class SimLoop(NoRealIO, ReportsErrors):
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._timer_serials = itertools.count()
         self._cancelled_timers = 0
-        self._asides: list[tuple[float, int, Callable[[], object]]] = []
+        self._asides: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._asides_left = ASIDES
         #: Numbers the tasks of this loop, so that their names and hashes repeat.
         self.next_task_serial = itertools.count(1).__next__
@@ -108,6 +116,7 @@ class SimLoop(NoRealIO, ReportsErrors):
         self._asyncgens = OpenAsyncGenerators()
         self._sleeps = VirtualSleep(self, allow_threads=allow_threads)
         guard.install()
+        number_tasks()
         self._running = False
         self._stopping = False
         self._closed = False
@@ -212,13 +221,17 @@ class SimLoop(NoRealIO, ReportsErrors):
             heapq.heapify(self._timers)
             self._cancelled_timers = 0
 
-    def call_aside(self, delay: float, callback: Callable[[], object]) -> None:
+    def call_aside(
+        self, delay: float, callback: Callable[[Unpack[Ts]], object], *args: *Ts
+    ) -> asyncio.TimerHandle:
         """Call *callback* in *delay* seconds, beside the run, which does not count it as a step.
 
         For looks at what happens. They do not keep a run alive: one in which nothing else can happen
         has a few of them, which may find something, and is stalled then.
         """
-        heapq.heappush(self._asides, (self._now + delay, next(self._timer_serials), callback))
+        timer = asyncio.TimerHandle(self._now + delay, callback, args, self)
+        heapq.heappush(self._asides, (timer.when(), next(self._timer_serials), timer))
+        return timer
 
     def _run_asides(self, until: float, *, stall: bool) -> bool:
         """Nothing is ready: make the looks that come before anything else; return whether one did something."""
@@ -232,10 +245,12 @@ class SimLoop(NoRealIO, ReportsErrors):
             self._asides_left = ASIDES
         now = self._now
         while self._asides and self._asides[0][0] <= following and self._asides_left:
-            when_s, _, callback = heapq.heappop(self._asides)
+            when_s, _, timer = heapq.heappop(self._asides)
+            if timer.cancelled():
+                continue
             self._now = max(self._now, when_s)
             self._asides_left -= following == float("inf")
-            callback()
+            timer._run()  # pyright: ignore[reportPrivateUsage]
             if self._ready or self._lanes or self._foreign:
                 self._asides_left = ASIDES
                 return True

@@ -6,7 +6,9 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from agenticaiframework.actors.agents.agent_actor import AgentActor
 from agenticaiframework.actors.agents.agent_pool import AgentPool
+from agenticaiframework.actors.function_actor import FunctionActor
 from agenticaiframework.actors.kernel.cell import (
     lasting_address,
     mailbox_policy_of,
@@ -52,6 +54,8 @@ class SimObserver:
         self.messages = 0
         #: Label -> messages handled, over all incarnations.
         self.handled: dict[str, int] = {}
+        #: The labels of actors that run no code of the user's.
+        self.library: set[str] = set()
         #: Messages that became dead letters, by identity; kept alive so that identity means it.
         self.dead: dict[int, Any] = {}
 
@@ -78,6 +82,7 @@ class SimObserver:
         after.violations = self.violations
         after.messages = self.messages
         after.handled = self.handled
+        after.library = self.library
         after._numbers = self._numbers
         after._armed = self._armed
         return after
@@ -94,6 +99,8 @@ class SimObserver:
         above = run.labels.of(parent)
         number = self._numbers[label] = self._numbers.get(label, 0) + 1
         watched = self._watched[ref.pid] = Watched(label, ref, number)
+        if _of_library(ref.actor_class):
+            self.library.add(label)
         run.trace.add("spawn", label, above, f"incarnation {number}" if number > 1 else "")
         watched.address = lasting_address(ref)
         watched.place = place = _place_of(ref, parent, watched.address)
@@ -106,13 +113,15 @@ class SimObserver:
         injector = self._injector
         # What strikes an agent at a message strikes the incarnation that handles it, not the pool that
         # hands it on.
-        watched.of_pool = parent is not None and parent.actor_class is AgentPool
+        watched.of_pool = parent is not None and issubclass(parent.actor_class, AgentPool)
         if label not in self._armed:
             names = (label, above) if watched.of_pool else (label,)
-            pool = ref.actor_class is AgentPool
+            pool = issubclass(ref.actor_class, AgentPool)
             self._armed[label] = None if pool else injector.armed_for(*names)
         watched.armed = self._armed[label]
         injector.at_start(ref, label)
+        if ref.actor_class.stands_for_remote:
+            return  # what enters its mailbox leaves at once, and is handled on another node
         mailbox = watched_mailbox(ref, mailbox_policy_of(ref))
         mailbox.watch(watched.ledger, self._sent, watched)
         # With what came before the launch, from another thread or from the constructor.
@@ -164,6 +173,9 @@ class SimObserver:
             receive = self._see_reply(label, sender, receive)
         return receive
 
+    def on_call(self, cell: Any, message: Any, context: Any, call: Callable[[], Any]) -> Any:
+        return call()
+
     def _disturb(
         self,
         watched: Watched,
@@ -174,7 +186,8 @@ class SimObserver:
     ) -> Callable[[Any], Any]:
         injector = self._injector
         parted = injector.partitioned and not watched.of_pool
-        if parted and injector.separated(watched.label, sender or "outside"):
+        library = watched.label in self.library
+        if parted and injector.separated(watched.label, sender or "outside", library=library):
             return self._lose(watched, request)
         if watched.armed is not None:
             return injector.at_message(watched, watched.armed, cell, request, receive)
@@ -207,7 +220,7 @@ class SimObserver:
             self.handled[watched.label] = self.handled.get(watched.label, 0) + count
 
     def count_all(self) -> None:
-        """Add what everybody has handled to the totals."""
+        """Add what all actors have handled to the totals."""
         for watched in self._watched.values():
             self._count(watched)
 
@@ -263,6 +276,14 @@ class SimObserver:
 
 
 _ASKS = (Request, ActorFuture)
+_PACKAGE = f"{__name__.partition('.')[0]}."
+_RUN_WHAT_THEY_ARE_GIVEN = (AgentActor, AgentPool, FunctionActor)
+"""The library's actors that stand for the user's: an agent, its pool, a supervised function or task."""
+
+
+def _of_library(cls: type) -> bool:
+    """Whether an actor's class is the library's own, and not one that runs what the user has given it."""
+    return cls.__module__.startswith(_PACKAGE) and not issubclass(cls, _RUN_WHAT_THEY_ARE_GIVEN)
 
 
 def _place_of(ref: Any, parent: Any, address: Any) -> tuple[int, Any] | None:

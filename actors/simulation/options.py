@@ -6,7 +6,7 @@ from collections.abc import Collection
 from math import isnan
 from typing import Any, NoReturn
 
-from agenticaiframework.actors.errors import near
+from agenticaiframework.actors.errors import near_names
 
 from .errors import BadSimulation
 
@@ -37,11 +37,11 @@ def check_limit(given: Any) -> None:
 def check_choice(option: str, given: Any, choices: Collection[str]) -> None:
     """Raise `BadSimulation` unless *given* is one of *choices*."""
     if given not in choices:
-        _refuse(option, given, near(str(given), choices))
+        _refuse(option, given, near_names(str(given), choices))
 
 
 def check_known(given: Collection[str], known: Collection[str]) -> None:
     """Raise `BadSimulation` for a name in *given* that is not an option."""
     for name in given:
         if name not in known:
-            raise BadSimulation(f"There is no option {name!r}. {near(name, known)}")
+            raise BadSimulation(f"There is no option {name!r}. {near_names(name, known)}")

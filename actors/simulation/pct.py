@@ -71,8 +71,8 @@ class PctChooser:
             if priority > best_priority:
                 best, best_priority, best_key = index, priority, key
         low = self._change_at.get(self._step)
-        if best_key[0] == "step":
-            self._last = None  # what spins is a runner, and comes again
+        if best_key[0] == "step" and not isinstance(candidates[best], CallbackLane):
+            self._last = None  # what spins comes again: a runner, or callbacks that call themselves
         elif best_key == self._last:
             self._row += 1
             if self._row > _PATIENCE:

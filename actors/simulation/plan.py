@@ -9,7 +9,8 @@ from typing import Any, cast
 from pydantic import BaseModel, ConfigDict
 
 from .errors import BadSimulation
-from .faults import Fault, FaultModel
+from .fault_model import FaultModel
+from .faults import Fault
 
 
 class FaultPlan(BaseModel):
@@ -61,7 +62,7 @@ class FaultPlan(BaseModel):
 
 
 class Landed(BaseModel):
-    """A fault that did its harm: when, to whom, at which of its messages."""
+    """A fault that did its harm: when, to which actor, at which of its messages."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 from . import faults as f
+from . import model_faults as m
 from .armed import matches
+from .fault_model import FaultModel, bad_fault
 from .plan import FaultPlan
 from .report import Report
+
+K = TypeVar("K")
 
 DELAYS_S = (0.001, 0.1, 1.0, 10.0, 60.0, 600.0)
 
@@ -24,6 +28,13 @@ class Profile:
     choices: int
     steps: int
     store_operations: int = 0
+    #: Agent -> requests to its model, and agent -> tool -> calls.
+    model_requests: dict[str, int] = field(default_factory=dict[str, int])
+    tool_calls: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+    #: The labels in *handled* that are the library's own actors: supervisors, coordinators, engines.
+    library: frozenset[str] = frozenset()
+    #: Whether plans are to hit those as well, and every start.
+    in_full: bool = False
 
     @classmethod
     def of(cls, report: Report) -> Profile:
@@ -34,34 +45,53 @@ class Profile:
             choices=report.choices,
             steps=report.steps,
             store_operations=report.store_operations,
+            model_requests=dict(report.model_requests),
+            tool_calls=dict(report.tool_calls),
+            library=report.library,
         )
+
+    def only(self, agent: str) -> Profile:
+        """Return it with the requests and calls of the agents alone that *agent* matches."""
+        requests = {name: n for name, n in self.model_requests.items() if matches(agent, name)}
+        calls = {key: n for key, n in self.tool_calls.items() if matches(agent, key[0])}
+        return replace(self, model_requests=requests, tool_calls=calls)
 
     def merged(self, other: Profile) -> Profile:
         """Return what either of two runs did: the larger of each number."""
         return Profile(
-            handled={
-                label: max(self.handled.get(label, 0), other.handled.get(label, 0))
-                for label in (*self.handled, *other.handled)
-            },
+            handled=_most(self.handled, other.handled),
             time_s=max(self.time_s, other.time_s),
             choices=max(self.choices, other.choices),
             steps=max(self.steps, other.steps),
             store_operations=max(self.store_operations, other.store_operations),
+            model_requests=_most(self.model_requests, other.model_requests),
+            tool_calls=_most(self.tool_calls, other.tool_calls),
+            library=self.library | other.library,
         )
+
+
+def _most(one: dict[K, int], other: dict[K, int]) -> dict[K, int]:
+    return {key: max(one.get(key, 0), other.get(key, 0)) for key in (*one, *other)}
 
 
 @dataclass(frozen=True, slots=True)
 class Faults:
     """Which faults a search may inject.
 
-    kinds: the fault models to choose from; see `ACTOR_FAULTS` and `STORE_FAULTS`.
+    kinds: the fault models to choose from; see `ACTOR_FAULTS`, `STORE_FAULTS` and `MODEL_FAULTS`.
+        Left out, those of actors, and of models where the scenario asks some; but not `Garbage`: no
+        service is right whose agents answer at random, so it is for those that check answers.
     most: how many in one plan; every fourth run has none, and looks at order alone.
-    actor: only actors whose label matches are hit.
+    actor: only actors whose label matches, and models of agents whose name does, are hit.
+    library: whether the library's own actors are hit, too (supervisors, coordinators, engines, the keepers
+        of their stores), and those that a program begins with may fail to start. That tests the library:
+        what it promises holds while its own actors live, and a program that does not start promises nothing.
     """
 
-    kinds: tuple[type[f.FaultModel], ...] = ()
+    kinds: tuple[type[FaultModel], ...] = ()
     most: int = 3
     actor: str = "*"
+    library: bool = False
 
     def __post_init__(self) -> None:
         given: Any = self.kinds
@@ -69,19 +99,29 @@ class Faults:
             object.__setattr__(self, "kinds", (given,))
         for kind in self.kinds:
             if kind not in _MAKE:
-                raise f.bad_fault(
+                raise bad_fault(
                     "Faults",
                     f"{kind!r} is not a kind of fault that is made at random",
                     "Faults(kinds=(Crash, Hang), most=2)",
                 )
         if self.most < 1:
-            raise f.bad_fault("Faults", f"most={self.most} is below 1", "Faults(most=2)")
+            raise bad_fault("Faults", f"most={self.most} is below 1", "Faults(most=2)")
 
     def plan(self, seed: int, profile: Profile) -> FaultPlan:
         """Return the plan of one run: the same for the same seed and profile."""
         rng = random.Random(f"faults {seed}")
-        kinds = self.kinds or ACTOR_FAULTS
-        labels = [label for label in profile.handled if matches(self.actor, label)]
+        kinds = self.kinds or (ACTOR_FAULTS if self.library else _SURVIVABLE)
+        if not self.kinds and profile.model_requests:
+            kinds = (*kinds, *MODEL_FAULTS)
+        if self.actor != "*":
+            profile = profile.only(self.actor)
+        if self.library:
+            profile = replace(profile, library=frozenset(), in_full=True)
+        labels = [
+            label
+            for label in profile.handled
+            if label not in profile.library and matches(self.actor, label)
+        ]
         if rng.randrange(4) == 0:
             return FaultPlan()
         made: list[f.Fault] = []
@@ -151,6 +191,32 @@ def _operation(rng: random.Random, profile: Profile) -> dict[str, Any]:
     return {"at_operation": 1 + rng.randrange(count)}
 
 
+def _request(rng: random.Random, profile: Profile) -> dict[str, Any] | None:
+    """Return which request to a model is hit; None if there was none."""
+    if not profile.model_requests:
+        return None
+    agent = rng.choice(list(profile.model_requests))
+    return {"agent": agent, "at_request": 1 + rng.randrange(profile.model_requests[agent])}
+
+
+def _at_request(
+    make: Callable[[random.Random, dict[str, Any]], f.Fault],
+) -> Maker:
+    def maker(rng: random.Random, profile: Profile, labels: Sequence[str]) -> f.Fault | None:
+        place = _request(rng, profile)
+        return None if place is None else make(rng, place)
+
+    return maker
+
+
+def _hang_tool(rng: random.Random, profile: Profile, labels: Sequence[str]) -> f.Fault | None:
+    if not profile.tool_calls:
+        return None
+    agent, tool = rng.choice(list(profile.tool_calls))
+    call = 1 + rng.randrange(profile.tool_calls[agent, tool])
+    return m.HangTool(agent=agent, tool=tool, at_call=call, times=_times(rng))
+
+
 _MAKE: dict[type, Maker] = {
     f.Crash: _either(
         _at_message(
@@ -183,12 +249,18 @@ _MAKE: dict[type, Maker] = {
         _at_time(lambda rng, actor, t: f.FillMailbox(actor=actor, at_time_s=t, count=50)),
     ),
     f.FailStart: lambda rng, profile, labels: (
-        f.FailStart(actor=rng.choice(labels), at_start=rng.randint(1, 3), times=_times(rng))
+        f.FailStart(
+            actor=rng.choice(labels),
+            at_start=rng.randint(1, 3) + (not profile.in_full),
+            times=_times(rng),
+        )
         if labels
         else None
     ),
     f.LoseNode: lambda rng, profile, labels: (
-        f.LoseNode(actor=_group(rng, labels), at_time_s=_when(rng, profile)) if labels else None
+        f.LoseNode(actor=_group(rng, profile, labels), at_time_s=_when(rng, profile))
+        if labels
+        else None
     ),
     f.Partition: lambda rng, profile, labels: (
         f.Partition(
@@ -214,16 +286,45 @@ _MAKE: dict[type, Maker] = {
     ),
     f.TornWrite: lambda rng, profile, labels: f.TornWrite(**_operation(rng, profile)),
     f.PowerCut: lambda rng, profile, labels: f.PowerCut(**_operation(rng, profile)),
+    m.RateLimit: _at_request(
+        lambda rng, at: m.RateLimit(
+            **at, times=_times(rng), retry_after_s=rng.choice((None, 0.0, 1.0, 10.0, 60.0))
+        )
+    ),
+    m.ServerError: _at_request(
+        lambda rng, at: m.ServerError(
+            **at, times=_times(rng), status=rng.choice((500, 500, 502, 503, 504, 529))
+        )
+    ),
+    m.DropConnection: _at_request(lambda rng, at: m.DropConnection(**at, times=_times(rng))),
+    m.SlowModel: _at_request(lambda rng, at: m.SlowModel(**at, delay_s=_delay(rng))),
+    m.HangModel: _at_request(lambda rng, at: m.HangModel(**at)),
+    m.SlowStream: _at_request(lambda rng, at: m.SlowStream(**at, delay_s=_delay(rng))),
+    m.CutStream: _at_request(lambda rng, at: m.CutStream(**at, after=rng.randrange(4))),
+    m.WrongAnswer: _at_request(
+        lambda rng, at: m.WrongAnswer(
+            **at,
+            times=_times(rng),
+            text=rng.choice(('{"unfinished": [', "{}", "null", "I think so.")),
+        )
+    ),
+    m.Refusal: _at_request(
+        lambda rng, at: m.Refusal(
+            **at, times=_times(rng), text=rng.choice(("I cannot help with that.", ""))
+        )
+    ),
+    m.HangTool: _hang_tool,
 }
 
 
-def _group(rng: random.Random, labels: Sequence[str]) -> str:
+def _group(rng: random.Random, profile: Profile, labels: Sequence[str]) -> str:
     """Return a pattern for one actor or for all with the same beginning."""
     label = rng.choice(labels)
-    return label if rng.randrange(2) else f"{label[: max(1, len(label) // 2)]}*"
+    group = label if rng.randrange(2) else f"{label[: max(1, len(label) // 2)]}*"
+    return label if any(matches(group, other) for other in profile.library) else group
 
 
-ACTOR_FAULTS: tuple[type[f.FaultModel], ...] = (
+ACTOR_FAULTS: tuple[type[FaultModel], ...] = (
     f.Crash,
     f.Kill,
     f.Hang,
@@ -240,7 +341,9 @@ ACTOR_FAULTS: tuple[type[f.FaultModel], ...] = (
 )
 """Every fault of actors, their messages and their clock."""
 
-STORE_FAULTS: tuple[type[f.FaultModel], ...] = (
+_SURVIVABLE = tuple(kind for kind in ACTOR_FAULTS if kind is not f.Garbage)
+
+STORE_FAULTS: tuple[type[FaultModel], ...] = (
     f.FailStore,
     f.SlowStore,
     f.FillDisk,
@@ -249,3 +352,17 @@ STORE_FAULTS: tuple[type[f.FaultModel], ...] = (
     f.StopMachine,
 )
 """Every fault of a store and of the machine under it."""
+
+MODEL_FAULTS: tuple[type[FaultModel], ...] = (
+    m.RateLimit,
+    m.ServerError,
+    m.DropConnection,
+    m.SlowModel,
+    m.HangModel,
+    m.SlowStream,
+    m.CutStream,
+    m.WrongAnswer,
+    m.Refusal,
+    m.HangTool,
+)
+"""Every fault of the models behind agents, and of their tools."""

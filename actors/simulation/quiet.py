@@ -11,7 +11,10 @@ PACKAGE = "agenticaiframework"
 
 _lock = threading.Lock()
 _depth = 0
-_level = logging.NOTSET
+_LOGGERS = ("pykka", PACKAGE)
+"""Those of the standard library's logging: the second has the library's records, if it is to have them."""
+
+_levels: dict[str, int] = {}
 
 
 class QuietLogs:
@@ -23,19 +26,21 @@ class QuietLogs:
     __slots__ = ()
 
     def __enter__(self) -> None:
-        global _depth, _level
+        global _depth
         with _lock:
             _depth += 1
             if _depth == 1:
                 logger.disable(PACKAGE)
-                pykka = logging.getLogger("pykka")
-                _level = pykka.level
-                pykka.setLevel(logging.CRITICAL + 1)
+                for name in _LOGGERS:
+                    log = logging.getLogger(name)
+                    _levels[name] = log.level
+                    log.setLevel(logging.CRITICAL + 1)
 
     def __exit__(self, *exc: object) -> None:
         global _depth
         with _lock:
             _depth -= 1
             if _depth == 0:
-                logging.getLogger("pykka").setLevel(_level)
+                for name, level in _levels.items():
+                    logging.getLogger(name).setLevel(level)
                 logger.enable(PACKAGE)

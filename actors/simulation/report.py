@@ -12,7 +12,7 @@ from typing import Any
 
 from .plan import FaultPlan, Landed
 from .schedule import Schedule
-from .trace import Trace
+from .trace import Event, Trace
 from .violations import Violation
 
 _ROOT = Path(__file__).parents[2]
@@ -53,8 +53,13 @@ class Report:
     boots: int = 1
     #: Operations of the stores that took part.
     store_operations: int = 0
+    #: Agent -> requests to its model, and agent and tool -> calls.
+    model_requests: dict[str, int] = field(default_factory=dict[str, int])
+    tool_calls: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
     #: Label -> messages handled; tells which faults could land.
     handled: dict[str, int] = field(default_factory=dict[str, int])
+    #: The labels of the library's own actors: supervisors, coordinators, engines.
+    library: frozenset[str] = frozenset()
 
     @property
     def failed(self) -> bool:
@@ -80,6 +85,16 @@ class Report:
         """The order of the run, as data for a replay."""
         return Schedule.of(self.decisions)
 
+    @property
+    def events(self) -> list[Event]:
+        """What happened, but for what the library's own actors did among themselves: `trace` has that, too."""
+        library = self.library
+        return [
+            event
+            for event in self.trace or ()
+            if event.actor not in library or (event.peer and event.peer not in library)
+        ]
+
     def narrative(self, *, last: int = 40) -> str:
         """Return a short text: what broke, which faults hit, and the last events before it."""
         lines: list[str] = []
@@ -98,7 +113,7 @@ class Report:
         )
         lines += [f"  {landed}" for landed in self.landed]
         lines += [f"  {fault.code()} did not land" for fault in self.missed]
-        events = list(self.trace) if self.trace is not None else []
+        events = self.events
         if events:
             shown = events[-last:]
             lines.append(f"The last {len(shown)} of {len(events)} events:")

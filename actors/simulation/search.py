@@ -10,7 +10,7 @@ from typing import Any, Literal, cast, get_args
 from .choosers import Chooser, RandomChooser
 from .explore import explore
 from .failure import Failure
-from .faults import FaultModel
+from .fault_model import FaultModel
 from .options import check_choice, check_count, check_known, check_limit, check_seed
 from .pct import PctChooser
 from .plan import FaultPlan, as_plan

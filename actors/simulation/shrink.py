@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from . import faults as f
+from . import model_faults as m
+from .fault_model import FaultModel
 from .plan import FaultPlan
 from .report import Report
 from .schedule import Schedule
@@ -14,6 +16,11 @@ Run = Callable[[FaultPlan, "Schedule | int"], Report]
 """Makes one run from a plan and an order: a schedule, or the seed of a random one."""
 
 _OTHER_SEEDS = 8
+_COUNTS = (
+    *("times", "at_message", "at_start", "at_operation", "at_step", "at_request", "at_call"),
+    "count",
+)
+"""Fields of faults that count from 1."""
 
 
 class Shrinker:
@@ -105,24 +112,28 @@ class Shrinker:
                 )
 
 
-def simpler_faults(fault: f.FaultModel) -> Iterator[Any]:
+def simpler_faults(fault: FaultModel) -> Iterator[Any]:
     """Yield faults that are simpler than *fault*, the simplest first."""
 
     def changed(**values: Any) -> Any:
         return type(fault).model_validate({**fault.model_dump(), **values})
 
-    for name in ("times", "at_message", "at_start", "at_operation", "at_step", "count"):
+    for name in _COUNTS:
         number = getattr(fault, name, None)
         if number is not None:
             for smaller in dict.fromkeys((1, number // 2, number - 1)):
                 if 1 <= smaller < number:
                     yield changed(**{name: smaller})
-    for name in ("at_time_s", "delay_s", "by_s", "heal_after_s"):
+    for name in ("at_time_s", "delay_s", "by_s", "heal_after_s", "retry_after_s"):
         seconds = getattr(fault, name, None)
         if seconds:
             for smaller in (0.0, 1.0, float(round(seconds)), round(seconds, 1)):
                 if smaller < seconds:
                     yield changed(**{name: smaller})
+    if isinstance(fault, m.CutStream) and fault.after:
+        yield changed(after=fault.after - 1)
+    if isinstance(fault, m.ServerError) and fault.status != 500:
+        yield changed(status=500)
     if isinstance(fault, f.Crash) and fault.after:
         yield changed(after=False)
     if isinstance(fault, f.StopMachine) and fault.at_time_s is not None:

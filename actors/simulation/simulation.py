@@ -99,16 +99,21 @@ class Simulation(RunState):
         self.disk: dict[str, Any] = {}
         #: Operations that the stores of this run have counted.
         self.store_operations: int = 0
+        #: Requests to models by agent, and calls of their tools, that the testing kit has counted.
+        self.model_requests: dict[str, int] = {}
+        self.tool_calls: dict[tuple[str, str], int] = {}
         #: What the testing kit's parts keep for this run.
         self.data: dict[Any, Any] = {}
 
     def _make_loop(self, start_s: float) -> SimLoop:
-        return SimLoop(
+        loop = SimLoop(
             chooser=self._chooser,
             start_s=start_s,
             max_steps=self._max_steps,
             limit_s=self._limit_s,
         )
+        loop.simulation = self
+        return loop
 
     # -- for the scenario ------------------------------------------------------------------------
 
@@ -210,7 +215,10 @@ class Simulation(RunState):
         report.steps = self.steps_before + self.loop.steps
         report.boots = self.boot + 1
         report.handled = self.observer.handled
+        report.library = frozenset(self.observer.library)
         report.store_operations = self.store_operations
+        report.model_requests = self.model_requests
+        report.tool_calls = self.tool_calls
         return report
 
     def _run_boots(self, scenario: Scenario, report: Report) -> None:
@@ -333,6 +341,16 @@ class Simulation(RunState):
             for ref in [*system.scheduler.ending, *system.actors()]:
                 ref.kill()
             self.loop.settle_ready()
+
+
+def current_simulation() -> Simulation | None:
+    """Return the simulation whose scenario runs here; None outside of one."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+    simulation: Simulation | None = loop.simulation if isinstance(loop, SimLoop) else None
+    return simulation
 
 
 def _not_a_scenario(given: Any) -> BadSimulation:

@@ -18,11 +18,10 @@ from ..errors import AgenticError
 from ..kernel.home import Home
 from ..kernel.request import call_on
 from ..log import Log
+from .drain_signals import DRAIN_S, SIGNALS, Drainable, drain_all, read_drainables
 from .giving_up import GaveUp, explained
 from .shutdown import unended
 from .stopping import StopReport
-
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 AT_ONCE_S = 1.0
 """How long the end may still take after the second signal."""
@@ -66,16 +65,23 @@ class NotMainThread(AgenticError, RuntimeError):
 
 
 async def until_signal(
-    system: Service, signals: Iterable[signal.Signals] = SIGNALS, timeout: float | None = None
+    system: Service,
+    signals: Iterable[signal.Signals] = SIGNALS,
+    timeout: float | None = None,
+    drain: Drainable | Iterable[Drainable] | None = None,
+    drain_s: float = DRAIN_S,
 ) -> StopReport:
     """Wait for one of *signals*, then stop *system* in order and return the report of its end.
 
+    What *drain* names, an engine or several, is drained before that, for at most *drain_s* seconds.
+
     A supervisor without a parent that gives up ends the waiting as a signal does; the report's
-    *reason* and *exit_code* say which it was. A second signal while it stops ends it at once: every actor is killed, and what does not end
-    within `AT_ONCE_S` seconds is left. *timeout* bounds the orderly end, as in `ActorSystem.stop`.
+    *reason* and *exit_code* say which it was. A second signal while it drains or stops ends it at once:
+    every actor is killed, and what does not end within `AT_ONCE_S` seconds is left. *timeout* bounds the orderly end, as in `ActorSystem.stop`.
     Returns too when other code stops the system. Raises `NotMainThread`.
     """
     loop = asyncio.get_running_loop()
+    drainables = read_drainables(drain)
     first, second = asyncio.Event(), asyncio.Event()
     signal_name: str | None = None
     look: asyncio.TimerHandle | None = None
@@ -106,8 +112,11 @@ async def until_signal(
         try:
             await first.wait()
             _log_give_up(system, signal_name)
+            if drainables and system.running:
+                await _first_of(loop, drain_all(drainables, drain_s), second.wait())
             stopping = loop.create_task(system.stop(timeout), name=f"{system.name}: until_signal")
-            await _first_of(loop, asyncio.wait([stopping]), second.wait())
+            if not second.is_set():
+                await _first_of(loop, asyncio.wait([stopping]), second.wait())
             if not stopping.done():
                 system.scheduler.post_or_call(end_at_once, system)
                 await asyncio.wait([stopping], timeout=AT_ONCE_S)
@@ -125,14 +134,19 @@ async def until_signal(
 
 
 def run_until_signal(
-    system: Service, signals: Iterable[signal.Signals] = SIGNALS, timeout: float | None = None
+    system: Service,
+    signals: Iterable[signal.Signals] = SIGNALS,
+    timeout: float | None = None,
+    drain: Drainable | Iterable[Drainable] | None = None,
+    drain_s: float = DRAIN_S,
 ) -> StopReport:
     """Block the main thread until one of *signals*, then stop *system*, which runs in the background.
 
-    A second signal ends it at once, and one that gave up ends the waiting, as with `until_signal`.
+    What *drain* names is drained before that, for at most *drain_s* seconds. A second signal ends it at once, and one that gave up ends the waiting, as with `until_signal`.
     Returns the report of its end.
     """
     arrived: list[int] = []
+    drainables = read_drainables(drain)
     scheduler = system.scheduler
     here, there = socket.socketpair()
 
@@ -155,6 +169,16 @@ def run_until_signal(
         if signal_name is not None:
             system.log.info("{}: {} stops", signal_name, system.name)
         _log_give_up(system, signal_name)
+        if drainables and system.running:
+            draining = asyncio.run_coroutine_threadsafe(
+                drain_all(drainables, drain_s), scheduler.loop
+            )
+            while not draining.done() and len(arrived) < 2:
+                try:
+                    draining.result(LOOK_S)
+                except TimeoutError:
+                    continue
+            draining.cancel()
         return explained(system.stop_blocking(timeout), system.gave_up, signal_name)
 
 
@@ -164,7 +188,7 @@ def _log_give_up(system: Service, signal_name: str | None) -> None:
 
 
 def end_at_once(system: Service) -> None:
-    """Kill every actor of *system*, and soon again: who is in its last hook then is cut off."""
+    """Kill every actor of *system*, and soon again: one that is in its last hook then is cut off."""
     for ref in unended(system.scheduler):
         ref.kill()
     if system.actor_count:

@@ -13,7 +13,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Hashable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeGuard, cast
 
-from ..errors import AgenticError, WrongUse, check_ref, near
+from ..errors import AgenticError, WrongUse, check_ref, near_names
 from ..kernel.request import Request, gather, new_request
 from .inspection import inspect_actor
 
@@ -52,7 +52,7 @@ class NoRoutee(AgenticError):
 def unknown_routing(policy: str) -> WrongUse:
     """Return the error: a routing policy that does not exist."""
     return WrongUse(
-        f"There is no routing {policy!r}. {near(policy, POLICIES)} "
+        f"There is no routing {policy!r}. {near_names(policy, POLICIES)} "
         'For example: Router(system, "workers", policy="round_robin")'
     )
 
@@ -225,7 +225,7 @@ class Router:
             self._refs = [member for member in self._refs if member is not ref]
 
     def choose(self, message: Any) -> list[Routee]:
-        """Return who is to get *message*. Raises `NoRoutee`."""
+        """Return the routees that are to get *message*. Raises `NoRoutee`."""
         members = self.members
         if not members:
             raise NoRoutee(self.name)

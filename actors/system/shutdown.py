@@ -57,8 +57,14 @@ async def shut_down(system: StoppingSystem, timeout_s: float) -> StopReport:
     abandoned = _leave_zombies(system, home)
     abandoned += await _stop_pools(system, max(0.0, deadline - clock()))
     await _take_last_steps(system, deadline)
+    system.log.flush()
     if killed or abandoned:
-        system.log.warning(
+        system.log.bind(
+            kind="unclean_stop",
+            reason="did not end in time",
+            killed=len(killed),
+            abandoned=len(abandoned),
+        ).warning(
             "{} stopped; killed: {}; abandoned: {}", system.name, _some(killed), _some(abandoned)
         )
     missing = system.abandoned - abandoned_before - len(abandoned)

@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..as_data import fields_of
 from ..errors import ForkedSystem
 from ..kernel.home import Home
 from ..kernel.lifecycle import leave_all
@@ -36,6 +37,10 @@ class StopReport:
     def clean(self) -> bool:
         """Whether everything ended by itself."""
         return not self.killed and not self.abandoned
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as plain data, for JSON."""
+        return {**fields_of(self), "clean": self.clean}
 
 
 class Stopper:
@@ -110,7 +115,7 @@ class Stopper:
         stopped = self._stopped
         if stopped is not None and not stopped.cancelled():
             return stopped.result(), False
-        # Nobody stopped it in time, and now its actors cannot do anything any more.
+        # It was not stopped in time, and now its actors cannot do anything any more.
         self.begun = True
         return StopReport(abandoned=[ref.label for ref in leave_all(home)]), True
 

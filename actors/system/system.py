@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from contextlib import contextmanager
 from contextvars import Context, Token
+from functools import partial
 from itertools import count
 from threading import get_ident
 from types import TracebackType
@@ -41,8 +42,13 @@ from ..reasons import SHUTDOWN
 from ..ref import ActorRef
 from ..registry import Groups, Listings, Names
 from . import current as default_systems
+from .crashes import CrashLog, CrashNotes
+from .crowding import check_mailboxes
+from .drain_signals import DRAIN_S, Drainable
 from .giving_up import GaveUp, explained
+from .health import CHECK_TIMEOUT_S, HealthBoard, SystemHealth
 from .inspection import ActorInfo, inspect_actor
+from .joining import Joinable, checked_cluster
 from .os_signals import until_signal
 from .shutdown import shut_down
 from .stopping import Stopper, StopReport
@@ -59,20 +65,24 @@ class ActorSystem:
     `ActorSystem.in_background()` gives it a loop in a thread of its own, for programs without one.
     `ActorSystem.current()` is what `Actor.start` uses.
 
-    Parameters: *seed* makes `random` repeatable; *ready_queue* replaces the order in which ready
+    Parameters: *name* is what logs, health and metrics call it; *seed* makes `random` repeatable; *ready_queue* replaces the order in which ready
     actors take their turns (simulation); *threads* bounds the pool for blocking handlers, and
-    *max_threads* counts those too that only wait for answers of the system (256 or more, if None);
+    *max_threads* counts those too that only wait for answers of the system, or are stuck (256 or more, if None);
     *cancel_grace_s* is how long a cancelled handler may clean up before it is abandoned;
     *stop_timeout_s* is how long ``async with`` gives everything to end; *processes* bounds the child
     processes for actors with that dispatcher (one for each processor, if None); *watchdog_s* has a
     `Watchdog` name whatever blocks the loop for so long; *deadlock_s* is how long handlers may wait for
     one another in a circle, or for a thread of the pool, before that is reported, and the circle ended
-    (None: never); *context* is what every actor's own context begins as a copy of (nothing but the
-    system is in it, if None).
+    (None: never); *cluster* makes the system the head of a cluster of machines (`RayCluster`);
+    *context* is what every actor's own context begins as a copy of (nothing but the
+    system is in it, if None); *log_payloads* has log records show what was being handled.
 
     All state belongs to the thread of the loop. Safe from any thread: `start`, and everything on
     refs.
     """
+
+    cluster: Any = None
+    """What the system is in its cluster, a `ClusterNode`; None without one."""
 
     def __init__(
         self,
@@ -88,6 +98,8 @@ class ActorSystem:
         watchdog_s: float | None = None,
         context: Context | None = None,
         deadlock_s: float | None = 2.0,
+        log_payloads: bool = False,
+        cluster: Joinable | None = None,
     ) -> None:
         max_threads = check_pools(threads, max_threads, processes)
         if deadlock_s is not None:
@@ -103,7 +115,8 @@ class ActorSystem:
         self.processes = processes
         self.watchdog_s = watchdog_s
         self.deadlock_s = deadlock_s
-        self.log = Log(system=self.name)
+        self.log = Log(system=self.name).of_system(self, log_payloads)
+        self._crashes = CrashLog(self.log)
         self.names = Names()
         self.groups = Groups()
         self.listings = Listings()
@@ -128,6 +141,9 @@ class ActorSystem:
         self._thread: threading.Thread | None = None
         self.data: dict[Any, Any] = {}
         """Per-system state of the layers above, by a key of theirs."""
+        self._health = HealthBoard(self)
+        self._health.add("mailboxes", partial(check_mailboxes, self))
+        self._joins = checked_cluster(cluster)
 
     def __repr__(self) -> str:
         stopping = self._stopper.begun
@@ -216,6 +232,8 @@ class ActorSystem:
         system._thread = threading.Thread(target=main, name=f"{system.name}-loop", daemon=True)
         system._thread.start()
         started.wait()
+        if self._joins is not None:
+            asyncio.run_coroutine_threadsafe(self._join(), self.loop).result()
         return system
 
     # -- starting and stopping -----------------------------------------------------------------
@@ -287,7 +305,21 @@ class ActorSystem:
             )
         self._attach(asyncio.get_running_loop())
         self._tokens.append(current_host.set(self))
+        await self._join()
         return self
+
+    async def _join(self) -> None:
+        """Become a node of the cluster that was given, if one was."""
+        if self._joins is None:
+            return
+        self.at_stop(self._joins.leave)
+        try:
+            self.cluster = await self._joins.join(self)
+        except BaseException:
+            if self._tokens:
+                current_host.reset(self._tokens.pop())
+            await self.stop(self.stop_timeout_s)
+            raise
 
     async def __aexit__(
         self,
@@ -329,13 +361,22 @@ class ActorSystem:
             )
         return await self._stopper.stop(scheduler, limit_s)
 
-    async def until_signal(self, timeout: float | None = None) -> StopReport:
+    async def until_signal(
+        self,
+        timeout: float | None = None,
+        *,
+        drain: Drainable | Iterable[Drainable] | None = None,
+        drain_s: float = DRAIN_S,
+    ) -> StopReport:
         """Wait for SIGTERM or SIGINT, then stop in order; a second one ends everything at once.
+
+        *drain*, an engine or several, is drained first, for at most *drain_s* seconds: it takes no new
+        work, and what is not finished by then goes on in another process.
 
         Returns too when a supervisor without a parent has given up. For services; in the main
         thread. The report says why it ended: ``sys.exit(report.exit_code)``.
         """
-        return await until_signal(self, timeout=timeout)
+        return await until_signal(self, timeout=timeout, drain=drain, drain_s=drain_s)
 
     async def _shut_down(self, limit_s: float) -> StopReport:
         scheduler = self.scheduler
@@ -370,11 +411,42 @@ class ActorSystem:
         Supervisors without a parent call this. On the loop's thread.
         """
         if not self.running:
-            return  # the system ends already, and everybody with it
+            return  # the system ends already, and all actors with it
         gave_up = GaveUp(who, reason)
         if self.gave_up is None:
             self.gave_up = gave_up
         self.publish(gave_up)
+
+    # -- health --------------------------------------------------------------------------------
+
+    async def health(self, *, only_live: bool = False) -> SystemHealth:
+        """Return how the system is: each check with its state, why, and since when. On any loop.
+
+        Always returns within the time limits of its checks: what does not answer has failed. *only_live*
+        asks those alone whose failure a restart of the process would mend.
+        """
+        return await self._health.look(only_live=only_live)
+
+    def health_blocking(self, *, only_live: bool = False) -> SystemHealth:
+        """Return what `health` does, in a thread without a loop. Raises `WrongUse` on the system's own."""
+        return self._health.look_blocking(only_live=only_live)
+
+    def add_health_check(
+        self,
+        name: str,
+        fn: Callable[[], Any],
+        *,
+        live: bool = False,
+        timeout_s: float = CHECK_TIMEOUT_S,
+    ) -> Callable[[], None]:
+        """Have *fn* called at every look at the system's health; returns a function that ends that.
+
+        An async one runs on the system's loop, a plain one in a thread. It has failed when it raises,
+        returns False or `Unhealthy(reason)`, or does not answer within *timeout_s* seconds; it is degraded when
+        it returns `Degraded(reason)`. With *live* its failure says that a restart would help. One of the
+        same name is replaced. Raises `WrongUse`.
+        """
+        return self._health.add(name, fn, live=live, timeout_s=timeout_s)
 
     # -- time and randomness -------------------------------------------------------------------
 
@@ -387,6 +459,15 @@ class ActorSystem:
     ) -> asyncio.TimerHandle:
         """Call ``fn(*args)`` in *delay_s* seconds of the system's time."""
         return self.scheduler.loop.call_later(delay_s, fn, *args)
+
+    def call_aside(
+        self, delay_s: float, fn: Callable[..., object], *args: Any
+    ) -> asyncio.TimerHandle:
+        """Call ``fn(*args)`` as `call_later` does; a simulated run is over without it.
+
+        For what looks at the system and changes nothing in it.
+        """
+        return self.scheduler.call_aside(delay_s, fn, *args)
 
     # -- actors --------------------------------------------------------------------------------
 
@@ -471,7 +552,7 @@ class ActorSystem:
         return self.names.whereis(name)
 
     def publish(self, event: Any) -> None:
-        """Hand *event* to those who subscribed to its type."""
+        """Hand *event* to the subscribers to its type."""
         if self.events.active:
             self.events.publish(event)
 
@@ -481,12 +562,18 @@ class ActorSystem:
         """Call *fn* with every event of *event_type*; returns a function that ends it."""
         return self.events.subscribe(fn, event_type)
 
-    def dead_letter(self, message: Any, recipient: str, reason: Any) -> None:
-        """Record that *message* to *recipient* was not handled, and why. Safe from any thread."""
+    def dead_letter(
+        self, message: Any, recipient: str, reason: Any, *, quietly: bool = False
+    ) -> None:
+        """Record that *message* to *recipient* was not handled, and why. Safe from any thread.
+
+        *quietly* keeps it out of the log, where another record tells of it.
+        """
+        quietly = quietly or not self.running
         if get_ident() == self.scheduler.home_thread:
-            self.dead_letters.add(message, recipient, reason)
+            self.dead_letters.add(message, recipient, reason, quietly)
         else:
-            self.scheduler.post(self.dead_letters.add, message, recipient, reason)
+            self.scheduler.post(self.dead_letters.add, message, recipient, reason, quietly)
 
     def on_actor_end(self, fn: Callable[[Any, Any], object]) -> Callable[[], None]:
         """Call ``fn(ref, reason)`` at the moment an actor ends; returns a function that stops it."""
@@ -542,12 +629,37 @@ class ActorSystem:
         if self.events.active:
             self.events.publish(ActorEnded(cell, reason))
 
+    def crashed(self, cell: Any, error: BaseException, message: Any, /, *, asked: bool) -> bool:
+        """Write a record of the crash of *cell*, unless what is above it does."""
+        return self._crashes.crashed(cell, error, message, asked=asked)
+
+    def incarnation_crashed(self, cell: Any, error: Any, /, *, started: bool, asked: bool) -> None:
+        """Write a record of the end of one of several incarnations that no supervisor is above."""
+        self._crashes.incarnation_crashed(cell, error, started=started, asked=asked)
+
+    def start_failed(self, cell: Any, error: BaseException, /) -> None:
+        """Write a record of an actor that has not started."""
+        self._crashes.start_failed(cell, error)
+
+    def crash_notes(self, ref: ActorRef[Any]) -> CrashNotes:
+        """Return, once, what is known of the crash of *ref* beside its reason, for a record of it."""
+        return self._crashes.notes_of(ref)
+
     def left_behind(self, cell: Any, /) -> None:
         """Count and report a handler that did not end when told to."""
         self.abandoned += 1
-        self.log.bind(actor=cell.label).warning(
-            "A handler of {} did not end when told to; it is fenced off and left behind.",
-            cell.label,
+        label = cell.label
+        self.log.report(
+            "abandoned_handler",
+            str(cell.name or cell.actor_class.__name__),
+            "WARNING",
+            f"A handler of {label} did not end when told to; it is fenced off and left behind: what it "
+            f"still sends is dropped ({self.abandoned} in {self.name} so far).",
+            reason="did not end when told to",
+            actor=label,
+            incarnation=cell.incarnation,
+            abandoned=self.abandoned,
+            next="it is fenced off and left behind",
         )
 
 

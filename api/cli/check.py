@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from agenticaiframework.patterns.engine import WorkflowDefinition
 
+from .output import results_alone
 from .project import ProjectDefinition, load_either
-from .project.build import build_project
+from .project.build import build_from_file
+from .showing import say, say_json
 
 
+@results_alone()
 def check_command(file: Path, *, as_json: bool) -> int:
     """Print what the project in *file* consists of; raises the error that says what is wrong.
 
@@ -19,21 +21,21 @@ def check_command(file: Path, *, as_json: bool) -> int:
     definition = load_either(file)
     warnings: list[str] = []
     if isinstance(definition, ProjectDefinition):
-        engine = build_project(definition, file.resolve().parent).engine
+        engine = build_from_file(definition, file, only_look=True).engine
         warnings = engine.unkept(definition.workflow)
     contents = _contents(definition)
     if warnings:
         contents["warnings"] = warnings
     if as_json:
-        print(json.dumps(contents, ensure_ascii=False, indent=2))
+        say_json(contents)
     else:
-        print(f"{file}: good")
+        say(f"{file}: good")
         for what, names in contents.items():
             if what == "warnings":
                 for warning in names:
-                    print(f"  warning: {warning}")
+                    say(f"  warning: {warning}")
             elif names:
-                print(f"  {what}: {', '.join(names)}")
+                say(f"  {what}: {', '.join(names)}")
     return 0
 
 

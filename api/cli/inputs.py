@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from agenticaiframework.actors import AgenticError
-from agenticaiframework.patterns.engine import WorkflowDefinition
+from agenticaiframework.patterns import DefinitionError
+from agenticaiframework.patterns.engine import WorkflowDefinition, read_file, read_json
 
 
 class BadInput(AgenticError, ValueError):
@@ -70,16 +70,16 @@ def check_input(workflow: WorkflowDefinition, given: Mapping[str, Any]) -> None:
 
 def _read_json(text: str, value: str) -> Any:
     try:
-        return json.loads(value)
+        return read_json(value)
     except ValueError as error:
         raise BadInput(text, f"the value is not JSON ({error}).") from None
 
 
 def _read_file(text: str) -> Mapping[str, Any]:
     try:
-        data: object = json.loads(Path(text[1:]).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInput(text, f"the file cannot be read ({error.strerror or error}).") from None
+        data: object = read_json(read_file(Path(text[1:])))
+    except DefinitionError as error:
+        raise BadInput(text, f"the file {error.problems[0]}.") from None
     except ValueError as error:
         raise BadInput(text, f"the file is not JSON ({error}).") from None
     if not isinstance(data, dict):

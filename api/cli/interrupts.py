@@ -21,7 +21,8 @@ def run_interruptible(main: Callable[[], Coroutine[Any, Any, T]], say: Callable[
     """Run *main* in an event loop of its own and return its result.
 
     The first interrupt calls *say* and cancels *main*, which then stops what it has started; raises
-    `Interrupted` when it has. The second ends the process at once, with exit code 130.
+    `Interrupted` when it has. The second ends the process at once, with exit code 130, also while a
+    handler that blocks keeps the loop from turning.
     """
 
     async def inside() -> T:
@@ -35,10 +36,13 @@ def run_interruptible(main: Callable[[], Coroutine[Any, Any, T]], say: Callable[
                 # Nothing may be waited for now. Child processes end as their standard input closes.
                 os._exit(EXIT_INTERRUPTED)
             interrupted = True
+            loop.call_soon_threadsafe(stop)
+
+        def stop() -> None:
             say("stopping in order; Ctrl-C again stops at once")
             task.cancel()
 
-        handled = _handle(loop, interrupt)
+        handled = _handle(interrupt)
         try:
             return await task
         except asyncio.CancelledError:
@@ -46,19 +50,22 @@ def run_interruptible(main: Callable[[], Coroutine[Any, Any, T]], say: Callable[
                 raise Interrupted from None
             raise
         finally:
-            for number in handled:
-                loop.remove_signal_handler(number)
+            for number, before in handled.items():
+                signal.signal(number, before)
 
     return asyncio.run(inside())
 
 
-def _handle(loop: asyncio.AbstractEventLoop, interrupt: Callable[[], None]) -> list[int]:
-    """Let *interrupt* handle the signals; return those that it does."""
-    handled: list[int] = []
+def _handle(interrupt: Callable[[], None]) -> dict[int, Any]:
+    """Let *interrupt* handle the signals; return what has handled each of them before.
+
+    Python's own handlers, which run between two instructions of whatever runs in the main thread;
+    those of the loop would wait for its turn.
+    """
+    handled: dict[int, Any] = {}
     for number in (signal.SIGINT, signal.SIGTERM):
         try:
-            loop.add_signal_handler(number, interrupt)
-        except (NotImplementedError, RuntimeError, ValueError):
-            continue  # not on this platform, or not in the main thread: Python's own way remains
-        handled.append(number)
+            handled[number] = signal.signal(number, lambda number, frame: interrupt())
+        except ValueError:
+            continue  # not in the main thread: Python's own way remains
     return handled

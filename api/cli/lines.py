@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from agenticaiframework.actors import describe_reason
+from agenticaiframework.actors import Usage, describe_reason
 from agenticaiframework.patterns import Ended, HandedOff, Retried, Started
 from agenticaiframework.patterns.engine import EventKind, WorkflowEvent
 from agenticaiframework.supervision import ReportKind, SupervisorReport
 
-Tone = Literal["quiet", "good", "bad", "notice"]
+from .asked import answer_with, asked_with
+
+Tone = Literal["quiet", "good", "bad", "notice", "said", "thought", "tool"]
+"""How much a line matters; the last three are of an answer that comes in parts."""
 
 _WIDTH = 100
 
@@ -47,18 +51,38 @@ def workflow_line(event: WorkflowEvent, agent: str = "") -> Line | None:
             return Line(event.step, "skipped")
         case EventKind.STEP_WAITING:
             return Line(event.step, "waits for a signal", "notice")
+        case EventKind.QUESTION_ASKED:
+            return question_line(event)
+        case EventKind.QUESTION_ANSWERED:
+            return Line(event.step, f"{event.data['question']} is answered", "notice")
         case EventKind.STEP_SLEEPING:
             return Line(event.step, "waits for its time")
         case EventKind.STEP_CANCELLED:
             return Line(event.step, "cancelled", "notice")
+        case EventKind.WORKFLOW_QUEUED:
+            return Line("workflow", f"waits in the queue {event.data['queue']}", "notice")
         case EventKind.WORKFLOW_COMPENSATING:
             return Line("workflow", "undoing what was done", "notice")
+        case EventKind.WORKFLOW_RECOVERED:
+            return Line("workflow", "taken over", "notice")
+        case EventKind.WORKFLOW_BLOCKED:
+            return Line("workflow", f"is blocked: {event.data['reason']}", "bad")
         case EventKind.COMPENSATION_COMPLETED:
             return Line(event.step, "undone", "notice")
         case EventKind.COMPENSATION_FAILED:
             return Line(event.step, "could not be undone", "bad")
         case _:
             return None
+
+
+def question_line(event: WorkflowEvent) -> Line:
+    """Return the line for a question: what is asked, and the command that answers it."""
+    name, data = str(event.data["question"]), event.data.get("data")
+    said = asked_with(data)
+    how = answer_with(event.workflow_id, name, data)
+    return Line(
+        event.step, f"asks {name}{': ' if said else ''}{said}; answer with: {how}", "notice"
+    )
 
 
 def work_line(step: str, event: Any) -> Line | None:
@@ -101,3 +125,12 @@ def describe_error(error: BaseException) -> str:
     """Return the first line of what *error* says, shortened."""
     first = (str(error).strip() or type(error).__name__).split("\n", 1)[0]
     return first if len(first) <= _WIDTH else first[: _WIDTH - 3] + "..."
+
+
+def spent_line(event: WorkflowEvent) -> Line | None:
+    """Return the line that says what a run has spent on models, at its end; None if nothing."""
+    data: Any = event.data
+    if event.step or not isinstance(data, Mapping) or "usage" not in data:
+        return None
+    fields = cast("Mapping[str, Any]", data)
+    return Line("run", f"spent {Usage.from_dict(fields['usage'])}", "quiet")

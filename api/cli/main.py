@@ -5,16 +5,22 @@ from __future__ import annotations
 import codecs
 import io
 import json
+import shlex
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from agenticaiframework.actors import AgenticError, MissingExtra
+from agenticaiframework.actors import AgenticError, ForeignPackage, MissingExtra, check_package
 
+from .exits import EXIT_FAILED
 from .interrupts import EXIT_INTERRUPTED, Interrupted
+from .showing import say
 
-EXIT_FAILED = 1
+if TYPE_CHECKING:
+    from cyclopts import UnusedCliTokensError
+
 EXIT_BAD_INPUT = 2
 
 _NEEDED = ("cyclopts", "rich", "yaml")
@@ -28,11 +34,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _main(list(sys.argv[1:] if arguments is None else arguments))
     except (Interrupted, KeyboardInterrupt):
-        print("Interrupted; everything has been stopped.", file=sys.stderr)
+        say("Interrupted; everything has been stopped.", out=sys.stderr)
         return EXIT_INTERRUPTED
 
 
 def _main(tokens: list[str]) -> int:
+    try:
+        check_package(warn=False)
+    except ForeignPackage as error:
+        _complain(error)
+        return EXIT_BAD_INPUT
     try:
         from .app import app
     except ImportError as error:
@@ -41,7 +52,7 @@ def _main(tokens: list[str]) -> int:
         _complain(MissingExtra("The command agenticaiframework", "cli"))
         return EXIT_BAD_INPUT
 
-    from cyclopts import CycloptsError
+    from cyclopts import CycloptsError, UnusedCliTokensError
 
     from agenticaiframework.patterns.engine import (
         WorkflowCancelled,
@@ -54,9 +65,13 @@ def _main(tokens: list[str]) -> int:
     _say_everything()
     try:
         code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+    except UnusedCliTokensError as error:
+        say(f"agenticaiframework: {_too_many(tokens, error)}", out=sys.stderr)
+        say("Try: agenticaiframework --help", out=sys.stderr)
+        return EXIT_BAD_INPUT
     except CycloptsError as error:
         _complain(error)
-        print("Try: agenticaiframework --help", file=sys.stderr)
+        say("Try: agenticaiframework --help", out=sys.stderr)
         return EXIT_BAD_INPUT
     except (WorkflowFailed, WorkflowCancelled, WorkflowLost) as error:
         _complain(error)
@@ -70,6 +85,26 @@ def _main(tokens: list[str]) -> int:
         sys.stdout = None
         return EXIT_FAILED
     return code if isinstance(code, int) else 0
+
+
+def _too_many(tokens: Sequence[str], error: UnusedCliTokensError) -> str:
+    """Return what is wrong with words that belong to nothing: mostly a text without quotes."""
+    words = list(error.unused_tokens or ())
+    said = f"{shlex.join(words)} belongs to nothing here."
+    if not words or words[0].startswith("-"):
+        return said
+    try:
+        before = tokens[list(tokens).index(words[0]) - 1]
+    except ValueError:  # it was a part of a token
+        return said
+    key, equals, begun = before.partition("=")
+    if equals and key.replace("_", "").isalnum():
+        return (
+            f'{said} A text with spaces needs quotes: --input {key}="{" ".join([begun, *words])}"'
+        )
+    if tokens[0] == "run":
+        return f'{said} What the workflow is given needs a name and quotes: --input query="{" ".join(words)}"'
+    return f"{said} A text with spaces needs quotes."
 
 
 def _say_everything() -> None:
@@ -90,4 +125,4 @@ _ESCAPED = "agenticaiframework.escaped"
 
 
 def _complain(error: BaseException) -> None:
-    print(f"agenticaiframework: {error}", file=sys.stderr)
+    say(f"agenticaiframework: {error}", out=sys.stderr)

@@ -1,24 +1,49 @@
-"""How the progress of a run is shown: plain lines in a pipe, a live table in a terminal."""
+"""How the progress of a run is shown: plain lines in a pipe, a live table in a terminal.
+
+What agents say while they work is shown too: in a terminal its last lines under the table, and with
+``streams`` all of it, above the table or among the plain lines.
+"""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Protocol, Self
 
+from agenticaiframework.actors import printable
 from agenticaiframework.patterns.engine import EventKind, WorkflowEvent
 
+from .answers import Answers, Saying
+from .aside import Aside
 from .lines import Line, restart_line, supervision_line, workflow_line
+from .output import results
+from .showing import say
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+    from rich.text import Text
 
     from agenticaiframework.supervision import SupervisorReport
 
 Clock = Callable[[], float]
 
-_STYLES = {"quiet": "dim", "good": "green", "bad": "red", "notice": "yellow"}
+_STYLES = {
+    "quiet": "dim",
+    "good": "green",
+    "bad": "red",
+    "notice": "yellow",
+    "said": "",
+    "thought": "dim italic",
+    "tool": "magenta",
+}
+
+_MARKS = {"said": " |", "thought": " ~"}
+"""Between a subject and what is said, where that is not of the command itself."""
+_INDENT = 10
+"""Columns before a line: those of its time."""
+_AT_ONCE = 3
+"""Answers under way that are shown at once, the latest."""
+_LAST_LINES = 3
 
 
 class Progress(Protocol):
@@ -58,10 +83,13 @@ class Progress(Protocol):
 class PlainProgress:
     """One line for each event, with the seconds since the start: for pipes and logs."""
 
-    def __init__(self, clock: Clock, out: IO[str], steps: Mapping[str, str]) -> None:
+    def __init__(
+        self, clock: Clock, out: IO[str], steps: Mapping[str, str], *, streams: bool = False
+    ) -> None:
         self._clock = clock
         self._out = out
         self._steps = steps
+        self._answers = Answers(texts=True) if streams else None
         self._began = clock()
 
     def __enter__(self) -> Self:
@@ -72,7 +100,10 @@ class PlainProgress:
         self._out.flush()
 
     def workflow(self, event: WorkflowEvent) -> None:
-        """Print the event's line."""
+        """Print the event's line, and those of answers that it makes whole."""
+        if self._answers is not None:
+            for line in self._answers.take(event):
+                self._print(line)
         self._print(workflow_line(event, self._steps.get(event.step, "")))
 
     def supervision(self, report: SupervisorReport) -> None:
@@ -93,7 +124,8 @@ class PlainProgress:
     def _print(self, line: Line | None) -> None:
         if line is not None:
             seconds = self._clock() - self._began
-            print(f"{seconds:7.1f}s  {line.subject}: {line.said}", file=self._out, flush=True)
+            mark = _MARKS.get(line.tone, ":")
+            say(f"{seconds:7.1f}s  {line.subject}{mark} {line.said}", out=self._out)
 
 
 class _Row:
@@ -116,6 +148,7 @@ _WORDS = {
     EventKind.STEP_SKIPPED: "skipped",
     EventKind.STEP_RETRYING: "retrying",
     EventKind.STEP_WAITING: "waits for a signal",
+    EventKind.STEP_PARKED: "waits for an answer",
     EventKind.STEP_SLEEPING: "sleeping",
     EventKind.STEP_CANCELLED: "cancelled",
 }
@@ -123,9 +156,21 @@ _WORD_STYLES = {"done": "green", "failed": "red", "running": "cyan", "retrying":
 
 
 class LiveProgress:
-    """A table of the steps that is redrawn in place, with the lines of what happened above it."""
+    """A table of the steps that is redrawn in place, with the lines of what happened above it.
 
-    def __init__(self, clock: Clock, console: Console, steps: Mapping[str, str]) -> None:
+    With *streams* what agents say stands above it too, else (unless that is False) its last lines
+    below it, while it is being said. What others write to *aside* is shown above it as lines.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        console: Console,
+        steps: Mapping[str, str],
+        *,
+        streams: bool | None = None,
+        aside: Aside | None = None,
+    ) -> None:
         from rich.live import Live
 
         self._clock = clock
@@ -133,8 +178,14 @@ class LiveProgress:
         self._rows = {step: _Row(agent) for step, agent in steps.items()}
         self._began = clock()
         self._restarts = 0
+        self._width = max(20, console.width - _INDENT)
+        self._answers: Answers | None = None
+        if streams is not False:
+            self._answers = Answers(texts=streams is True, width=self._width)
+        self._speaker: str | None = None
+        self._aside = aside
         # Redrawn by `tick` on the loop's thread: no thread of its own that could outlive the run.
-        self._live = Live(self._table(), console=console, auto_refresh=False, redirect_stderr=False)
+        self._live = Live(self._shown(), console=console, auto_refresh=False, redirect_stderr=False)
 
     def __enter__(self) -> Self:
         self._began = self._clock()
@@ -144,9 +195,14 @@ class LiveProgress:
     def __exit__(self, *_: object) -> None:
         self.tick()
         self._live.stop()
+        if self._aside is not None:
+            self._aside.close()
 
     def workflow(self, event: WorkflowEvent) -> None:
         """Show the event as a line, and in its step's row."""
+        if self._answers is not None:
+            for line in self._answers.take(event):
+                self._show(line)
         row = self._rows.get(event.step)
         if row is not None:
             word = _WORDS.get(event.kind)
@@ -175,22 +231,76 @@ class LiveProgress:
 
     def tick(self) -> None:
         """Redraw the table with the seconds that have passed."""
-        self._live.update(self._table(), refresh=True)
+        if self._aside is not None:
+            self._print_aside(self._aside.read())
+        self._live.update(self._shown(), refresh=True)
+
+    def _print_aside(self, lines: list[str]) -> None:
+        from rich.text import Text
+
+        for line in lines:
+            self._speaker = None
+            self._live.console.print(Text(" " * _INDENT + printable(line), style="dim"))
 
     def _show(self, line: Line | None) -> None:
         if line is None:
             return
         from rich.text import Text
 
-        seconds = self._clock() - self._began
-        text = Text(f"{seconds:7.1f}s  ", style="dim")
-        text.append(f"{line.subject}: ", style="bold")
-        text.append(line.said, style=_STYLES[line.tone])
-        self._live.console.print(text)
+        says = line.tone in _MARKS
+        said = Text(printable(line.said), style=_STYLES[line.tone])
+        if says and line.subject == self._speaker:
+            self._print_below(said)
+            return
+        self._speaker = line.subject if says else None
+        text = Text().append(f"{self._clock() - self._began:7.1f}s  ", style="dim")
+        text.append(f"{printable(line.subject)}:", style="bold")
+        if says:
+            self._live.console.print(text)
+            self._print_below(said)
+            return
+        text.append(" ").append_text(said)
+        first, *others = text.wrap(self._console, self._console.width)
+        self._live.console.print(first)
+        for folded in others:
+            folded.rstrip()  # what was folded keeps its space
+        rest = Text(" ").join(others)
+        if rest:
+            self._print_below(rest)
+        else:
+            self.tick()
+
+    def _print_below(self, text: Text) -> None:
+        """Print *text* under a line's subject, folded between words."""
+        for line in text.wrap(self._console, self._width):
+            line.pad_left(_INDENT)
+            self._live.console.print(line)
         self.tick()
+
+    def _shown(self) -> RenderableType:
+        """Return the table, and under it the last lines of what is being said."""
+        saying = [] if self._answers is None else self._answers.under_way[-_AT_ONCE:]
+        if not saying:
+            return self._table()
+        from rich.console import Group
+
+        return Group(self._table(), *(self._latest_of(one) for one in saying))
+
+    def _latest_of(self, saying: Saying) -> RenderableType:
+        from rich.text import Text
+
+        begins = Text().append(f"{printable(saying.subject)} ", style="bold")
+        begins.append("thinks" if saying.thinks else "says", style="dim")
+        text = Text(printable(" ".join(saying.latest.split())), style="italic dim")
+        lines = text.wrap(self._console, self._width)[-_LAST_LINES:]
+        for line in lines:
+            line.pad_left(2)
+            begins.append("\n").append_text(line)
+        return begins
 
     def _table(self) -> RenderableType:
         from rich.table import Table
+        from rich.text import Text
 
         now = self._clock()
         restarts = f", restarts: {self._restarts}" if self._restarts else ""
@@ -202,23 +312,32 @@ class LiveProgress:
         for step, row in self._rows.items():
             spent = "" if row.began is None else f"{(row.ended or now) - row.began:.1f} s"
             table.add_row(
-                step,
+                Text(printable(step)),
                 f"[{_WORD_STYLES.get(row.word, 'dim')}]{row.word}[/]",
-                row.agent,
+                Text(printable(row.agent)),
                 str(row.attempts or ""),
                 spent,
             )
         return table
 
 
-def make_progress(clock: Clock, steps: Mapping[str, str], out: IO[str] | None = None) -> Progress:
+def make_progress(
+    clock: Clock,
+    steps: Mapping[str, str],
+    out: IO[str] | None = None,
+    *,
+    streams: bool | None = None,
+) -> Progress:
     """Return the progress that suits *out* (standard output): live in a terminal, else plain.
 
-    *steps* has the workflow's steps in order, each with the agent that works on it.
+    *steps* has the workflow's steps in order, each with the agent that works on it. With *streams* all
+    that agents say is shown while they say it; with None its last lines are, in a terminal.
     """
-    stream = sys.stdout if out is None else out
+    stream = results() if out is None else out
     if not stream.isatty():
-        return PlainProgress(clock, stream, steps)
+        return PlainProgress(clock, stream, steps, streams=bool(streams))
     from rich.console import Console
 
-    return LiveProgress(clock, Console(file=stream), steps)
+    aside = Aside(stream)
+    console = Console(file=aside.terminal)
+    return LiveProgress(clock, console, steps, streams=streams, aside=aside)

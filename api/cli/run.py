@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from agenticaiframework.actors import ActorSystem, running_here
+from agenticaiframework.actors import SESSION, ActorSystem, AgenticError, printable, running_here
 from agenticaiframework.models import close_local_models
 from agenticaiframework.patterns import target_name
 from agenticaiframework.patterns.engine import (
@@ -27,11 +26,14 @@ from agenticaiframework.supervision import SupervisorReport
 
 from .inputs import check_input, read_inputs
 from .interrupts import run_interruptible
-from .lines import Line
+from .lines import Line, spent_line
+from .output import results, results_alone
 from .progress import Progress, make_progress
 from .project import ProjectDefinition, load_project
-from .project.build import Project, build_project, check_models
+from .project.build import Project, build_from_file, check_models
 from .project.crash import Crash, read_crash
+from .queueing import BadPlace, Place, left_lines, waiting_lines
+from .showing import json_text, say, say_json
 
 Begin = Callable[[OrchestrationEngine], Awaitable[WorkflowStream]]
 """Starts or resumes a run in an engine, and returns its events."""
@@ -45,6 +47,7 @@ _TICK_S = 0.1
 _MOMENT_S = 0.03
 
 
+@results_alone()
 def run_command(
     file: Path,
     *,
@@ -53,18 +56,41 @@ def run_command(
     crash: str | None,
     persist: bool | None,
     as_json: bool,
+    session: str | None = None,
+    stream: bool | None = None,
+    place: Place = Place(),  # noqa: B008  (it is immutable)
 ) -> int:
-    """Run the project in *file*, print its progress and result, and return the exit code."""
+    """Run the project in *file*, print its progress and result, and return the exit code.
+
+    With a *place* in a queue the run is put in there, and followed wherever it is taken.
+    """
+    place.check(persist)
     definition = load_project(file)
     given = read_inputs(inputs)
     check_input(definition.workflow, given)
 
     async def begin(engine: OrchestrationEngine) -> WorkflowStream:
-        return engine.stream(
-            workflow=definition.workflow, input_data=dict(given), persist_state=persist
-        )
+        try:
+            return engine.stream(
+                workflow=definition.workflow,
+                input_data=dict(given),
+                persist_state=persist,
+                context=None if session is None else {SESSION: session},
+                **place._asdict(),
+            )
+        except ValueError as error:
+            raise BadPlace(str(error)) from error
 
-    return run_to_the_end(file, definition, begin, model=model, crash=crash, as_json=as_json)
+    return run_to_the_end(
+        file,
+        definition,
+        begin,
+        model=model,
+        crash=crash,
+        as_json=as_json,
+        stream=stream,
+        queue=place.queue,
+    )
 
 
 def run_to_the_end(
@@ -75,24 +101,30 @@ def run_to_the_end(
     model: str | None = None,
     crash: str | None = None,
     as_json: bool = False,
+    stream: bool | None = None,
+    queue: str | None = None,
 ) -> int:
-    """Run what *begin* starts or resumes, with the project's agents; return the exit code."""
+    """Run what *begin* starts or resumes, with the project's agents; return the exit code.
+
+    With *stream* answers are shown while they are made. In *queue* the run waits first. Standard output
+    is for the result alone, unless it is a terminal: ``run ... > report.txt`` writes the report.
+    """
     fault = None if crash is None else read_crash(crash, definition.agents)
     check_models(definition, model)
     starts = Starts()
-    project = build_project(
-        definition, file.resolve().parent, model=model, crash=fault, on_start=starts
-    )
+    project = build_from_file(definition, file, model=model, crash=fault, on_start=starts)
     steps = {step.id: _agent_of(step) for step in definition.workflow.steps}
-    # With --json standard output is for the result alone.
-    progress = make_progress(time.monotonic, steps, sys.stderr if as_json else sys.stdout)
+    out = sys.stderr if as_json or not results().isatty() else results()
+    progress = make_progress(time.monotonic, steps, out, streams=stream)
 
     def say(text: str) -> None:
         progress.note(Line("run", text, "notice"))
 
     try:
         with progress:
-            result = run_interruptible(lambda: run_project(project, begin, progress, starts), say)
+            result = run_interruptible(
+                lambda: run_project(project, begin, progress, starts, queue), say
+            )
             landed = fault is None or fault.landed
             if fault is not None and not landed:
                 progress.note(_never_happened(fault))
@@ -153,7 +185,9 @@ class Told:
             self._waiting.popleft()()
 
 
-async def run_project(project: Project, begin: Begin, progress: Progress, starts: Starts) -> Any:
+async def run_project(
+    project: Project, begin: Begin, progress: Progress, starts: Starts, queue: str | None = None
+) -> Any:
     """Return the result of the run whose events *begin* gives, showing *progress*.
 
     Its supervisors run meanwhile; at the end, whatever way it comes, everything that was started is
@@ -180,10 +214,23 @@ async def run_project(project: Project, begin: Begin, progress: Progress, starts
         engine = project.engine
         stack.push_async_callback(engine.stop)
         stream = await begin(engine)
-        async for event in stream:
-            if event.kind is EventKind.WORKFLOW_STARTED:
-                progress.note(Line("run", event.workflow_id))
-            progress.workflow(event)
+        try:
+            async for event in stream:
+                if event.kind is EventKind.WORKFLOW_STARTED and queue is None:
+                    progress.note(Line("run", event.workflow_id))
+                progress.workflow(event)
+                if event.kind is EventKind.WORKFLOW_QUEUED and queue is not None:
+                    for line in await waiting_lines(engine, event.workflow_id, queue):
+                        progress.note(line)
+                spent = spent_line(event)
+                if spent is not None:
+                    progress.note(spent)
+        except asyncio.CancelledError:
+            if queue is not None and stream.workflow_id is not None:
+                with suppress(AgenticError):  # it was interrupted, whatever else there is to say
+                    for line in await left_lines(engine, stream.workflow_id):
+                        progress.note(line)
+            raise
         assert stream.workflow_id is not None, "a stream that has been read has its run"
         return await engine.wait(stream.workflow_id)
 
@@ -214,9 +261,16 @@ def print_result(result: Any, as_json: bool) -> None:
     last step returned.
     """
     if as_json:
-        print(json.dumps(result, ensure_ascii=False, indent=2, default=str))
+        say_json(result)
         return
-    print(f"\n{readable(result.output if isinstance(result, WorkflowResult) else result)}")
+    text = readable(result.output if isinstance(result, WorkflowResult) else result)
+    if not results().isatty():
+        say(text)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    Console().print(Text(f"\n{printable(text)}"))  # folded between words
 
 
 def readable(value: Any) -> str:
@@ -224,7 +278,8 @@ def readable(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, Mapping):
-        values = list(cast("Mapping[str, object]", value).values())
+        # `approved` is what ends a step's repetitions, and no part of what is read.
+        values = [v for k, v in cast("Mapping[str, object]", value).items() if k != "approved"]
         if len(values) == 1 and isinstance(values[0], str):
             return values[0]
-    return json.dumps(value, ensure_ascii=False, indent=2, default=str)
+    return json_text(value)

@@ -16,6 +16,7 @@ from agenticaiframework.actors.simulation import Failure
 from .settings import settings
 
 DIRECTORY = ".simulation"
+_COUNTS = "agenticaiframework.simulation"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -75,6 +76,21 @@ def _is_about(failure: Failure, item: pytest.Item) -> bool:
     there = str(test.__module__)
     same = there == module or there.endswith(f".{module}") or module.endswith(f".{there}")
     return same and name.removesuffix(".scenario") == test.__qualname__
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In a worker of pytest-xdist: send what was simulated to the process that reports."""
+    output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output[_COUNTS] = settings.counts()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Add what a worker of pytest-xdist has simulated; one that died has sent nothing."""
+    counts = getattr(node, "workeroutput", {}).get(_COUNTS)
+    if counts:
+        settings.count_all(counts)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeAlias, cast
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from agenticaiframework.actors import ModelRequest, override_model_runner
+from agenticaiframework.models.providers.opening import model_override
+from agenticaiframework.models.runs.scripted import run_script
+from agenticaiframework.models.scripted.script import ScriptedRequest, as_script
 
-Script: TypeAlias = Callable[[str, Any], Any | Awaitable[Any]]
+if TYPE_CHECKING:
+    from pydantic_ai.models import Model
+
+Script: TypeAlias = Callable[[str, Any], Any | Awaitable[Any]] | Callable[[ScriptedRequest], Any]
 
 
 class ScriptedModel:
@@ -24,19 +29,19 @@ class ScriptedModel:
                 f"scripted_model needs a function of (agent_name, payload), not {script!r}. "
                 "Form that works: scripted_model(lambda agent, payload: {'result': 'ok'})"
             )
-        self._script = script
-        self._remove: Callable[[], None] | None = None
+        self._script = as_script(script)
+        self._removes: tuple[Callable[[], None], ...] = ()
 
     def install(self) -> ScriptedModel:
         """Answer every model agent from now on; return itself. Harmless when it does already."""
-        if self._remove is None:
-            self._remove = override_model_runner(self._run)
+        if not self._removes:
+            self._removes = override_model_runner(self._run), model_override(self._choose)
         return self
 
     def uninstall(self) -> None:
         """Let the models answer again. Harmless when they do already."""
-        remove, self._remove = self._remove, None
-        if remove is not None:
+        removes, self._removes = self._removes, ()
+        for remove in removes:
             remove()
 
     def __enter__(self) -> ScriptedModel:
@@ -45,18 +50,25 @@ class ScriptedModel:
     def __exit__(self, *_: object) -> None:
         self.uninstall()
 
-    async def _run(self, request: ModelRequest) -> str | Mapping[str, Any]:
-        answer = self._script(request.agent, request.payload)
-        if inspect.isawaitable(answer):
-            answer = await answer
-        return cast("str | Mapping[str, Any]", answer)
+    async def _run(self, request: ModelRequest) -> Any:
+        return await run_script(request, self._script)
+
+    def _choose(self, model: object) -> Model:
+        from agenticaiframework.models.scripted.chat import ScriptedChat
+
+        return ScriptedChat(self._script, model)
 
 
 def scripted_model(script: Script) -> ScriptedModel:
     """Return the model whose every answer is ``script(agent_name, payload)``, plain or async.
 
-    A plain function runs on the event loop, so that tests stay deterministic: it must not block.
-    What it raises is raised in the agent, as a failing model's error would be.
+    A function of one parameter gets the whole request: instructions, tools, schema, history, session and
+    more (see `ScriptedRequest`). It answers with a text, with an object that fits the schema, with calls
+    of tools (``request.call("search", query="rivers")``), with a list of these, with a `Scripted` that
+    has the usage too, or as a generator of parts. Where pydantic-ai is installed, all else is real: tools
+    run, sessions are kept, usage is counted. A plain function runs on the event loop, so that tests stay
+    deterministic: it must not block. What it raises is raised in the agent, as a failing model's error
+    would be.
 
     >>> with scripted_model(lambda agent, payload: f"{agent} saw {payload}"):
     ...     pass  # every Agent(model=...) asked in here is answered by the function

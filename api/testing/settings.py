@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from agenticaiframework.actors.simulation import Failure, SearchResult
 
@@ -28,6 +29,25 @@ class SimulationSettings:
         self.tests += 1
         self.incomplete += not complete
         self.total.add(result)
+
+    def counts(self) -> dict[str, Any]:
+        """Return the totals as plain values, for another process."""
+        total = self.total
+        return {
+            "tests": self.tests,
+            "incomplete": self.incomplete,
+            "runs": total.runs,
+            "messages": total.messages,
+            "landed": dict(total.landed),
+            "missed": dict(total.missed),
+        }
+
+    def count_all(self, counts: dict[str, Any]) -> None:
+        """Add the totals of another process, as `counts` gave them there."""
+        own = dict(counts)
+        self.tests += own.pop("tests")
+        self.incomplete += own.pop("incomplete")
+        self.total.add(SearchResult(**own))
 
 
 settings = SimulationSettings()

@@ -20,6 +20,7 @@ from agenticaiframework.actors.simulation import (
     Simulation,
 )
 
+from . import model_faults as model_faults
 from .settings import settings
 
 Test = Callable[..., Coroutine[Any, Any, Any]]
@@ -74,7 +75,8 @@ def simulate(
 
     faults: True or `Faults(...)` for random ones, a `FaultPlan` or a list of faults for the same ones
         in every run, or a function of seed and `Profile`; None: only orders differ.
-    mode: how orders are chosen: ``random``, ``pct``, or ``mixed``; see `Search`.
+    mode: how orders are chosen: ``random``, ``pct``, or ``mixed``; see `Search`. depth: that of ``pct``.
+    depth: that of ``pct``: how many orders a bug it finds may depend on.
     exhaustive: try every essentially different order instead, at most *runs*; for small systems.
     seed: the first of the seeds; the same seed does the same thing on every machine.
     checks: functions of the simulation that yield violations.

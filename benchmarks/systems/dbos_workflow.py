@@ -1,4 +1,4 @@
-"""Peer: DBOS, durable by nature; its system database is SQLite here.
+"""Peer: DBOS, durable by nature; its system database is SQLite here, or PostgreSQL where that is measured.
 
 Its tables need SQLite 3.42; so it gets a newer library than the interpreter may have.
 """
@@ -20,6 +20,7 @@ from dbos import DBOS, DBOSConfig, SetWorkflowID  # noqa: E402
 
 from benchmarks.flows import STEP_S, all_at_once, durably, fanned_out, one_after_the_other  # noqa: E402
 from benchmarks.measure import now, settle  # noqa: E402
+from benchmarks.postgres import database  # noqa: E402
 from benchmarks.protocol import Job, Outcome, check  # noqa: E402
 from benchmarks.victim import kill_halfway, say_ready  # noqa: E402
 
@@ -70,10 +71,10 @@ async def fan(branches: int) -> int:
     return sum(await asyncio.gather(*(agent(0) for _ in range(branches))))
 
 
-def _launch(job: Job) -> None:
+def _launch(job: Job, url: str = "") -> None:
     config: DBOSConfig = {
         "name": "benchmark",
-        "system_database_url": f"sqlite:///{job.scratch / 'dbos.sqlite'}",
+        "system_database_url": url or f"sqlite:///{job.scratch / 'dbos.sqlite'}",
         "log_level": "CRITICAL",
         "application_version": "1",
         "executor_id": "one",
@@ -92,6 +93,13 @@ def durable(job: Job) -> Outcome:
     """Three steps, many in flight."""
     _launch(job)
     return asyncio.run(durably(job, sequence))
+
+
+def postgres(job: Job) -> Outcome:
+    """Three steps, many in flight, with PostgreSQL."""
+    with database(job) as url:
+        _launch(job, url)
+        return asyncio.run(durably(job, sequence))
 
 
 def fan_out(job: Job) -> Outcome:
@@ -144,6 +152,8 @@ WORKLOADS = {
     "durable": durable,
     "durable-100": durable,
     "fan-out-workflow": fan_out,
+    "postgres": postgres,
+    "postgres-100": postgres,
     "recovery": recovery,
     "steps": steps,
     "thousand-workflows": thousand,

@@ -1,4 +1,4 @@
-"""This project's engine, in memory and with its SQLite store at durability ``full``."""
+"""This project's engine, in memory and with its stores at durability ``full``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from agenticaiframework import Agent
 from agenticaiframework.orchestration import EngineConfig, OrchestrationEngine
 from benchmarks.flows import STEP_S, STEPS, all_at_once, durably, fanned_out, one_after_the_other
 from benchmarks.measure import now, resident_bytes, settle
+from benchmarks.postgres import database
 from benchmarks.protocol import Job, Outcome, check
 from benchmarks.systems.ours_kernel import in_system
 from benchmarks.victim import kill_halfway, say_ready
@@ -44,17 +45,21 @@ def _three_steps(agents: list[Agent]) -> dict[str, Any]:
     }
 
 
-def _agents(handler: Any, count: int = STEPS) -> list[Agent]:
+def agents_of(handler: Any, count: int = STEPS) -> list[Agent]:
+    """Return agents with that *handler*."""
     return [Agent(f"agent-{i}", handler=handler) for i in range(count)]
 
 
-def _engine(job: Job, *, at_once: int, stored: bool = False) -> OrchestrationEngine:
+def engine_of(
+    job: Job, *, at_once: int, stored: bool = False, store: str = ""
+) -> OrchestrationEngine:
+    """Return an engine with a store of the sample\'s own, or with *store*."""
     return OrchestrationEngine(
         EngineConfig(
             max_concurrent_workflows=max(at_once, 1),
             max_queued_workflows=1_000_000,
             persist_state=stored,
-            state_store=f"sqlite:///{job.scratch / 'engine.sqlite'}",
+            state_store=store or f"sqlite:///{job.scratch / 'engine.sqlite'}",
             keep_finished=100,
         )
     )
@@ -62,8 +67,8 @@ def _engine(job: Job, *, at_once: int, stored: bool = False) -> OrchestrationEng
 
 def steps(job: Job) -> Outcome:
     """Three steps in memory."""
-    engine = _engine(job, at_once=1)
-    workflow = engine.register_workflow("bench", _three_steps(_agents(at_once)))
+    engine = engine_of(job, at_once=1)
+    workflow = engine.register_workflow("bench", _three_steps(agents_of(at_once)))
 
     async def once() -> int:
         result = await engine.execute(workflow, {"value": 0})
@@ -75,10 +80,10 @@ def steps(job: Job) -> Outcome:
 
 def fan_out(job: Job) -> Outcome:
     """Many steps that depend on nothing, each with an agent of its own."""
-    engine = _engine(job, at_once=1)
+    engine = engine_of(job, at_once=1)
     branches: list[dict[str, Any]] = [
         {"id": f"step{i}", "agent": agent, "input": {"value": "$input.value"}, "depends_on": []}
-        for i, agent in enumerate(_agents(at_once, job.actors))
+        for i, agent in enumerate(agents_of(at_once, job.actors))
     ]
     workflow = engine.register_workflow("bench", {"name": "bench", "steps": branches})
 
@@ -93,8 +98,8 @@ def thousand(job: Job) -> Outcome:
     """Many workflows at once, with agents of their own that run already, ten milliseconds a step."""
 
     async def body(_system: object) -> Outcome:
-        engine = _engine(job, at_once=job.operations)
-        agents = [_agents(slowly) for _ in range(job.operations + 1)]
+        engine = engine_of(job, at_once=job.operations)
+        agents = [agents_of(slowly) for _ in range(job.operations + 1)]
         await asyncio.gather(*(agent.ask({"value": 0}) for three in agents for agent in three))
         waiting = [engine.check(_three_steps(three)) for three in agents]
 
@@ -110,8 +115,8 @@ def thousand(job: Job) -> Outcome:
 
 def durable(job: Job) -> Outcome:
     """Every step on disk before the next, as many workflows in flight as the job has actors."""
-    engine = _engine(job, at_once=job.actors, stored=True)
-    workflow = engine.register_workflow("bench", _three_steps(_agents(at_once)))
+    engine = engine_of(job, at_once=job.actors, stored=True)
+    workflow = engine.register_workflow("bench", _three_steps(agents_of(at_once)))
 
     async def once() -> int:
         result = await engine.execute(workflow, {"value": 0})
@@ -121,9 +126,23 @@ def durable(job: Job) -> Outcome:
     return in_system(lambda _: durably(job, once))
 
 
+def postgres(job: Job) -> Outcome:
+    """The same with PostgreSQL."""
+    with database(job) as url:
+        engine = engine_of(job, at_once=job.actors, stored=True, store=url)
+        workflow = engine.register_workflow("bench", _three_steps(agents_of(at_once)))
+
+        async def once() -> int:
+            result = await engine.execute(workflow, {"value": 0})
+            value: int = result["step2"]["value"]
+            return value
+
+        return in_system(lambda _: durably(job, once))
+
+
 def _by_name() -> dict[str, Any]:
     """Return the workflow with its agents by name: a stored run finds them again in another process."""
-    workflow = _three_steps(_agents(at_once))
+    workflow = _three_steps(agents_of(at_once))
     for i, step in enumerate(workflow["steps"]):
         step["agent"] = f"agent-{i}"
     return workflow
@@ -142,7 +161,7 @@ def victim(job: Job) -> Outcome:
         await asyncio.get_running_loop().create_future()
 
     async def main() -> None:
-        engine = _engine(job, at_once=job.operations, stored=True)
+        engine = engine_of(job, at_once=job.operations, stored=True)
         names = [f"agent-{i}" for i in range(STEPS)]
         engine.register_agent(names[0], Agent(names[0], handler=at_once))
         # An agent does one thing after the other; every workflow is to hang in one of its own.
@@ -168,7 +187,7 @@ def recovery(job: Job) -> Outcome:
 
     async def body(_system: object) -> Outcome:
         started = now()
-        engine = _engine(job, at_once=job.operations, stored=True)
+        engine = engine_of(job, at_once=job.operations, stored=True)
         for name in ("agent-0", "agent-2", *(f"agent-1-{i}" for i in range(job.operations))):
             engine.register_agent(name, Agent(name, handler=at_once))
         await engine.recover()
@@ -186,7 +205,7 @@ def parked(job: Job) -> Outcome:
     """Workflows that wait for a signal; at the end a few get it and finish."""
 
     async def body(_system: object) -> Outcome:
-        engine = _engine(job, at_once=100)
+        engine = engine_of(job, at_once=100)
         definition = {"name": "bench", "steps": [{"id": "approval", "wait_for": "approved"}]}
         workflow = engine.register_workflow("bench", definition)
         settle()
@@ -209,6 +228,8 @@ WORKLOADS = {
     "durable-100": durable,
     "fan-out-workflow": fan_out,
     "parked": parked,
+    "postgres": postgres,
+    "postgres-100": postgres,
     "recovery": recovery,
     "steps": steps,
     "thousand-workflows": thousand,

@@ -7,7 +7,7 @@ terms: where (``steps[1]``), what, and the right form.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, cast
 
 from pydantic import (
     BaseModel,
@@ -16,9 +16,12 @@ from pydantic import (
     model_validator,
 )
 
-from agenticaiframework.actors import near, shown
+from agenticaiframework.actors import near_names, shown
 
+from .bounds import DEFINITIONS
 from .errors import DefinitionError
+
+_HINTS: Final = 5
 
 DefinitionT = TypeVar("DefinitionT", bound="Definition")
 
@@ -33,18 +36,27 @@ class Definition(BaseModel):
     also_known_as: ClassVar[Mapping[str, str]] = {}
     """Other spellings of fields that are accepted: spelling -> field."""
 
-    def __init__(self, /, **data: Any) -> None:
-        try:
-            super().__init__(**data)
-        except ValidationError as error:
-            name = data.get("name")
-            kind = type(self).__name__
-            what = f"{kind} {name!r}" if isinstance(name, str) and name else kind
-            raise DefinitionError(what, _problems(error)) from None
+    if not TYPE_CHECKING:  # where the fields are the options
 
-    # pydantic would call any other constructor for nested definitions too, and their mistakes would
-    # lose their place in the whole.
-    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+        def __init__(self, /, *args: Any, **data: Any) -> None:
+            if args:
+                kind = type(self).__name__
+                first, field = next(iter(type(self).model_fields.items()))
+                value = shown(args[0], 60) if field.is_required() else "..."
+                given = f"{kind}({first}={value})"
+                raise DefinitionError(kind, [f"its fields are given by name, such as {given}"])
+            check_bounds(type(self).__name__, data)
+            try:
+                super().__init__(**data)
+            except ValidationError as error:
+                name = data.get("name")
+                kind = type(self).__name__
+                what = f"{kind} {name!r}" if isinstance(name, str) and name else kind
+                raise DefinitionError(what, _problems(error)) from None
+
+        # pydantic would call any other constructor for nested definitions too, and their mistakes would
+        # lose their place in the whole.
+        __init__.__pydantic_base_init__ = True
 
     @model_validator(mode="before")
     @classmethod
@@ -58,7 +70,9 @@ class Definition(BaseModel):
         for key, value in given.items():
             field = cls.also_known_as.get(key, key)
             if field not in known:
-                problems.append(f"unknown field {key!r}. {near(str(key), known)}")
+                # A hint takes a comparison with every field, so only the first few get one.
+                hint = f" {near_names(str(key), known)}" if len(problems) < _HINTS else ""
+                problems.append(f"unknown field {shown(key, 100)}.{hint}")
             elif field in fields:
                 problems.append(f"{field!r} is given twice, also as {key!r}")
             else:
@@ -68,8 +82,16 @@ class Definition(BaseModel):
         return fields
 
 
+def check_bounds(what: str, data: Any) -> None:
+    """Raise `DefinitionError` for what is too large, too deep, or in itself."""
+    problem = DEFINITIONS.problem(data)
+    if problem is not None:
+        raise DefinitionError(what, [problem])
+
+
 def define(model: type[DefinitionT], what: str, data: Any, example: str = "") -> DefinitionT:
     """Return *data* as a checked *model*; raises `DefinitionError` that speaks of *what*."""
+    check_bounds(what, data)
     try:
         return model.model_validate(data)
     except ValidationError as error:
@@ -78,11 +100,10 @@ def define(model: type[DefinitionT], what: str, data: Any, example: str = "") ->
 
 def _problems(error: ValidationError) -> list[str]:
     entries = error.errors(include_url=False)
-    places = [entry["loc"] for entry in entries]
+    around = {entry["loc"][:length] for entry in entries for length in range(len(entry["loc"]))}
     problems: list[str] = []
     for entry in entries:
-        place = entry["loc"]
-        if any(len(p) > len(place) and p[: len(place)] == place for p in places):
+        if entry["loc"] in around:
             # A list whose items are wrong is also "too short"; the items say it better.
             continue
         where = _where(entry["loc"])

@@ -1,4 +1,4 @@
-"""Mermaid flowcharts: nodes, edges, and groups of nodes."""
+"""Flowcharts of patterns and teams: nodes, edges, and groups of nodes; as Mermaid, and as SVG."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Literal
 from agenticaiframework.supervision import mermaid_text
 
 from ..vocabulary.target import Target, target_name
+from .chart import Arrow, Box, Chart
 
 Shape = Literal["agent", "choice", "event", "end", "join"]
 
@@ -29,6 +30,10 @@ class Drawing:
         self._lines: list[str] = []
         self._count = 0
         self._depth = 1
+        self._chart = Chart("")
+        self._group: Box | None = None
+        self._boxes: dict[str, str] = {}
+        """The box in the chart that each node is: that of its group, if it is in one."""
 
     def node(self, label: str, shape: Shape = "agent") -> str:
         """Draw a node and return its id."""
@@ -36,6 +41,13 @@ class Drawing:
         node = f"n{self._count}"
         opening, closing = _BRACKETS[shape]
         self._line(f'{node}{opening}"{mermaid_text(label)}"{closing}')
+        lines = label.split("\n")
+        if self._group is None:
+            self._boxes[node] = node
+            self._chart.boxes.append(Box(node, lines, shape))
+        else:
+            self._boxes[node] = self._group.id
+            self._group.lines.append(lines[0])
         return node
 
     def target(self, target: Target, note: str = "") -> str:
@@ -51,6 +63,8 @@ class Drawing:
         self._line(
             f'{source} {arrow}|"{mermaid_text(label)}"| {to}' if label else f"{source} {arrow} {to}"
         )
+        between = self._boxes.get(source, source), self._boxes.get(to, to)
+        self._chart.arrows.append(Arrow(*between, label, dotted))
 
     @contextmanager
     def group(self, label: str) -> Generator[None]:
@@ -58,15 +72,23 @@ class Drawing:
         self._count += 1
         self._line(f'subgraph g{self._count}["{mermaid_text(label)}"]')
         self._depth += 1
+        self._group = Box(f"g{self._count}", [label], "team")
+        self._chart.boxes.append(self._group)
         try:
             yield
         finally:
+            self._group = None
             self._depth -= 1
             self._line("end")
 
     def text(self) -> str:
-        """Return the flowchart."""
+        """Return the flowchart in Mermaid's language."""
         return "\n".join([f"flowchart {self.direction}", *self._lines]) + "\n"
+
+    def svg(self, title: str) -> str:
+        """Return the flowchart as an SVG file, with *title*."""
+        self._chart.title = title
+        return self._chart.svg()
 
     def _line(self, text: str) -> None:
         self._lines.append("    " * self._depth + text)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from ..vocabulary.causes import UnretriableError
+
+MAX_SHOWN: Final = 50
+"""Problems that stand in the text of the error."""
 
 
 class DefinitionError(UnretriableError, ValueError):
@@ -16,5 +20,8 @@ class DefinitionError(UnretriableError, ValueError):
         if len(self.problems) == 1:
             text = f"{what}: {self.problems[0]}"
         else:
-            text = f"{what}:" + "".join(f"\n  - {problem}" for problem in self.problems)
+            shown = self.problems[:MAX_SHOWN]
+            text = f"{what}:" + "".join(f"\n  - {problem}" for problem in shown)
+            if len(self.problems) > len(shown):
+                text += f"\n  - and {len(self.problems) - len(shown):,} more"
         super().__init__(f"{text}\nFor example: {example}" if example else text)

@@ -6,9 +6,15 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, TypeAlias, cast
 
 import pykka
-from pydantic import Field, PlainValidator, WithJsonSchema
+from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema
 
-from agenticaiframework.actors import ActorRef, shown
+from agenticaiframework.actors import (
+    ActorRef,
+    BadUsageLimits,
+    WorkLimits,
+    read_usage_limits,
+    shown,
+)
 
 from ..expressions.expression import compile_expression
 from ..vocabulary.target import Target
@@ -76,5 +82,37 @@ def compile_condition(condition: str | Test) -> Test:
     return compile_expression(condition).test if isinstance(condition, str) else condition
 
 
+def compile_verdict(condition: str | Test) -> Test:
+    """Return *condition* as a function that tells whether work is good enough.
+
+    An expression says so with the boolean true alone: the text ``"false"``, as models and forms have
+    it, approves nothing. A function is the program's own, and means what it returns.
+    """
+    if not isinstance(condition, str):
+        return condition
+    expression = compile_expression(condition)
+    return lambda scope: expression.evaluate(scope) is True
+
+
 Seconds: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 """A time in seconds, more than none."""
+
+
+def _read_limits(value: Any) -> WorkLimits | None:
+    try:
+        return read_usage_limits("a definition", value)
+    except BadUsageLimits as error:
+        raise ValueError(error.problem) from None
+
+
+def _dump_limits(value: WorkLimits | None) -> dict[str, Any] | None:
+    return None if value is None else value.to_dict()
+
+
+LimitsField: TypeAlias = Annotated[
+    Any,  # what may be given, for those who check types; what is read is WorkLimits or None
+    PlainValidator(_read_limits),
+    PlainSerializer(_dump_limits),
+    WithJsonSchema({"type": "object"}),
+]
+"""What a piece of work may spend on models: pydantic-ai's `UsageLimits`, or a mapping."""

@@ -7,11 +7,11 @@ costs nothing extra.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias, cast
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias, cast
 
-from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
+from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema, model_validator
 
-from agenticaiframework.actors import CallingSelf, causes_of, near
+from agenticaiframework.actors import CallingSelf, causes_of, near_names
 from agenticaiframework.supervision import Backoff, BackoffType
 
 from ..vocabulary.causes import is_final, matches_any, retry_after_s
@@ -24,6 +24,14 @@ def as_tuple(value: Any) -> tuple[Any, ...]:
     if isinstance(value, (list, tuple)):
         return tuple(cast("list[Any]", value))
     return (value,)
+
+
+def _as_it_is(value: Any) -> Any:
+    """Return *value*: pydantic's own way with a field that has its own validator warns of its dump."""
+    return value
+
+
+AS_IT_IS: Final = PlainSerializer(_as_it_is)
 
 
 def _read_errors(value: Any) -> tuple[Any, ...]:
@@ -43,6 +51,7 @@ def _read_errors(value: Any) -> tuple[Any, ...]:
 ErrorNames: TypeAlias = Annotated[
     tuple[Any, ...],
     PlainValidator(_read_errors),
+    AS_IT_IS,
     WithJsonSchema({"type": "array", "items": {"type": ["string", "integer"]}}),
 ]
 """Errors, by class, by class name, or by the HTTP status that they report."""
@@ -54,7 +63,8 @@ class Retry(Definition):
     ``Retry(attempts=3, initial_delay_s=0.5)`` tries at 0 s, 0.5 s and 1.5 s after the failures
     (0.5 s and 1 s of waiting), then gives up. *attempts* counts the first one. *on* and *never* name
     errors, by class, by class name or by HTTP status, the error of an agent's handler as well as what
-    wraps it; without *on* every error counts. The jitter takes up to that part of a delay away, by
+    wraps it; without *on* every error counts. *backoff* is how the delay grows from *initial_delay_s*
+    on. *jitter* takes up to that part of a delay away, by
     chance.
 
     What cannot help is not tried: after an `UnretriableError`, and after a refusal with HTTP status
@@ -159,7 +169,9 @@ def _read_on_error(value: Any) -> Any:
     if isinstance(value, str):
         if value in ("fail", "skip"):
             return value
-        raise ValueError(f"{value!r} is none of {_ON_ERROR_FORMS}. {near(value, ('fail', 'skip'))}")
+        raise ValueError(
+            f"{value!r} is none of {_ON_ERROR_FORMS}. {near_names(value, ('fail', 'skip'))}"
+        )
     if isinstance(value, Mapping):
         given = cast(Mapping[str, Any], value)
         if set(given) == {"fallback"}:
@@ -172,6 +184,7 @@ def _read_on_error(value: Any) -> Any:
 OnError: TypeAlias = Annotated[
     Literal["fail", "skip"] | Fallback | Default,
     PlainValidator(_read_on_error),
+    AS_IT_IS,
     WithJsonSchema(
         {
             "anyOf": [
@@ -186,6 +199,7 @@ OnError: TypeAlias = Annotated[
 RetryField: TypeAlias = Annotated[
     Retry | None,
     PlainValidator(_read_retry),
+    AS_IT_IS,
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "object"}]}),
 ]
 

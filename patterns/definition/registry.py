@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol, Self
 
-from agenticaiframework.actors import near
+from agenticaiframework.actors import near_names
 
 from ..vocabulary.target import Nestable
 from .errors import DefinitionError
@@ -39,7 +39,7 @@ def registered_kind(kind: str) -> type[ReadablePattern]:
         return _kinds[kind]
     except KeyError:
         raise DefinitionError(
-            f"the pattern kind {kind!r}", [f"is unknown. {near(kind, _kinds)}"]
+            f"the pattern kind {kind!r}", [f"is unknown. {near_names(kind, _kinds)}"]
         ) from None
 
 

@@ -112,11 +112,20 @@ def unique_names(labels: Iterable[str]) -> list[str]:
     return names
 
 
-def input_scope(input_data: Any, **more: Any) -> dict[str, Any]:
-    """Return what a condition sees: ``input``, the input's own fields if it is a mapping, and *more*."""
+def input_scope(
+    input_data: Any, around: Mapping[str, Any] | None = None, /, **more: Any
+) -> dict[str, Any]:
+    """Return what a condition sees: ``input``, the input's own fields if it is a mapping, what others
+    gave (*around*), and *more*. No field of data takes the place of ``input`` or of one of *more*.
+
+    >>> input_scope({"n": 1, "output": "forged"}, {"input": "forged"}, output=2)
+    {'n': 1, 'output': 2, 'input': {'n': 1, 'output': 'forged'}}
+    """
     scope: dict[str, Any] = {}
     if isinstance(input_data, Mapping):
         scope.update(cast(Mapping[str, Any], input_data))
+    if around:
+        scope.update(around)
     scope["input"] = input_data
     scope.update(more)
     return scope

@@ -1,16 +1,26 @@
-"""The engine: declarative workflows over agents, teams and patterns, durable where wanted.
+"""The engine: workflows, declared or code, over agents, teams and patterns, durable where wanted.
 
 Knows the patterns below, supervision and actors by what they export. Its packages, lowest first:
-`store`, `definition`, `state`, `runner`, `host`. The state of a run is owned by its coordinator, an actor of
+`store`, `definition`, `code`, `state`, `runner`, `host`. The state of a run is owned by its coordinator, an actor of
 the runner; the engine's own by the actor in `host`.
 """
 
 from __future__ import annotations
 
+from .code import (
+    CallFailed,
+    CallTimedOut,
+    CodeChanged,
+    CodeWorkflow,
+    WorkflowRun,
+    workflow,
+)
 from .definition import (
     Compensation,
     EngineConfig,
     MissingValue,
+    Queue,
+    RateLimit,
     StepDefinition,
     WaitFor,
     WorkflowDefinition,
@@ -18,31 +28,57 @@ from .definition import (
     draw_mermaid,
     load_workflow,
     parse_text,
+    read_file,
+    read_json,
+    strict_json,
     workflow_schema,
 )
+from .definition.schedule import ScheduleDefinition, ScheduleRules
 from .engine import OrchestrationEngine
 from .errors import (
+    AlreadyAnswered,
+    AnswerPending,
     DefinitionChanged,
+    EngineDraining,
     EngineError,
     EngineStopped,
+    InnerStepRefused,
+    InnerStepsDiffer,
     InputMismatch,
     NoRouteMatches,
     NotStored,
     OutputMismatch,
+    QuestionRefused,
+    RunUnreadable,
+    TooManySignals,
     TooManyWorkflows,
     UnknownName,
+    UnknownQuestion,
+    UnknownSchedule,
     UnknownWorkflow,
     WorkflowCancelled,
+    WorkflowEnded,
     WorkflowExists,
     WorkflowFailed,
     WorkflowLost,
     WorkflowTimedOut,
 )
+from .host.load import EngineLoad
+from .host.session_store import engine_sessions
 from .host.tracing import Span
+from .host.watchers import EngineWatcher, ScheduleWatcher
 from .state.events import EventKind, WorkflowEvent
+from .state.listing import Moment, WorkflowFilter
+from .state.schedule import ScheduleStatus
 from .state.status import (
+    AnswerReport,
+    BulkReport,
     CancelReport,
+    DrainReport,
+    Question,
+    QueueStatus,
     RecoveryReport,
+    SignalReport,
     StepState,
     StepStatus,
     WorkflowPage,
@@ -55,38 +91,70 @@ from .state.stream import WorkflowStream
 from .store import Durability, Retention
 
 __all__ = [
+    "AlreadyAnswered",
+    "AnswerPending",
+    "AnswerReport",
+    "BulkReport",
+    "CallFailed",
+    "CallTimedOut",
     "CancelReport",
+    "CodeChanged",
+    "CodeWorkflow",
     "Compensation",
     "DefinitionChanged",
+    "DrainReport",
     "Durability",
     "EngineConfig",
+    "EngineDraining",
     "EngineError",
+    "EngineLoad",
     "EngineStopped",
+    "EngineWatcher",
     "EventKind",
+    "InnerStepRefused",
+    "InnerStepsDiffer",
     "InputMismatch",
     "MissingValue",
+    "Moment",
     "NoRouteMatches",
     "NotStored",
     "OrchestrationEngine",
     "OutputMismatch",
+    "Question",
+    "QuestionRefused",
+    "Queue",
+    "QueueStatus",
+    "RateLimit",
     "RecoveryReport",
     "Retention",
+    "RunUnreadable",
+    "ScheduleDefinition",
+    "ScheduleRules",
+    "ScheduleStatus",
+    "ScheduleWatcher",
+    "SignalReport",
     "Span",
     "StepDefinition",
     "StepState",
     "StepStatus",
+    "TooManySignals",
     "TooManyWorkflows",
     "UnknownName",
+    "UnknownQuestion",
+    "UnknownSchedule",
     "UnknownWorkflow",
     "WaitFor",
     "WorkflowCancelled",
     "WorkflowDefinition",
+    "WorkflowEnded",
     "WorkflowEvent",
     "WorkflowExists",
     "WorkflowFailed",
+    "WorkflowFilter",
     "WorkflowLost",
     "WorkflowPage",
     "WorkflowResult",
+    "WorkflowRun",
     "WorkflowState",
     "WorkflowStatus",
     "WorkflowStream",
@@ -94,7 +162,12 @@ __all__ = [
     "WorkflowTimedOut",
     "define_workflow",
     "draw_mermaid",
+    "engine_sessions",
     "load_workflow",
     "parse_text",
+    "read_file",
+    "read_json",
+    "strict_json",
+    "workflow",
     "workflow_schema",
 ]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
 
-from agenticaiframework.actors import AgenticError, near, text_of
+from agenticaiframework.actors import AgenticError, AmbiguousAgent, line_of, near_names
 
 from ..vocabulary.causes import UnretriableError
 
@@ -20,8 +22,11 @@ class WorkflowFailed(EngineError):
     tried. ``completed`` names the steps that had finished; a stored run continues after them with
     ``resume_workflow``. If the step's fallback has failed too, the cause is its error, and
     ``instead_of`` what the error said that it stood in for. ``expected`` if the step failed with an
-    expected error: an agent whose handler lets this pass is well.
+    expected error: an agent whose handler lets this pass is well. ``undo_failed`` has the errors of
+    those compensations that have failed, by the step that was to be undone.
     """
+
+    undo_failed: Mapping[str, str] = MappingProxyType({})
 
     def __init__(
         self,
@@ -57,6 +62,13 @@ class WorkflowFailed(EngineError):
         if isinstance(cause, BaseException):
             self.__cause__ = cause
 
+    def tell_undo_failed(self, errors: Mapping[str, str]) -> None:
+        """Tell which compensations have failed beside it, too."""
+        if errors:
+            self.undo_failed = dict(errors)
+            for step, error in errors.items():
+                self.add_note(f"Undoing step {step!r} failed: {error}")
+
 
 class WorkflowTimedOut(WorkflowFailed, TimeoutError):
     """A workflow stopped because a step, or the whole, took longer than it was given."""
@@ -91,12 +103,23 @@ class UnknownWorkflow(EngineError, LookupError):
     def __init__(self, workflow_id: str, known: Iterable[str] = ()) -> None:
         # One that is known and asked for all the same was never stored: no hint for it.
         ids = [known_id for known_id in known if known_id != workflow_id]
-        hint = f" {near(str(workflow_id), ids)}" if ids else ""
+        hint = f" {near_names(str(workflow_id), ids)}" if ids else ""
         super().__init__(
             f"There is no workflow {workflow_id!r}.{hint} "
             "`await engine.list_workflows()` shows those there are."
         )
         self.workflow_id = workflow_id
+
+
+class UnknownSchedule(EngineError, LookupError):
+    """There is no schedule of this name in the store."""
+
+    def __init__(self, name: str, known: Iterable[str] = ()) -> None:
+        super().__init__(
+            f"There is no schedule {name!r}. {near_names(name, known)} "
+            "`await engine.schedules()` shows those there are."
+        )
+        self.name = name
 
 
 class WorkflowExists(EngineError):
@@ -125,7 +148,9 @@ class UnknownName(UnretriableError, LookupError):
         }.get(kind, "")
         do = f" Register it: {call}." if call else ""
         more = f" {hint}." if hint else ""
-        super().__init__(f"{at}there is no {kind} {name!r}. {near(name, known)}{do}{more}")
+        super().__init__(f"{at}there is no {kind} {name!r}. {near_names(name, known)}{do}{more}")
+        self.without_hints = f"{at}there is no {kind} {name!r}.{do}"
+        """The same whichever other names there are: they come and go."""
         self.kind = kind
         self.name = name
 
@@ -140,12 +165,105 @@ class InputMismatch(EngineError, ValueError):
 
 
 class OutputMismatch(EngineError, ValueError):
-    """A step returned something else than its ``output_model`` declares."""
+    """A step returned something else than its ``output_model`` declares, or code than it is annotated with.
 
-    def __init__(self, step: str, problem: str) -> None:
-        super().__init__(f"The output of step {step!r} is not what was declared: {problem}")
+    ``step`` is the step, or the workflow that is code.
+    """
+
+    def __init__(self, step: str, problem: str, what: str = "output of step") -> None:
+        super().__init__(f"The {what} {step!r} is not what was declared: {problem}")
         self.step = step
         self.problem = problem
+
+
+class InnerStepsDiffer(UnretriableError, EngineError):
+    """A handler makes another inner step than an attempt before made in its place.
+
+    ``recorded`` and ``called`` are the two names, ``number`` is the place among the handler's calls.
+    """
+
+    def __init__(self, step: str, number: int, recorded: str, called: str) -> None:
+        super().__init__(
+            f"The handler of step {step!r} calls its inner steps in another order than it did: "
+            f"call {number} was {recorded!r}, and is {called!r} now. What a handler does between "
+            "two inner steps has to follow from its input and from what they returned. To begin "
+            f"anew: await engine.retry_from(workflow_id, {step!r})."
+        )
+        self.step = step
+        self.number = number
+        self.recorded = recorded
+        self.called = called
+
+
+class InnerStepRefused(EngineError):
+    """The attempt that an inner step belongs to has ended: what it did is not recorded."""
+
+    def __init__(self, step: str, name: str) -> None:
+        super().__init__(
+            f"The inner step {name!r} is not recorded: its attempt at step {step!r} has ended "
+            "(it was cancelled, took too long, or has returned already)."
+        )
+        self.step = step
+        self.name = name
+
+
+class QuestionRefused(EngineError):
+    """A compensation asked a question: what undoes a step does not wait for answers."""
+
+    def __init__(self, step: str, name: str) -> None:
+        super().__init__(
+            f"What undoes step {step!r} asked {name!r}, and a compensation does not wait for answers. "
+            "Ask in the step itself, and hand the answer on in its output."
+        )
+        self.step = step
+        self.name = name
+
+
+class AnswerPending(InnerStepRefused):
+    """A handler asked a question, and its attempt ends until there is an answer: let this pass.
+
+    ``name`` is that of the question. The agent is well: its handler is called again later.
+    """
+
+    expected = True
+
+    def __init__(self, step: str, name: str) -> None:
+        EngineError.__init__(
+            self,
+            f"The question {name!r} of step {step!r} has no answer yet: this attempt has ended, and the "
+            "handler is called again when there is one.",
+        )
+        self.step = step
+        self.name = name
+
+
+class UnknownQuestion(EngineError, LookupError):
+    """A run has not asked what an answer was given to."""
+
+    def __init__(
+        self, workflow_id: str, question: str, known: Sequence[str], *, several: bool = False
+    ) -> None:
+        if several:
+            said = f"has several open questions that {question!r} may mean: {', '.join(known)}."
+        else:
+            there = near_names(question, known) if known else "Nothing in it waits for an answer."
+            said = f"has no open question {question!r}. {there}"
+        super().__init__(f"Run {workflow_id!r} {said}")
+        self.workflow_id = workflow_id
+        self.question = question
+        self.known = tuple(known)
+
+
+class AlreadyAnswered(EngineError, ValueError):
+    """A question has an answer, which counts; this one does not."""
+
+    def __init__(self, workflow_id: str, question: str) -> None:
+        super().__init__(
+            f"The question {question!r} of run {workflow_id!r} has been answered already: the first answer "
+            "counts."
+        )
+        self.workflow_id = workflow_id
+        self.question = question
 
 
 class NoRouteMatches(EngineError):
@@ -191,6 +309,39 @@ class DefinitionChanged(EngineError):
         self.differences = tuple(differences)
 
 
+class RunUnreadable(EngineError):
+    """What is stored of a run cannot be understood: damaged, or written by a newer version."""
+
+    def __init__(self, workflow_id: str, detail: str) -> None:
+        super().__init__(
+            f"the stored run {workflow_id!r} cannot be understood: {detail}. It may be damaged, or "
+            "written by a newer version of this library; it can be cancelled, and other runs go on."
+        )
+        self.workflow_id = workflow_id
+        self.detail = detail
+
+
+class WorkflowEnded(EngineError, ValueError):
+    """The run has ended, so nothing in it can take what was sent; ``state`` says how it ended."""
+
+    def __init__(self, workflow_id: str, state: str) -> None:
+        super().__init__(f"workflow {workflow_id!r} has ended ({state}); nothing can wait")
+        self.workflow_id = workflow_id
+        self.state = state
+
+
+class TooManySignals(EngineError):
+    """As many signals wait in the run as it keeps; this one was not kept."""
+
+    def __init__(self, workflow_id: str, limit: int) -> None:
+        super().__init__(
+            f"{limit:,} signals wait in workflow {workflow_id!r}, and no step has taken them. This one "
+            "was not kept: send it again when some of them have been taken."
+        )
+        self.workflow_id = workflow_id
+        self.limit = limit
+
+
 class NotStored(EngineError):
     """The run was not stored, so what needs its journal cannot be done."""
 
@@ -207,18 +358,57 @@ class EngineStopped(EngineError):
 
     def __init__(self, engine: str) -> None:
         super().__init__(
-            f"Engine {engine!r} has been stopped. Make another one, or stop it later: "
-            "`async with OrchestrationEngine() as engine:`."
+            f"Engine {engine!r} has been stopped. `async with engine:` starts it again; "
+            "what is asked of it belongs inside."
         )
+
+
+class EngineDraining(EngineStopped):
+    """The engine is being drained: it takes no new work, and gives what it has to other engines."""
+
+    expected = True
+
+    def __init__(self, engine: str) -> None:
+        EngineError.__init__(
+            self,
+            f"Engine {engine!r} is being drained and takes no new work. Ask another process, or this "
+            "one's successor; a service says 503 with Retry-After.",
+        )
+        self.engine = engine
 
 
 def describe(error: BaseException | str) -> str:
     """Return an error as one line for messages and journals: its type and what it says."""
     if isinstance(error, str):
-        return error
-    text = text_of(error).strip()
-    first = text.split("\n", 1)[0].rstrip(".")
-    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+        return storable(error)
+    first = line_of(error).rstrip(".")
+    return storable(f"{type(error).__name__}: {first}" if first else type(error).__name__)
+
+
+MAX_TEXT: Final = 4_000
+"""Characters that journals and messages keep of an error's text."""
+
+
+def storable(text: str) -> str:
+    """Return *text* as every store can keep it: bounded, and without what is not Unicode."""
+    if len(text) > MAX_TEXT:
+        text = f"{text[:MAX_TEXT]}... ({len(text):,} characters)"
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.encode(errors="replace").decode().replace("\0", "?")
+
+
+def describe_blocked(error: BaseException) -> str:
+    """Return in one line why a run is blocked: the same text for as long as it is the same cause."""
+    if isinstance(error, DefinitionChanged):
+        listed = "; ".join(error.differences)
+        return (
+            f"the definition of {error.workflow!r} has changed: {listed}. "
+            "Resume it with definition='old' or 'new'"
+        )
+    if isinstance(error, (UnknownName, AmbiguousAgent)):
+        return storable(f"{type(error).__name__}: {error.without_hints.rstrip('.')}")
+    return describe(error)
 
 
 def with_first(reason: str, first: str | None) -> str:

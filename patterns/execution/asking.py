@@ -7,11 +7,18 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from math import isnan
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from agenticaiframework.actors import IDEMPOTENCY_KEY, SHUTDOWN, Agent
+from agenticaiframework.actors import (
+    CHUNKS,
+    IDEMPOTENCY_KEY,
+    SHUTDOWN,
+    Agent,
+    handed_context,
+    stand_in_context,
+)
 
 from ..definition.errors import DefinitionError
 from ..definition.policy import NO_POLICY, WorkPolicy
-from ..vocabulary.chunks import CHUNKS, ChunkSink
+from ..vocabulary.chunks import ChunkSink
 from ..vocabulary.errors import NestedTooDeep
 from ..vocabulary.outcome import Cancelled, Failed, Outcome, TimedOut
 from ..vocabulary.target import Askable, Scope, Target, ask_in_scope
@@ -142,9 +149,16 @@ class Asking(Record):
         payload: Any,
         policy: WorkPolicy = NO_POLICY,
         added: Mapping[str, Any] | None = None,
+        *,
+        stands_in: bool = False,
     ) -> Awaitable[Any]:
-        """Return an awaitable of *askable*'s answer, asked within this execution's scope and time."""
+        """Return an awaitable of *askable*'s answer, asked within this execution's scope and time.
+
+        *stands_in* says that it is asked for another, which has failed.
+        """
         context = self.context_of(name, added) if self._hands_down else added
+        if stands_in:
+            context = stand_in_context(context)
         if isinstance(askable, Agent):
             timeout_s, queue_timeout_s = policy.timeout, policy.queue_timeout_seconds
             if timeout_s is None and queue_timeout_s is None:
@@ -168,7 +182,7 @@ class Asking(Record):
             context[IDEMPOTENCY_KEY] = f"{key}/{self.name}/{name}"
         if self.emit is not None:
             context[CHUNKS] = ChunkSink(self.emit, self.clock, self.path, name)
-        return context
+        return handed_context(context, self.scope.context, f"{self.name}/{name}")
 
     # -- actors that work for it ----------------------------------------------------------------
 

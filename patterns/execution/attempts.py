@@ -44,13 +44,17 @@ class _Progress:
         self.started = run.clock()
         self.incarnation = run.incarnation(askable)
 
-    async def attempts(self, askable: Askable, policy: WorkPolicy) -> Completed | Failed | TimedOut:
+    async def attempts(
+        self, askable: Askable, policy: WorkPolicy, *, stands_in: bool = False
+    ) -> Completed | Failed | TimedOut:
         """Ask until there is an answer or the policy allows no other attempt."""
         run, work = self._run, self._work
         first = self.attempt
         while True:
             self.attempt += 1
-            answer = run.call(askable, work.name, work.payload, policy, work.context)
+            answer = run.call(
+                askable, work.name, work.payload, policy, work.context, stands_in=stands_in
+            )
             if run.emit is not None:
                 # An agent without a supervisor is started anew by being asked.
                 self._look_for_restart(askable)
@@ -112,7 +116,7 @@ class _Progress:
                         )
                     )  # fmt: skip
                 self.incarnation = run.incarnation(other)
-                outcome = await self.attempts(other, policy.limits_alone())
+                outcome = await self.attempts(other, policy.limits_alone(), stands_in=True)
                 if isinstance(outcome, Completed):
                     return Completed(
                         other.name, failed.started_at, outcome.ended_at, outcome.attempts,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, cast
+from typing import Any, ClassVar, Final, cast
 
 from agenticaiframework.actors import (
     NORMAL,
@@ -11,6 +11,8 @@ from agenticaiframework.actors import (
     ActorDied,
     ActorRef,
     enter_agent_context,
+    enter_meter,
+    open_meter,
     with_context,
 )
 
@@ -37,6 +39,8 @@ class Coordinator(Actor):
     # An error that is not kept as an outcome ends the coordinator and its asker, and nothing else.
     crash_on_ask_error = True
     exit_is_crash = True
+    coordinates: ClassVar[str] = "pattern"
+    """What it runs, in a word."""
 
     def __init__(self, execution: Execution) -> None:
         super().__init__()
@@ -52,6 +56,8 @@ class Coordinator(Actor):
         run = self.execution
         if run.scope.context is not None:
             enter_agent_context(run.scope.context)
+        run.meter = open_meter(run.pattern.metered_as, run.name, run.limits)
+        enter_meter(run.meter)
         try:
             if run.timeout_s is None:
                 run.value = await run.pattern.coordinate(run)
@@ -97,6 +103,12 @@ class StreamedCoordinator(KeepingCoordinator):
     def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
         super().on_failure(exception_type, exception_value, traceback)
         self.execution.lost(exception_value)
+
+
+def coordinated_by(ref: ActorRef[Any]) -> str | None:
+    """Return what *ref*'s actor runs an execution of, ``pattern`` or ``team``; None for other actors."""
+    kind = ref.actor_class
+    return kind.coordinates if issubclass(kind, Coordinator) else None
 
 
 async def run_to_end(execution: Execution, coordinator: ActorRef[Any]) -> None:

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from agenticaiframework.actors import ActorSystem
+from agenticaiframework.actors import NO_USAGE, ActorSystem, Meter, Usage, WorkLimits
 
 from ..definition.policy import NO_POLICY, WorkPolicy
 from ..vocabulary.errors import (
@@ -38,6 +38,11 @@ if TYPE_CHECKING:
 class Coordinated(Asker, Protocol):
     """What can be executed: it has a name, and asks its targets in an order of its own."""
 
+    @property
+    def metered_as(self) -> str:
+        """What kind of work it is, in the errors of its limits."""
+        ...
+
     async def coordinate(self, run: Execution) -> Any:
         """Return the result, or raise `PatternFailed`."""
         ...
@@ -53,6 +58,8 @@ class Execution(Asking):
         "ended_at",
         "error",
         "input",
+        "limits",
+        "meter",
         "over",
         "pattern",
         "started_at",
@@ -66,9 +73,14 @@ class Execution(Asking):
         scope: Scope,
         timeout_s: float | None,
         system: ActorSystem,
+        limits: WorkLimits | None = None,
     ) -> None:
         self.pattern = pattern
         self.input = input_data
+        self.limits = limits
+        """What it may spend on models."""
+        self.meter: Meter | None = None
+        """What it spends on them, from when it begins."""
         self.coordinator: ActorRef[Any] | None = None
         """The ref of the actor that runs this."""
         self.over = False
@@ -190,9 +202,14 @@ class Execution(Asking):
             )
         return Failed(self.name, self.started_at, self.ended_at, cause=error)
 
+    @property
+    def usage(self) -> Usage:
+        """What it has spent on models so far, with all beneath it."""
+        return NO_USAGE if self.meter is None else self.meter.spent
+
     def report(self) -> Report:
         """Return how the whole and each piece of work ended, once it has."""
-        return Report(self.name, self.outcome, dict(self.outcomes))
+        return Report(self.name, self.outcome, dict(self.outcomes), self.usage)
 
     def hold(self) -> None:
         """Keep the execution from counting as ended until `release`: there is something to undo.

@@ -34,8 +34,9 @@ class FunctionTarget:
     """A function as an `Askable`: each call runs in an actor of its own, made for that call.
 
     An ``async`` function runs on the loop, a plain one off it, because it may block. Calls overlap,
-    share nothing, and are stopped with the actor. They see the context variables of who calls. An Agent around the function lost: an agent
-    handles one message after another, so that executions would wait for each other.
+    share nothing, and are stopped with the actor. They see the caller's context
+    variables. An Agent around the function lost: an agent handles one message after another, so that
+    executions would wait for each other.
     """
 
     __slots__ = ("_actor", "_function", "name")

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, cast
 
 from pydantic import Field
 
@@ -15,14 +15,18 @@ from agenticaiframework.actors import (
     ActorSystem,
     agents_from_here,
     find_agent,
+    in_this_thread,
     nested_context,
+    no_attribute,
+    read_usage_limits,
+    refuse_on_a_loop,
 )
 
 from ..definition.definition import Definition, define
 from ..definition.drawing import Drawing
 from ..definition.dump import dump_definition
 from ..definition.errors import DefinitionError
-from ..definition.fields import Seconds
+from ..definition.fields import LimitsField, Seconds
 from ..definition.registry import read_pattern, register_kind, registered_kind, registered_kinds
 from ..vocabulary.bound_names import BoundNames, open_names
 from ..vocabulary.report import Report
@@ -37,12 +41,29 @@ from .made import Made
 from .promises import Demand, unkept
 from .stream import EmitEvent, EventStream
 
+_EXECUTE = (
+    "`await pattern.execute(input)`, or pattern.execute_sync(input) where no event loop runs."
+)
+_TRIED: Final = {
+    "ask_sync": _EXECUTE,
+    "draw": "pattern.mermaid() returns a drawing as text.",
+    "invoke": _EXECUTE,
+    "kickoff": _EXECUTE,
+    "run_sync": _EXECUTE,
+    "start": _EXECUTE,
+    "to_mermaid": "It is called mermaid() here.",
+}
+"""Methods of patterns elsewhere."""
+
 
 class PatternDefinition(Definition):
-    """What every pattern is told: its name, and how long a whole execution may take (seconds)."""
+    """What every pattern is told: its name, and how long a whole execution may take (seconds), and what
+    it may spend on models, over all that it asks.
+    """
 
     name: str = Field(min_length=1)
     timeout: Seconds | None = None
+    usage_limits: LimitsField = None
 
     also_known_as: ClassVar[Mapping[str, str]] = {
         "timeout_s": "timeout",
@@ -158,6 +179,11 @@ class OrchestrationPattern(ABC, metaclass=Made):
         return self
 
     @property
+    def metered_as(self) -> str:
+        """What kind of work it is, in the errors of its limits."""
+        return "pattern"
+
+    @property
     def definition(self) -> PatternDefinition:
         """The checked definition."""
         return self._definition
@@ -169,18 +195,36 @@ class OrchestrationPattern(ABC, metaclass=Made):
         timeout: float | None = None,
         context: Mapping[str, Any] | None = None,
         resolver: Resolver | None = None,
+        usage_limits: Any = None,
     ) -> Any:
         """Return the result of running the pattern on *input_data*.
 
         Raises `PatternFailed`, which carries every outcome, or the resolver's error for an unknown
-        name, before any agent runs. *timeout* (seconds) replaces the definition's. Cancelling the
-        awaiting task, or the timeout, stops the agents' work for this execution.
+        name, before any agent runs. *timeout* (seconds) and *usage_limits* replace the definition's.
+        Cancelling the awaiting task, or the timeout, stops the agents' work for this execution.
         """
-        execution = self._execution(input_data, timeout, self._scope(context, resolver))
+        scope = self._scope(context, resolver)
+        execution = self._execution(input_data, timeout, scope, usage_limits)
         await run_to_end(execution, execution.system.start(Coordinator, execution))
         if execution.error is not None:
             raise execution.error
         return execution.value
+
+    def execute_sync(
+        self,
+        input_data: Any = None,
+        *,
+        timeout: float | None = None,
+        context: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Return what `execute` returns, for code without an event loop; this thread waits meanwhile.
+
+        The agents work in the current system, as with `Agent.ask_sync`. Raises what `execute` raises,
+        and `WouldBlock` in a thread that runs an event loop.
+        """
+        call = f"pattern.execute_sync(...) of {self.name!r}"
+        refuse_on_a_loop(call, "await pattern.execute(...)")
+        return in_this_thread(lambda: self.execute(input_data, timeout=timeout, context=context))
 
     async def run(
         self,
@@ -189,12 +233,14 @@ class OrchestrationPattern(ABC, metaclass=Made):
         timeout: float | None = None,
         context: Mapping[str, Any] | None = None,
         resolver: Resolver | None = None,
+        usage_limits: Any = None,
     ) -> Report:
         """Return how running the pattern on *input_data* ended: the whole, and every piece of work.
 
         Raises only for unknown names and cancellation; what failed is in the report.
         """
-        return (await self._run(input_data, timeout, self._scope(context, resolver))).report()
+        scope = self._scope(context, resolver)
+        return (await self._run(input_data, timeout, scope, usage_limits)).report()
 
     def stream(
         self,
@@ -203,6 +249,7 @@ class OrchestrationPattern(ABC, metaclass=Made):
         timeout: float | None = None,
         context: Mapping[str, Any] | None = None,
         resolver: Resolver | None = None,
+        usage_limits: Any = None,
     ) -> EventStream:
         """Return the events of running the pattern on *input_data*, for ``async for``.
 
@@ -212,7 +259,7 @@ class OrchestrationPattern(ABC, metaclass=Made):
 
         async def start(emit: EmitEvent) -> tuple[Execution, ActorRef[Any]]:
             scope = replace(self._scope(context, resolver), emit=emit)
-            execution = self._execution(input_data, timeout, scope)
+            execution = self._execution(input_data, timeout, scope, usage_limits)
             return execution, execution.system.start(StreamedCoordinator, execution)
 
         return EventStream(start)
@@ -267,18 +314,26 @@ class OrchestrationPattern(ABC, metaclass=Made):
         """The scope of an execution that nothing surrounds, where no name has to be looked up."""
         return Scope(self._bound)
 
-    def _execution(self, input_data: Any, timeout: float | None, scope: Scope) -> Execution:
-        limit = self._definition.timeout if timeout is None else timeout
-        execution = Execution(self, input_data, scope, limit, ActorSystem.current())
+    def _execution(
+        self, input_data: Any, timeout: float | None, scope: Scope, usage_limits: Any = None
+    ) -> Execution:
+        definition = self._definition
+        limit = definition.timeout if timeout is None else timeout
+        limits = definition.usage_limits
+        if usage_limits is not None:
+            limits = read_usage_limits(repr(self), usage_limits)
+        execution = Execution(self, input_data, scope, limit, ActorSystem.current(), limits)
         if not self._told_unkept:
             self._told_unkept = True
             for text in unkept(repr(self), self.demands(), execution.resolve):
                 execution.system.log.warning(text)
         return execution
 
-    async def _run(self, input_data: Any, timeout: float | None, scope: Scope) -> Execution:
+    async def _run(
+        self, input_data: Any, timeout: float | None, scope: Scope, usage_limits: Any = None
+    ) -> Execution:
         """Return the execution, over."""
-        execution = self._execution(input_data, timeout, scope)
+        execution = self._execution(input_data, timeout, scope, usage_limits)
         await run_to_end(execution, execution.system.start(Coordinator, execution))
         return execution
 
@@ -323,6 +378,20 @@ class OrchestrationPattern(ABC, metaclass=Made):
         drawing = Drawing()
         self.draw(drawing)
         return drawing.text()
+
+    def svg(self) -> str:
+        """Return the pattern drawn as an SVG file; a notebook shows it so."""
+        drawing = Drawing()
+        self.draw(drawing)
+        return drawing.svg(self.name)
+
+    def _repr_svg_(self) -> str:
+        return self.svg()
+
+    if not TYPE_CHECKING:  # or checkers would take every attribute for one
+
+        def __getattr__(self, name: str) -> Any:
+            raise no_attribute(self, name, _TRIED)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"

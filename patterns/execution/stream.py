@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, cast
 
-from agenticaiframework.actors import SHUTDOWN, ActorRef, with_context
+from agenticaiframework.actors import SHUTDOWN, ActorRef, read_twice, with_context
 
 from ..vocabulary.errors import PatternFailed
 from ..vocabulary.events import Finished, PatternEvent
@@ -71,7 +71,7 @@ class EventStream(AsyncIterator[PatternEvent]):
     the stream cancel the execution; so does a reader whose wait for an event was cancelled and who
     does not ask for another within `LEFT_S` seconds, whatever still refers to the stream. Events wait
     in memory until they are read. The handlers see the context variables of who made the stream.
-    Owned by the task that reads it.
+    Owned by the task that reads it: another one that asks for an event meanwhile gets `WrongUse`.
     """
 
     def __init__(
@@ -79,11 +79,13 @@ class EventStream(AsyncIterator[PatternEvent]):
     ) -> None:
         self._start = start
         self._variables = copy_context()
-        """Of who asked for the stream; it may be read somewhere else."""
+        """The context of the caller who made the stream; it may be read somewhere else."""
         self._buffer = EventBuffer()
         self._execution: Execution | None = None
         self._ref: ActorRef[Any] | None = None
         self._closed = False
+        self._read = False
+        """Whether a task waits for the next event."""
         self._leaving: asyncio.TimerHandle | None = None
         """Ends the execution unless the reader, whose wait was cancelled, comes back."""
 
@@ -108,22 +110,28 @@ class EventStream(AsyncIterator[PatternEvent]):
         buffer = self._buffer
         if self._closed:
             raise StopAsyncIteration
+        if self._read:
+            raise read_twice("the stream of a pattern or team")
         if self._leaving is not None:
             self._leaving.cancel()
             self._leaving = None
-        if self._execution is None:
-            self._execution, self._ref = await self._start(buffer.put)
-            buffer.coordinator = self._ref
-            self._ref.tell(with_context(CONDUCT, self._variables))
+        self._read = True
         try:
+            if self._execution is None:
+                self._execution, self._ref = await self._start(buffer.put)
+                buffer.coordinator = self._ref
+                self._ref.tell(with_context(CONDUCT, self._variables))
             await buffer.more()
         except BaseException:
-            loop = asyncio.get_running_loop()
-            self._leaving = loop.call_later(
-                LEFT_S, _left, cast("weakref.ref[EventStream]", weakref.ref(self))
-            )
+            self._read = False
+            if self._execution is not None:
+                loop = asyncio.get_running_loop()
+                self._leaving = loop.call_later(
+                    LEFT_S, _left, cast("weakref.ref[EventStream]", weakref.ref(self))
+                )
             del self  # an error that is kept holds this frame
             raise
+        self._read = False
         event = buffer.events.popleft()
         if isinstance(event, Finished) and len(event.path) == 1:
             # Nested executions finish inside a longer path.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from numbers import Number
 from typing import Any, TypeAlias, cast
 
 from .errors import ExpressionTypeError
@@ -12,12 +13,21 @@ Evaluate: TypeAlias = Callable[[Mapping[str, Any]], Any]
 
 
 def _equal(text: str, position: int, left: Any, right: Any) -> bool:
+    if _unlike(left, right):
+        return False
     try:
         return bool(left == right)
     except Exception as error:
         raise ExpressionTypeError(
             text, position, f"{_kind(left)} cannot be compared with {_kind(right)}"
         ) from error
+
+
+def _unlike(left: Any, right: Any) -> bool:
+    """Tell whether one is true or false and the other a number: to Python true is the number 1."""
+    if isinstance(left, bool) is isinstance(right, bool):
+        return False
+    return isinstance(left, Number) and isinstance(right, Number)
 
 
 def _ordered(text: str, position: int, op: str, left: Any, right: Any) -> bool:
@@ -52,6 +62,11 @@ def _contains(text: str, position: int, item: Any, container: Any) -> bool:
             return item in container
     elif isinstance(container, (Mapping, list, tuple, set, frozenset)):
         try:
+            if isinstance(container, (list, tuple)):
+                return any(
+                    item == each and not _unlike(item, each)
+                    for each in cast("list[Any]", container)
+                )
             return item in container
         except Exception as error:
             raise ExpressionTypeError(

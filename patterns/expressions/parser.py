@@ -26,6 +26,13 @@ MAX_DIGITS: Final = 40
 """Digits in one number, so that reading it stays cheap."""
 
 
+LITERAL_INDEX: Final = 'Write $step["key"] or $step[0].'
+COMPUTED_INDEX: Final = (
+    "A reference cannot be an index: give both to a step with a handler, "
+    'input={"items": "$jokes", "index": "$best"}, which returns items[index].'
+)
+
+
 class Parser:
     """Reads one text from left to right.
 
@@ -289,11 +296,12 @@ class Parser:
             return self._string(token)
         if token.kind == "number" and token.text.lstrip("-").isdigit() and len(token.text) < 10:
             return int(token.text)
-        raise self._error(
-            "only a quoted key or a whole number stands in [ ]",
-            '$step["key"] or $step[0].',
-            at=token,
+        hint = (
+            f'Write $step["{token.text}"] or $step[0].' if token.kind == "name" else LITERAL_INDEX
         )
+        if token.text == "$":
+            hint = COMPUTED_INDEX
+        raise self._error("only a quoted key or a whole number stands in [ ]", hint, at=token)
 
     def _close_index(self, opening: Token) -> None:
         if not self._op("]"):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, cast
 
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
-from agenticaiframework.actors import near
+from agenticaiframework.actors import near_names
 
 from ..definition.drawing import Drawing
 from ..definition.errors import DefinitionError
@@ -83,6 +83,7 @@ class ChoreographyOrchestration(OrchestrationPattern):
         max_hops: int = 50,
         max_reactions: int = 1_000,
         timeout: float | None = None,
+        usage_limits: Any = None,
     ) -> None:
         super().__init__(
             self._define(
@@ -96,6 +97,7 @@ class ChoreographyOrchestration(OrchestrationPattern):
                     "max_hops": max_hops,
                     "max_reactions": max_reactions,
                     "timeout": timeout,
+                    "usage_limits": usage_limits,
                 }
             )
         )
@@ -116,7 +118,7 @@ class ChoreographyOrchestration(OrchestrationPattern):
                 if agents and name not in agents:
                     problems.append(
                         f"{event!r} is handled by {name!r}, which is not among the agents. "
-                        f"{near(name, agents)}"
+                        f"{near_names(name, agents)}"
                     )
                     continue
                 handlers.append(self._handler(key, branch, agents))
@@ -131,7 +133,7 @@ class ChoreographyOrchestration(OrchestrationPattern):
         start = spec.start_event
         if start is not None and not any(handler.key.match(start) for handler in handlers):
             problems.append(
-                f"start_event={start!r} has no handler. {near(start, spec.event_handlers)}"
+                f"start_event={start!r} has no handler. {near_names(start, spec.event_handlers)}"
             )
         if problems:
             raise self._wrong(*problems)
@@ -242,7 +244,8 @@ class ChoreographyOrchestration(OrchestrationPattern):
         if isinstance(given, _Trigger):
             return given
         emits = read_emits(given)
-        if not emits and isinstance(given, Mapping):
+        if not emits and self._spec.start_event is None and isinstance(given, Mapping):
+            # Where there is a start event, what is given is its data, whatever its fields are called.
             fields = cast(Mapping[str, Any], given)
             if isinstance(fields.get("event"), str):
                 emits = (Emit(fields["event"], fields.get("data")),)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Final, Literal, cast
 
 from pydantic import Field
 
+from agenticaiframework.actors import TurnShape
+
 from ..definition.drawing import Drawing
 from ..definition.step import Ask, AskField, unique_names
+from ..execution.choices import Chosen, choice, one_of, part_of, turn_for
 from ..execution.execution import Execution
 from ..execution.pattern import OrchestrationPattern, PatternDefinition
 from ..execution.promises import Demand
@@ -18,6 +21,11 @@ from ..vocabulary.errors import PatternFailed, work_failed
 from ..vocabulary.outcome import Completed, Skipped
 from ..vocabulary.target import Target
 from .voting import Tally, tally
+
+LONGEST_CHOICE: Final = 100
+"""Positions of more characters are texts, and a judge may put its decision in words of its own."""
+KEPT_SHAPES: Final = 32
+"""For how many sets of positions it is kept what a judge is asked for."""
 
 
 class DebateDefinition(PatternDefinition):
@@ -50,7 +58,8 @@ class DebateOrchestration(OrchestrationPattern):
     In the first round each gets the input, in later ones ``{"input", "round", "own", "others"}``. An
     answer's position is its ``position``, ``vote``, ``answer`` or ``decision`` field, else the whole
     answer. It ends early when all agree. After *rounds* the *judge*, if there is one, gets
-    ``{"input", "answers", "votes"}`` and decides; else the position with the most votes wins. *quorum*
+    ``{"input", "answers", "votes"}`` and decides (one with a model and without an output type, for one of the
+    positions, if these are short); else the position with the most votes wins. *quorum*
     is how many have to vote for it (default: more than half of those that answered); without that, or
     with a tie, there is no decision and `PatternFailed` says how the votes fell. An agent that fails
     or may be skipped has no vote. The result is a `Verdict`.
@@ -69,6 +78,7 @@ class DebateOrchestration(OrchestrationPattern):
         quorum: int | None = None,
         judge: Target | Ask | Mapping[str, Any] | None = None,
         timeout: float | None = None,
+        usage_limits: Any = None,
     ) -> None:
         super().__init__(
             self._define(
@@ -79,6 +89,7 @@ class DebateOrchestration(OrchestrationPattern):
                     "quorum": quorum,
                     "judge": judge,
                     "timeout": timeout,
+                    "usage_limits": usage_limits,
                 }
             )
         )
@@ -91,6 +102,7 @@ class DebateOrchestration(OrchestrationPattern):
             )
         names = unique_names(ask.label for ask in spec.agents)
         self._voters = dict(zip(names, spec.agents, strict=True))
+        self._shapes: dict[tuple[str, ...], TurnShape] = {}
 
     @property
     def _spec(self) -> DebateDefinition:
@@ -165,12 +177,34 @@ class DebateOrchestration(OrchestrationPattern):
         work = unique_names([*run.outcomes, judge.label])[-1]
         votes = {position: list(voters) for position, voters in count.votes.items()}
         payload = {"input": run.input, "answers": dict(answers), "votes": votes}
-        outcome = await run.perform(work, judge.agent, payload, judge.policy)
+        turn = turn_for(run, judge.agent, self._judgement(tuple(count.votes)))
+        outcome = await run.perform(work, judge.agent, payload, judge.policy, turn)
         if isinstance(outcome, Completed):
-            return Verdict(outcome.value, "judge", round_, count, answers)
+            decision = part_of(outcome.value, "decision")
+            if isinstance(outcome.value, Chosen):
+                decision = count.positions.get(decision, decision)
+            return Verdict(decision, "judge", round_, count, answers)
         if isinstance(outcome, Skipped) and count.winner is not None:
             return Verdict(count.value(count.winner), "vote", round_, count, answers)
         raise work_failed(self.name, work, outcome, run.outcomes, "the judge")
+
+    def _judgement(self, positions: tuple[str, ...]) -> TurnShape:
+        """Return what a judge with a model is asked for: one of *positions*, where these are short."""
+        if any(len(position) > LONGEST_CHOICE for position in positions):
+            positions = ()
+        shape = self._shapes.get(positions)
+        if shape is None:
+            if len(self._shapes) >= KEPT_SHAPES:
+                self._shapes.clear()
+            kind = one_of(positions) if positions else str
+            shape = self._shapes[positions] = choice(
+                "Judgement",
+                "How a debate is decided.",
+                reads=lambda said: {"decision": said},
+                reason=(str, "Why, in a sentence or two.", ""),
+                decision=(kind, "The position that holds."),
+            )
+        return shape
 
     def draw(self, drawing: Drawing) -> None:
         start = drawing.node("input", "end")
@@ -202,5 +236,14 @@ class VoteOrchestration(DebateOrchestration):
         quorum: int | None = None,
         judge: Target | Ask | Mapping[str, Any] | None = None,
         timeout: float | None = None,
+        usage_limits: Any = None,
     ) -> None:
-        super().__init__(name, agents, rounds=1, quorum=quorum, judge=judge, timeout=timeout)
+        super().__init__(
+            name,
+            agents,
+            rounds=1,
+            quorum=quorum,
+            judge=judge,
+            timeout=timeout,
+            usage_limits=usage_limits,
+        )

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from agenticaiframework.actors import ModelFields
+
 from ..definition.errors import DefinitionError
 from ..definition.fields import Test
 from ..definition.policy import WorkPolicy
@@ -198,13 +200,12 @@ class EventChain:
 
 def _caused(answer: Any) -> tuple[Emit, ...]:
     """Return the events that *answer* causes; a model can only say so in a mapping."""
-    if isinstance(answer, Mapping):
-        fields = cast(Mapping[str, Any], answer)
-        event = fields.get("emit")
+    if isinstance(answer, ModelFields):
+        event = answer.get("emit")
         if isinstance(event, str) and event:
-            return (Emit(event, fields.get("data")),)
+            return (Emit(event, answer.get("data")),)
         several = cast("list[Any]", event if isinstance(event, (list, tuple)) else [event])
-        return tuple(_emitted(item, fields.get("data")) for item in several if item)
+        return tuple(_emitted(item, answer.get("data")) for item in several if item)
     return read_emits(answer)
 
 

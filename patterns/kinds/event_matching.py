@@ -17,7 +17,8 @@ class EventKey:
 
     text: str
     parts: tuple[str, ...]
-    patterns: tuple[re.Pattern[str] | None, ...]
+    pieces: tuple[tuple[str, ...], ...]
+    """For each part what stands between its stars."""
 
     @property
     def joins(self) -> bool:
@@ -32,8 +33,8 @@ class EventKey:
         """
         return tuple(
             index
-            for index, (part, pattern) in enumerate(zip(self.parts, self.patterns, strict=True))
-            if (part == event if pattern is None else pattern.fullmatch(event) is not None)
+            for index, (part, pieces) in enumerate(zip(self.parts, self.pieces, strict=True))
+            if (part == event if len(pieces) == 1 else _fits(event, pieces))
         )
 
 
@@ -44,15 +45,23 @@ def read_event_key(text: str) -> EventKey:
         raise ValueError(
             f"{text!r} is not an event. Write 'order.paid', 'order.*' or 'a.done & b.done'"
         )
-    return EventKey(text, parts, tuple(_pattern(part) for part in parts))
+    return EventKey(text, parts, tuple(tuple(part.split("*")) for part in parts))
 
 
-def _pattern(part: str) -> re.Pattern[str] | None:
-    if "*" not in part:
-        return None
-    # Runs of stars are one, so that no name makes the match slow.
-    pieces = [re.escape(piece) for piece in re.split(r"\*+", part)]
-    return re.compile(".*".join(pieces), re.DOTALL)
+def _fits(event: str, pieces: tuple[str, ...]) -> bool:
+    """Tell whether *event* is the *pieces* in order with anything between them; in linear time."""
+    first, *between, last = pieces
+    if len(event) < len(first) + len(last) or not (
+        event.startswith(first) and event.endswith(last)
+    ):
+        return False
+    at, end = len(first), len(event) - len(last)
+    for piece in between:
+        found = event.find(piece, at, end)
+        if found < 0:
+            return False
+        at = found + len(piece)
+    return True
 
 
 class EventJoin:

@@ -8,9 +8,9 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, cast
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, ConfigDict, Field, create_model
 
-from agenticaiframework.actors import near
+from agenticaiframework.actors import TurnShape, near_names
 
 from ..definition.cycles import find_cycle
 from ..definition.definition import Definition
@@ -18,6 +18,7 @@ from ..definition.drawing import Drawing
 from ..definition.fields import ConditionField, TargetField, Test
 from ..definition.fields import compile_condition as compiled
 from ..definition.step import Ask, AskField, as_list, unique_names
+from ..execution.choices import choice, one_of, part_of, plain, turn_for
 from ..execution.execution import Execution
 from ..execution.pattern import OrchestrationPattern, PatternDefinition
 from ..execution.task_bag import TaskBag
@@ -104,6 +105,7 @@ class HierarchicalOrchestration(OrchestrationPattern):
         max_depth: int = 10,
         max_concurrency: int | None = None,
         timeout: float | None = None,
+        usage_limits: Any = None,
     ) -> None:
         super().__init__(
             self._define(
@@ -117,6 +119,7 @@ class HierarchicalOrchestration(OrchestrationPattern):
                     "max_depth": max_depth,
                     "max_concurrency": max_concurrency,
                     "timeout": timeout,
+                    "usage_limits": usage_limits,
                 }
             )
         )
@@ -137,6 +140,11 @@ class HierarchicalOrchestration(OrchestrationPattern):
                 )
             )
         self._rules = rules
+        self._shapes = {
+            parent: _picks(parent, own)
+            for parent, own in rules.items()
+            if all(rule.pick and rule.condition is None for rule in own)
+        }
         self._check_tree()
         asks = [spec.root_agent, *(c for rule in spec.delegation_rules for c in rule.children)]
         if spec.aggregator is not None:
@@ -161,7 +169,7 @@ class HierarchicalOrchestration(OrchestrationPattern):
             reached.update(level)
             depth += bool(level)
         problems = [
-            f"the parent {parent!r} is neither the root nor a child. {near(parent, reached)}"
+            f"the parent {parent!r} is neither the root nor a child. {near_names(parent, reached)}"
             for parent in edges
             if parent not in reached
         ]
@@ -178,6 +186,10 @@ class HierarchicalOrchestration(OrchestrationPattern):
 
     def targets(self) -> Iterable[Target]:
         return self._targets
+
+    def shape(self, parent: str) -> TurnShape | None:
+        """Return what *parent* is asked for if it has a model: where all it does is pick, its picks."""
+        return self._shapes.get(parent)
 
     def spoken_of(self, parent: str, task: Any, fields: Mapping[str, Any]) -> dict[str, bool]:
         """Return what a task that is text says about the fields that *parent*'s rules ask for."""
@@ -205,6 +217,8 @@ class HierarchicalOrchestration(OrchestrationPattern):
         for name, answer in results.items():
             if isinstance(answer, Delegate):
                 results[name] = answer.answer
+            else:
+                results[name] = part_of(answer, "answer")
         if spec.join == "all":
             results = dict(results)
         return await aggregate(run, spec.aggregator, results)
@@ -285,16 +299,14 @@ class _Descent:
         """Ask *name*, then start those that it delegates to."""
         run = self._run
         async with self._turn or nullcontext():
-            outcome = await run.perform(self._unique(name), ask.agent, task, ask.policy)
+            turn = turn_for(run, ask.agent, self._pattern.shape(name))
+            outcome = await run.perform(self._unique(name), ask.agent, task, ask.policy, turn)
         if isinstance(outcome, Completed):
-            fields = {
-                **(inherited or _fields(run.input)),
-                **_fields(task),
-                **_fields(outcome.value),
-            }
+            answer = plain(outcome.value)
+            fields = {**(inherited or _fields(run.input)), **_fields(task), **_fields(answer)}
             fields.update(self._pattern.spoken_of(name, task, fields))
             try:
-                children = self._pattern.delegations(name, run, outcome.value, fields, task)
+                children = self._pattern.delegations(name, run, answer, fields, task)
                 self._spend(name, len(children))
             except Exception as error:
                 self.problem = self.problem or error
@@ -316,6 +328,27 @@ class _Descent:
     def _unique(self, name: str) -> str:
         count = self._counts[name] = self._counts.get(name, 0) + 1
         return name if count == 1 else f"{name}#{count}"
+
+
+def _picks(parent: str, rules: Sequence[_Rule]) -> TurnShape:
+    """Return what *parent* is asked for if it has a model: its own answer, and who gets which part."""
+    children = {name: child for rule in rules for name, child in rule.children.items()}
+    said = [
+        f"{name}: {text}" if (text := getattr(child.agent, "description", "")) else name
+        for name, child in children.items()
+    ]
+    pick = create_model(
+        "Pick",
+        __config__=ConfigDict(extra="forbid"),
+        agent=(one_of(list(children)), Field(description="; ".join(said))),
+        task=(str | None, Field(default=None, description="Its part; without one, the whole.")),
+    )
+    return choice(
+        "Delegation",
+        "The own answer to the task, and who else is to work on it.",
+        answer=(str, f"What {parent} itself says to the task."),
+        delegate=(list[pick], "Who works on it next; empty if nobody has to."),  # type: ignore[valid-type]
+    )
 
 
 def _fields_asked(condition: Any) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, cast
 from pydantic import Field
 
 from ..definition.drawing import Drawing
-from ..definition.fields import ConditionField, Test, compile_condition
+from ..definition.fields import ConditionField, Test, compile_verdict
 from ..definition.step import Ask, AskField, input_scope
 from ..execution.execution import Execution
 from ..execution.pattern import OrchestrationPattern, PatternDefinition
@@ -30,7 +30,7 @@ class LoopOrchestration(OrchestrationPattern):
     """*body* runs until *until* holds over its output, each time fed with its previous output.
 
     *until* is an expression over ``output``, ``input`` and ``iteration`` (from 1), or a function of
-    that mapping. After *max_iterations* the last output is the result, or an error with
+    that mapping; an expression holds with the boolean true alone. After *max_iterations* the last output is the result, or an error with
     ``exhausted="fail"``. An iteration that is skipped (``on_error="skip"``) keeps the output so far.
     """
 
@@ -47,6 +47,7 @@ class LoopOrchestration(OrchestrationPattern):
         max_iterations: int = 10,
         exhausted: Literal["return", "fail"] = "return",
         timeout: float | None = None,
+        usage_limits: Any = None,
     ) -> None:
         super().__init__(
             self._define(
@@ -57,12 +58,13 @@ class LoopOrchestration(OrchestrationPattern):
                     "max_iterations": max_iterations,
                     "exhausted": exhausted,
                     "timeout": timeout,
+                    "usage_limits": usage_limits,
                 }
             )
         )
 
     def _prepare(self) -> None:
-        self._until = compile_condition(self._spec.until)
+        self._until = compile_verdict(self._spec.until)
 
     @property
     def _spec(self) -> LoopDefinition:

@@ -25,6 +25,7 @@ from ..execution.promises import Demand
 from ..execution.task_bag import TaskBag
 from ..vocabulary.errors import MissingInput, UnexpectedAnswer, work_failed
 from ..vocabulary.outcome import Completed, Outcome, Skipped
+from ..vocabulary.report import PartialList
 from ..vocabulary.target import Target
 
 
@@ -66,6 +67,7 @@ class MapReduceOrchestration(OrchestrationPattern):
         chunk_size: int | None = None,
         batch_size: int | None = None,
         timeout: float | None = None,
+        usage_limits: Any = None,
     ) -> None:
         super().__init__(
             self._define(
@@ -78,6 +80,7 @@ class MapReduceOrchestration(OrchestrationPattern):
                     "chunk_size": chunk_size,
                     "batch_size": batch_size,
                     "timeout": timeout,
+                    "usage_limits": usage_limits,
                 }
             )
         )
@@ -194,6 +197,8 @@ class _Job:
         self._run = run
         self._bag = bag
         self._mapped: dict[int, Outcome] = {}
+        self._outcomes: list[Outcome] = []
+        """Those of the items in order, where nothing reduces them: the result has a place for each."""
         self._next = 0
         self._levels: list[list[Any]] = [[]]
         self._reductions = 0
@@ -219,7 +224,9 @@ class _Job:
         while self._next in self._mapped:
             ready = self._mapped.pop(self._next)
             self._next += 1
-            if isinstance(ready, Completed):
+            if self._spec.reducer is None:
+                self._outcomes.append(ready)
+            elif isinstance(ready, Completed):
                 self._levels[0].append(ready.value)
 
     def _failures(self) -> dict[str, Outcome]:
@@ -250,7 +257,8 @@ class _Job:
     async def result(self) -> Any:
         """Return the result, once everything is mapped."""
         if self._spec.reducer is None:
-            return self._levels[0]
+            found = PartialList(self._outcomes)
+            return found if found.missing else list(found)
         await self.room()
         # Higher levels hold earlier items: their order is the items' order.
         rest = [entry for level in reversed(self._levels) for entry in level]

@@ -77,6 +77,7 @@ class ParallelOrchestration(OrchestrationPattern):
         max_concurrency: int | None = None,
         for_each: str | None = None,
         timeout: float | None = None,
+        usage_limits: Any = None,
     ) -> None:
         super().__init__(
             self._define(
@@ -88,6 +89,7 @@ class ParallelOrchestration(OrchestrationPattern):
                     "max_concurrency": max_concurrency,
                     "for_each": for_each,
                     "timeout": timeout,
+                    "usage_limits": usage_limits,
                 }
             )
         )
@@ -251,8 +253,9 @@ class ParallelOrchestration(OrchestrationPattern):
     def _result(self, run: Execution, works: list[Work], outcomes: list[Outcome]) -> Any:
         if self._spec.join.kind == "all":
             if self._spec.for_each is not None:
-                # A skipped item (on_error="skip") has no place in the list; a default has.
-                return [o.value for o in outcomes if isinstance(o, Completed)]
+                # A skipped item (on_error="skip") keeps its place, and the list its reason.
+                found = PartialList(outcomes)
+                return found if found.missing else list(found)
             return {
                 work.name: outcome.value
                 for work, outcome in zip(works, outcomes, strict=True)

@@ -7,9 +7,12 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias, cast
 
 from pydantic import BeforeValidator, Field
 
+from agenticaiframework.actors import TurnShape
+
 from ..definition.drawing import Drawing
 from ..definition.fields import ConditionField, compile_condition
 from ..definition.step import Ask, AskField, coerce_ask, input_scope, unique_names
+from ..execution.choices import choice, one_of, plain, turn_for
 from ..execution.execution import Execution
 from ..execution.pattern import OrchestrationPattern, PatternDefinition
 from ..vocabulary.causes import UnretriableError
@@ -45,6 +48,29 @@ def _never(_scope: Mapping[str, Any]) -> bool:
     return False
 
 
+def _choice_of(routes: Iterable[tuple[str, Route, Any]]) -> TurnShape:
+    """Return what a classifier is asked for: the name of one of *routes*."""
+    said = [
+        f"{name}: {text}" if (text := getattr(route.agent, "description", "")) else name
+        for name, route, _ in routes
+    ]
+    names = [name for name, _, _ in routes]
+    folded = {name.casefold(): name for name in names}
+
+    def read(answer: Any) -> Any:
+        if not isinstance(answer, str):
+            return answer
+        word = answer.strip()
+        return {"route": word if word in names else folded.get(word.casefold(), word)}
+
+    return choice(
+        "Route",
+        "The one that the input goes to.",
+        reads=read,
+        route=(one_of(names), "; ".join(said)),
+    )
+
+
 class NoRoute(PatternFailed, UnretriableError):
     """No route is for this input."""
 
@@ -64,7 +90,8 @@ class RouterOrchestration(OrchestrationPattern):
     With a *classifier* (an agent or a function), its answer chooses: the name of a route, or a
     mapping with ``"route"``; rules then only apply to what it answers (as ``output``) if it names no
     route, and of several without a condition none is taken by default. Nothing matches: `NoRoute`,
-    which lists the rules.
+    which lists the rules. Where no rule asks for anything else, a classifier with a model and without an
+    output type is asked for one of the names, and another answer goes back to it.
     """
 
     kind: ClassVar[str] = "router"
@@ -81,10 +108,17 @@ class RouterOrchestration(OrchestrationPattern):
         *,
         classifier: Target | Ask | Mapping[str, Any] | None = None,
         timeout: float | None = None,
+        usage_limits: Any = None,
     ) -> None:
         super().__init__(
             self._define(
-                {"name": name, "routes": routes, "classifier": classifier, "timeout": timeout}
+                {
+                    "name": name,
+                    "routes": routes,
+                    "classifier": classifier,
+                    "timeout": timeout,
+                    "usage_limits": usage_limits,
+                }
             )
         )
 
@@ -108,6 +142,8 @@ class RouterOrchestration(OrchestrationPattern):
                 f"the routes after {names[at]!r} can never be taken: it is taken by default"
             )
         self._routes = tuple(zip(names, spec.routes, conditions, strict=True))
+        ruled = any(route.condition not in (None, DEFAULT) for route in spec.routes)
+        self._shape = None if spec.classifier is None or ruled else _choice_of(self._routes)
 
     @property
     def _spec(self) -> RouterDefinition:
@@ -133,9 +169,10 @@ class RouterOrchestration(OrchestrationPattern):
         classifier = self._spec.classifier
         if classifier is not None:
             work = unique_names([*(n for n, _, _ in self._routes), classifier.label])[-1]
-            outcome = await run.perform(work, classifier.agent, run.input, classifier.policy)
+            turn = turn_for(run, classifier.agent, self._shape)
+            outcome = await run.perform(work, classifier.agent, run.input, classifier.policy, turn)
             if isinstance(outcome, Completed):
-                answer = outcome.value
+                answer = plain(outcome.value)
             elif not isinstance(outcome, Skipped):
                 raise work_failed(self.name, work, outcome, run.outcomes, "the classifier")
             chosen = self._named(run, classifier.label, answer)

@@ -118,6 +118,7 @@ class SagaOrchestration(OrchestrationPattern):
         *,
         compensation_timeout: float | None = None,
         timeout: float | None = None,
+        usage_limits: Any = None,
     ) -> None:
         super().__init__(
             self._define(
@@ -126,6 +127,7 @@ class SagaOrchestration(OrchestrationPattern):
                     "steps": steps,
                     "compensation_timeout": compensation_timeout,
                     "timeout": timeout,
+                    "usage_limits": usage_limits,
                 }
             )
         )

@@ -53,6 +53,7 @@ class ScatterGatherOrchestration(OrchestrationPattern):
         at_least: int = 1,
         aggregator: Target | Ask | Mapping[str, Any] | None = None,
         timeout: float | None = None,
+        usage_limits: Any = None,
     ) -> None:
         super().__init__(
             self._define(
@@ -63,6 +64,7 @@ class ScatterGatherOrchestration(OrchestrationPattern):
                     "at_least": at_least,
                     "aggregator": aggregator,
                     "timeout": timeout,
+                    "usage_limits": usage_limits,
                 }
             )
         )

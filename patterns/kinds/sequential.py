@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final, cast
 from pydantic import Field
 
 from ..definition.drawing import Drawing
-from ..definition.fields import Test, compile_condition
+from ..definition.fields import Test, compile_condition, compile_verdict
 from ..definition.policy import NO_POLICY, WorkPolicy
 from ..definition.step import Step, StepField, input_scope, unique_names
 from ..execution.execution import Execution
@@ -62,8 +62,13 @@ class SequentialOrchestration(OrchestrationPattern):
         steps: Sequence[Target | Step | Mapping[str, Any]],
         *,
         timeout: float | None = None,
+        usage_limits: Any = None,
     ) -> None:
-        super().__init__(self._define({"name": name, "steps": steps, "timeout": timeout}))
+        super().__init__(
+            self._define(
+                {"name": name, "steps": steps, "timeout": timeout, "usage_limits": usage_limits}
+            )
+        )
 
     def _prepare(self) -> None:
         definition = cast(SequentialDefinition, self._definition)
@@ -77,7 +82,7 @@ class SequentialOrchestration(OrchestrationPattern):
                 step.input_key,
                 step.output_key,
                 None if step.condition is None else compile_condition(step.condition),
-                None if step.stop_if is None else compile_condition(step.stop_if),
+                None if step.stop_if is None else compile_verdict(step.stop_if),
             )
             for name, step in zip(names, steps, strict=True)
         )
@@ -164,4 +169,4 @@ class SequentialOrchestration(OrchestrationPattern):
 
 def _scope(data: Any, previous: Any, kept: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a step's conditions see: the input, what was kept, and the latest ``output``."""
-    return input_scope(data, **kept, output=None if previous is _NOTHING else previous)
+    return input_scope(data, kept, output=None if previous is _NOTHING else previous)

@@ -4,7 +4,7 @@ Knows execution and what is below it, and no other kind of pattern. What a guard
 calls is owned by its actor, one for each name in a system; what one call remembers, by its coordinator.
 """
 
-from .breaker import CircuitBreaker, CircuitChanged, CircuitOpen
+from .breaker import Circuit, CircuitBreaker, CircuitChanged, CircuitOpen, Trip
 from .bulkhead import Bulkhead, BulkheadFull
 from .hedge import HedgedRequest
 from .limiter import RateLimited, RateLimiter
@@ -12,10 +12,12 @@ from .limiter import RateLimited, RateLimiter
 __all__ = [
     "Bulkhead",
     "BulkheadFull",
+    "Circuit",
     "CircuitBreaker",
     "CircuitChanged",
     "CircuitOpen",
     "HedgedRequest",
     "RateLimited",
     "RateLimiter",
+    "Trip",
 ]

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, TypeAlias, cast
 
 from pydantic import Field
 
-from agenticaiframework.actors import ActorRef, AgenticError, Down
+from agenticaiframework.actors import (
+    ActorRef,
+    ActorSystem,
+    AgenticError,
+    Degraded,
+    Down,
+    set_health_check,
+)
 
 from ..definition.fields import Seconds
 from ..definition.policy import ErrorNames
@@ -191,11 +199,37 @@ class CircuitActor(GuardActor[Trip]):
             for monitor in self._probes.values():
                 self.demonitor(monitor)
             self._probes.clear()
+        self._tell_health(circuit.state)
         self.system.publish(CircuitChanged(self.guard_name, before, circuit.state))
         level = "WARNING" if circuit.state == "open" else "INFO"
         self.system.log.bind(circuit=self.guard_name).write(
             level, "circuit {} is {} now (it was {})", self.guard_name, circuit.state, before
         )
+
+    def _tell_health(self, state: CircuitState) -> None:
+        """Note for health checks whether the circuit is closed."""
+        not_closed: _NotClosed = self.system.data.setdefault(CircuitActor, {})
+        if state == "closed":
+            not_closed.pop(self.guard_name, None)
+        else:
+            since = not_closed[self.guard_name][1] if self.guard_name in not_closed else time.time()
+            not_closed[self.guard_name] = (self.actor_ref, since)
+
+
+_NotClosed: TypeAlias = dict[str, tuple[ActorRef[Any], float]]
+"""The circuits that are not closed, each with its actor and since when, in seconds since the epoch."""
+
+
+async def _check_circuits(system: ActorSystem) -> Degraded | None:
+    """Return which circuits of a system are not closed."""
+    found: _NotClosed = system.data.get(CircuitActor, {})
+    since = {name: at for name, (ref, at) in found.items() if ref.is_alive()}
+    if not since:
+        return None
+    return Degraded(f"not closed: {', '.join(sorted(since))}", min(since.values()))
+
+
+set_health_check("circuits", _check_circuits)
 
 
 class CircuitBreakerDefinition(GuardDefinition):
@@ -239,6 +273,7 @@ class CircuitBreaker(GuardedPattern):
         ignore: Any = (),
         circuit: str | None = None,
         timeout: float | None = None,
+        usage_limits: Any = None,
     ) -> None:
         super().__init__(
             self._define(
@@ -252,6 +287,7 @@ class CircuitBreaker(GuardedPattern):
                     "ignore": ignore,
                     "circuit": circuit,
                     "timeout": timeout,
+                    "usage_limits": usage_limits,
                 }
             )
         )

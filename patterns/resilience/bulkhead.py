@@ -180,6 +180,7 @@ class Bulkhead(GuardedPattern):
         max_wait_s: float | None = None,
         bulkhead: str | None = None,
         timeout: float | None = None,
+        usage_limits: Any = None,
     ) -> None:
         super().__init__(
             self._define(
@@ -191,6 +192,7 @@ class Bulkhead(GuardedPattern):
                     "max_wait_s": max_wait_s,
                     "bulkhead": bulkhead,
                     "timeout": timeout,
+                    "usage_limits": usage_limits,
                 }
             )
         )

@@ -48,9 +48,18 @@ class HedgedRequest(OrchestrationPattern):
         after_s: float,
         *,
         timeout: float | None = None,
+        usage_limits: Any = None,
     ) -> None:
         super().__init__(
-            self._define({"name": name, "agents": agents, "after_s": after_s, "timeout": timeout})
+            self._define(
+                {
+                    "name": name,
+                    "agents": agents,
+                    "after_s": after_s,
+                    "timeout": timeout,
+                    "usage_limits": usage_limits,
+                }
+            )
         )
 
     def _prepare(self) -> None:

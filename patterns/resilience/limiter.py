@@ -203,6 +203,7 @@ class RateLimiter(GuardedPattern):
         cost: float = 1.0,
         max_wait_s: float | None = None,
         timeout: float | None = None,
+        usage_limits: Any = None,
     ) -> None:
         super().__init__(
             self._define(
@@ -216,6 +217,7 @@ class RateLimiter(GuardedPattern):
                     "cost": cost,
                     "max_wait_s": max_wait_s,
                     "timeout": timeout,
+                    "usage_limits": usage_limits,
                 }
             )
         )

@@ -5,6 +5,7 @@ the code that puts the team together, turns by the team's actor, a task by its c
 """
 
 from .config import TeamConfig
+from .conversation import Utterance
 from .discussion import Contribution, Discussion
 from .errors import (
     TeamError,
@@ -13,11 +14,15 @@ from .errors import (
     UnknownMember,
     WrongHandoff,
 )
+from .guarding import TeamStopped
 from .handoff import AgentHandoff, HandoffRecord
 from .message import TeamMessage
 from .notes import NotesUnavailable, SharedNotes, shared_notes
 from .result import TeamResult
 from .role import AgentRole
+from .shared import shared_history
+from .state import StateUnavailable, team_state
+from .swarm import HandingOver
 from .team import AgentTeam
 from .workflow import TeamStep
 
@@ -27,9 +32,11 @@ __all__ = [
     "AgentTeam",
     "Contribution",
     "Discussion",
+    "HandingOver",
     "HandoffRecord",
     "NotesUnavailable",
     "SharedNotes",
+    "StateUnavailable",
     "TeamConfig",
     "TeamError",
     "TeamFull",
@@ -37,7 +44,11 @@ __all__ = [
     "TeamMessage",
     "TeamResult",
     "TeamStep",
+    "TeamStopped",
     "UnknownMember",
+    "Utterance",
     "WrongHandoff",
+    "shared_history",
     "shared_notes",
+    "team_state",
 ]

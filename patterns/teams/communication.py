@@ -10,7 +10,7 @@ from agenticaiframework.actors import (
     ActorSystem,
     Agent,
     agent_context,
-    near,
+    near_names,
     running_here,
     with_context,
 )
@@ -54,7 +54,7 @@ class Communication:
         if protocol not in PROTOCOLS:
             raise DefinitionError(
                 f"the channel {channel!r} of team {self._team!r}",
-                [f"unknown protocol {protocol!r}. {near(str(protocol), PROTOCOLS)}"],
+                [f"unknown protocol {protocol!r}. {near_names(str(protocol), PROTOCOLS)}"],
                 'team.enable_communication(channel="team_chat", protocol="structured")',
             )
         self._channels.pop(channel, None)
@@ -76,7 +76,7 @@ class Communication:
         if name not in known:
             raise TeamError(
                 self._team,
-                f"there is no channel {name!r}. {near(name, known)} "
+                f"there is no channel {name!r}. {near_names(name, known)} "
                 f"Open it with team.enable_communication(channel={name!r}).",
             )
         return name

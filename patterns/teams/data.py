@@ -13,7 +13,7 @@ from ..definition.dump import dump_definition
 from ..definition.fields import TargetField
 from ..vocabulary.target import target_name
 from .config import TeamConfig
-from .handoff import AgentHandoff
+from .handoff import USER, AgentHandoff
 from .role import AgentRole
 from .roster import Member
 
@@ -65,11 +65,21 @@ def draw_team(
     members: Sequence[Member],
     handoffs: Iterable[AgentHandoff],
 ) -> None:
-    """Draw a team: a box for each role with its members, and the handoffs between the roles."""
+    """Draw a team: a box for each role with its members, and the handoffs between the roles.
+
+    A role called `USER` without members is drawn as the one that asks, as a swarm takes it.
+    """
     nodes: dict[str, str] = {}
+    filled = {member.role for member in members}
     for role in roles:
+        if role == USER and role not in filled:
+            nodes[role] = drawing.node(role, "end")
+            continue
         with drawing.group(role):
             drawn = [drawing.node(target_name(m.target)) for m in members if m.role == role]
             nodes[role] = drawn[0] if drawn else drawing.node("nobody", "end")
     for rule in handoffs:
+        if rule.to_role not in nodes:
+            # The user has no role of its own.
+            nodes[rule.to_role] = drawing.node(rule.to_role, "end")
         drawing.edge(nodes[rule.from_role], nodes[rule.to_role], rule.trigger)

@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast
 
+from agenticaiframework.actors import NO_USAGE, TurnShape, Usage
+
+from ..execution.choices import choice, one_of, plain, turn_for
 from ..execution.execution import Execution
 from ..execution.task_bag import TaskBag
 from ..kinds.voting import Tally, position_of, tally
@@ -16,6 +19,7 @@ from .errors import UnknownMember
 from .handoff import without_handoff
 from .job import TeamJob
 from .roster import Member, Roster
+from .shared import has_model, remembers
 
 Ending: TypeAlias = Literal["consensus", "vote", "moderator", "rounds"]
 
@@ -56,6 +60,8 @@ class Discussion:
     contributions: tuple[Contribution, ...]
     tally: Tally
     missing: Mapping[str, Outcome]
+    usage: Usage = NO_USAGE
+    """What it has spent on models, with all beneath it."""
 
     def said_by(self, speaker: str) -> list[Any]:
         """Return what *speaker* said, round after round."""
@@ -85,6 +91,8 @@ class DiscussionJob(TeamJob):
         self._moderator = moderator
         self._said: list[Contribution] = []
         self._positions: dict[str, Any] = {}
+        self._heard: dict[str, int] = {}
+        """How many contributions each speaker has been told, by name."""
 
     def targets(self) -> Iterable[Target]:
         yield from super().targets()
@@ -92,6 +100,9 @@ class DiscussionJob(TeamJob):
             yield self._moderator
 
     async def coordinate(self, run: Execution) -> Discussion:
+        return await self.sharing(run, lambda: self._discuss(run))
+
+    async def _discuss(self, run: Execution) -> Discussion:
         config = self.roster.config
         speakers: Sequence[Member] = self._participants
         round_ = 0
@@ -151,14 +162,18 @@ class DiscussionJob(TeamJob):
     async def _speak(
         self, run: Execution, round_: int, member: Member, heard: Sequence[Contribution]
     ) -> Outcome:
-        payload = {
+        payload: dict[str, Any] = {
             "topic": run.input,
             "round": round_,
             "max_rounds": self._max_rounds,
             "speaker": member.name,
             "role": member.role,
-            "contributions": self._shown(heard),
         }
+        # Who is shown the history of the team has heard them all; who remembers has heard some.
+        if self._shared is None or not has_model(run, member):
+            known = self._heard.get(member.name, 0) if remembers(run, member) else 0
+            payload["contributions"] = self._shown(heard[known:])
+            self._heard[member.name] = len(heard)
         _, _, outcome = await self.turn(
             run, [member], payload, label=f"{member.name}[{round_}]", context={"action": "discuss"}
         )
@@ -210,18 +225,28 @@ class DiscussionJob(TeamJob):
             "contributions": self._shown(self._said),
         }
         name = self.work_name(f"moderator[{round_}]")
-        outcome = await run.perform(
-            name,
-            self.roster.moderator(moderator),
-            payload,
-            self._policy,
-            {"team": self.name, "role": "moderator", "action": "moderate"},
-        )
+        target = self.roster.moderator(moderator)
+        turn = turn_for(run, target, self._moderation(last=round_ == self._max_rounds))
+        context = {"team": self.name, "role": "moderator", "action": "moderate", **(turn or {})}
+        outcome = await run.perform(name, target, payload, self._policy, context)
         if isinstance(outcome, Completed):
-            return outcome.value
+            return plain(outcome.value)
         if isinstance(outcome, Skipped):
             return None
         raise work_failed(self.name, name, outcome, run.outcomes, "the moderator")
+
+    def _moderation(self, *, last: bool) -> TurnShape:
+        """Return what a moderator with a model is asked for: a decision, or who speaks next."""
+        config = self.roster.config
+        fields: dict[str, Any] = {"reason": (str, "Why, in a sentence or two.", "")}
+        if config.decision_making == "moderator":
+            kind = str if last else str | None
+            fields["decision"] = (kind, "The decision; left out while there is none yet.")
+        if config.speaker_policy == "moderator" and not last:
+            names = dict.fromkeys(n for m in self._participants for n in (m.name, m.role))
+            speakers: Any = list[one_of(list(names))] | None  # type: ignore[misc]
+            fields["next"] = (speakers, "Who speaks in the next round; left out, all do.")
+        return choice("Moderation", "How the discussion goes on.", **fields)
 
     def _next_speakers(self, answer: Any) -> Sequence[Member]:
         """Return the speakers of the next round: those that the moderator's *answer* names, else all."""
@@ -245,7 +270,14 @@ class DiscussionJob(TeamJob):
         if ended in ("consensus", "vote"):
             decision = count.value(decision)
         return Discussion(
-            run.input, decision, ended, rounds, tuple(self._said), count, dict(self.missing)
+            run.input,
+            decision,
+            ended,
+            rounds,
+            tuple(self._said),
+            count,
+            dict(self.missing),
+            run.usage,
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from agenticaiframework.actors import AgenticError, near
+from agenticaiframework.actors import AgenticError, near_names
 
 from ..vocabulary.causes import UnretriableError
 
@@ -25,10 +25,10 @@ class UnknownMember(TeamError, UnretriableError, LookupError):
     ) -> None:
         super().__init__(
             team,
-            f"there is no role {name!r}. {near(name, known)} "
+            f"there is no role {name!r}. {near_names(name, known)} "
             f"Add it with team.add_role(AgentRole(name={name!r}))."
             if as_role
-            else f"{name!r} is neither a member nor a role. {near(name, known)}",
+            else f"{name!r} is neither a member nor a role. {near_names(name, known)}",
         )
         self.name = name
 
@@ -78,18 +78,25 @@ class TeamIncomplete(TeamError, UnretriableError):
 
 
 class WrongHandoff(TeamError, UnretriableError):
-    """A member of *role* handed off by triggers that no rule is for, or by several at once."""
+    """A member of *role* handed off by triggers that no rule is for, by several at once, or with wrong data."""
 
     def __init__(
-        self, team: str, role: str, triggers: Iterable[str], known: Iterable[str] = ()
+        self,
+        team: str,
+        role: str,
+        triggers: Iterable[str],
+        known: Iterable[str] = (),
+        problem: str = "",
     ) -> None:
         self.role = role
         self.triggers = tuple(triggers)
-        if len(self.triggers) == 1:
+        if problem:
+            problem = f"the data of the handoff {self.triggers[0]!r} from {role!r} does not fit: {problem}"
+        elif len(self.triggers) == 1:
             trigger = self.triggers[0]
             problem = (
                 f"no handoff from the role {role!r} has the trigger {trigger!r}. "
-                f"{near(trigger, known)}"
+                f"{near_names(trigger, known)}"
             )
         else:
             listed = ", ".join(map(repr, self.triggers))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from pydantic import Field, field_validator
+from pydantic import Field, TypeAdapter, field_validator, model_validator
 
-from agenticaiframework.actors import is_coroutine_function
+from agenticaiframework.actors import fields_of, is_coroutine_function, shown
 
 from ..definition.definition import Definition
 from ..vocabulary.values import Handoff, read_handoff
 from .errors import WrongHandoff
+
+USER = "user"
+"""The role that stands for the team's caller: handed over to it, a team waits for the next message."""
 
 
 class AgentHandoff(Definition):
@@ -20,12 +23,30 @@ class AgentHandoff(Definition):
 
     *data_transform*, a plain function, makes what the next one gets of what the first one gave.
     A member triggers it by returning ``Handoff("research_complete", data)``.
+
+    In a team with ``mode="swarm"`` a member with a model gets a tool for each rule of its role, called
+    like the *trigger* (``transfer_to_writer``, if none is given) and described by *description* (by default
+    by the role's). *payload* is the type of what it has to give with it. *on_handoff*, plain or
+    ``async``, is called with a `HandingOver` before the next one is asked; it may change the ``data``, by
+    returning others too, and the team's state.
     """
 
     from_role: str = Field(min_length=1)
     to_role: str = Field(min_length=1)
-    trigger: str = Field(min_length=1)
+    trigger: str = Field(default="", min_length=1)
     data_transform: Callable[[Any], Any] | None = None
+    description: str = ""
+    payload: Any = None
+    on_handoff: Callable[[Any], Any] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_trigger(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and "trigger" not in data:
+            fields = cast("Mapping[str, Any]", data)
+            if isinstance(fields.get("to_role"), str):
+                return {**fields, "trigger": default_trigger(fields["to_role"])}
+        return cast(Any, data)
 
     @field_validator("data_transform")
     @classmethod
@@ -34,9 +55,23 @@ class AgentHandoff(Definition):
             raise ValueError("a plain function is needed, and this one is async")
         return value
 
+    @field_validator("payload")
+    @classmethod
+    def _check_payload(cls, value: Any) -> Any:
+        try:
+            TypeAdapter(value)
+        except Exception as error:
+            raise ValueError(f"a type is needed, not {shown(value, 60)} ({error})") from None
+        return value
+
     def transform(self, data: Any) -> Any:
         """Return what the next member gets."""
         return data if self.data_transform is None else self.data_transform(data)
+
+
+def default_trigger(to_role: str) -> str:
+    """Return the trigger of a rule that has none of its own."""
+    return f"transfer_to_{to_role}"
 
 
 class HandoffRules(Definition):
@@ -59,6 +94,10 @@ class HandoffRecord:
     from_role: str
     to_role: str
     trigger: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as plain data, for JSON."""
+        return fields_of(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from agenticaiframework.actors import AgentStopped
+from agenticaiframework.actors import AgentStopped, Converse, Guards, Talk, talk_keeper
 
 from ..definition.policy import NO_POLICY, WorkPolicy
 from ..execution.execution import Execution
@@ -15,13 +16,17 @@ from ..vocabulary.outcome import Completed, Failed, Outcome, Skipped, describe_e
 from ..vocabulary.target import Target
 from .communication import MEMBER
 from .errors import TeamIncomplete
-from .handoff import Handed, HandoffRecord, contribution, fired, without_handoff
+from .handoff import USER, Handed, HandoffRecord, contribution, fired, without_handoff
 from .notes import NOTES, SharedNotes
 from .result import TeamResult
 from .roster import Member, Roster
+from .shared import SharedHistory, session_of, shared_context
 
 if TYPE_CHECKING:
     from .team_actor import TeamCoordinator
+
+
+T = TypeVar("T")
 
 
 class TeamJob(ABC):
@@ -41,12 +46,20 @@ class TeamJob(ABC):
         self._names: dict[str, int] = {}
         self._notes: SharedNotes | None = None
         config = roster.config
+        self.guards = Guards(roster.team, config.guardrails)
         self._policy: WorkPolicy = NO_POLICY if config.plain else config
+        self._shared: SharedHistory | None = None
+        """What all members are shown, in a team with one history."""
 
     @property
     def identity(self) -> Any:
         """What tells a team's work within its own work from that of others: the team's name."""
         return self.name
+
+    @property
+    def metered_as(self) -> str:
+        """What kind of work it is, in the errors of its limits."""
+        return "team"
 
     def targets(self) -> Iterable[Target]:
         """Return all targets that may be asked."""
@@ -66,6 +79,7 @@ class TeamJob(ABC):
             missing=self.missing,
             handoffs=self.handoffs,
             notes=notes,
+            usage=run.usage,
         )
 
     def work_name(self, label: str) -> str:
@@ -99,13 +113,7 @@ class TeamJob(ABC):
             if not name:
                 name = self.work_name(label or chosen.name)
             try:
-                outcome = await run.perform(
-                    name,
-                    chosen.target,
-                    payload,
-                    self._policy if policy is None else policy,
-                    self._context(chosen, context),
-                )
+                outcome = await self._perform(run, name, chosen, payload, policy, context)
             finally:
                 self.coordinator.leave_seat(chosen.name)
             if not lost(outcome):
@@ -120,6 +128,56 @@ class TeamJob(ABC):
                 outcome.incarnation, error,
             )  # fmt: skip
             return name, chosen, run.settle(name, failed)
+
+    async def _perform(
+        self,
+        run: Execution,
+        name: str,
+        member: Member,
+        payload: Any,
+        policy: WorkPolicy | None,
+        context: Mapping[str, Any] | None,
+    ) -> Outcome:
+        policy = self._policy if policy is None else policy
+        own = self._context(member, context)
+        shared = self._shared
+        if shared is None:
+            return await run.perform(name, member.target, payload, policy, own)
+        share = shared.share(member.name, payload)
+        own.update(shared_context(share))
+        outcome = await run.perform(name, member.target, payload, policy, own)
+        if isinstance(outcome, Completed):
+            shared.add(member.name, member.role, outcome.value, share.added)
+        return outcome
+
+    async def sharing(self, run: Execution, work: Callable[[], Awaitable[T]]) -> T:
+        """Return what *work* returns: with one history for all members, if the team has one.
+
+        In a session that goes on where the task before has left it, and is kept if this one succeeds.
+        """
+        if not self.roster.config.shared_history:
+            return await work()
+        results: list[T] = []
+
+        async def converse(talk: Talk) -> Talk:
+            shared = self._shared = SharedHistory.of(talk.items)
+            shared.add(USER, USER, run.input)
+            results.append(await work())
+            return replace(talk, items=(*talk.items, *shared.items()))
+
+        await self.in_session(run, session_of(run), converse)
+        return results[-1]
+
+    async def in_session(self, run: Execution, session: str | None, converse: Converse) -> None:
+        """Have *converse* take a turn in the conversation of *session*; without one, in a new one."""
+        keeper = None if session is None else await talk_keeper()
+        if session is None:
+            await converse(Talk())
+        elif keeper is None:
+            await (await self.coordinator.talk(session)).turn(converse)
+        else:
+            history = self.roster.config.history
+            await keeper.turn(run.system, self.name, history, session, converse)
 
     def _context(self, member: Member, added: Mapping[str, Any] | None) -> dict[str, Any]:
         if self._notes is None:

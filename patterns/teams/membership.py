@@ -13,7 +13,7 @@ from ..definition.fields import read_target
 from ..vocabulary.target import Target, target_name
 from .config import TeamConfig
 from .errors import TeamError, TeamFull, UnknownMember
-from .handoff import EXAMPLE, AgentHandoff, HandoffRules
+from .handoff import EXAMPLE, USER, AgentHandoff, HandoffRules
 from .matching import match
 from .role import AgentRole
 from .roster import Member, Roster
@@ -167,7 +167,8 @@ class Membership:
         seen: set[tuple[str, str]] = set()
         for rule in checked:
             self.role(rule.from_role)
-            self.role(rule.to_role)
+            if rule.to_role != USER or self._config.mode != "swarm":
+                self.role(rule.to_role)
             key = (rule.from_role, rule.trigger)
             if key in seen:
                 raise TeamError(

@@ -13,8 +13,10 @@ from ..definition.definition import Definition
 class AgentRole(Definition):
     """A role: its name, what it needs, and how many agents may have it (None: any number).
 
-    ``AgentRole(name="researcher", capabilities=["web_search"], max_agents=2)``. Capabilities are
-    what `AgentTeam.auto_assign_agents` matches; assigning by hand does not look at them.
+    ``AgentRole(name="researcher", capabilities=["web_search"], max_agents=2)``. *name* is what
+    workflows of the team call it, *description* is for people and for models that choose, and
+    *max_agents* bounds how many members have it. *capabilities* are what `AgentTeam.auto_assign_agents`
+    matches; assigning by hand does not look at them.
     """
 
     name: str = Field(min_length=1)

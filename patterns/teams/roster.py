@@ -45,6 +45,10 @@ class Roster:
             raise TeamIncomplete(self.team, role)
         return members
 
+    def has_members(self, role: str) -> bool:
+        """Tell whether any member has *role*."""
+        return any(member.role == role for member in self.members)
+
     def find(self, wanted: Target) -> list[Member]:
         """Return the members that *wanted* names: those of a role, the one of that name, the agent.
 

@@ -10,6 +10,7 @@ from ..execution.task_bag import TaskBag
 from ..vocabulary.errors import NotCompleted, work_failed
 from ..vocabulary.outcome import Completed, Outcome, Skipped
 from .errors import TeamIncomplete
+from .guarding import guarded
 from .handoff import Handed, contribution, without_handoff
 from .job import TeamJob
 from .result import TeamResult
@@ -29,6 +30,9 @@ class TaskJob(TeamJob):
         self._leaders = leaders
 
     async def coordinate(self, run: Execution) -> TeamResult:
+        return await guarded(self.guards, run, lambda: self.sharing(run, lambda: self._work(run)))
+
+    async def _work(self, run: Execution) -> TeamResult:
         task = run.input
         name, leader, outcome = await self.turn(run, self._leaders, task)
         handed = None

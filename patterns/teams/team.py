@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from agenticaiframework.actors import (
+    SESSION,
     Actor,
     ActorRef,
     ActorSystem,
     agents_from_here,
+    explained,
     nested_context,
+    no_attribute,
     shown,
 )
 
 from ..definition.definition import define
 from ..definition.drawing import Drawing
+from ..definition.errors import DefinitionError
 from ..definition.policy import Fallback
 from ..execution.coordinator import run_to_end
 from ..execution.execution import Execution
@@ -37,9 +41,37 @@ from .result import TeamResult
 from .role import AgentRole
 from .roster import Member, participants_of
 from .service import TeamService
+from .swarm import SwarmJob
+from .swarm_tools import SwarmTools, rules_of
 from .task import TaskJob
 from .team_actor import Busy, History, Said
 from .workflow import TeamStep, WorkflowJob, read_workflow
+
+_MEMBERS: Final = (
+    "Members have roles: AgentTeam('writers', roles=[AgentRole(name='writer')]), and then "
+    "team.assign_agent(agent, 'writer')."
+)
+_TASK: Final = (
+    "`await team.execute_task(task)`, or run_sync(team.execute_task(task)) without an event loop."
+)
+_ASSIGN: Final = (
+    "team.assign_agent(agent, 'writer'), after team.add_role(AgentRole(name='writer'))."
+)
+_TRIED: Final = {
+    "add": _ASSIGN,
+    "add_agent": _ASSIGN,
+    "add_agents": _ASSIGN,
+    "add_member": _ASSIGN,
+    "assign": _ASSIGN,
+    "execute": _TASK,
+    "execute_sync": _TASK,
+    "invoke": _TASK,
+    "kickoff": _TASK,
+    "run": _TASK,
+    "run_sync": _TASK,
+    "start": _TASK,
+}
+"""Methods of teams elsewhere."""
 
 
 class AgentTeam:
@@ -50,10 +82,19 @@ class AgentTeam:
     which ends with it. The members are agents of their own: their supervisors restart them. A team
     stands wherever an agent can (`ask` executes a task).
 
+    *name* is what others call it, *config* says how it works together (`TeamConfig`), *roles* are
+    what its members are for (`AgentRole`), and *resolver* finds agents that are given by their names.
+
     Roles and members may change at any time; work that has started keeps those it started with.
     A member that is given by its name is bound to its agent then, as in a pattern.
     """
 
+    @explained(
+        "AgentTeam('writers', roles=[AgentRole(name='writer')])",
+        agents=_MEMBERS,
+        members=_MEMBERS,
+        tasks="A team is given its task by `await team.execute_task(task)`.",
+    )
     def __init__(
         self,
         name: str,
@@ -64,6 +105,12 @@ class AgentTeam:
     ) -> None:
         if not isinstance(name, str) or not name.strip():  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TeamError(str(name), f"a team's name is a non-empty text, not {name!r}.")
+        if not isinstance(config, TeamConfig | Mapping | None):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise DefinitionError(
+                f"AgentTeam {name!r}",
+                [f"its config is a TeamConfig or a mapping, not {shown(config, 60)}. {_MEMBERS}"],
+                "AgentTeam('writers', TeamConfig(mode='swarm'))",
+            )
         self.name = name
         self.config = (
             config
@@ -77,11 +124,18 @@ class AgentTeam:
         self._names.bind(self._named())
         self._communication = Communication(name)
         self._service = TeamService(name)
+        self._tools: SwarmTools | None = None
         for role in roles:
             self.add_role(role)
 
+    if not TYPE_CHECKING:  # or checkers would take every attribute for one
+
+        def __getattr__(self, name: str) -> Any:
+            raise no_attribute(self, name, _TRIED)
+
     def __repr__(self) -> str:
-        return f"<AgentTeam {self.name!r}>"
+        roles = ", ".join(self.roles) or "no role yet"
+        return f"<AgentTeam {self.name!r}: {roles}>"
 
     # -- roles and members ---------------------------------------------------------------------
 
@@ -155,6 +209,7 @@ class AgentTeam:
         coordinator: Target | None = None,
         *,
         timeout: float | None = None,
+        session: str | None = None,
         context: Mapping[str, Any] | None = None,
         resolver: Resolver | None = None,
     ) -> TeamResult:
@@ -164,9 +219,15 @@ class AgentTeam:
         the task as it is. If it hands off, the work follows the handoffs; otherwise all others get
         ``{"task", "lead"}`` at the same time. Raises `PatternFailed`, `UnknownMember`,
         `TeamIncomplete`.
+
+        With ``TeamConfig(mode="swarm")`` one member has the conversation at a time. Who has a model sees
+        all of it, and hands it over by calling a tool; a handler returns `Handoff`. Any other answer ends
+        the task, and is its ``final``. The next task of the same *session* goes to the member that spoke
+        last. Handed over to the role ``user``, the team waits for that task (``result.waiting``).
         """
         job = self._task(coordinator)
-        result: TeamResult = await self._execute(job, task, timeout, self._scope(context, resolver))
+        scope = self._scope(context, resolver, session)
+        result: TeamResult = await self._execute(job, task, timeout, scope)
         return result
 
     async def execute_workflow(
@@ -231,12 +292,13 @@ class AgentTeam:
         coordinator: Target | None = None,
         *,
         timeout: float | None = None,
+        session: str | None = None,
         context: Mapping[str, Any] | None = None,
         resolver: Resolver | None = None,
     ) -> EventStream:
         """Return the events of `execute_task`, for ``async for``; ``stream.result()`` afterwards."""
         job = self._task(coordinator)
-        return self._stream(job, task, timeout, self._scope(context, resolver))
+        return self._stream(job, task, timeout, self._scope(context, resolver, session))
 
     def stream_workflow(
         self,
@@ -258,10 +320,11 @@ class AgentTeam:
         payload: Any,
         timeout: float | None = None,
         *,
+        session: str | None = None,
         context: Mapping[str, Any] | None = None,
     ) -> TeamResult:
         """Have the team do *payload* as a task: what makes it an `Askable`."""
-        return await self.execute_task(payload, timeout=timeout, context=context)
+        return await self.execute_task(payload, timeout=timeout, session=session, context=context)
 
     async def ask_within(self, payload: Any, timeout: float | None, scope: Scope) -> TeamResult:
         """Have the team do *payload* as a task inside another execution."""
@@ -281,11 +344,30 @@ class AgentTeam:
         result: TeamResult = await self._execute(job, input_data, timeout, self._within(scope))
         return result
 
-    def _task(self, coordinator: Target | None) -> TaskJob:
+    def _task(self, coordinator: Target | None) -> TeamJob:
         roster = self._membership.roster()
-        return TaskJob(roster, roster.leader(coordinator))
+        leaders = roster.leader(coordinator)
+        if self.config.mode != "swarm":
+            return TaskJob(roster, leaders)
+        if self._tools is None or self._tools.roster != roster:
+            # Kept, because what is built of it for a member's model is kept with it.
+            self._tools = SwarmTools(roster)
+        return SwarmJob(roster, leaders, self._tools)
 
-    def _scope(self, context: Mapping[str, Any] | None, resolver: Resolver | None) -> Scope:
+    def _scope(
+        self,
+        context: Mapping[str, Any] | None,
+        resolver: Resolver | None,
+        session: str | None = None,
+    ) -> Scope:
+        if session is not None:
+            if not isinstance(cast(Any, session), str) or not session:
+                raise TeamError(
+                    self.name,
+                    "session= is the name of a conversation, a non-empty text, "
+                    f'not {session!r}. For example: session="user-17".',
+                )
+            context = {**(context or {}), SESSION: session}
         return Scope(self._resolver(resolver), nested_context(self.name, context))
 
     def _resolver(self, resolver: Resolver | None) -> Resolver:
@@ -302,8 +384,12 @@ class AgentTeam:
         if isinstance(self.config.on_error, Fallback):
             yield self.config.on_error.fallback
 
+    def _execution(self, job: TeamJob, data: Any, timeout: float | None, scope: Scope) -> Execution:
+        limits = self.config.usage_limits
+        return Execution(job, data, scope, timeout, ActorSystem.current(), limits)
+
     async def _execute(self, job: TeamJob, data: Any, timeout: float | None, scope: Scope) -> Any:
-        execution = Execution(job, data, scope, timeout, ActorSystem.current())
+        execution = self._execution(job, data, timeout, scope)
         await run_to_end(execution, await self._service.begin(execution))
         if execution.error is not None:
             raise execution.error
@@ -312,7 +398,7 @@ class AgentTeam:
     def _stream(self, job: TeamJob, data: Any, timeout: float | None, scope: Scope) -> EventStream:
         async def start(emit: EmitEvent) -> tuple[Execution, ActorRef[Any]]:
             streamed = Scope(scope.resolver, scope.context, emit, scope.path)
-            execution = Execution(job, data, streamed, timeout, ActorSystem.current())
+            execution = self._execution(job, data, timeout, streamed)
             return execution, await self._service.begin(execution)
 
         return EventStream(start)
@@ -438,7 +524,22 @@ class AgentTeam:
         return team
 
     def mermaid(self) -> str:
-        """Return the team drawn as a Mermaid flowchart: roles, members, handoffs."""
+        """Return the team drawn as a Mermaid flowchart: roles, members, handoffs.
+
+        A swarm without rules has the handoffs that it makes without them: from each role to each other.
+        """
+        return self._drawing().text()
+
+    def svg(self) -> str:
+        """Return the team drawn as an SVG file, as `mermaid` draws it; a notebook shows it so."""
+        return self._drawing().svg(self.name)
+
+    def _drawing(self) -> Drawing:
         drawing = Drawing("TB")
-        draw_team(drawing, self.roles, self.members, self.handoffs)
-        return drawing.text()
+        swarm = self.config.mode == "swarm"
+        handoffs = rules_of(self._membership.roster()) if swarm else self.handoffs
+        draw_team(drawing, self.roles, self.members, handoffs)
+        return drawing
+
+    def _repr_svg_(self) -> str:
+        return self.svg()

@@ -10,6 +10,7 @@ from agenticaiframework.actors import SHUTDOWN, Actor, ActorRef, Address, Exit
 
 from ..execution.coordinator import StreamedCoordinator
 from ..execution.execution import Execution
+from .conversation import SessionTalk
 from .message import HISTORY, TeamMessage
 from .notes import NotesActor, SharedNotes
 from .seats import Seats
@@ -64,11 +65,18 @@ class Busy:
     names: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """Ask for the conversation of a session."""
+
+    session: str
+
+
 class TeamActor(Actor):
     """One incarnation of a team.
 
     The coordinators of the team's work are linked to it: they end with the team, while a coordinator
-    that is killed takes nobody with it, because it traps exits.
+    that is killed does not end the team, which traps exits.
     """
 
     crash_on_ask_error = True
@@ -82,6 +90,7 @@ class TeamActor(Actor):
         self._seats = Seats()
         self._coordinators: set[Any] = set()
         self._channels: dict[str, deque[TeamMessage]] = {}
+        self._talks: dict[str, SessionTalk] = {}
 
     def on_receive(self, message: Any) -> Any:
         match message:
@@ -106,6 +115,8 @@ class TeamActor(Actor):
                 self._channels.setdefault(channel, deque(maxlen=HISTORY)).append(said)
             case History(channel):
                 return list(self._channels.get(channel, ()))
+            case Talk(session):
+                return self._talks.setdefault(session, SessionTalk())
             case Busy(names):
                 return self._seats.busy(names)
             case _:
@@ -121,6 +132,8 @@ class TeamActor(Actor):
 
 class TeamCoordinator(StreamedCoordinator):
     """Runs one piece of a team's work: a task, a workflow, a discussion."""
+
+    coordinates = "team"
 
     def __init__(self, execution: Execution, team: ActorRef[TeamActor]) -> None:
         super().__init__(execution)
@@ -139,6 +152,11 @@ class TeamCoordinator(StreamedCoordinator):
         if self._notes is not None:
             self._notes.exit(SHUTDOWN)
         super().on_stop()
+
+    async def talk(self, session: str) -> SessionTalk:
+        """Return the conversation of *session* between the team and its user."""
+        talk: SessionTalk = await self._team.request(Talk(session))
+        return talk
 
     async def take_seat(self, members: tuple[str, ...]) -> str:
         """Return the least busy of *members*, for a turn."""

@@ -14,6 +14,7 @@ from ..definition.step import input_scope
 from ..execution.execution import Execution
 from ..vocabulary.errors import NotCompleted
 from ..vocabulary.target import Target
+from .guarding import guarded
 from .handoff import contribution
 from .job import TeamJob
 from .result import TeamResult
@@ -24,7 +25,7 @@ class TeamStep(WorkPolicy):
     """A step: a member of *role* does *action*.
 
     *condition* is over the input (``input`` and its fields), the ``output`` so far, and the outputs
-    by action. ``timeout``, ``retry`` and ``on_error`` are for this step; without any of them the
+    by action and by role. ``timeout``, ``retry`` and ``on_error`` are for this step; without any of them the
     team's own hold.
     """
 
@@ -61,6 +62,10 @@ class WorkflowJob(TeamJob):
     def __init__(self, roster: Roster, steps: Sequence[TeamStep]) -> None:
         super().__init__(roster)
         self._steps = steps
+        self._by_role: dict[str, Any] = {}
+        """The latest output of each role."""
+        self._given_by: dict[str, str] = {}
+        """Which role each name in the result is from: no other role's field takes its place."""
         # Names and roles are checked before any member works.
         for step in steps:
             roster.of_role(step.role)
@@ -72,6 +77,9 @@ class WorkflowJob(TeamJob):
                 yield step.on_error.fallback
 
     async def coordinate(self, run: Execution) -> TeamResult:
+        return await guarded(self.guards, run, lambda: self.sharing(run, lambda: self._work(run)))
+
+    async def _work(self, run: Execution) -> TeamResult:
         previous: Any = None
         merged = False
         for index, step in enumerate(self._steps):
@@ -94,7 +102,7 @@ class WorkflowJob(TeamJob):
                 continue
             handed = self.fired(member.role, answer)
             previous = contribution(answer, handed)
-            self._add_output(step.action, previous)
+            self._add_output(step, previous)
             if handed is not None:
                 following = self._steps[index + 1].role if index + 1 < len(self._steps) else None
                 previous, merged = await self.follow(run, member, handed, until=following)
@@ -102,13 +110,22 @@ class WorkflowJob(TeamJob):
 
     def _holds(self, step: TeamStep, run: Execution, previous: Any) -> bool:
         test = compile_condition(cast(Any, step.condition))
-        return test(input_scope(run.input, **_names(self.values), output=previous))
+        around = {**_names(self._by_role), **_names(self.values)}
+        return test(input_scope(run.input, around, output=previous))
 
-    def _add_output(self, action: str, output: Any) -> None:
-        self.add(action, output)
+    def _add_output(self, step: TeamStep, output: Any) -> None:
+        """Add an output under its action, and its fields where no other role's stand."""
+        self.add(step.action, output)
+        self._by_role[step.role] = output
+        self._given_by[step.action] = step.role
         if isinstance(output, Mapping):
+            taken = {name for each in self._steps for name in (each.action, each.role)}
             for key, value in cast(Mapping[Any, Any], output).items():
-                self.values[str(key)] = value
+                name = str(key)
+                if name in taken and name not in (step.action, step.role):
+                    continue  # an output of that name is there, or will be
+                if self._given_by.setdefault(name, step.role) == step.role:
+                    self.values[name] = value
 
 
 def _names(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,12 +18,14 @@ class BoundNames:
     comes before what is bound.
     """
 
-    __slots__ = ("_agents", "open")
+    __slots__ = ("_agents", "loaded", "open")
 
-    def __init__(self) -> None:
+    def __init__(self, loaded: bool = False) -> None:
         self._agents: dict[str, Agent] = {}
         self.open = True
         """Whether a name may have to be looked up at execution."""
+        self.loaded = loaded
+        """Whether the names stand in a text: a file, or a store."""
 
     def bind(self, targets: Iterable[Target]) -> None:
         """Bind the names among *targets*, and those that stay open in the patterns among them."""
@@ -44,9 +46,9 @@ class BoundNames:
         for name in [name for name in self._agents if name not in used]:
             del self._agents[name]
 
-    def __reduce__(self) -> tuple[type[BoundNames], tuple[()]]:
+    def __reduce__(self) -> tuple[type[BoundNames], tuple[bool]]:
         # Agents stay in their process; what was copied is looked up where it is executed.
-        return BoundNames, ()
+        return BoundNames, (self.loaded,)
 
     def __len__(self) -> int:
         return len(self._agents)

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Final, cast
 
-from agenticaiframework.actors import AgenticError, causes_of, http_status_of, retry_after_of
+from agenticaiframework.actors import (
+    AgenticError,
+    GuardrailTripped,
+    UsageLimitReached,
+    causes_of,
+    http_status_of,
+    retry_after_of,
+)
 
 FINAL_STATUSES: Final = frozenset({400, 401, 403, 404, 422})
 """HTTP statuses of refusals that the same request meets again."""
@@ -27,17 +34,19 @@ def retry_after_s(error: BaseException) -> float:
 def is_final(error: BaseException, named: tuple[Any, ...] = ()) -> bool:
     """Tell whether another attempt cannot mend *error*, because of what it or a cause of it says.
 
-    An `UnretriableError` says so, and a refusal with one of `FINAL_STATUSES`: of several refusals in
-    a chain of causes the nearest counts. Of a group, which several were asked for, all have to say so.
+    An `UnretriableError` says so, a guardrail that has tripped, a limit of usage that further attempts
+    share, and a refusal with one of `FINAL_STATUSES`: of several refusals in a chain of causes the nearest
+    counts. Of a group, which several were asked for, all have to say so.
     *named* are errors that are worth another attempt all the same.
     """
     refused = False  # the nearest refusal has been looked at
     for link in causes_of(error):
         status = None if refused else http_status_of(link)
         refused = refused or status is not None
-        if (status in FINAL_STATUSES or isinstance(link, UnretriableError)) and not _names(
-            link, named
-        ):
+        final = status in FINAL_STATUSES or isinstance(link, (UnretriableError, GuardrailTripped))
+        if isinstance(link, UsageLimitReached):
+            final = not link.of_one_answer
+        if final and not _names(link, named):
             return True
         if isinstance(link, BaseExceptionGroup) and not refused:
             group = cast("BaseExceptionGroup[BaseException]", link)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
-from agenticaiframework.actors import agent_context
+from agenticaiframework.actors import NoSink
 
 from .events import Chunk, PatternEvent
-
-CHUNKS: Final = "agenticaiframework.chunks"
-"""Where a handler's context has the `ChunkSink`, while the execution is streamed."""
 
 
 class ChunkSink:
@@ -37,23 +34,3 @@ class ChunkSink:
     def __reduce__(self) -> tuple[type[NoSink], tuple[()]]:
         # A handler in another process cannot reach the stream.
         return NoSink, ()
-
-
-class NoSink:
-    """Takes parts of an answer where there is no stream to reach."""
-
-    def send(self, data: Any) -> None:
-        """Drop *data*."""
-
-
-def send_chunk(data: Any) -> bool:
-    """Report *data* as a part of the answer that the running handler is working on.
-
-    Return whether the execution is streamed; if it is not, nothing happens. Call it on the
-    loop's thread, that is, in an ``async`` handler.
-    """
-    sink = agent_context().get(CHUNKS)
-    if isinstance(sink, ChunkSink):
-        sink.send(data)
-        return True
-    return False

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, cast
 
-from agenticaiframework.actors import AgenticError, causes_of, is_expected, near, shown
+from agenticaiframework.actors import AgenticError, causes_of, is_expected, near_names, shown
 
 from .causes import UnretriableError
 from .outcome import Completed, Failed, Outcome, Skipped, TimedOut, describe_outcome
@@ -88,7 +88,7 @@ class MissingInput(PatternFailed, UnretriableError, LookupError):
     ) -> None:
         hint = ""
         if isinstance(given, Mapping):
-            hint = near(key, [str(known) for known in cast(Mapping[Any, Any], given)])
+            hint = near_names(key, [str(known) for known in cast(Mapping[Any, Any], given)])
         super().__init__(
             pattern,
             f"failed: {work!r} takes {key!r} from the input, which has no such key. {hint}".strip(),
@@ -115,7 +115,7 @@ class UnexpectedAnswer(PatternFailed):
         *,
         known: Iterable[str] | None = None,
     ) -> None:
-        hint = "" if known is None else f". {near(str(answer), known)}"
+        hint = "" if known is None else f". {near_names(str(answer), known)}"
         text = repr(answer)
         shown = text if len(text) <= 80 else text[:77] + "..."
         wrong = "the input has to be" if agent == "input" else f"{agent!r} has to answer with"

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from agenticaiframework.actors import TextDelta, is_a
+
 from .outcome import Outcome
 
 
@@ -18,6 +20,11 @@ class _Happened:
     at: float
     path: tuple[str, ...]
     work: str
+
+    @property
+    def text(self) -> str:
+        """The text that it adds to an answer; empty for all but a `Chunk` with some."""
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +40,14 @@ class Chunk(_Happened):
     """A handler has given a part of its answer with `send_chunk`."""
 
     data: Any
+
+    @property
+    def text(self) -> str:
+        """The text that it adds to the answer: of a `TextDelta`, or *data* itself if that is a text."""
+        data = self.data
+        if is_a(data, TextDelta):
+            return data.text
+        return data if is_a(data, str) else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
-from agenticaiframework.actors import AgenticError, QueueTimeout, is_word, text_of
+from agenticaiframework.actors import AgenticError, QueueTimeout, is_word, line_of, text_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ def describe_error(error: BaseException | None) -> str:
     """
     if error is None:
         return "no cause"
-    text = text_of(error).strip().split("\n", 1)[0]
+    text = line_of(error)
     if len(text) > LONGEST:
         text = f"{text[: LONGEST // 2 - 5]} ... {text[-LONGEST // 2 :]}"
     if isinstance(error, AgenticError) and text:

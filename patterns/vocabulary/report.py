@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .outcome import Completed, Outcome, outcome_to_dict
+from agenticaiframework.actors import NO_USAGE, HtmlState, Usage, as_data, html_table, shown
+
+from .outcome import Completed, Outcome, Skipped, describe_outcome, outcome_to_dict
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,8 @@ class Report:
     pattern: str
     outcome: Outcome
     outcomes: Mapping[str, Outcome] = field(default_factory=dict[str, Outcome])
+    usage: Usage = NO_USAGE
+    """What it has spent on models, with all beneath it: failed attempts and unused answers included."""
 
     @property
     def ok(self) -> bool:
@@ -37,13 +41,30 @@ class Report:
     def __getitem__(self, work: str) -> Outcome:
         return self.outcomes[work]
 
+    def __str__(self) -> str:
+        """Return what became of it in one line: ``'book' completed: 295 (2 requests, 300 tokens)``."""
+        outcome = self.outcome
+        value = f": {shown(outcome.value)}" if isinstance(outcome, Completed) else ""
+        spent = "" if self.usage == NO_USAGE else f" ({self.usage})"
+        return f"{self.pattern!r} {describe_outcome(outcome)}{value}{spent}"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: a line for each piece of work."""
+        rows = [_row(work, outcome) for work, outcome in self.outcomes.items()]
+        head = ("work", "agent", "outcome", "seconds", "attempts", "value")
+        return html_table(f"Pattern {self.pattern}", head, rows, str(self))
+
     def to_dict(self) -> dict[str, Any]:
-        """Return the report as plain data; values are passed as they are."""
-        return {
-            "pattern": self.pattern,
-            **outcome_to_dict(self.outcome),
-            "outcomes": {work: outcome_to_dict(o) for work, o in self.outcomes.items()},
-        }
+        """Return the report as plain data, for JSON."""
+        data: dict[str, Any] = as_data(
+            {
+                "pattern": self.pattern,
+                **outcome_to_dict(self.outcome),
+                "outcomes": {work: outcome_to_dict(o) for work, o in self.outcomes.items()},
+                "usage": self.usage,
+            }
+        )
+        return data
 
 
 class PartialResults(dict[str, Any]):
@@ -62,19 +83,43 @@ class PartialResults(dict[str, Any]):
         """The outcomes of the work that has no result, by name."""
         return {k: o for k, o in self.outcomes.items() if not isinstance(o, Completed)}
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the results, and the outcomes of all work, as plain data, for JSON."""
+        outcomes = {work: outcome_to_dict(o) for work, o in self.outcomes.items()}
+        data: dict[str, Any] = as_data({"results": dict(self), "outcomes": outcomes})
+        return data
+
 
 class PartialList(list[Any]):
     """The results over the items of a list, in the items' order, where some may be missing.
 
     ``outcomes`` has one for every item; ``missing`` maps the index of each item without a result to
-    the outcome that says why.
+    the outcome that says why. An item that was skipped (``on_error="skip"``) keeps its place, with
+    None; one that failed, or was not needed, has none.
     """
 
     def __init__(self, outcomes: Iterable[Outcome]) -> None:
         self.outcomes = tuple(outcomes)
-        super().__init__(o.value for o in self.outcomes if isinstance(o, Completed))
+        super().__init__(
+            o.value if isinstance(o, Completed) else None
+            for o in self.outcomes
+            if isinstance(o, (Completed, Skipped))
+        )
 
     @property
     def missing(self) -> dict[int, Outcome]:
         """The outcomes of the items that have no result, by index."""
         return {i: o for i, o in enumerate(self.outcomes) if not isinstance(o, Completed)}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the results, and the outcome of each item, as plain data, for JSON."""
+        outcomes = [outcome_to_dict(outcome) for outcome in self.outcomes]
+        data: dict[str, Any] = as_data({"results": list(self), "outcomes": outcomes})
+        return data
+
+
+def _row(work: str, outcome: Outcome) -> tuple[Any, ...]:
+    value = shown(outcome.value, 300) if isinstance(outcome, Completed) else outcome.cause
+    took = round(max(0.0, outcome.ended_at - outcome.started_at), 3)
+    said = describe_outcome(outcome).partition(" (")[0].partition(" after ")[0]
+    return work, outcome.agent, HtmlState(said), took, outcome.attempts, value

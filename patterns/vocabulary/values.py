@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, ClassVar, cast
+
+from agenticaiframework.actors import ModelFields
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +31,20 @@ class Handoff:
     trigger: str
     data: Any = None
 
+    is_answer: ClassVar[bool] = False
+    """Whether guardrails check it as an answer."""
+
 
 def read_handoff(result: Any) -> Handoff | None:
-    """Return the handoff that *result* is, if it is one: a `Handoff`, or a mapping with a trigger."""
+    """Return the handoff that *result* is: a `Handoff`, or a model's answer with a trigger."""
     if isinstance(result, Handoff):
         return result
-    if isinstance(result, Mapping):
-        fields = cast(Mapping[str, Any], result)
-        trigger = fields.get("trigger")
+    if isinstance(result, ModelFields):
+        trigger = result.get("trigger")
         if isinstance(trigger, str) and trigger:
-            if "data" in fields:
-                return Handoff(trigger, fields["data"])
-            return Handoff(trigger, {k: v for k, v in fields.items() if k != "trigger"})
+            if "data" in result:
+                return Handoff(trigger, result["data"])
+            return Handoff(trigger, {k: v for k, v in result.items() if k != "trigger"})
     return None
 
 

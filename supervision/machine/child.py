@@ -42,7 +42,7 @@ class ChildHandle(Protocol):
 
 
 class Child:
-    """The record of one child. Its one writer is its supervisor; everybody else reads.
+    """The record of one child. Its one writer is its supervisor; all others read.
 
     *ref* is its live process; None with *restarting* False means "not running". *ref* is also None
     while *restarting*: the child is between two incarnations, waiting for its next start. *down* is
@@ -52,6 +52,7 @@ class Child:
     __slots__ = (
         "actor_class",
         "args",
+        "chance",
         "down",
         "handle",
         "info",
@@ -90,6 +91,8 @@ class Child:
         """Restarts made so far, also those whose start failed; since it was last started afresh."""
         self.row = 0
         """Restarts in a row, on which the backoff depends; see `Supervisor.process_ended`."""
+        self.chance: float | None = None
+        """What was drawn for the backoff of the restart that follows; None: nothing yet."""
         self.started_at: float | None = None
         self.last_reason: Any = None
         self.last_ref: ActorRef[Any] | None = None

@@ -6,11 +6,11 @@ their data as extra fields, so that a service can filter and ship them as it lik
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
-from agenticaiframework.actors import ActorRef, describe_reason, shown
+from agenticaiframework.actors import ActorRef, as_data, describe_reason, shown
 
 from ..vocabulary.kinds import ChildType
 
@@ -42,7 +42,7 @@ LEVELS = {
     ReportKind.CHILD_TERMINATED: "WARNING",
     ReportKind.START_ERROR: "ERROR",
     ReportKind.SHUTDOWN_ERROR: "WARNING",
-    ReportKind.SHUTDOWN: "CRITICAL",
+    ReportKind.SHUTDOWN: "ERROR",
     ReportKind.GAVE_UP: "ERROR",
     ReportKind.COOLING_DOWN: "ERROR",
     ReportKind.STARTED_AFRESH: "INFO",
@@ -51,15 +51,46 @@ LEVELS = {
 }
 """The level of each kind's log record."""
 
+AT_THE_TOP: Final = "CRITICAL"
+"""The level where nothing is above a supervisor that ends: the program is told, and should end."""
+
+EVENTS: Final = {
+    ReportKind.CHILD_TERMINATED: "crash",
+    ReportKind.START_ERROR: "failed_start",
+    ReportKind.SHUTDOWN_ERROR: "failed_stop",
+    ReportKind.SHUTDOWN: "escalation",
+    ReportKind.GAVE_UP: "give_up",
+    ReportKind.COOLING_DOWN: "give_up",
+    ReportKind.STARTED_AFRESH: "started_afresh",
+    ReportKind.STOPPED_BY_HANDLER: "give_up",
+    ReportKind.HANDLER_FAILED: "failed_handler",
+}
+"""The ``kind`` of each kind's log record, by which storms are summed up."""
+
+ENDS: Final = "end"
+"""The ``kind`` of the record of a child that has ended without an error, and is restarted."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChildRestarting:
+    """An event: a child, or one of its incarnations, is restarted, after its backoff if it has one.
+
+    *restarts* is how often that has happened to it, this time included.
+    """
+
+    supervisor: ActorRef[Any]
+    child: Any
+    restarts: int
+
 
 @dataclass(slots=True)
 class SupervisorReport:
     """One thing that happened under a supervisor.
 
     *restarts* is how often this child has been restarted, *in_window* how many restarts count
-    against *limit* within *period_s* now. *next* says what the supervisor does about it.
-    *children* is how many dynamic children one shutdown report stands for. *back_in_s* is when a child
-    that cools down is started afresh.
+    against *limit* within *period_s* now, the one that follows included. *next* says what the supervisor
+    does about it. *children* is how many dynamic children one shutdown report stands for. *back_in_s* is
+    when the child is started again, if that is known: after a backoff, or a cool-down.
     """
 
     kind: ReportKind
@@ -76,8 +107,22 @@ class SupervisorReport:
     children: int = 1
     back_in_s: float | None = None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as plain data, for JSON: actors and reasons as texts."""
+        own = ("supervisor", "child", "ref", "reason")
+        return {
+            **{f.name: as_data(getattr(self, f.name)) for f in fields(self) if f.name not in own},
+            "supervisor": self.supervisor.label,
+            "child": shown(self.child),
+            "ref": None if self.ref is None else self.ref.label,
+            "reason": describe_reason(self.reason),
+        }
+
     def __str__(self) -> str:
-        times = f"{self.in_window} of {self.limit} restarts in {self.period_s:g} s"
+        if self.kind is ReportKind.CHILD_TERMINATED and self.back_in_s is not None:
+            times = f"restart {self.in_window} of {self.limit} in {self.period_s:g} s"
+        else:
+            times = f"{self.in_window} of {self.limit} restarts in {self.period_s:g} s"
         what = self.kind.value.replace("_", " ")
         many = f" and {self.children - 1} like it" if self.children > 1 else ""
         return (

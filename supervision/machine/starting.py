@@ -10,7 +10,14 @@ from typing import Any, TypeAlias, cast
 
 import pykka
 
-from agenticaiframework.actors import Actor, ActorExit, ActorRef, NameTaken, StartFailed
+from agenticaiframework.actors import (
+    Actor,
+    ActorExit,
+    ActorRef,
+    NameTaken,
+    StartFailed,
+    elsewhere,
+)
 
 from ..vocabulary.reasons import START_TIMEOUT, BadStartReturn, StartCrashed
 from .child import Child
@@ -53,9 +60,12 @@ async def start_process(owner: ChildOwner, child: Child) -> StartError | None:
         if actor_class is None:
             started = await _call(owner, child)
         elif issubclass(actor_class, Actor):
-            started = await owner.start_link(
-                actor_class, *child.args, timeout=child.spec.start_timeout_s
-            )
+            args: tuple[Any, ...] = tuple(child.args)
+            if child.spec.node is not None:
+                actor_class, args = elsewhere(
+                    owner.actor_ref, child.spec.node, str(child.spec.id), actor_class, args
+                )
+            started = await owner.start_link(actor_class, *args, timeout=child.spec.start_timeout_s)
         else:
             # A plain pykka actor runs in its own way; that it ended, we learn by the link.
             plain: Any = actor_class.start(*child.args)

@@ -60,6 +60,8 @@ class Stopper:
         self._told: Sequence[_Stopping] = ()
         """The children that have been told to end and may be late."""
         self._timer: TimerHandle | None = None
+        self._timer_at = math.inf
+        """When it fires: what uvloop returns for a moment that is over does not know."""
         """Fires at the earliest deadline or before; one for all, since few are ever late."""
         self._unread: dict[Any, Any] = {}
         """Exit reasons taken from the mailbox ahead of time; see `_unread_reason`."""
@@ -115,7 +117,7 @@ class Stopper:
             return math.inf
         system = self._owner.system
         deadline = system.clock() + shutdown_ms / 1000
-        if self._timer is None or self._timer.when() > deadline:
+        if self._timer is None or self._timer_at > deadline:
             self._set_timer(deadline)
         return deadline
 
@@ -123,6 +125,7 @@ class Stopper:
         if self._timer is not None:
             self._timer.cancel()
         system = self._owner.system
+        self._timer_at = deadline
         self._timer = system.call_later(max(deadline - system.clock(), 0.0), self._kill_the_late)
 
     def _kill_the_late(self) -> None:

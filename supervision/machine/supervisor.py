@@ -29,7 +29,6 @@ from agenticaiframework.actors import (
     Exit,
     Ignore,
     IncarnationFailed,
-    describe_reason,
     is_a,
     is_normal,
     is_word,
@@ -65,7 +64,8 @@ from .incarnation import Incarnation
 from .keyed_children import KeyedChildren
 from .messages import BackoffOver, CoolDownOver, Ready, StopChild, StopSupervisor, TryAgain
 from .owner import ChildOwner, Children
-from .reports import LEVELS, ReportKind, SupervisorReport
+from .report_log import write_report
+from .reports import ChildRestarting, ReportKind, SupervisorReport
 from .requests import (
     CountChildren,
     DeleteChild,
@@ -137,6 +137,7 @@ class Supervisor(ChildOwner):
     crash_on_ask_error = False
     exit_is_crash = True
     children_crash_on_ask_error = True
+    reports_children = True
     child_type = ChildType.SUPERVISOR
     advised: Advised | None = None
     """What may have a failure handler, which `consult` asks before each restart."""
@@ -217,8 +218,13 @@ class Supervisor(ChildOwner):
         where there is none above, the program is told.
         """
         then = "the supervisor stops its children and itself"
-        if for_good and not self.is_root:
+        above = self.parent
+        if above is None:
+            then += ", and the program is told"
+        elif for_good:
             then += ", and is not started again"
+        else:
+            then += f"; {above.label} decides what follows"
         self.report(ReportKind.SHUTDOWN, child, REACHED_MAX_RESTART_INTENSITY, then)
         window = child.window or self.window
         why = TooManyFailures(child.spec.id, window.intensity, window.period_s)
@@ -413,7 +419,7 @@ class Supervisor(ChildOwner):
         if restart is RestartType.PERMANENT or (
             restart is RestartType.TRANSIENT and not is_normal(reason)
         ):
-            self.report(ReportKind.CHILD_TERMINATED, child, reason, "it is to be restarted")
+            self._report_restart(child, reason, "restarted")
             await self.child_failed(child)
             return
         if restart is RestartType.TEMPORARY and not is_normal(reason):
@@ -450,7 +456,7 @@ class Supervisor(ChildOwner):
             self.report(ReportKind.CHILD_TERMINATED, failed, reason, "it is not replaced")
             failed.give_up()
         else:
-            self.report(ReportKind.CHILD_TERMINATED, failed, reason, "it is to be replaced")
+            self._report_restart(failed, reason, "replaced")
             await self.child_failed(failed)
 
     async def _as_whole(self, child: Child) -> Child:
@@ -500,9 +506,11 @@ class Supervisor(ChildOwner):
         earlier = child.row
         child.row += 1
         child.restarts += 1
+        if self.system.events.active:
+            self.system.publish(ChildRestarting(self.actor_ref, child.spec.id, child.restarts))
         backoff = child.spec.backoff
         if backoff.initial_delay_s > 0:
-            chance = self.system.random.random() if backoff.jitter else 0.0
+            chance = self._chance(child)
             # Those that are restarted with it are stopped now, not when the time is over: they must
             # not run on without the one that they depend on.
             await self._stop_group(child)
@@ -510,6 +518,7 @@ class Supervisor(ChildOwner):
                 self.children.await_start(child)
             else:
                 child.restarting = True  # the whole is there, and stays where it is in the index
+            child.chance = None
             child.timer = self.send_after(backoff.delay_s(earlier, chance), BackoffOver(child))
         else:
             await self._restart_now(child)
@@ -637,6 +646,32 @@ class Supervisor(ChildOwner):
 
     # -- reports -------------------------------------------------------------------------------
 
+    def _chance(self, child: Child) -> float:
+        """Return the chance in the backoff of *child*, drawn once for a restart."""
+        if not child.spec.backoff.jitter:
+            return 0.0
+        if child.chance is None:
+            child.chance = self.system.random.random()
+        return child.chance
+
+    def _report_restart(self, child: Child, reason: Any, verb: str) -> None:
+        """Report that *child* has failed, and what `child_failed`, which follows, is about to do."""
+        kind = ReportKind.CHILD_TERMINATED
+        advised = self.advised
+        window = child.window or self.window
+        if advised is not None and advised.failure_handler is not None:
+            self.report(kind, child, reason, f"its failure handler decides whether it is {verb}")
+        elif not window.admits(self._now(), child.whole, token := cause_token(reason)):
+            self.report(kind, child, reason, "that was once too often")
+        else:
+            delay_s = 0.0
+            if child.spec.backoff.initial_delay_s > 0:
+                delay_s = child.spec.backoff.delay_s(child.row, self._chance(child))
+            when = f"in {delay_s:.3g} s" if delay_s else "at once"
+            then = f"it is {verb} {when}"
+            adds = window.adds(self._now(), child.whole, token)
+            self.report(kind, child, reason, then, back_in_s=delay_s, follows=adds)
+
     def report(
         self,
         kind: ReportKind,
@@ -646,12 +681,16 @@ class Supervisor(ChildOwner):
         *,
         children: int = 1,
         back_in_s: float | None = None,
+        follows: int = 0,
     ) -> None:
-        """Publish and log what happened to *child*, and what is done about it."""
+        """Publish and log what happened to *child*, and what is done about it.
+
+        *follows* is how many restarts that count the one which follows is: none for a death that goes
+        with an event that is counted already.
+        """
         window = child.window or self.window
         spec = child.spec
         ref = self.actor_ref
-        system = self.system
         report = SupervisorReport(
             kind,
             ref,
@@ -660,22 +699,15 @@ class Supervisor(ChildOwner):
             child.ref or child.last_ref,
             reason,
             child.restarts,
-            window.count(self._now()),
+            window.count(self._now()) + follows,
             window.intensity,
             window.period_s,
             next,
             children,
             back_in_s,
         )
-        system.publish(report)
-        system.log.bind(
-            report=kind.value,
-            supervisor=ref.label,
-            child=spec.id,
-            reason=describe_reason(reason),
-            restarts=child.restarts,
-            back_in_s=back_in_s,
-        ).write(LEVELS[kind], "{}", report)
+        self.system.publish(report)
+        write_report(self.system, report, path_of(self), child.last_reason, is_root=self.is_root)
 
 
 Supervisor.bind_handlers()
@@ -709,3 +741,10 @@ def supervisor_of(ref: Any) -> Supervisor | None:
     if system is None or not ref.is_alive():
         return None
     return _supervisors(system).get(ref)
+
+
+def path_of(supervisor: Supervisor) -> str:
+    """Return its label after those of the supervisors above it, the root first: ``root/io``."""
+    label = supervisor.actor_ref.label
+    above = supervisor_of(supervisor.parent)
+    return label if above is None else f"{path_of(above)}/{label}"

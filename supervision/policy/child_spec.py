@@ -8,6 +8,8 @@ from typing import Any, Literal, TypeAlias, cast
 
 import pykka
 
+from agenticaiframework.actors import Actor, Placement, is_placement
+
 from ..vocabulary.checks import is_positive_number
 from ..vocabulary.errors import BadOption
 from ..vocabulary.kinds import AutoShutdown, ChildType, RestartType
@@ -44,7 +46,9 @@ class ChildSpec:
     ``"brutal_kill"`` kills at once, ``"infinity"`` waits. Left out, it is 5000 for a worker and
     ``"infinity"`` for a supervisor, whose subtree needs its time. *start_timeout_s* limits the start
     (None, as in OTP: no limit). *budget* and *backoff* are the child's own; without them the
-    supervisor's intensity counts, and restarts are immediate.
+    supervisor's intensity counts, and restarts are immediate. *node* is the name or a label of the node
+    of a cluster that a child of an Actor class runs on (``"gpu"``; ``"*"``: any other than this one; also ``near(other)`` and ``spread("gpu")``);
+    after the loss of that node it is started on another with the label.
 
     Example: ``ChildSpec("db", (Database, "app.db"), restart="transient", shutdown_ms=2000)`` is
     restarted after a crash, stays down after a normal end, and has two seconds to say goodbye.
@@ -62,6 +66,7 @@ class ChildSpec:
     start_timeout_s: float | None = None
     budget: Budget | None = None
     backoff: Backoff = NO_BACKOFF
+    node: Placement | None = None
 
     def __post_init__(self) -> None:
         if not self._is_plain():
@@ -95,6 +100,7 @@ class ChildSpec:
             and self.significant is False
             and self.modules is None
             and self.start_timeout_s is None
+            and self.node is None
         )
 
 
@@ -175,6 +181,11 @@ def _problem(given: Mapping[str, Any], auto_shutdown: AutoShutdown | None) -> Sp
     start_timeout_s = given.get("start_timeout_s")
     if not (start_timeout_s is None or is_positive_number(start_timeout_s)):
         return SpecError(SpecProblem.INVALID_START_TIMEOUT, start_timeout_s)
+    node = given.get("node")
+    if not (node is None or is_placement(node)):
+        return SpecError(SpecProblem.INVALID_NODE, node)
+    if node is not None and not _is_class_of_ours(given["start"]):
+        return SpecError(SpecProblem.NODE_WITHOUT_CLASS, node)
     for key in given:
         if key not in _NAMES:
             return SpecError(SpecProblem.UNKNOWN_KEY, key, _NAMES)
@@ -191,6 +202,12 @@ def _starts_something(start: Any) -> bool:
 
 def _is_actor_class(value: Any) -> bool:
     return isinstance(value, type) and issubclass(value, pykka.Actor)
+
+
+def _is_class_of_ours(start: Any) -> bool:
+    """Tell whether *start* is an Actor class of this library, with or without arguments."""
+    first: Any = start[0] if start.__class__ is tuple else start
+    return isinstance(first, type) and issubclass(first, Actor)
 
 
 def _is_shutdown(value: object) -> bool:

@@ -93,11 +93,13 @@ class RestartWindow:
         child that dies a second time of the same cause opens a new event, so a cause that does
         not go away still uses up the budget.
         """
-        counted = self._current(now)
-        if token is not None and self._joins_storm(now, child, token):
-            return True
-        if len(counted) >= self.intensity:
+        if not self.admits(now, child, token):
             return False
+        storm = None if token is None else self._storm_of(now, child, token)
+        if storm is not None:
+            storm.children.add(child)
+            return True
+        counted = self._current(now)
         counted.append((now, child))
         self.total += 1
         if token is not None:
@@ -114,12 +116,22 @@ class RestartWindow:
             del storms[next(iter(storms))]
         storms[token] = _Storm(now, {child})
 
-    def _joins_storm(self, now: float, child: Hashable, token: Hashable) -> bool:
+    def admits(self, now: float, child: Hashable = None, token: Hashable | None = None) -> bool:
+        """Return what `admit` would, and count nothing."""
+        if token is not None and self._storm_of(now, child, token) is not None:
+            return True
+        return len(self._current(now)) < self.intensity
+
+    def adds(self, now: float, child: Hashable = None, token: Hashable | None = None) -> int:
+        """Return by how much `admit` would raise the count: 0 for a death that goes with a counted event."""
+        return int(token is None or self._storm_of(now, child, token) is None)
+
+    def _storm_of(self, now: float, child: Hashable, token: Hashable) -> _Storm | None:
+        """Return the event that the death of *child* is a part of, if it is of one that was counted."""
         storm = self._storms.get(token) if self._storms is not None else None
         if storm is None or now - storm.at > self.period_s or child in storm.children:
-            return False
-        storm.children.add(child)
-        return True
+            return None
+        return storm
 
     def forget(self, children: Container[Hashable]) -> None:
         """Count no restart of *children* any more: they begin anew."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from agenticaiframework.actors import near
+from agenticaiframework.actors import near_names
 
 from ..vocabulary.errors import BadOption
 from ..vocabulary.kinds import RestartType
@@ -31,6 +31,10 @@ class RestartPolicy(BaseModel):
     initial_delay_ms=100, max_delay_ms=1000)`` waits 100, 200, 400, 800 and 1000 ms before the five
     restarts, and gives up at the sixth failure within the minute.
 
+    *type* says which ends lead to a restart: ``permanent`` (all), ``transient`` (failures),
+    ``temporary`` (none). *backoff_type* is how the delay grows: ``fixed``, ``linear`` or
+    ``exponential``, up to *max_delay_ms*. *jitter* is the part of the delay that is random, 0 to 1.
+
     Raises `BadOption`, which names the field and its near names.
     """
 
@@ -44,11 +48,31 @@ class RestartPolicy(BaseModel):
     max_delay_ms: float = Field(default=30_000.0, ge=0, allow_inf_nan=False)
     jitter: float = Field(default=0.0, ge=0, le=1)
 
-    def __init__(self, **data: Any) -> None:
-        try:
-            super().__init__(**data)
-        except ValidationError as error:
-            raise _error(error) from None
+    if TYPE_CHECKING:  # the plain words of the enums are options too
+
+        def __init__(
+            self,
+            *,
+            type: RestartType | Literal["permanent", "transient", "temporary"] = ...,
+            max_restarts: int = 5,
+            within_seconds: float = 60.0,
+            backoff_type: BackoffType | Literal["fixed", "linear", "exponential"] = ...,
+            initial_delay_ms: float = 0.0,
+            max_delay_ms: float = 30_000.0,
+            jitter: float = 0.0,
+        ) -> None: ...
+
+    else:
+
+        def __init__(self, *args: Any, **data: Any) -> None:
+            if args:
+                example = "RestartPolicy(max_restarts=5, within_seconds=60)"
+                problem = f"its fields are given by name, not {args[0]!r} alone"
+                raise BadOption("RestartPolicy", problem, example)
+            try:
+                super().__init__(**data)
+            except ValidationError as error:
+                raise _error(error) from None
 
     @model_validator(mode="before")
     @classmethod
@@ -80,7 +104,7 @@ def _error(error: ValidationError) -> BadOption:
     for found in error.errors():
         field = ".".join(str(part) for part in found["loc"])
         if found["type"] == "extra_forbidden":
-            hint = near(field, RestartPolicy.model_fields)
+            hint = near_names(field, RestartPolicy.model_fields)
             problems.append(f"{field!r} is not a field of it. {hint}")
         else:
             problems.append(f"{field}={found['input']!r}: {found['msg']}")

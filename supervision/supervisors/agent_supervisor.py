@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
-from agenticaiframework.actors import ActorSystem, near
+from agenticaiframework.actors import (
+    ActorSystem,
+    Agent,
+    alias_agent,
+    explained,
+    near_names,
+    no_attribute,
+)
 
 from ..machine.requests import RestartChild, TerminateChild
 from ..machine.supervisable import Supervisable, child_type_of
@@ -48,6 +56,19 @@ DEFAULT_START_TIMEOUT_S = 30.0
 """Long enough to load a model, short enough that a stuck start does not go unnoticed."""
 
 
+_TRIED: Final = {
+    "add": "supervisor.add_child('worker', agent)",
+    "add_agent": "supervisor.add_child('worker', agent)",
+    "add_children": "supervisor.add_child('worker', agent), once for each.",
+    "register": "supervisor.add_child('worker', agent)",
+    "run": "`await supervisor.start()`, or `async with supervisor:`.",
+    "spawn": "supervisor.add_child('worker', agent): it is started if the supervisor runs.",
+    "start_child": "supervisor.add_child('worker', agent): it is started if the supervisor runs.",
+    "start_sync": "Where no event loop runs: run_sync(supervisor.start()), of agenticaiframework.",
+    "supervise": "supervisor.add_child('worker', agent)",
+}
+"""Methods of supervisors elsewhere."""
+
 MAX_ENDED_TEMPORARY = 100
 """Temporary children that have ended and can still be looked at by name."""
 
@@ -61,9 +82,14 @@ class AgentSupervisor(SupervisorBlueprint):
         supervisor.add_child("worker", worker_agent)
         await supervisor.start()
 
-    Constructing and `add_child` need no event loop. *restart_policy* gives the restart type, the
+    Constructing and `add_child` need no event loop. *name* is what the log, the tree and its own
+    supervisor call it. *strategy* says which children are restarted when one fails: that one
+    (``one_for_one``), all (``one_for_all``), or it and those behind it (``rest_for_one``).
+    *auto_shutdown* has it end when a significant child has, or all of them have.
+    *start_timeout_s* is how long a child may take to start, *handler_timeout_s* how long the
+    functions given to `on_failure` and `on_max_restarts` may take. *restart_policy* gives the restart type, the
     budget that the children share, and their backoff; a child added with a policy of its own has
-    its own budget. ``mailbox="keep"`` (the default) keeps what waits for a child that failed for its
+    its own budget. *mailbox* as ``"keep"`` (the default) keeps what waits for a child that failed for its
     next incarnation; ``"drop"`` is OTP's way. The message that a child failed on is never sent again.
 
     With ``max_restarts=5, within_seconds=60``, the sixth failure within a minute is one too many: the
@@ -79,6 +105,15 @@ class AgentSupervisor(SupervisorBlueprint):
     options that make no sense.
     """
 
+    @explained(
+        "AgentSupervisor('pool', restart_policy=RestartPolicy(max_restarts=3))",
+        agents="Children are added: supervisor.add_child('worker', agent).",
+        backoff="It belongs to the policy: restart_policy=RestartPolicy(backoff='exponential').",
+        children="Children are added: supervisor.add_child('worker', agent).",
+        max_restarts="It belongs to the policy: restart_policy=RestartPolicy(max_restarts=3).",
+        policy="restart_policy",
+        within_seconds="It belongs to the policy: restart_policy=RestartPolicy(within_seconds=60).",
+    )
     def __init__(
         self,
         name: str,
@@ -104,12 +139,24 @@ class AgentSupervisor(SupervisorBlueprint):
         check_seconds(f"AgentSupervisor {name!r}", "start_timeout_s", start_timeout_s)
         check_seconds(f"AgentSupervisor {name!r}", "handler_timeout_s", handler_timeout_s)
         self.restart_policy = policy
-        self.flags = SupervisorFlags(
-            SupervisionStrategy(strategy) if strategy in tuple(SupervisionStrategy) else strategy,  # type: ignore[arg-type]  # refused there, with a hint
-            policy.max_restarts,
-            policy.within_seconds,
-            AutoShutdown(auto_shutdown) if auto_shutdown in tuple(AutoShutdown) else auto_shutdown,  # type: ignore[arg-type]
-        )
+        try:
+            self.flags = SupervisorFlags(
+                SupervisionStrategy(strategy)
+                if strategy in tuple(SupervisionStrategy)
+                else strategy,  # type: ignore[arg-type]  # refused there, with a hint
+                policy.max_restarts,
+                policy.within_seconds,
+                AutoShutdown(auto_shutdown)
+                if auto_shutdown in tuple(AutoShutdown)
+                else auto_shutdown,  # type: ignore[arg-type]
+            )
+        except BadOption as error:
+            raise BadOption(
+                f"AgentSupervisor {name!r}",
+                error.problem,
+                "AgentSupervisor('pool', 'one_for_all', RestartPolicy(max_restarts=3))",
+                error.error,
+            ) from None
         self.exhausted = None if exhausted is None else Exhausted(exhausted)
         """What it does when a child has failed too often; None: what suits its place."""
         self.mailbox: Mailbox = mailbox
@@ -122,15 +169,27 @@ class AgentSupervisor(SupervisorBlueprint):
         self._actor: AgentSupervisorActor | None = None
         self._held: dict[int, str] = {}
         """The child that an agent, a team, a supervisor is, by its identity: it can be only one."""
+        self._aliases: dict[str, Callable[[], None]] = {}
+        """What ends that a child's name means its agent, which has another one itself."""
         self._ended: dict[str, None] = {}
         """Temporary children that have ended, oldest first: only there to be looked at."""
 
+    if not TYPE_CHECKING:  # or checkers would take every attribute for one
+
+        def __getattr__(self, name: str) -> Any:
+            raise no_attribute(self, name, _TRIED)
+
     def __repr__(self) -> str:
         state = "running" if self.is_running else "not running"
-        return f"<AgentSupervisor {self.name!r} ({state}, {len(self.children)} children)>"
+        children = "1 child" if len(self.children) == 1 else f"{len(self.children)} children"
+        return f"<AgentSupervisor {self.name!r} ({state}, {children})>"
+
+    def _repr_html_(self) -> str:
+        return self.tree()._repr_html_()  # pyright: ignore[reportPrivateUsage] - a notebook's name
 
     # -- children ------------------------------------------------------------------------------
 
+    @explained("supervisor.add_child('worker', agent)")
     def add_child(
         self,
         name: str,
@@ -147,7 +206,8 @@ class AgentSupervisor(SupervisorBlueprint):
 
         *child* is an agent, a team, a supervisor, an Actor class or ``(class, *args)``, a plain
         pykka actor class, or a coroutine function (or ``(function, *args)``). *restart_policy* gives
-        it a budget and a backoff of its own; *restart* overrides only the restart type.
+        it a budget and a backoff of its own; *restart* overrides only the restart type. Patterns find
+        an agent also by *name*, and a team by it alone, as if it had been made here under it.
 
         Returns the child; ``await`` it to wait until it runs. Raises `DuplicateChild`, `BadOption`.
         """
@@ -161,6 +221,9 @@ class AgentSupervisor(SupervisorBlueprint):
         self.children[name] = added
         if target is child:
             self._held[id(target)] = name
+        if child.name != name if isinstance(child, Agent) else _is_asked_by_name(target, child):
+            maker = sys._getframe(2)  # pyright: ignore[reportPrivateUsage] - where this was called
+            self._aliases[name] = alias_agent(child, name, maker)
         ref = self.ref
         if ref is not None:
             added.new_record()
@@ -339,7 +402,9 @@ class AgentSupervisor(SupervisorBlueprint):
         if state not in tuple(ChildState):
             raise BadOption(
                 f"wait_until of child {name!r}",
-                f"the state {state!r} is unknown. {near(str(state), ChildState)}".removesuffix("."),
+                f"the state {state!r} is unknown. {near_names(str(state), ChildState)}".removesuffix(
+                    "."
+                ),
                 "await supervisor.wait_until('worker', 'running')",
             )
         await child.wait_until(ChildState(state), timeout)
@@ -390,7 +455,15 @@ class AgentSupervisor(SupervisorBlueprint):
         child = self.children.pop(name, None)
         if child is not None and self._held.get(id(child.target)) == name:
             del self._held[id(child.target)]
+        end_alias = self._aliases.pop(name, None)
+        if end_alias is not None:
+            end_alias()
         if name in self._ended:
             del self._ended[name]
             if self._actor is not None:
                 self._actor.named.pop(name, None)
+
+
+def _is_asked_by_name(target: Supervisable, child: Any) -> bool:
+    """Tell whether *child* is asked as an agent is, and has no entry in the directory: a team."""
+    return target is child and hasattr(child, "ask") and not isinstance(child, AgentSupervisor)

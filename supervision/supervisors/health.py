@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from agenticaiframework.actors import ActorSystem, describe_reason
+from agenticaiframework.actors import (
+    ActorSystem,
+    Degraded,
+    describe_reason,
+    fields_of,
+    set_health_check,
+)
 
 from ..machine.supervisor import Supervisor, supervisor_of, supervisors_of
 from ..vocabulary.kinds import ChildState
@@ -37,6 +43,10 @@ class HealthProblem:
     reason: str
     back_in_s: float | None = None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the problem as plain data, for JSON."""
+        return fields_of(self)
+
 
 @dataclass(frozen=True, slots=True)
 class Health:
@@ -44,6 +54,10 @@ class Health:
 
     status: HealthStatus
     problems: tuple[HealthProblem, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain data, for JSON."""
+        return fields_of(self)
 
 
 def health_of(system: ActorSystem | None = None) -> Health:
@@ -80,3 +94,25 @@ def _problems(path: str, supervisor: Supervisor, now: float) -> Iterator[HealthP
             below = None if ref is None else supervisor_of(ref)
             if below is not None:
                 yield from _problems(f"{path}/{child.spec.id}", below, now)
+
+
+SHOWN = 3
+"""Problems that a check tells in words; all of them are in `health_of`."""
+
+
+async def _check(system: ActorSystem) -> Degraded | None:
+    """Return the children that are not well. A root that gave up is told by the system itself."""
+    problems = [one for one in health_of(system).problems if "/" in one.path]
+    if not problems:
+        return None
+    told = [
+        f"{one.path} ({one.state}"
+        + ("" if one.back_in_s is None else f", back in {one.back_in_s:.0f} s")
+        + f"): {one.reason}"
+        for one in problems[:SHOWN]
+    ]
+    more = len(problems) - len(told)
+    return Degraded("; ".join(told) + (f"; and {more} more" if more else ""))
+
+
+set_health_check("supervisors", _check)

@@ -227,7 +227,7 @@ class SupervisedChild:
         return fresh
 
     def moved(self) -> None:
-        """Wake those who wait for the state that it is in now, or whose wait is over because of it."""
+        """Wake the waits for the state that it is in now; once it is down, all of them."""
         if not self._waiters:
             return
         state = self.state

@@ -198,7 +198,7 @@ class TaskStream:
     # -- the end -------------------------------------------------------------------------------
 
     def _caller_gone(self, feeder: asyncio.Task[None]) -> None:
-        """End all if the caller has ended before it was through; nobody else takes the outcomes."""
+        """End all if the caller has ended before it was through; nothing else takes the outcomes."""
         if self._caller.has_failed and not self._leaving:
             self._leaving = True
             self._error = ActorDied(self._caller.label, "gone")

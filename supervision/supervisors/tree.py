@@ -6,7 +6,15 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from agenticaiframework.actors import ActorRef, ActorSystem, describe_reason, is_a, traceback_of
+from agenticaiframework.actors import (
+    ActorRef,
+    ActorSystem,
+    HtmlState,
+    describe_reason,
+    html_table,
+    is_a,
+    traceback_of,
+)
 
 from ..machine.child import Child
 from ..machine.dynamic_children import DynamicChildren
@@ -61,6 +69,8 @@ class SupervisionTree:
     back_in_s: float | None = None
     busy: int | None = None
     concurrency: int | None = None
+    node: str | None = None
+    """The name of the node of the cluster that it runs on; None: on the node of its supervisor."""
     children: tuple[SupervisionTree, ...] = ()
 
     def walk(self, path: str = "") -> Iterator[tuple[str, SupervisionTree]]:
@@ -89,6 +99,23 @@ class SupervisionTree:
     def __str__(self) -> str:
         return "\n".join(self._lines("", ""))
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: a line for each node, indented by its depth."""
+        rows = [
+            (
+                "\u2003" * path.count("/") + node.name,
+                node.strategy or node.kind,
+                HtmlState(node.state),
+                node.incarnation,
+                node.restarts,
+                node.mailbox_length + node.waiting,
+                node.last_exit,
+            )
+            for path, node in self.walk()
+        ]
+        head = ("name", "kind", "state", "incarnation", "restarts", "waiting", "last exit")
+        return html_table(f"Supervisor {self.name}", head, rows)
+
     def _lines(self, first: str, rest: str) -> Iterator[str]:
         yield first + self._line()
         last = len(self.children) - 1
@@ -109,6 +136,8 @@ class SupervisionTree:
             parts.append(f"restarts {self.restarts}")
         if self.limit is not None and self.period_s is not None:
             parts.append(f"window {self.in_window}/{self.limit} in {self.period_s:g} s")
+        if self.node is not None:
+            parts.append(f"on {self.node}")
         if self.busy is not None:
             parts.append(f"{self.busy}/{self.concurrency} busy")
         if self.mailbox_length:
@@ -146,6 +175,8 @@ class SupervisionTree:
             label += f"<br/>restarts: {self.restarts}"
         if self.busy is not None:
             label += f"<br/>{self.busy}/{self.concurrency} busy"
+        if self.node is not None:
+            label += f"<br/>on {mermaid_text(self.node)}"
         if self.state != ChildState.RUNNING:
             label += f"<br/>{self.state}"
         if self.back_in_s is not None:
@@ -209,7 +240,17 @@ def tree_of_ref(name: str, ref: ActorRef[Any]) -> SupervisionTree | None:
     return None if actor is None else _supervisor_node(name, ref, actor, None, None)
 
 
-def _child_node(child: Child, dynamic: bool) -> SupervisionTree:
+def node_of_ref(name: str, ref: ActorRef[Any], actor: Supervisor) -> SupervisionTree:
+    """Return the node of a running supervisor, without what is below it."""
+    return _supervisor_node(name, ref, actor, None, None, deep=False)
+
+
+def node_of_child(child: Child, dynamic: bool) -> SupervisionTree:
+    """Return the node of a child, without what is below it."""
+    return _child_node(child, dynamic, deep=False)
+
+
+def _child_node(child: Child, dynamic: bool, *, deep: bool = True) -> SupervisionTree:
     ref: Any = child.ref
     named = child.handle if isinstance(child.handle, SupervisedChild) else None
     # Dynamic children have no ids of their own.
@@ -217,7 +258,7 @@ def _child_node(child: Child, dynamic: bool) -> SupervisionTree:
     if ref is not None:
         actor = supervisor_of(ref)
         if actor is not None:
-            return _supervisor_node(name, ref, actor, named, child)
+            return _supervisor_node(name, ref, actor, named, child, deep=deep)
     nested = None if named is None else _nested(named)
     if nested is not None:
         return _blueprint_node(name, nested, named, child)
@@ -230,6 +271,8 @@ def _supervisor_node(
     actor: Supervisor,
     named: SupervisedChild | None,
     record: Child | None,
+    *,
+    deep: bool = True,
 ) -> SupervisionTree:
     info = _info(ref)
     reason = record.last_reason if record is not None else None
@@ -249,7 +292,7 @@ def _supervisor_node(
         in_window=actor.window.look(actor.system.clock()),
         limit=actor.window.intensity,
         period_s=actor.window.period_s,
-        children=tuple(_child_node(child, dynamic) for child in actor.children),
+        children=tuple(_child_node(child, dynamic) for child in actor.children) if deep else (),
     )
 
 
@@ -283,7 +326,17 @@ def _worker_node(
         back_in_s=None if named is None else named.back_in_s,
         busy=None if info is None else info.busy,
         concurrency=None if info is None else info.concurrency,
+        node=_node(ref),
     )
+
+
+def _node(ref: Any) -> str | None:
+    """Return the name of the other node of the cluster that the actor of *ref* runs on."""
+    kind = getattr(ref, "actor_class", None)
+    if kind is None or not getattr(kind, "stands_for_remote", False) or ref.system.cluster is None:
+        return None
+    name: str = ref.system.cluster.node_of(ref).name
+    return name
 
 
 def _info(ref: Any) -> Any:

@@ -6,7 +6,7 @@ import inspect
 import math
 from typing import Any
 
-from agenticaiframework.actors import near
+from agenticaiframework.actors import near_names
 
 from .errors import BadOption
 from .kinds import Exhausted
@@ -54,7 +54,7 @@ def check_mailbox(where: str, mailbox: Any) -> None:
 def check_exhausted(where: str, exhausted: Any) -> None:
     """Raise `BadOption` unless *exhausted* is one of `Exhausted`, or None (not given)."""
     if exhausted is not None and exhausted not in tuple(Exhausted):
-        problem = f"exhausted={exhausted!r} is unknown. {near(str(exhausted), Exhausted)}"
+        problem = f"exhausted={exhausted!r} is unknown. {near_names(str(exhausted), Exhausted)}"
         raise BadOption(where, problem, "exhausted='cool_down'")
 
 

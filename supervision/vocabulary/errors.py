@@ -7,7 +7,7 @@ from typing import Any
 
 import pykka
 
-from agenticaiframework.actors import AgenticError, attribute_of, describe_reason, near, shown
+from agenticaiframework.actors import AgenticError, attribute_of, describe_reason, near_names, shown
 
 from .problems import FlagError, SpecError
 from .reasons import exception_of
@@ -37,7 +37,7 @@ class UnknownChild(SupervisionError, LookupError):
 
     def __init__(self, supervisor: str, name: str, known: Iterable[str]) -> None:
         super().__init__(
-            f"Supervisor {supervisor!r} has no child {name!r}. {near(name, known)} "
+            f"Supervisor {supervisor!r} has no child {name!r}. {near_names(name, known)} "
             f"Add it with add_child({name!r}, agent)."
         )
         self.supervisor = supervisor

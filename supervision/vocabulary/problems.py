@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from agenticaiframework.actors import near
+from agenticaiframework.actors import near_names
 
 
 class SpecProblem(StrEnum):
     """The kinds of mistakes in a child specification, in the order in which they are looked for.
 
-    Source of the order: OTP's supervisor. UNKNOWN_KEY is ours (OTP ignores such keys);
+    Source of the order: OTP's supervisor. UNKNOWN_KEY (OTP ignores such keys) and those of nodes are ours;
     NOT_ARGUMENTS and DUPLICATE do not concern one specification.
     """
 
@@ -33,6 +33,8 @@ class SpecProblem(StrEnum):
     INVALID_SHUTDOWN = "invalid_shutdown"
     INVALID_MODULES = "invalid_modules"
     INVALID_START_TIMEOUT = "invalid_start_timeout"
+    INVALID_NODE = "invalid_node"
+    NODE_WITHOUT_CLASS = "node_without_class"
     UNKNOWN_KEY = "unknown_key"
     NOT_ARGUMENTS = "not_arguments"
     DUPLICATE = "duplicate_child_name"
@@ -65,6 +67,14 @@ _EXPLAINED: dict[SpecProblem, str] = {
     SpecProblem.INVALID_START_TIMEOUT: (
         "start_timeout_s={value!r} is not a positive number of seconds"
     ),
+    SpecProblem.INVALID_NODE: (
+        "node={value!r} is not the name or a label of a node, near_names(...) or spread(...); "
+        "for example node='gpu', or node='*' for any"
+    ),
+    SpecProblem.NODE_WITHOUT_CLASS: (
+        "node={value!r} needs start to be an Actor class, or a tuple (class, *args), which is started "
+        "there; an agent has its own: Agent(..., node={value!r})"
+    ),
     SpecProblem.UNKNOWN_KEY: "the key {value!r} is unknown",
     SpecProblem.NOT_ARGUMENTS: (
         "{value!r} is not a sequence of arguments; simple_one_for_one appends them to its template's"
@@ -84,7 +94,7 @@ class SpecError:
     def __str__(self) -> str:
         text = _EXPLAINED[self.problem].format(value=self.value)
         if self.known:
-            text += f". {near(str(self.value), self.known)}"
+            text += f". {near_names(str(self.value), self.known)}"
         return text
 
 
@@ -128,4 +138,4 @@ class FlagError:
             case _:
                 name = self.problem.value.removeprefix("invalid_")
                 text = f"{name}={self.value!r} is unknown"
-        return f"{text}. {near(str(self.value), self.known)}" if self.known else text
+        return f"{text}. {near_names(str(self.value), self.known)}" if self.known else text

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from agenticaiframework.actors import ActorSystem
 from agenticaiframework.actors.simulation import run_sim
 
-DEADLINE_S = 30.0
+DEADLINE_S = 120.0
 
 Main = Callable[[ActorSystem], Awaitable[Any]]
 

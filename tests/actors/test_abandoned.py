@@ -194,6 +194,31 @@ def test_a_stuck_thread_is_fenced_off_and_a_fresh_one_takes_its_place(
     in_system(main, threads=1)
 
 
+def test_stuck_threads_count_as_busy_until_their_handlers_return(
+    in_system: Run, gate: threading.Event
+) -> None:
+    async def main(system: ActorSystem) -> None:
+        inside: list[int] = []
+
+        def block(number: int) -> int:
+            inside.append(number)
+            gate.wait(20)
+            return number
+
+        agent = Agent("blocks", handler=block)
+        asked = 0
+        # On a busy machine a question may be withdrawn before a thread has taken it up.
+        while len(inside) < 3 or asked < 8:
+            with pytest.raises(TimeoutError):
+                await agent.ask(asked, timeout=0.05)
+            asked += 1
+        assert len(inside) == 3
+        gate.set()
+        assert await agent.ask(1000, timeout=10) == 1000
+
+    in_system(main, threads=1, max_threads=3)
+
+
 def test_a_stuck_thread_is_reported_when_the_system_stops(
     in_system: Run, gate: threading.Event
 ) -> None:

@@ -31,11 +31,11 @@ def echo(payload: Any) -> Any:
     return payload
 
 
-def make(name: str = "helper") -> Agent:
+def make(name: str = "namesake") -> Agent:
     return Agent(name, handler=echo)
 
 
-def elsewhere(name: str = "helper") -> Agent:
+def elsewhere(name: str = "namesake") -> Agent:
     """Make an agent in a context of its own, as a task does."""
     return contextvars.copy_context().run(make, name)
 
@@ -68,58 +68,58 @@ def depth() -> int:
 
 def test_the_latest_of_one_context_is_meant_and_its_end_hides_no_other() -> None:
     first, second = make(), make()
-    assert find_agent("helper") is agent_or_none("helper") is second
+    assert find_agent("namesake") is agent_or_none("namesake") is second
     del second
     gc.collect()
-    assert find_agent("helper") is first
+    assert find_agent("namesake") is first
     other = elsewhere()
-    assert find_agent("helper") is first
+    assert find_agent("namesake") is first
     del other
     gc.collect()
-    assert find_agent("helper") is first
+    assert find_agent("namesake") is first
 
 
 def test_a_context_sees_what_was_made_before_it_began_and_then_its_own() -> None:
     outer = make()
 
     def inside() -> None:
-        assert find_agent("helper") is outer
+        assert find_agent("namesake") is outer
         own = make()
-        assert find_agent("helper") is own
+        assert find_agent("namesake") is own
         nested = contextvars.copy_context()
-        assert nested.run(find_agent, "helper") is own
+        assert nested.run(find_agent, "namesake") is own
 
     contextvars.copy_context().run(inside)
-    assert find_agent("helper") is outer
+    assert find_agent("namesake") is outer
     begun = contextvars.copy_context()
     later = make()
-    assert find_agent("helper") is later
-    assert begun.run(find_agent, "helper") is outer
+    assert find_agent("namesake") is later
+    assert begun.run(find_agent, "namesake") is outer
 
 
 def test_the_only_one_is_found_from_anywhere_and_of_several_none() -> None:
     one = elsewhere()
-    assert find_agent("helper") is one
-    assert in_thread(lambda: find_agent("helper")) is one
+    assert find_agent("namesake") is one
+    assert in_thread(lambda: find_agent("namesake")) is one
     two = elsewhere()
-    for look in (lambda: find_agent("helper"), lambda: in_thread(lambda: find_agent("helper"))):
+    for look in (lambda: find_agent("namesake"), lambda: in_thread(lambda: find_agent("namesake"))):
         with pytest.raises(AmbiguousAgent) as caught:
             look()
-        assert caught.value.name == "helper"
+        assert caught.value.name == "namesake"
         assert len(caught.value.made_at) == 2
         assert "none of them was made in this context" in str(caught.value)
         assert isinstance(caught.value, LookupError)
         del caught
-    assert agent_or_none("helper") is None
+    assert agent_or_none("namesake") is None
     del two
     gc.collect()
-    assert find_agent("helper") is one
+    assert find_agent("namesake") is one
 
 
 def test_agents_that_only_their_own_handlers_refer_to_do_not_make_a_name_ambiguous() -> None:
     def in_a_circle() -> None:
         held: list[Agent] = []
-        held.append(Agent("helper", handler=lambda _: held))
+        held.append(Agent("namesake", handler=lambda _: held))
 
     gc.collect()
     gc.disable()
@@ -127,7 +127,7 @@ def test_agents_that_only_their_own_handlers_refer_to_do_not_make_a_name_ambiguo
         one = elsewhere()
         contextvars.copy_context().run(in_a_circle)
         contextvars.copy_context().run(in_a_circle)
-        assert in_thread(lambda: find_agent("helper")) is one
+        assert in_thread(lambda: find_agent("namesake")) is one
     finally:
         gc.enable()
 
@@ -136,7 +136,7 @@ def test_the_code_of_a_module_that_runs_again_means_its_latest_also_for_threads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "with_a_helper.py").write_text(
-        "from agenticaiframework import Agent\n\nhelper = Agent('helper', handler=repr)\n"
+        "from agenticaiframework import Agent\n\nhelper = Agent('namesake', handler=repr)\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     module = importlib.import_module("with_a_helper")
@@ -144,20 +144,20 @@ def test_the_code_of_a_module_that_runs_again_means_its_latest_also_for_threads(
     importlib.reload(module)
     others = [elsewhere(), elsewhere()]
     assert module.helper is not first
-    assert in_thread(lambda: find_agent("helper")) is module.helper
+    assert in_thread(lambda: find_agent("namesake")) is module.helper
     del sys.modules["with_a_helper"], module, others
     gc.collect()
-    assert in_thread(lambda: find_agent("helper")) is first
+    assert in_thread(lambda: find_agent("namesake")) is first
 
 
 def test_tasks_and_threads_have_contexts_of_their_own() -> None:
     async def request(number: int) -> bool:
-        own = Agent("helper", handler=lambda _: number)
+        own = Agent("namesake", handler=lambda _: number)
         await asyncio.sleep(0)
         seen = [
-            find_agent("helper"),
-            await asyncio.to_thread(find_agent, "helper"),
-            await asyncio.create_task(asyncio.to_thread(find_agent, "helper")),
+            find_agent("namesake"),
+            await asyncio.to_thread(find_agent, "namesake"),
+            await asyncio.create_task(asyncio.to_thread(find_agent, "namesake")),
         ]
         return all(agent is own for agent in seen)
 
@@ -239,7 +239,7 @@ def test_tasks_that_start_their_successors_for_ever_have_no_ever_longer_past() -
         own = make()  # after its successor has begun: that one needs a line of its own
         lag.append(own)
         del lag[:-3]
-        assert find_agent("helper") is own
+        assert find_agent("namesake") is own
         if left:
             following.append((successor, left - 1))
 
@@ -258,9 +258,9 @@ def test_what_is_kept_on_a_long_past_is_still_found() -> None:
     for number in range(4 * LEAST):
         following = context.copy()
         kept[f"kept-{number}"] = context.run(make, f"kept-{number}")
-        context.run(make, "helper")
+        context.run(make, "namesake")
         context = context.copy()
-        following.run(make, "helper")
+        following.run(make, "namesake")
     others = [elsewhere(name) for name in kept]
     assert all(context.run(find_agent, name) is agent for name, agent in kept.items())
     assert others
@@ -276,7 +276,7 @@ def test_threads_may_make_drop_and_find_agents_at_the_same_time() -> None:
                 own = make()
                 circle: list[Any] = [make(f"of-{number}")]
                 circle.append(circle)
-                assert find_agent("helper") is own
+                assert find_agent("namesake") is own
                 assert find_agent("kept") is kept
                 if turn % 50 == 0:
                     gc.collect()
@@ -291,7 +291,7 @@ def test_threads_may_make_drop_and_find_agents_at_the_same_time() -> None:
         thread.join()
     gc.collect()
     assert not errors
-    assert not [name for name in agent_names() if name.startswith("of-") or name == "helper"]
+    assert not [name for name in agent_names() if name.startswith("of-") or name == "namesake"]
 
 
 # -- work that was told ----------------------------------------------------------------------------

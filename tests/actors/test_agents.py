@@ -583,3 +583,19 @@ def test_threads_that_use_an_agent_at_the_same_time_have_one_actor_of_it_each() 
             assert agent.address(third) is found
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("options", "example"),
+    [
+        ({"handler": repr, "concurrency": 0}, "handler=write, concurrency=8)"),
+        ({"model": "m", "retries": -1}, "retries={"),
+        ({"model": "m", "model_settings": 1}, "model_settings={'temperature': 0.2})"),
+        ({}, "Agent('writer', handler=write) or Agent('writer', model="),
+    ],
+)
+def test_the_example_fits_the_mistake(options: dict[str, Any], example: str) -> None:
+    with pytest.raises(AgentDefinitionError) as refused:
+        Agent("clerk", **options)
+    _, _, shown = str(refused.value).partition("For example: ")
+    assert example in shown

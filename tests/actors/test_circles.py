@@ -308,17 +308,29 @@ def crossing(kinds: dict[str, int], dispatcher: str) -> list[Agent]:
     return agents
 
 
+def goes_round(chain: tuple[str, ...], waits: dict[str, set[str]]) -> bool:
+    """Tell whether each of *chain* waits for the next one, and the last for the first."""
+    following = (*chain[1:], *chain[:1])
+    return bool(chain) and all(
+        other in waits[one] for one, other in zip(chain, following, strict=True)
+    )
+
+
 @pytest.mark.parametrize("dispatcher", ["event_loop", "thread", "pinned"])
 def test_a_pool_whose_incarnations_all_wait_is_told(in_system: Run, dispatcher: str) -> None:
+    waits = {"a[1]": {"b[1]"}, "b[1]": {"a[2]"}, "a[2]": {"b[2]"}, "b[2]": {"a[1]", "a[2]"}}
+
     async def main(system: ActorSystem) -> None:
-        for kinds, chain in (
-            ({"a": 2}, ("a[2]",)),
-            ({"a": 2, "b": 2}, ("a[1]", "b[1]", "a[2]", "b[2]")),
+        for kinds, chain, waiting in (
+            ({"a": 2}, ("a[2]",), {"a[1]": {"a[2]"}, "a[2]": {"a[1]", "a[2]"}}),
+            ({"a": 2, "b": 2}, ("a[1]", "b[1]", "a[2]", "b[2]"), waits),
         ):
             agents = crossing(kinds, dispatcher)
             with pytest.raises(AgentFailed) as caught:
                 await agents[0].ask("hello")
-            assert circle_in(caught.value).chain == chain
+            found = circle_in(caught.value).chain
+            # Which of several threads closes the circle, and so where it is entered, is not known.
+            assert found == chain if dispatcher == "event_loop" else goes_round(found, waiting)
 
     in_system(main)
 
@@ -331,6 +343,9 @@ def test_free_incarnations_do_not_help_what_another_has_in_hand(
         agents = crossing({"a": 5, "b": 1}, dispatcher)
         with pytest.raises(AgentFailed) as caught:
             await agents[0].ask("hello")
-        assert circle_in(caught.value).chain == ("b", "a[2]")
+        found = circle_in(caught.value).chain
+        waiting = {"b": {"a[2]"}, "a[2]": {"b"}}
+        in_order = dispatcher == "event_loop"
+        assert found == ("b", "a[2]") if in_order else goes_round(found, waiting)
 
     in_system(main)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import threading
+import time
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -180,6 +181,31 @@ def test_a_process_agent_handles_several_in_processes(in_system: Run) -> None:
     async def main(system: ActorSystem) -> None:
         agent = Agent("a", handler=slow_pid, dispatcher="process", concurrency=2)
         assert len(set(await asyncio.gather(*(agent.ask(0.3) for _ in range(2))))) == 2
+
+    in_system(main, processes=2)
+
+
+async def nap(payload: float) -> None:
+    await asyncio.sleep(payload)
+
+
+@pytest.mark.parametrize(
+    ("handler", "dispatcher"),
+    [(nap, "event_loop"), (time.sleep, "thread"), (slow_pid, "process")],
+    ids=["event_loop", "thread", "process"],
+)
+def test_an_incarnation_counts_the_messages_that_it_is_handed_and_nothing_else(
+    in_system: Run, handler: Any, dispatcher: Any
+) -> None:
+    async def main(system: ActorSystem) -> None:
+        agent = Agent("a", handler=handler, dispatcher=dispatcher, concurrency=2)
+        for _ in range(3):
+            await asyncio.gather(*(agent.ask(0.01) for _ in range(2)))
+
+        def handled() -> int:
+            return sum(system.info(ref).handled for ref in agent.address().handlers())
+
+        await until(lambda: handled() == 6)
 
     in_system(main, processes=2)
 

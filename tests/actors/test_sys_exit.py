@@ -279,4 +279,6 @@ def test_a_record_says_so() -> None:
     finally:
         logger.remove(sink)
     [record] = records
-    assert record.startswith("WARNING A handler of parser raised SystemExit")
+    assert record.startswith(
+        "WARNING parser crashed: HandlerExited: A handler of parser raised SystemExit"
+    )

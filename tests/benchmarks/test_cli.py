@@ -16,6 +16,7 @@ import benchmarks
 from benchmarks.catalog import system_named
 from benchmarks.cli import chosen_systems, chosen_workloads, main
 from benchmarks.environments import environment, executable, interpreter
+from benchmarks.postgres import SERVER
 from benchmarks.workloads import WORKLOADS
 
 
@@ -78,10 +79,18 @@ def test_no_rounds_is_no_choice() -> None:
         main(["--rounds", "0"])
 
 
-def test_a_suite_is_chosen_by_its_name_and_all_by_all() -> None:
+def test_a_suite_is_chosen_by_its_name_and_all_by_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SERVER, "postgresql://somewhere")
     assert {workload.suite for workload in chosen_workloads("engine", [])} == {"engine"}
     assert chosen_workloads("all", []) == list(WORKLOADS)
     assert [workload.name for workload in chosen_workloads("kernel", ["ring"])] == ["ring"]
+
+
+def test_what_needs_a_server_is_left_out_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(SERVER, raising=False)
+    left_out = set(WORKLOADS) - set(chosen_workloads("all", []))
+    assert {workload.name for workload in left_out} == {"postgres", "postgres-100"}
+    assert chosen_workloads("engine", ["postgres"])
 
 
 def test_a_smoke_run_leaves_peers_out_unless_they_are_named() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.catalog import System
 from benchmarks.measure import BUCKETS
-from benchmarks.plot import COLOURS, axis_for, svg
+from benchmarks.plot import COLOURS, MOST_HEIGHT, axis_for, svgs
 from benchmarks.runner import Sample
 from benchmarks.summary import Comparison, compare
 from benchmarks.workloads import Goal, Metric, Size, Workload
@@ -31,7 +31,8 @@ def comparison(histograms: dict[str, list[int]] | None = None) -> Comparison:
 
 
 def draw(*comparisons: Comparison, goals: bool = True) -> ElementTree.Element:
-    return ElementTree.fromstring(svg(MACHINE, comparisons, goals=goals))
+    (picture,) = svgs(MACHINE, comparisons, goals=goals)
+    return ElementTree.fromstring(picture)
 
 
 def words(root: ElementTree.Element) -> list[str]:
@@ -85,6 +86,17 @@ def test_nothing_is_drawn_outside_of_the_picture() -> None:
         ):
             if element.get(name) is not None:
                 assert 0 <= float(element.get(name, "0")) <= limit
+
+
+def test_many_workloads_are_pictures_of_a_page_each() -> None:
+    pictures = [
+        ElementTree.fromstring(picture)
+        for picture in svgs(MACHINE, [comparison({"tick": [1] * BUCKETS})] * 25)
+    ]
+    assert len(pictures) > 2
+    assert all(float(root.get("height", "0")) <= MOST_HEIGHT for root in pictures)
+    assert sum(words(root).count("counting") for root in pictures) == 25
+    assert all("this project" in words(root) for root in pictures)
 
 
 def test_a_workload_without_figures_is_left_out() -> None:

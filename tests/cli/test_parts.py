@@ -17,7 +17,7 @@ from agenticaiframework.actors import install_command
 from agenticaiframework.cli.inputs import BadInput, read_inputs
 from agenticaiframework.cli.interrupts import Interrupted, run_interruptible
 from agenticaiframework.cli.project.crash import BadCrash, InjectedCrash, read_crash
-from agenticaiframework.cli.project.handlers import HandlerNotFound, find_handler
+from agenticaiframework.cli.project.handlers import HandlerNotFound, Handlers
 
 
 def test_inputs_are_text_json_or_a_file(tmp_path: Path) -> None:
@@ -81,10 +81,13 @@ def test_a_crash_that_cannot_happen_is_refused(text: str, said: str) -> None:
 def test_a_handler_is_found_beside_the_project_file(tmp_path: Path) -> None:
     (tmp_path / "my_handlers_here.py").write_text("def answer(payload):\n    return payload * 2\n")
     path = list(sys.path)
-    assert find_handler("a", "my_handlers_here:answer", tmp_path)(4) == 8
+    handlers = Handlers(tmp_path, ())
+    assert handlers.load("a", "my_handlers_here:answer")(4) == 8
     assert sys.path == path
     with pytest.raises(HandlerNotFound, match="Did you mean 'answer'"):
-        find_handler("a", "my_handlers_here:anser", tmp_path)
+        handlers.load("a", "my_handlers_here:anser")
+    with pytest.raises(HandlerNotFound, match="Did you mean 'answer'"):
+        handlers.look_up("a", "my_handlers_here:anser")
 
 
 @pytest.mark.parametrize(
@@ -93,6 +96,7 @@ def test_a_handler_is_found_beside_the_project_file(tmp_path: Path) -> None:
         (None, "is in no module"),
         ("import surely_not_installed_here", "needs the missing 'surely_not_installed_here'"),
         ("1 / 0", "cannot be imported: ZeroDivisionError"),
+        ("raise SystemExit(0)", "it ends the program with 0"),
     ],
 )
 def test_a_handler_that_cannot_be_had_is_named(
@@ -101,9 +105,46 @@ def test_a_handler_that_cannot_be_had_is_named(
     if source is not None:
         (tmp_path / "broken_handlers.py").write_text(source)
     with pytest.raises(HandlerNotFound) as caught:
-        find_handler("writer", "broken_handlers:answer", tmp_path)
+        Handlers(tmp_path, ()).load("writer", "broken_handlers:answer")
     assert "agents.writer.handler" in str(caught.value)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "handler", "said"),
+    [
+        ("from nowhere import *", "m:anything", None),
+        ("import os\nif os:\n    def answer(p): ...\nraise SystemExit", "m:answer", None),
+        ("x, answer = 1, print", "m:answer", None),
+        ("def other(): ...", "m:answer", "is not a function there"),
+        ("def answer(:", "m:answer", "cannot be read"),
+        (None, "subprocess:getoutput", "is in no module"),
+        (None, "builtins:eval", "is in no module"),
+        (None, "os.path:join", "is in no module"),
+    ],
+)
+def test_looking_for_a_handler_runs_nothing(
+    source: str | None, handler: str, said: str | None, tmp_path: Path
+) -> None:
+    if source is not None:
+        (tmp_path / "m.py").write_text(source)
+    handlers = Handlers(tmp_path, ())
+    if said is None:
+        assert handlers.look_up("a", handler)(1) == 1
+    else:
+        with pytest.raises(HandlerNotFound, match=said):
+            handlers.look_up("a", handler)
+    assert "m" not in sys.modules
+
+
+def test_functions_of_an_installed_package_are_handlers_if_the_file_names_it(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(HandlerNotFound, match=r"packages: \[pykka\]"):
+        Handlers(tmp_path, ()).load("a", "pykka._ref:ActorRef")
+    handlers = Handlers(tmp_path, ("pykka",))
+    handlers.look_up("a", "pykka._ref:ActorRef")
+    assert handlers.load("a", "pykka._ref:ActorRef").__name__ == "ActorRef"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
@@ -138,6 +179,28 @@ def test_the_second_interrupt_ends_at_once() -> None:
             finally:
                 os.kill(os.getpid(), signal.SIGINT)
                 await asyncio.Event().wait()
+
+        run_interruptible(main, print)
+    """)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=30)
+    assert done.returncode == 130
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
+def test_the_second_interrupt_ends_at_once_also_while_a_handler_blocks_the_loop() -> None:
+    program = textwrap.dedent("""
+        import os, signal, threading, time
+        from agenticaiframework.cli.interrupts import run_interruptible
+
+        def interrupt_twice():
+            for _ in range(2):
+                time.sleep(0.1)
+                os.kill(os.getpid(), signal.SIGINT)
+
+        async def main():
+            threading.Thread(target=interrupt_twice).start()
+            while True:
+                pass
 
         run_interruptible(main, print)
     """)

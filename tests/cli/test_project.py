@@ -196,8 +196,10 @@ def test_the_schema_names_every_part_of_a_file() -> None:
         "agents",
         "supervisors",
         "teams",
+        "schedules",
         "workflow",
         "engine",
+        "packages",
     }
     assert schema["additionalProperties"] is False
 

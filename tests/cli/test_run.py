@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -46,18 +47,23 @@ def test_the_research_example_runs_and_prints_the_report(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["run", RESEARCH, *QUERY, "--model", "scripted"]) == 0
-    out = capsys.readouterr().out
-    lines = [line[10:] for line in out.splitlines() if line[:8].strip().endswith("s")]
+    said = capsys.readouterr()
+    lines = [line[10:] for line in said.err.splitlines() if line[:8].strip().endswith("s")]
     assert lines[0].startswith("run: wf_")
     assert lines[1] == "classify: classifier at work"
-    assert lines[-1] == "review: done"
+    assert lines[-2] == "review: done"
+    assert lines[-1].startswith("run: spent ")
     assert "research > analyze: Analyst at work" in lines
-    assert out.splitlines()[-1].startswith("[Reviewer] ")
+    # Standard output has the report and nothing else: its facts, each with the page that says it.
+    first, *facts = said.out.splitlines()
+    assert first == "What the pages say:"
+    assert all(re.fullmatch(r"- .+ \[rivers \d+\]", fact) for fact in facts[:6])
+    assert "builds a point bar" in said.out
 
 
 def test_the_crash_is_seen_to_be_mended(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", RESEARCH, *QUERY, "--model", "scripted", "--crash", "researcher@2"]) == 0
-    out = capsys.readouterr().out
+    out = capsys.readouterr().err
     order = [
         "research > fill_gaps: Researcher at work",
         "supervisor: researcher ended: InjectedCrash",
@@ -72,13 +78,84 @@ def test_the_crash_is_seen_to_be_mended(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_json_is_alone_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
-    with scripted_model(lambda agent, payload: {"category": "a", "draft": "b", "end": agent}):
-        assert main(["run", RESEARCH, *QUERY, "--model", "scripted", "--json"]) == 0
+    assert main(["run", RESEARCH, *QUERY, "--model", "scripted", "--json"]) == 0
     said = capsys.readouterr()
     result = json.loads(said.out)
     assert set(result) == {"classify", "research", "review"}
-    assert result["review"]["end"] == "Reviewer"
+    assert "builds a point bar" in str(result["review"])
     assert "review: done" in said.err
+
+
+NOISY = """
+import os, subprocess, sys
+
+print("at import")
+
+
+def work(payload):
+    print("of the handler")
+    subprocess.run([sys.executable, "-c", "print('of a child')"], check=True)
+    os.write(1, b"of a library in C\\n")
+    return payload["n"]
+"""
+
+
+@pytest.mark.parametrize("arguments", [["run", "--json"], ["run"], ["check", "--json"]])
+def test_what_handlers_print_is_not_in_what_a_pipe_gets(
+    tmp_path: Path, arguments: list[str]
+) -> None:
+    file = project(tmp_path, NOISY)
+    given = ["--input", "n:=7"] if arguments[0] == "run" else []
+    command = [sys.executable, "-m", "agenticaiframework", arguments[0], file, *arguments[1:]]
+    done = subprocess.run(
+        [*command, *given], capture_output=True, text=True, timeout=60, check=True
+    )
+    printed = json.loads(done.stdout)
+    if arguments[0] == "run":
+        assert printed == ({"only": 7} if len(arguments) > 1 else 7)
+        for said in ("at import", "of the handler", "of a child", "of a library in C"):
+            assert said in done.stderr
+
+
+def test_a_reader_that_has_had_enough_and_a_missing_output_end_it_without_a_traceback(
+    tmp_path: Path,
+) -> None:
+    file = project(tmp_path, "def work(payload):\n    return 'x' * 1_000_000\n")
+    for end in ("| head -c 1", ">&-"):
+        command = f"{sys.executable} -m agenticaiframework run {file} --input n:=7 {end}"
+        done = subprocess.run(
+            ["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert "Traceback" not in done.stderr
+        assert "Error" not in done.stderr
+
+
+def test_what_no_page_says_is_left_out_and_an_unknown_subject_is_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["run", RESEARCH, "-i", "query=Why do rivers bend?", "--model", "scripted"]) == 0
+    out = capsys.readouterr().out
+    assert "[rivers 1]" in out
+    assert "of the draft" in out
+    assert "[Writer]" not in out
+    assert main(["run", RESEARCH, "-i", "query=Who was Ada?", "--model", "scripted"]) == 0
+    said = "The pages say nothing about that. They are about: healthcare, rivers, sleep.\n"
+    assert capsys.readouterr().out == said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "form"),
+    [
+        (["--input", "query=Why", "do", "rivers", "bend?"], '--input query="Why do rivers bend?"'),
+        (["Why", "do", "rivers", "bend?"], '--input query="Why do rivers bend?"'),
+        (["--input", "query=x", "--model", "scripted", "now"], '--input query="now"'),
+    ],
+)
+def test_a_question_without_quotes_gets_the_form_with_them(
+    arguments: list[str], form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", RESEARCH, *arguments]) == 2
+    assert form in capsys.readouterr().err
 
 
 def test_a_crash_that_never_happens_is_told_and_not_a_success(
@@ -86,7 +163,7 @@ def test_a_crash_that_never_happens_is_told_and_not_a_success(
 ) -> None:
     code = main(["run", RESEARCH, *QUERY, "--model", "scripted", "--crash", "writer@9"])
     assert code == 3
-    assert "--crash writer@9 never happened: 'writer' got 1 message" in capsys.readouterr().out
+    assert "--crash writer@9 never happened: 'writer' got 1 message" in capsys.readouterr().err
 
 
 def test_a_failing_workflow_says_where_and_why_without_a_traceback(
@@ -188,7 +265,9 @@ def test_a_graph_is_drawn_as_mermaid_and_as_svg(capsys: pytest.CaptureFixture[st
     drawing = ElementTree.fromstring(capsys.readouterr().out)
     names = {"svg": "http://www.w3.org/2000/svg"}
     assert len(drawing.findall("svg:rect", names)) == 3
-    assert len([p for p in drawing.findall("svg:path", names) if p.get("marker-end")]) == 2
+    arrows = [p for p in drawing.findall("svg:path", names) if p.get("marker-end")]
+    assert len(arrows) == 3  # two between the steps, and the loop of the review
+    assert "until approved, 2 times at most" in [t.text for t in drawing.findall("svg:text", names)]
 
 
 def test_what_the_output_cannot_encode_is_escaped(
@@ -296,7 +375,7 @@ def test_a_result_may_be_what_the_output_of_the_workflow_says(
         assert main(["run", file, "--json"]) == 0
         assert capsys.readouterr().out == f"{printed}\n"
         assert main(["run", file]) == 0
-        assert capsys.readouterr().out.endswith(f"\n\n{printed.strip(chr(34))}\n")
+        assert capsys.readouterr().out == f"{printed.strip(chr(34))}\n"
 
 
 def test_the_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
@@ -345,13 +424,45 @@ def test_an_interrupt_stops_the_agents_in_order(tmp_path: Path) -> None:
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as running:
-        assert running.stdout is not None
         assert running.stderr is not None
-        while "working" not in running.stdout.readline():
+        while "working" not in running.stderr.readline():
             assert running.poll() is None
         running.send_signal(signal.SIGINT)
         out, err = running.communicate(timeout=30)
     assert running.returncode == 130
-    assert "put down" in out
+    assert not out
+    assert "put down" in err
     assert "everything has been stopped" in err
     assert "Traceback" not in err
+
+
+def test_a_run_of_a_queue_waits_there_and_its_result_is_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = {"state_store": f"sqlite:///{tmp_path}/s.sqlite", "queues": ["gpu"]}
+    file = project(tmp_path, "async def work(given): return given['n'] + 1", engine=engine)
+    place = ["--queue", "gpu", "--key", "ada", "--priority", "2"]
+    assert main(["run", file, "--input", "n:=1", *place]) == 0
+    said = capsys.readouterr()
+    assert said.out == "2\n"
+    assert "workflow: waits in the queue gpu" in said.err
+    assert said.err.count("run: wf_") == 1
+    assert "no living engine" not in said.err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--key", "ada"], "--queue NAME --key ada"),
+        (["--priority", "1"], "--queue NAME --priority 1"),
+        (["--queue", "gpu", "--no-persist"], "--queue is for a stored run"),
+        (["--queue", " "], "non-empty text"),
+    ],
+)
+def test_a_place_that_cannot_be_is_refused_before_anything_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], said: str
+) -> None:
+    engine = {"state_store": f"sqlite:///{tmp_path}/s.sqlite"}
+    file = project(tmp_path, "async def work(given): return 1", engine=engine)
+    assert main(["run", file, "--input", "n:=1", *options]) == 2
+    assert said in capsys.readouterr().err

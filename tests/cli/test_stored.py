@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
 import os
 import subprocess
@@ -15,6 +17,7 @@ pytest.importorskip("cyclopts")
 yaml = pytest.importorskip("yaml")
 
 from agenticaiframework.cli import main
+from agenticaiframework.patterns.engine import EngineConfig, OrchestrationEngine
 from agenticaiframework.testing import scripted_model
 
 STEPS: list[dict[str, Any]] = [
@@ -115,6 +118,26 @@ def test_a_step_and_what_depends_on_it_is_run_again(
     assert "Did you mean 'second'" in capsys.readouterr().err
 
 
+def test_a_run_is_forked_with_another_outcome_and_queried(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with scripted_model(lambda agent, payload: "old"):
+        assert desk.run() == 0
+    (run,) = desk.runs(capsys)
+    fork = ["workflows", "fork", run["workflow_id"], "second", desk.file, "--store", desk.store]
+    with scripted_model(lambda agent, payload: payload["after"]):
+        assert main([*fork, "--edit", '{"first": "edited"}', "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"first": "edited", "second": "edited"}
+    forked = next(r for r in desk.runs(capsys) if r["workflow_id"] != run["workflow_id"])
+    assert desk.command("show", forked["workflow_id"]) == 0
+    assert f"forked from: {run['workflow_id']}" in capsys.readouterr().out
+    assert desk.command("query", forked["workflow_id"]) == 0
+    assert capsys.readouterr().out == "null\n"
+    for edit, said in (("{bad", "is not JSON"), ("[1]", "a JSON object"), ('{"x": 1}', "no such")):
+        assert main([*fork, "--edit", edit]) == 2
+        assert said in capsys.readouterr().err
+
+
 def test_an_approval_that_came_too_late_counts_when_the_run_is_resumed(
     desk: Desk, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -144,6 +167,27 @@ def test_a_run_that_has_ended_stays_as_it_is(
     assert set(json.loads(capsys.readouterr().out)) == {"first", "second"}
 
 
+def test_a_misspelt_signal_is_told_with_the_one_that_is_waited_for(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flow = {"name": "w", "steps": [{"id": "ask", "wait_for": {"signal": "approve"}}]}
+
+    async def parked() -> str:
+        async with OrchestrationEngine(EngineConfig(state_store=desk.store)) as engine:
+            run = await engine.start_workflow(flow, {}, persist_state=True)
+            while (await engine.get_workflow_status(run)).state != "waiting":
+                await asyncio.sleep(0)
+        return run
+
+    run = asyncio.run(parked())
+    assert desk.command("signal", run, "aprove") == 2
+    said = capsys.readouterr()
+    assert "does not wait for the signal 'aprove'. Did you mean 'approve'?" in said.err
+    assert said.out == ""
+    assert desk.command("signal", run, "later", "--early") == 0
+    assert desk.command("signal", run, "approve") == 0
+
+
 def test_a_signal_is_told_as_json_too(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     desk.write([{"id": "approval", "wait_for": {"signal": "ok", "timeout_seconds": 0.1}}])
     assert desk.run() == 1
@@ -168,7 +212,9 @@ def test_a_run_whose_process_was_killed_is_cancelled_with_its_project(
     project["agents"] = {"worker": {"handler": "hang:work"}}
     Path(desk.file).write_text(yaml.safe_dump(project), encoding="utf-8")
     command = [sys.executable, "-m", "agenticaiframework", "run", desk.file, "-i", "n:=1"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as running:
         assert running.stdout is not None
         while "working" not in running.stdout.readline():
             assert running.poll() is None
@@ -178,6 +224,89 @@ def test_a_run_whose_process_was_killed_is_cancelled_with_its_project(
     assert desk.command(*cancel, "--project", desk.file) == 0
     (run,) = desk.runs(capsys)
     assert (run["state"], run["reason"]) == ("cancelled", "enough")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL is POSIX's")
+def test_a_run_whose_process_was_killed_is_cancelled_without_its_project(
+    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "hang.py").write_text(
+        "import asyncio\n"
+        "async def book(payload):\n"
+        "    return 'booked'\n"
+        "async def work(payload):\n"
+        "    print('working', flush=True)\n"
+        "    await asyncio.Event().wait()\n",
+        encoding="utf-8",
+    )
+    desk.write(
+        [
+            {"id": "first", "agent": "clerk", "compensate": "clerk"},
+            {"id": "second", "agent": "worker", "depends_on": ["first"]},
+        ]
+    )
+    project = yaml.safe_load(Path(desk.file).read_text("utf-8"))
+    project["agents"] = {"worker": {"handler": "hang:work"}, "clerk": {"handler": "hang:book"}}
+    Path(desk.file).write_text(yaml.safe_dump(project), encoding="utf-8")
+    command = [sys.executable, "-m", "agenticaiframework", "run", desk.file, "-i", "n:=1"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as running:
+        assert running.stdout is not None
+        while "working" not in running.stdout.readline():
+            assert running.poll() is None
+        running.kill()
+    (run,) = desk.runs(capsys)
+    assert desk.command("show", run["workflow_id"]) == 0
+    assert "\nengine: " in capsys.readouterr().out
+    assert desk.command("cancel", run["workflow_id"]) == 0
+    assert "not undone: first" in capsys.readouterr().out
+    (run,) = desk.runs(capsys)
+    assert run["state"] == "cancelled"
+
+
+def test_many_runs_are_cancelled_resumed_and_forgotten(
+    desk: Desk, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with scripted_model(failing_second):
+        assert [desk.run() for _ in range(3)] == [1, 1, 1]
+    assert desk.command("cancel", "--state", "waiting", "--name", "small", "--yes") == 0
+    assert "0 runs" in capsys.readouterr().out
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    assert desk.command("purge", "--state", "failed") == 2
+    assert "Forget 3 runs? Say so with --yes." in capsys.readouterr().err
+    with scripted_model(lambda agent, payload: "two"):
+        resume = ["resume", desk.file, "--name", "small", "--yes", "--json"]
+        assert desk.command(*resume) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report == {"matched": 3, "done": 3, "unchanged": 0, "failed": {}}
+    assert [run["state"] for run in desk.runs(capsys)] == ["completed"] * 3
+    assert desk.runs(capsys, "--created-before", "1d") == []
+    assert desk.runs(capsys, "--finished-after", "2999-01-01") == []
+    assert len(desk.runs(capsys, "--created-after", "1d")) == 3
+    assert desk.command("purge", "--finished-after", "1d", "--yes") == 0
+    assert "3 runs: 3 forgotten" in capsys.readouterr().out
+    assert desk.runs(capsys) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["cancel"], "Say which runs"),
+        (["cancel", "wf_1", "--state", "waiting"], "not both"),
+        (["purge"], "Say which runs"),
+        (["resume", "project.yaml"], "Say which runs"),
+        (["resume", "wf_1", "project.yaml", "--state", "failed"], "not both"),
+        (["purge", "--finished-before", "soon"], "12h"),
+        (["list", "--label", "tenant"], "key=value"),
+    ],
+)
+def test_a_selection_that_says_nothing_is_refused(
+    arguments: list[str], said: str, desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(desk.store.removeprefix("sqlite:///")).touch()
+    assert desk.command(*arguments) == 2
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -220,6 +349,8 @@ def test_an_empty_store_has_no_runs(
         ["signal", "wf_1", "go"],
         ["resume", "wf_1", "FILE"],
         ["retry", "wf_1", "first", "FILE"],
+        ["fork", "wf_1", "first", "FILE"],
+        ["query", "wf_1"],
     ],
 )
 def test_a_store_that_is_not_there_is_told_and_not_made(
@@ -245,3 +376,60 @@ def test_where_nothing_has_been_stored_there_are_no_runs(
     assert main(["workflows", "show", "wf_1"]) == 2
     assert "There is no store" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+WAITING: list[dict[str, Any]] = [
+    {"id": "first", "agent": "worker", "input": {"n": "$input.n"}},
+    {"id": "wait", "wait_for": {"signal": "go"}},
+]
+
+
+def test_a_run_that_a_deploy_has_blocked_is_shown_signalled_and_resumed(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def start(definition: dict[str, Any]) -> str:
+        async def begin() -> str:
+            async with _engine(desk, definition) as engine:
+                return await engine.start_workflow("small", {"n": 1}, persist_state=True)
+
+        return asyncio.run(begin())
+
+    def deploy(definition: dict[str, Any]) -> None:
+        async def recover() -> None:
+            async with _engine(desk, definition) as engine:
+                await engine.recover()
+
+        asyncio.run(recover())
+
+    desk.write(WAITING)
+    run_id = start({"name": "small", "steps": WAITING})
+    deploy({"name": "small", "steps": [*WAITING, {"id": "last", "agent": "worker"}]})
+    (run,) = desk.runs(capsys, "--state", "blocked")
+    assert "step 'last' is new" in run["last_error"]
+    assert desk.command("show", run_id) == 0
+    assert "blocked: the definition of 'small' has changed" in capsys.readouterr().out
+    assert desk.command("signal", run_id, "go", "--payload", '"yes"') == 0
+    assert "it is blocked: the definition" in capsys.readouterr().out
+    assert desk.command("signal", run_id, "go", "--json") == 0
+    assert "step 'last' is new" in json.loads(capsys.readouterr().out)["blocked"]
+
+    desk.write([*WAITING, {"id": "last", "agent": "worker"}])
+    assert desk.command("resume", run_id, desk.file) == 2
+    assert "--definition old" in capsys.readouterr().err
+    with scripted_model(lambda agent, payload: "done"):
+        assert desk.command("resume", run_id, desk.file, "--definition", "new") == 0
+    capsys.readouterr()
+    assert desk.command("show", run_id) == 0
+    shown = capsys.readouterr().out
+    assert "completed  100%" in shown
+    assert "taken over: once" in shown
+
+
+def _engine(desk: Desk, definition: dict[str, Any]) -> OrchestrationEngine:
+    async def worker(payload: Any) -> Any:
+        return payload
+
+    engine = OrchestrationEngine(EngineConfig(state_store=desk.store))
+    engine.register_agent("worker", worker)
+    engine.register_workflow("small", definition)
+    return engine

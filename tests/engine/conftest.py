@@ -4,16 +4,47 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Awaitable, Callable
+import os
+import uuid
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from loguru import logger
 
 from agenticaiframework.actors import ActorSystem, Agent, AgentActor
 from agenticaiframework.actors.simulation import run_sim
 from agenticaiframework.patterns.engine import EngineConfig, OrchestrationEngine
 
 Main = Callable[[], Awaitable[Any]]
+
+POSTGRES = "AGENTICAI_TEST_POSTGRES"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A store that several engines share."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/runs.sqlite"
+        return
+    server = os.environ.get(POSTGRES)
+    if not server:
+        pytest.skip(f"set {POSTGRES} to the URL of a PostgreSQL server to run these tests")
+    psycopg = pytest.importorskip("psycopg")
+    schema = f"test_{uuid.uuid4().hex[:16]}"
+    yield f"{server}?schema={schema}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE".encode())
+
+
+@pytest.fixture
+def logged() -> Iterator[list[str]]:
+    """Give the messages that are logged, whatever other sinks there are."""
+    messages: list[str] = []
+    sink = logger.add(messages.append, level="INFO", format="{message}")
+    yield messages
+    logger.remove(sink)
 
 
 class Cast:
@@ -109,7 +140,9 @@ async def left_over(system: ActorSystem) -> list[str]:
     An actor that has been told to end does so in its next turn, so time passes before the look.
     """
     await asyncio.sleep(0.001)
-    meant_to_stay = ("AgentPool", "EngineCore", "StoreKeeper", "TeamActor")
+    meant_to_stay = (
+        *("AgentPool", "EngineCore", "LeaseKeeper", "Scheduler", "StoreKeeper", "TeamActor"),
+    )
     return [
         ref.label
         for ref in system.actors()

@@ -14,6 +14,7 @@ from agenticaiframework.patterns import (
     ParallelOrchestration,
     PatternFailed,
     SequentialOrchestration,
+    send_chunk,
 )
 from agenticaiframework.patterns.definition.errors import DefinitionError
 from agenticaiframework.patterns.engine import (
@@ -25,10 +26,9 @@ from agenticaiframework.patterns.engine import (
     WorkflowFailed,
     WorkflowTimedOut,
 )
-from agenticaiframework.patterns.vocabulary.chunks import send_chunk
 from agenticaiframework.supervision import AgentSupervisor, RestartPolicy
 
-from .conftest import Cast, busy_coordinator, engine, steps
+from .conftest import Cast, engine, steps
 
 # --------------------------------------------------------------------------- patterns
 
@@ -422,6 +422,49 @@ def test_a_stream_that_comes_late_hears_what_was_before(sim: Any, cast: Cast) ->
     sim(main)
 
 
+def test_a_stream_that_comes_late_hears_what_is_waited_for(sim: Any) -> None:
+    """So that it can answer: a run may wait before anything has begun to listen."""
+    flow = {"name": "ask", "steps": [{"id": "ok", "wait_for": "approved"}]}
+
+    async def main() -> None:
+        e = engine()
+        wid = await e.start_workflow(workflow=flow)
+        await asyncio.sleep(5)
+        kinds: list[str] = []
+        async for event in e.stream(wid):
+            kinds.append(event.kind)
+            if event.kind == EventKind.STEP_WAITING:
+                assert event.data["signal"] == "approved"
+                await e.signal_workflow(wid, "approved", True)
+        assert kinds == [
+            "workflow_started",
+            "step_waiting",
+            "step_completed",
+            "workflow_completed",
+        ]
+        again = [event.kind async for event in e.stream(wid)]
+        assert again == kinds
+
+    sim(main)
+
+
+def test_a_stream_that_comes_late_hears_what_was_asked(sim: Any) -> None:
+    async def pay(order: Any) -> Any:
+        return await agent_context().question("approve", {"sum": order})
+
+    async def main() -> None:
+        e = engine()
+        wid = await e.start_workflow({"name": "pay", "steps": [{"id": "pay", "agent": pay}]}, 120)
+        await asyncio.sleep(5)
+        async for event in e.stream(wid):
+            if event.kind == EventKind.QUESTION_ASKED:
+                assert (event.data["name"], event.data["data"]) == ("approve", {"sum": 120})
+                await e.answer(wid, "approve", "yes")
+        assert (await e.wait(wid)).output == "yes"
+
+    sim(main)
+
+
 def test_leaving_a_stream_does_not_stop_the_run(sim: Any, cast: Cast) -> None:
     cast.slow("a", 5)
 
@@ -627,13 +670,15 @@ def test_what_happens_in_a_nested_workflow_is_streamed_with_the_outer_one(
 
 
 def test_a_run_that_is_gone_takes_its_parts_with_it(sim: Any, cast: Cast) -> None:
+    cast.slow("slow", 100)
+
     async def main() -> None:
         e = engine()
         system = ActorSystem.current()
-        flow = steps({"id": "n", "workflow": steps({"id": "w", "wait_for": "never"})})
+        flow = steps({"id": "n", "workflow": steps("slow")})
         wid = await e.start_workflow(workflow=flow)
         await asyncio.sleep(1)
-        victim = busy_coordinator(system)
+        [victim] = [ref for ref in system.actors() if getattr(ref._actor, "run_id", None) == wid]
         victim.kill()
         with pytest.raises(WorkflowFailed):
             await e.wait(wid)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from loguru import logger
 
-from agenticaiframework.actors import Agent, QueueTimeout
+from agenticaiframework.actors import Agent, Mailbox, QueueTimeout
 from agenticaiframework.patterns import DefinitionError
 from agenticaiframework.patterns.engine import (
     EngineConfig,
@@ -18,6 +18,7 @@ from agenticaiframework.patterns.engine import (
     WorkflowDefinition,
     WorkflowFailed,
 )
+from agenticaiframework.patterns.engine.runner.items import MOST_AT_ONCE
 from agenticaiframework.testing import scripted_model
 
 from .conftest import Cast, Main, run_in_virtual_time
@@ -27,6 +28,10 @@ Sim = Callable[[Main], Any]
 
 async def take(payload: Any) -> Any:
     await asyncio.sleep(1.0)
+    return payload
+
+
+async def answer(payload: Any) -> Any:
     return payload
 
 
@@ -59,6 +64,18 @@ def made(agent: Any, config: EngineConfig | None = None, **options: Any) -> Orch
     engine = OrchestrationEngine(config)
     engine.register_agent("a", agent, **options)
     return engine
+
+
+# -- many items ----------------------------------------------------------------------------------
+
+
+def test_a_list_longer_than_a_mailbox_does_not_overflow_it(sim: Sim) -> None:
+    async def main() -> None:
+        engine = made(Agent("a", handler=answer, mailbox=Mailbox(MOST_AT_ONCE, overflow="fail")))
+        items = list(range(3 * MOST_AT_ONCE))
+        assert await engine.execute(each(), items) == items
+
+    sim(main)
 
 
 # -- time ----------------------------------------------------------------------------------------

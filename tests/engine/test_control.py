@@ -725,6 +725,46 @@ def test_the_queue_is_bounded(sim: Any, cast: Cast) -> None:
     sim(main)
 
 
+def test_a_flood_of_one_workflow_takes_no_place_of_another(sim: Any, cast: Cast) -> None:
+    cast.slow("a", 10)
+    cast.slow("b", 10)
+    flood = {**steps("a"), "name": "flood"}
+    quiet = {**steps("b"), "name": "quiet"}
+    whole = {"name": "whole", "steps": [{"id": "in", "workflow": quiet, "input": "$input"}]}
+
+    async def main() -> None:
+        e = engine(max_concurrent_workflows=1, max_queued_workflows=4)
+        flooding = [await e.start_workflow(workflow=flood) for _ in range(5)]
+        with pytest.raises(TooManyWorkflows):
+            await e.start_workflow(workflow=flood)
+        other = await e.start_workflow(workflow=quiet)
+        with pytest.raises(TooManyWorkflows):
+            await e.start_workflow(workflow=quiet)
+        third = await e.start_workflow(workflow=whole)  # its part takes no place
+        with pytest.raises(TooManyWorkflows, match="1 workflows run and 6 wait"):
+            await e.start_workflow(workflow={**steps("b"), "name": "one too many"})
+        await e.cancel_workflow(other)
+        other = await e.start_workflow(workflow=quiet)
+        for wid in (third, other, *flooding):
+            await e.wait(wid)
+
+    sim(main)
+
+
+def test_a_queue_without_a_reserve_is_one_for_all(sim: Any, cast: Cast) -> None:
+    cast.slow("a", 10)
+
+    async def main() -> None:
+        e = engine(max_concurrent_workflows=1, max_queued_workflows=2, queue_reserve=0)
+        ids = [await e.start_workflow(workflow=steps("a")) for _ in range(3)]
+        with pytest.raises(TooManyWorkflows):
+            await e.start_workflow(workflow={**steps("a"), "name": "another"})
+        for wid in ids:
+            await e.wait(wid)
+
+    sim(main)
+
+
 @pytest.mark.parametrize("end", ["all", "cancel"])
 def test_an_agent_may_be_asked_by_a_limited_number_of_steps(end: str, sim: Any) -> None:
     now = [0]

@@ -200,7 +200,7 @@ def test_an_engines_options_are_checked_when_given() -> None:
         ({"max_concurent_workflows": 1}, "max_concurrent_workflows"),
         ({"max_concurrent_workflows": 0}, "greater"),
         ({"state_store": "file.db"}, "sqlite:///file.db"),
-        ({"state_store": "postgres://host/db"}, "did you mean postgresql"),
+        ({"state_store": "postgress://host/db"}, "did you mean postgres://"),
         ({"state_store": "sqlite://file.db"}, "sqlite:///"),
         ({"state_store": 3}, "sqlite:///"),
         ({"agent_limits": {"a": 0}}, "at least 1"),
@@ -262,7 +262,7 @@ def test_what_was_given_itself_is_written_by_its_name() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("a.yaml", "name: [", "line 1"),
+        ("a.yaml", "name: [", "is not YAML at line "),
         ("a.json", '{"name": }', "is not JSON"),
         ("a.yaml", "just a text", "is a mapping"),
         ("missing.yaml", None, "cannot be read"),
@@ -308,7 +308,11 @@ def test_shapes_come_from_models_and_mappings_alike() -> None:
     assert "mapping" in str(shape.problem("text"))
     same = read_shape(shape.to_dict())
     assert same.problem({"title": "x", "score": 1, "more": 2}) is None
-    assert "'title' is missing" in str(same.problem({"tilte": "x", "score": 1}))
+    assert same.problem({"tilte": "x", "score": 1}) == (
+        "'title' is missing: unknown key 'tilte'; did you mean 'title'?"
+    )
+    assert same.problem({"score": 1}) == "'title' is missing; there is 'score'"
+    assert same.problem({}) == "'title' is missing"
     assert same.problem({"title": "x", "score": 1, "tags": None}) is None
     assert read_shape({"a": str, "b": int}).to_dict() == {"a": "text", "b": "integer"}
     assert plain(Report(title="x", score=1)) == {"title": "x", "score": 1.0, "tags": []}

@@ -118,8 +118,8 @@ def test_a_step_is_on_disk_before_its_agent_is_asked(opened: OpenEngine, cast: C
             e.register_agent("look", look)
             flow = steps({"id": "one", "agent": "look"}, {"id": "two", "agent": "look"})
             result = await e.execute(workflow=flow)
-            assert result["one"] == [("workflow_started", ""), ("step_started", "one")]
-            assert result["two"][2:] == [("step_completed", "one"), ("step_started", "two")]
+            assert result["one"] == [["workflow_started", ""], ["step_started", "one"]]
+            assert result["two"][2:] == [["step_completed", "one"], ["step_started", "two"]]
 
     run_in_virtual_time(main)
 
@@ -260,7 +260,7 @@ def test_a_run_that_was_cut_off_goes_on_and_repeats_only_the_step_under_way(
     run_in_virtual_time(first)
     run_in_virtual_time(second)
     assert cast.asked == ["a", "b", "b", "c"]
-    assert keys == ["w:b:1", "w:b:1"]
+    assert keys == ["w:b", "w:b"]
 
 
 @pytest.mark.parametrize(
@@ -776,7 +776,7 @@ def test_an_engine_whose_lease_ended_cannot_write_and_its_run_goes_on_elsewhere(
         paused, other = opened(), opened()
         await paused.start_workflow(workflow=steps("a", "b"), workflow_id="w")
         await asyncio.sleep(1)
-        [keeper] = [r for r in system.actors() if r.actor_class.__name__ == "StoreKeeper"]
+        [keeper] = [r for r in system.actors() if r.actor_class.__name__ == "LeaseKeeper"]
         system.suspend(keeper)  # a process that is paused renews nothing
         await asyncio.sleep(30)
         assert (await other.recover()).recovered == ("w",)
@@ -1004,7 +1004,7 @@ def test_a_nested_workflow_that_could_not_be_stored_is_begun_again(
     real, refused = store.submit_run, []
 
     def submit_run(owner: Any, run: Any, done: Any, records: Any = ()) -> Any:
-        if ":" in run.run_id and not refused:
+        if "~" in run.run_id and not refused:
             refused.append(run.run_id)
             store.broken = True
         return real(owner, run, done, records)
@@ -1012,11 +1012,10 @@ def test_a_nested_workflow_that_could_not_be_stored_is_begun_again(
     async def main() -> None:
         async with opened(state_store=store) as e:
             store.submit_run = submit_run  # type: ignore[method-assign]
-            with pytest.raises(WorkflowFailed, match="no space"):
-                await e.execute(workflow=flow, workflow_id="w")
+            await e.start_workflow(workflow=flow, workflow_id="w")
+            await asyncio.sleep(5)
             store.broken = False
-            await e.resume_workflow("w")
-            assert await e.wait("w") == {"n": {"b": "B"}}
+            assert await e.wait("w", 100) == {"n": {"b": "B"}}
 
     run_in_virtual_time(main)
     assert refused
@@ -1112,8 +1111,8 @@ def test_an_item_that_ends_while_the_journal_is_read_is_streamed(
             store = e.config.state_store
             real = store.read_journal
 
-            async def read_slowly(run_id: str) -> Any:
-                found = await real(run_id)
+            async def read_slowly(run_id: str, *range: Any) -> Any:
+                found = await real(run_id, *range)
                 await asyncio.sleep(2)
                 return found
 
@@ -1250,7 +1249,7 @@ def test_cancelling_a_stored_run_cancels_the_workflow_in_it(opened: OpenEngine, 
             await e.cancel_workflow("w")
             await asyncio.sleep(1)
             listed = await e.list_workflows(state="cancelled")
-            assert {w.workflow_id for w in listed} == {"w", "w:n:1"}
+            assert {w.workflow_id for w in listed} == {"w", "w~n"}
 
     run_in_virtual_time(main)
     assert cast.stopped == ["b"]

@@ -17,23 +17,10 @@ from .conftest import engine, steps
 pytest.importorskip("opentelemetry.sdk")
 
 from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 
-@pytest.fixture(scope="module")
-def exported() -> InMemorySpanExporter:
-    # OpenTelemetry takes one provider a process, so the module shares it.
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    trace.set_tracer_provider(provider)
-    return exporter
-
-
 def test_spans_are_exported_under_the_callers_own_span(exported: InMemorySpanExporter) -> None:
-    exported.clear()
     seen: list[Any] = []
 
     async def work(payload: Any) -> str:
@@ -64,8 +51,6 @@ def test_spans_are_exported_under_the_callers_own_span(exported: InMemorySpanExp
 
 
 def test_failures_are_exported_as_errors(exported: InMemorySpanExporter) -> None:
-    exported.clear()
-
     async def fail(payload: Any) -> None:
         raise ValueError("broken")
 
@@ -94,7 +79,6 @@ def parents(exported: InMemorySpanExporter) -> dict[str, str | None]:
 def test_a_span_made_in_a_handler_is_a_child_of_its_callers(
     exported: InMemorySpanExporter, traced: bool
 ) -> None:
-    exported.clear()
     tracer = trace.get_tracer("test")
 
     def spans(name: str) -> Any:
@@ -150,7 +134,6 @@ def test_a_span_made_in_a_handler_is_a_child_of_its_callers(
 def test_after_a_recovery_the_trace_goes_on_where_it_was(
     exported: InMemorySpanExporter, tmp_path: Path, traced: bool
 ) -> None:
-    exported.clear()
     tracer = trace.get_tracer("test")
     seen: list[Any] = []
 
@@ -196,7 +179,6 @@ def test_after_a_recovery_the_trace_goes_on_where_it_was(
 def test_a_traceparent_that_came_with_a_request_is_the_parent_of_the_run(
     exported: InMemorySpanExporter,
 ) -> None:
-    exported.clear()
     header = f"00-{'a' * 32}-{'b' * 16}-01"
 
     async def main() -> Any:

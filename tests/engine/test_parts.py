@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import count
 from typing import Any
 
 import pytest
@@ -91,19 +92,58 @@ def test_spans_end_once_and_repeat_with_the_seed() -> None:
     assert made() == made()
 
 
-def test_a_part_of_a_run_takes_no_turn_and_gives_none_back() -> None:
+def test_a_run_and_its_parts_have_one_turn_together() -> None:
     admission = Admission(max_running=1, max_queued=10)
-    admission.begin("whole")
+    admission.begin("whole", "whole")
     assert not admission.may_run("other")
-    admission.join("part")
-    assert admission.may_run("part")
-    admission.begin("part")
-    admission.end("part")
+    assert admission.may_run("whole")  # for its parts
+    admission.begin("part", "whole")
+    admission.end("whole", "whole")  # it waits for the part, which works on
+    assert admission.turns == ["whole"]
     assert not admission.may_run("other")
-    admission.forget("part")
-    assert not admission.may_run("part")
-    admission.end("whole")
+    admission.end("part", "whole")
+    admission.end("part", "whole")
+    assert admission.turns == []
     assert admission.may_run("other")
-    admission.join("part")
-    admission.begin("part")
-    assert admission.may_run("other")
+
+
+def test_a_flood_of_one_name_leaves_the_reserve_to_the_others() -> None:
+    queue: FairQueue[str] = FairQueue(10, reserve=16)
+    numbers = count()
+
+    def flood(name: str) -> int:
+        taken = 0
+        while not queue.full_for(name) and taken < 100:
+            queue.put(name, f"{name}{next(numbers)}")
+            taken += 1
+        return taken
+
+    assert flood("a") == 10
+    assert [flood(name) for name in "bcdefghi"] == [2] * 8  # an eighth each
+    assert flood("j") == 0, "all of the reserve is taken"
+    queue.remove("b10")
+    assert queue.full_for("a")
+    assert queue.full_for("c")
+    assert flood("b") == 1, "what was removed waits no more"
+    for _ in range(9):
+        queue.get()
+    assert queue.full_for("a"), "the common places are all in use"
+    assert flood("j") == 2
+
+
+def test_an_item_that_was_removed_costs_its_name_no_turn() -> None:
+    queue: FairQueue[str] = FairQueue(10)
+    for item in ("a1", "a2", "b1", "b2"):
+        queue.put(item[0], item)
+    queue.remove("a1")
+    assert [queue.get() for _ in range(3)] == ["a2", "b1", "b2"]
+    assert len(queue) == 0
+
+
+def test_without_a_reserve_the_limit_is_that_of_all() -> None:
+    queue: FairQueue[int] = FairQueue(2)
+    queue.put("a", 1)
+    assert not queue.full_for("b")
+    queue.put("a", 2)
+    assert queue.full_for("a")
+    assert queue.full_for("b")

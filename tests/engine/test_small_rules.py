@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,20 @@ import pytest
 from loguru import logger
 
 from agenticaiframework.actors import ActorRef, ActorSystem, Agent
-from agenticaiframework.patterns.engine import EventKind, WorkflowFailed
+from agenticaiframework.patterns.engine import (
+    EngineConfig,
+    EventKind,
+    OrchestrationEngine,
+    UnknownWorkflow,
+    WorkflowFailed,
+)
 from agenticaiframework.patterns.engine.store import StoreUnavailable
+from agenticaiframework.patterns.engine.store.urls import open_store
 
 from .conftest import Cast, run_in_virtual_time, steps
+from .test_durable import virtual_clock
 from .test_ends import Kept
-from .test_store_life import failing_commits, stored
+from .test_store_life import failing_commits
 
 
 @pytest.fixture(params=["in memory", "stored"])
@@ -102,7 +111,7 @@ def test_who_waits_in_an_engine_that_lost_its_run_gets_the_result_of_the_next(
             await one.start_workflow(workflow=flow, workflow_id="w")
             waiting = asyncio.ensure_future(one.wait("w", timeout=500))
             await asyncio.sleep(1)
-            [keeper] = [r for r in system.actors() if r.actor_class.__name__ == "StoreKeeper"]
+            [keeper] = [r for r in system.actors() if r.actor_class.__name__ == "LeaseKeeper"]
             system.suspend(keeper)  # it does not renew its lease
             await asyncio.sleep(30)
             assert (await two.recover()).recovered == ("w",)
@@ -241,19 +250,24 @@ def test_a_cancellation_is_stored_before_it_is_carried_out(cast: Cast) -> None:
     run_in_virtual_time(main)
 
 
-def test_who_follows_a_run_is_told_that_the_store_failed(tmp_path: Path) -> None:
-    e = stored(tmp_path)
+def test_who_follows_a_run_is_told_that_the_store_never_takes_what_happens_in_it(
+    tmp_path: Path, cast: Cast
+) -> None:
+    cast.agent("a", "A")
 
     async def main() -> None:
-        with failing_commits(True, EventKind.STEP_COMPLETED):
-            stream = e.stream(workflow=steps("a"), input_data=1, persist_state=True)
-            async with asyncio.timeout(20):
-                events = [event async for event in stream]
+        url = f"sqlite:///{tmp_path}/runs.sqlite"
+        store = open_store(url, clock=virtual_clock, inline=True)
+        config = EngineConfig(state_store=store, persist_state=True, wall_clock=virtual_clock)
+        async with OrchestrationEngine(config) as e:
+            with failing_commits(True, EventKind.STEP_COMPLETED):
+                async with asyncio.timeout(1000):
+                    events = [event async for event in e.stream(workflow=steps("a"))]
+        assert EventKind.WORKFLOW_INTERRUPTED in [event.kind for event in events]
         assert events[-1].kind == EventKind.WORKFLOW_FAILED
         assert "line is dead" in str(events[-1].data)
-        await e.stop()
 
-    asyncio.run(main())
+    run_in_virtual_time(main)
 
 
 def test_each_time_that_the_store_is_out_of_reach_is_told_once(
@@ -387,3 +401,80 @@ def test_a_step_that_was_not_tried_has_no_rounds(kept: Kept, cast: Cast) -> None
             assert [(s.attempts, s.iterations) for s in found.values()] == [(1, 1), (0, 0), (0, 0)]
 
     run_in_virtual_time(main)
+
+
+# --------------------------------------------------------------------------- bounds of what is told
+
+
+def test_a_long_reason_cancels_the_run_and_is_kept_cut(url: str) -> None:
+    async def main() -> None:
+        async with OrchestrationEngine(EngineConfig(state_store=url, persist_state=True)) as e:
+            flow = {"name": "parked", "steps": [{"id": "wait", "wait_for": "go"}]}
+            run = await e.start_workflow(workflow=flow)
+            report = await e.cancel_workflow(run, "because " + "x" * 17_000_000)
+            assert report.state == "cancelled"
+            status = await e.get_workflow_status(run)
+            assert (status.state, len(status.reason or "") < 5_000) == ("cancelled", True)
+            assert "characters left out" in (status.reason or "")
+            [listed] = await e.list_workflows(persisted=True)
+            assert listed.state == "cancelled"
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800", "y" * 3_000], ids=("nul", "surrogate", "long"))
+def test_an_id_that_no_run_can_have_is_unknown_and_no_outage(url: str, name: str) -> None:
+    async def main() -> None:
+        async with OrchestrationEngine(EngineConfig(state_store=url, persist_state=True)) as e:
+            flow = {"name": "parked", "steps": [{"id": "wait", "wait_for": "go"}]}
+            run = await e.start_workflow(workflow=flow)
+            for asked in (
+                e.get_workflow_status(name),
+                e.cancel_workflow(name),
+                e.resume_workflow(name),
+                e.signal_workflow(name, "go"),
+                e.wait(name, timeout=5),
+                e.query(name),
+                e.fork(name, at="wait"),
+                anext(aiter(e.stream(name))),
+            ):
+                with pytest.raises(UnknownWorkflow):
+                    await asked
+            assert not await e.list_workflows(name=name, labels={name: name}, parent=name)
+            await e.signal_workflow(run, "go", 1)
+            assert (await e.wait(run, timeout=5)).output == 1
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("persist", [False, True], ids=("memory", "stored"))
+def test_ids_and_labels_have_a_longest_length(url: str, persist: bool) -> None:
+    async def main() -> None:
+        async with OrchestrationEngine(EngineConfig(state_store=url, persist_state=persist)) as e:
+            flow = {"name": "quick", "steps": [{"id": "step", "agent": lambda _: 1}]}
+            with pytest.raises(ValueError, match="workflow_id has 3,000 characters; at most 2,500"):
+                await e.start_workflow(workflow=flow, workflow_id="y" * 3_000)
+            with pytest.raises(ValueError, match="the label 't' has 3,000 characters"):
+                await e.start_workflow(workflow=flow, labels={"t": "y" * 3_000})
+            assert (await e.execute(flow)).output == 1
+
+    asyncio.run(main())
+
+
+def test_lists_take_any_moment_and_any_limit(url: str) -> None:
+    async def main() -> None:
+        async with OrchestrationEngine(EngineConfig(state_store=url, persist_state=True)) as e:
+            await e.execute({"name": "quick", "steps": [{"id": "step", "agent": lambda _: 1}]})
+            far = datetime(9999, 1, 1, tzinfo=UTC)
+            assert len(await e.list_workflows(created_before=far, limit=2**70)) == 1
+            assert len(await e.list_workflows(finished_before=1e300, created_after=-1e300)) == 1
+            assert not await e.list_workflows(created_after=float("inf"))
+            for wrong in (float("nan"), 10**400, "yesterday"):
+                with pytest.raises(ValueError, match="created_after=.* is not a moment"):
+                    await e.list_workflows(created_after=wrong)  # type: ignore[arg-type]
+            with pytest.raises(ValueError, match="give the number of runs wanted"):
+                await e.list_workflows(limit="5")  # type: ignore[arg-type]
+            with pytest.raises(ValueError, match="give the `next` of the page before"):
+                await e.list_workflows(page=5)  # type: ignore[arg-type]
+
+    asyncio.run(main())

@@ -20,6 +20,7 @@ from agenticaiframework.patterns.engine import (
 )
 from agenticaiframework.patterns.engine.state.live import LiveRun
 from agenticaiframework.patterns.engine.state.run import Run
+from agenticaiframework.patterns.engine.state.stream import LiveEvents
 from agenticaiframework.patterns.engine.store.sqlite.backend import SQLiteBackend
 
 from .conftest import Cast, engine, run_in_virtual_time, steps
@@ -106,11 +107,12 @@ def test_a_stream_ends_also_when_something_is_told_after_the_end() -> None:
     """As when a write is acknowledged after the engine was stopped."""
     run = LiveRun(Run("w", define_workflow(steps("a")).plan, None, 0.0))
 
-    async def begin(stream: WorkflowStream) -> None:
-        stream.attach(run)
+    async def begin(stream: WorkflowStream) -> LiveEvents:
+        events = LiveEvents(run)
         for kind in (EventKind.WORKFLOW_FAILED, EventKind.STEP_COMPLETED):
-            stream.put(WorkflowEvent(kind, "w"))
+            run.publish([WorkflowEvent(kind, "w")])
         run.over = True
+        return events
 
     found = asyncio.run(seen(WorkflowStream(begin)))
     assert found == ["workflow_failed", "step_completed"]
@@ -136,3 +138,9 @@ def test_a_stream_goes_on_after_a_crash_inside_the_engine(victim: str, cast: Cas
             assert events[-4:] == ["step_completed b", *told("c"), "workflow_completed"]
 
     run_in_virtual_time(main)
+
+
+def test_a_definition_in_the_place_of_an_id_is_refused() -> None:
+    engine: Any = OrchestrationEngine()
+    with pytest.raises(TypeError, match=r"engine\.stream\(workflow=\.\.\., input_data=\.\.\.\)"):
+        engine.stream(steps("a"))

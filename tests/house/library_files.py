@@ -32,6 +32,11 @@ class Module:
     def nodes(self) -> tuple[ast.AST, ...]:
         return tuple(ast.walk(self.tree))
 
+    def forget(self) -> None:
+        """Let go of what was made of the text, until it is asked for again."""
+        for made in ("tree", "nodes"):
+            self.__dict__.pop(made, None)
+
     @property
     def package(self) -> str:
         return self.name if self.is_package else self.name.rpartition(".")[0]

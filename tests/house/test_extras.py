@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from agenticaiframework.actors import MissingExtra, install_command
 from agenticaiframework.actors.errors import DISTRIBUTION
@@ -86,3 +91,48 @@ def test_what_an_extra_needs_does_not_depend_on_the_platform() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     for extra, needed in project["optional-dependencies"].items():
         assert not [requirement for requirement in needed if ";" in requirement], extra
+
+
+def requirements_of_the_project() -> list[Requirement]:
+    """Return what the project and its extras need."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    groups = [project["dependencies"], *project["optional-dependencies"].values()]
+    return [Requirement(needed) for group in groups for needed in group]
+
+
+BY_DATE = {"xllamacpp"}
+"""Packages whose versions are dates: their first number says nothing of what has changed."""
+
+
+@pytest.mark.skipif(not (ROOT / "pyproject.toml").exists(), reason="outside a checkout")
+def test_no_requirement_admits_a_major_version_that_was_never_tried() -> None:
+    for requirement in requirements_of_the_project():
+        if requirement.name in BY_DATE:
+            continue
+        bounds = [each for each in requirement.specifier if each.operator == "<"]
+        assert len(bounds) == 1, f"{requirement}: it has no upper bound"
+        try:
+            here = Version(metadata.version(requirement.name))
+        except metadata.PackageNotFoundError:
+            continue
+        assert here in requirement.specifier, f"{requirement}: {here} is installed"
+        assert Version(bounds[0].version) == Version(f"{here.major + 1}"), (
+            f"{requirement}: the tests run with {here}, so the bound is {here.major + 1}"
+        )
+
+
+@pytest.mark.skipif(not (ROOT / "constraints.txt").exists(), reason="outside a checkout")
+def test_the_constraints_hold_every_requirement_with_a_hash_and_no_address() -> None:
+    text = (ROOT / "constraints.txt").read_text("utf-8")
+    assert "://" not in text
+    entries = re.split(r"\n(?=\S)", text.strip())
+    held = {}
+    for entry in entries:
+        requirement, _, rest = entry.partition("\\")
+        assert "--hash=sha256:" in rest, requirement
+        name, version = re.split("==", requirement.split(";")[0].strip(), maxsplit=1)
+        held[canonicalize_name(name)] = Version(version)
+    for requirement in requirements_of_the_project():
+        name = canonicalize_name(requirement.name)
+        assert name in held, f"{name} is not in constraints.txt: python3 dev.py lock"
+        assert held[name] in requirement.specifier, f"{requirement}: {held[name]} is locked"

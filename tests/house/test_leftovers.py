@@ -48,7 +48,8 @@ LEAVES = {
 
 @pytest.mark.parametrize("kind", LEAVES)
 def test_what_is_left_behind_fails_the_test_that_left_it(kind: str, tmp_path: Path) -> None:
-    text = CONFTEST.read_text("utf-8").replace("_GRACE_S = 5.0", "_GRACE_S = 0.2")
+    text = CONFTEST.read_text("utf-8").replace("_GRACE_S = 20.0", "_GRACE_S = 0.2")
+    assert "_GRACE_S = 0.2" in text
     (tmp_path / "conftest.py").write_text(text, encoding="utf-8")
     (tmp_path / "test_it.py").write_text(f"def test_it():{LEAVES[kind]}", encoding="utf-8")
     done = subprocess.run(

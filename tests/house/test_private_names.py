@@ -72,6 +72,8 @@ SEAMS = {
     "actors.kernel.request": "asyncio: the running loop, asked for on a hot path",
     "actors.kernel.task": "asyncio: the current task",
     "actors.simulation": "asyncio, whose loop is simulated",
+    "models.scripted.chat": "pydantic-ai: the parts of a stream, which takes no usage but its own",
+    "testing.faulty_models": "pydantic-ai: where a stream keeps its events",
 }
 
 

@@ -70,6 +70,17 @@ def test_the_wheel_has_every_module_of_every_layer(wheel: list[str]) -> None:
     assert {name for name in wheel if name.endswith(".py")} == wanted
 
 
+@in_a_checkout
+def test_the_wheel_has_all_that_the_observer_shows_and_its_licences(wheel: list[str]) -> None:
+    folder = ROOT / "api" / "observer"
+    files = [path for part in ("static", "templates") for path in (folder / part).rglob("*.*")]
+    wanted = {
+        f"agenticaiframework/observer/{path.relative_to(folder).as_posix()}" for path in files
+    }
+    assert wanted <= set(wheel)
+    assert {name for name in wanted if name.endswith("LICENSE.txt")}
+
+
 def installed() -> metadata.Distribution:
     """The installed distribution, not the egg-info that a build leaves in a checkout."""
     for found in metadata.distributions(name=DISTRIBUTION):

@@ -17,6 +17,7 @@ WORDS: dict[str, str] = {
     r"\bnobody gets\b": "never delivered",
     r"\bface_errors\b|\bthe face\b": "the public classes",
     r"\bwhat is put in\b": "messages to ...",
+    r"\bwho (has )?ask(s|ed)\b": "the caller, the asker",
 }
 
 # The specification of the public classes is a page to its tests (tests/page) and to nothing else.
@@ -78,6 +79,7 @@ def test_the_pages_are_written_in_plain_words() -> None:
         "Whoever holds it answers it.",
         "the short way",
         "import face_errors",
+        "The name of who asks.",
     ],
 )
 def test_a_riddle_is_found(text: str) -> None:

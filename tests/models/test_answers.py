@@ -16,8 +16,8 @@ from agenticaiframework.actors.agents.models import (
     run_model,
     set_model_runner_factory,
 )
-from agenticaiframework.models.prompts import only_text_field, render_prompt
-from agenticaiframework.models.scripted import run_scripted
+from agenticaiframework.models.content.prompts import only_text_field, render_prompt
+from agenticaiframework.models.scripted.fixed_answers import fixed_answer
 
 
 @pytest.mark.parametrize(
@@ -130,22 +130,17 @@ def test_scripted_answers_repeat_and_fit_the_schema() -> None:
             "fixed": {"const": 4},
         },
     }
-    free = ModelRequest("Writer", "scripted", "Write", {"topic": "rivers " * 100})
-    shaped = ModelRequest("Writer", "scripted", None, "x", schema)
-
-    async def main() -> None:
-        first, second = await run_scripted(free), await run_scripted(free)
-        assert first == second
-        assert isinstance(first, str)
-        assert first.startswith("[Writer] Write | Topic: rivers")
-        assert len(first) < 200
-        assert await run_scripted(shaped) == {
-            "category": "health",
-            "score": 2,
-            "done": True,
-            "tags": ["[Wr"],
-            "maybe": None,
-            "fixed": 4,
-        }
-
-    asyncio.run(main())
+    rivers = {"topic": "rivers " * 100}
+    first, second = (fixed_answer("Writer", "Write", rivers, None) for _ in range(2))
+    assert first == second
+    assert isinstance(first, str)
+    assert first.startswith("[Writer] Write | Topic: rivers")
+    assert len(first) < 200
+    assert fixed_answer("Writer", None, "x", schema) == {
+        "category": "health",
+        "score": 2,
+        "done": True,
+        "tags": ["[Wr"],
+        "maybe": None,
+        "fixed": 4,
+    }

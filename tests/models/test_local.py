@@ -14,8 +14,8 @@ pytest.importorskip("pydantic_ai")
 
 from agenticaiframework.actors.agents.models import ModelRequest, run_model
 from agenticaiframework.models import LocalModelUnavailable, check_local_model, close_local_models
-from agenticaiframework.models.local import LocalServer, local_server
-from agenticaiframework.models.weights import find_weights
+from agenticaiframework.models.local.server import LocalServer, local_server
+from agenticaiframework.models.local.weights import find_weights
 
 
 def model_missing() -> str:
@@ -98,7 +98,7 @@ def test_a_killed_server_is_one_failed_request_and_the_next_starts_another() -> 
 def test_the_server_ends_with_its_parent_however_that_ends() -> None:
     program = """
 import os, signal, sys
-from agenticaiframework.models.local import LocalServer
+from agenticaiframework.models.local.server import LocalServer
 server = LocalServer("smollm2")
 server.start()
 print(server.pid, flush=True)

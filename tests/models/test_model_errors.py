@@ -20,6 +20,7 @@ from agenticaiframework.actors import (
     AgentDefinitionError,
     AgentFailed,
     AgenticError,
+    HandlerExited,
     MissingExtra,
     RequestRejected,
 )
@@ -30,7 +31,7 @@ from agenticaiframework.testing import scripted_model
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from chat_server import chat_server
+from provider import provider
 
 
 class WithStatus(Exception):
@@ -42,6 +43,9 @@ class WithStatus(Exception):
 
 class Response:
     status_code = 503
+
+    def __repr__(self) -> str:
+        return "Response()"
 
 
 class Hostile(Exception):
@@ -210,7 +214,7 @@ def test_a_provider_that_refuses_six_times_takes_nobody_along(
             assert [child.restarts for child in children] == [0, 0]
             await desk.stop()
 
-    with chat_server(lambda _: left.pop() if left else "well") as server:
+    with provider(lambda _: left.pop() if left else "well") as server:
         in_system(main)
 
 
@@ -271,3 +275,22 @@ assert not {"httpx", "openai", "pydantic_ai"} & set(sys.modules)
 def test_what_is_declared_for_a_model_is_checked_too() -> None:
     with pytest.raises(AgentDefinitionError, match="SystemExit"):
         Agent("a", model="scripted", expected_errors=(SystemExit,))  # type: ignore[arg-type]
+
+
+async def leaves() -> str:
+    sys.exit(3)
+
+
+def leaves_at_once() -> str:
+    sys.exit(3)
+
+
+@pytest.mark.parametrize("instructions", [leaves, leaves_at_once, [leaves, "Be brief."]])
+def test_instructions_that_exit_fail_the_request_and_not_the_program(instructions: Any) -> None:
+    async def main() -> None:
+        agent = Agent("clerk", model="openai:gpt-4o-mini", instructions=instructions)
+        with scripted_model(lambda agent, payload: "Yes."), pytest.raises(AgentFailed) as failed:
+            await agent.ask("Why?")
+        assert isinstance(failed.value.__cause__, HandlerExited)
+
+    in_system(main)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from agenticaiframework.models import UnknownModel
-from agenticaiframework.models.names import ModelName, read_model_name
+from agenticaiframework.models.providers.names import ModelName, read_model_name
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,29 @@ def test_an_unknown_name_is_told_the_forms_that_work(name: str) -> None:
     assert repr(name) in str(caught.value)
     assert "openai:gpt-4o-mini" in str(caught.value)
     assert caught.value.model == name
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("opnai:gpt-4o", "openai:gpt-4o"),
+        ("antropic:claude-x", "anthropic:claude-x"),
+        ("google-gla:gemini-x", "google:gemini-x"),
+        ("clade-sonnet", "claude-sonnet"),
+        ("gtp-4o", "gpt-4o"),
+    ],
+)
+def test_a_misspelt_provider_is_told_the_near_name(name: str, meant: str) -> None:
+    assert f"Did you mean {meant!r}?" in str(UnknownModel(name))
+
+
+@pytest.mark.parametrize("name", ["house:qwen3", "no-such", "openai:gpt-4o", "qwen3"])
+def test_a_name_that_is_near_none_is_told_no_other(name: str) -> None:
+    assert "Did you mean" not in str(UnknownModel(name))
+
+
+def test_the_class_of_a_model_is_told_to_be_made() -> None:
+    class HouseModel:
+        """Stands for a model of the user's own."""
+
+    assert "model=HouseModel(...)" in str(UnknownModel(HouseModel))

@@ -10,17 +10,21 @@ import pytest
 
 pytest.importorskip("pydantic_ai")
 
-from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart
+from pydantic_ai import Agent as PydanticAgent
+from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.models.test import TestModel
+from pydantic_ai.toolsets import FunctionToolset
 
-from agenticaiframework.actors import install_command
+from agenticaiframework import Agent
+from agenticaiframework.actors import ActorSystem, install_command
 from agenticaiframework.actors.agents.models import ModelRequest, run_model
 from agenticaiframework.models import UnknownModel
-from agenticaiframework.models.pydantic_ai import whole_sentences
+from agenticaiframework.models.local.server import Endpoint, LocalServer
+from agenticaiframework.models.runs.one_run import whole_sentences
 
 sys.path.insert(0, str(Path(__file__).parent))
-from chat_server import chat_server
+from provider import provider
 
 CATEGORY = {
     "type": "object",
@@ -72,7 +76,7 @@ def test_something_else_is_no_model() -> None:
 def test_a_hosted_model_is_reached_in_the_chat_format(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with chat_server(lambda body: "from the server") as server:
+    with provider(lambda body: "from the server") as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
         monkeypatch.setenv("OPENAI_API_KEY", "sesame")
         assert ask(name, {"topic": "AI"}) == "from the server"
@@ -84,14 +88,14 @@ def test_a_hosted_model_is_reached_in_the_chat_format(
 
 
 def test_several_loops_in_turn_use_one_hosted_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    with chat_server(lambda body: body["messages"][-1]["content"]) as server:
+    with provider(lambda body: body["messages"][-1]["content"]) as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
         monkeypatch.setenv("OPENAI_API_KEY", "sesame")
         assert [ask("gpt-4", f"n{i}") for i in range(3)] == ["n0", "n1", "n2"]
 
 
 def test_a_server_that_refuses_raises_in_the_agent(monkeypatch: pytest.MonkeyPatch) -> None:
-    with chat_server(lambda body: 401) as server:
+    with provider(lambda body: 401) as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
         monkeypatch.setenv("OPENAI_API_KEY", "wrong")
         with pytest.raises(Exception, match="401"):
@@ -145,3 +149,50 @@ except MissingExtra as error:
     )
     assert "'Writer'" in done.stdout
     assert install_command("llm") in done.stdout
+
+
+def test_the_local_model_is_never_reached_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def here(server: LocalServer) -> Endpoint:
+        return Endpoint(local.url, "token-of-the-local-server")
+
+    monkeypatch.setattr(LocalServer, "endpoint", here)
+    with (
+        provider(lambda body: "from here") as local,
+        provider(lambda body: "caught") as proxy,
+    ):
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, proxy.url.removesuffix("/v1"))
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.delenv("no_proxy", raising=False)
+        assert ask("local") == "from here"
+        assert proxy.seen == []
+        assert local.keys == ["Bearer token-of-the-local-server"]
+
+
+def test_a_toolset_of_a_wrapped_agent_that_is_filled_while_it_runs_is_asked() -> None:
+    later: FunctionToolset[Any] = FunctionToolset()
+
+    def begin() -> str:
+        """Begin."""
+        if "end" not in later.tools:
+            later.add_function(end)
+        return "begun"
+
+    def end() -> str:
+        """End."""
+        return "ended"
+
+    async def model(messages: Any, info: Any) -> ModelResponse:
+        offered = [each.name for each in info.function_tools]
+        said = sum(isinstance(each, ModelResponse) for each in messages)
+        if said < 2:
+            return ModelResponse([ToolCallPart(offered[-1], {})])
+        return ModelResponse([TextPart(" ".join(offered))])
+
+    theirs = PydanticAgent(FunctionModel(model), tools=[begin], toolsets=[later])
+
+    async def main() -> None:
+        async with ActorSystem():
+            assert await Agent("desk", handler=theirs).ask("Go") == "begin end"
+
+    asyncio.run(main())

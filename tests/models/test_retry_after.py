@@ -14,7 +14,7 @@ import pytest
 from agenticaiframework import Agent
 from agenticaiframework.actors import ActorSystem
 from agenticaiframework.actors.refusals import read_retry_after
-from agenticaiframework.models.retry_after import with_retry_after
+from agenticaiframework.models.providers.retry_after import with_retry_after
 from agenticaiframework.orchestration import (
     PatternFailed,
     RateLimiter,
@@ -23,7 +23,7 @@ from agenticaiframework.orchestration import (
 from agenticaiframework.patterns.vocabulary.causes import retry_after_s
 
 sys.path.insert(0, str(Path(__file__).parent))
-from chat_server import Refusal, chat_server
+from provider import Reply, fault, provider
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -45,6 +45,32 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
             7.0,
         ),
         ({"retry-after": "soon"}, None),
+        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "20ms"}, 0.02),
+        ({"X-RateLimit-Remaining-Tokens": "0", "X-RateLimit-Reset-Tokens": "6m0s"}, 360.0),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "1h1m1.5s"}, 3661.5),
+        ({"x-ratelimit-remaining-tokens": "5", "x-ratelimit-reset-tokens": "6m0s"}, None),
+        ({"x-ratelimit-remaining-tokens": "0"}, None),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "soon"}, None),
+        (
+            {
+                "anthropic-ratelimit-requests-remaining": "0",
+                "anthropic-ratelimit-requests-reset": "2026-01-01T00:00:40Z",
+                "anthropic-ratelimit-input-tokens-remaining": "0",
+                "anthropic-ratelimit-input-tokens-reset": "2026-01-01T00:01:00Z",
+                "anthropic-ratelimit-output-tokens-remaining": "100",
+                "anthropic-ratelimit-output-tokens-reset": "2026-01-01T01:00:00Z",
+            },
+            60.0,
+        ),
+        (
+            {
+                "x-ratelimit-remaining": "0",
+                "x-ratelimit-reset": str(int(NOW.timestamp() * 1000) + 5_000),
+            },
+            5.0,
+        ),
+        ({"ratelimit-remaining": "0", "ratelimit-reset": "12"}, 12.0),
+        ({"retry-after": "3", "ratelimit-remaining": "0", "ratelimit-reset": "12"}, 3.0),
         ({"retry-after": "nan"}, None),
         ({"retry-after": ""}, None),
         ({}, None),
@@ -102,8 +128,8 @@ async def hosted(url: str) -> AsyncGenerator[Agent, None]:
         yield Agent("writer", model=model, instructions="Write")
 
 
-def _refusing_once(status: int, headers: dict[str, str]) -> Callable[[Any], str | Refusal]:
-    answers: list[str | Refusal] = [Refusal(status, headers)]
+def _refusing_once(status: int, headers: dict[str, str]) -> Callable[[Any], str | Reply]:
+    answers: list[str | Reply] = [fault(status, headers=headers)]
     return lambda _: answers.pop() if answers else "at last"
 
 
@@ -126,7 +152,7 @@ def test_a_retry_policy_waits_as_long_as_the_provider_asks(status: int, form: st
             before = system.clock()
             return await pattern.execute("a poem"), system.clock() - before
 
-    with chat_server(_refusing_once(status, headers)) as server:
+    with provider(_refusing_once(status, headers)) as server:
         answer, waited_s = asyncio.run(main())
     assert answer == "at last"
     assert len(server.seen) == 2
@@ -145,7 +171,7 @@ def test_a_shared_limiter_holds_everybody_back_for_a_provider() -> None:
             answer = await second.execute("a poem")
             return system.clock() - before, answer
 
-    with chat_server(_refusing_once(429, {"Retry-After": "1"})) as server:
+    with provider(_refusing_once(429, {"Retry-After": "1"})) as server:
         waited_s, answer = asyncio.run(main())
     assert answer == "at last"
     assert len(server.seen) == 2

@@ -148,14 +148,14 @@ MUTATIONS = [
     Mutation(
         "intensity restarts are allowed, and no more",
         "policy/intensity.py",
-        "if len(counted) >= self.intensity:",
-        "if len(counted) > self.intensity:",
+        "return len(self._current(now)) < self.intensity",
+        "return len(self._current(now)) <= self.intensity",
     ),
     Mutation(
         "all of intensity restarts are allowed",
         "policy/intensity.py",
-        "if len(counted) >= self.intensity:",
-        "if len(counted) + 1 >= self.intensity:",
+        "return len(self._current(now)) < self.intensity",
+        "return len(self._current(now)) + 1 < self.intensity",
     ),
     Mutation(
         "a restart made exactly one period ago counts",
@@ -517,7 +517,8 @@ def caught_by(mutation: Mutation, folder: Path) -> str:
     package = folder / "agenticaiframework"
     supervision = package / "supervision"
     supervision.mkdir(parents=True)
-    (package / "__init__.py").touch()
+    # What the package says of itself, and nothing else of it.
+    (package / "__init__.py").write_text('__distribution__ = "agenticai-actors"\n')
     (package / "actors").symlink_to(folder_of("agenticaiframework.actors"))
     for file in SUPERVISION.rglob("*.py"):
         name = file.relative_to(SUPERVISION)
@@ -533,7 +534,7 @@ def caught_by(mutation: Mutation, folder: Path) -> str:
             env={**os.environ, "PYTHONPATH": str(folder)},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=True,
         )
     except subprocess.TimeoutExpired:

@@ -12,6 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from blocks import block, run_block
 
+from agenticaiframework.actors import ModelFields
 from agenticaiframework.orchestration import Handoff
 
 
@@ -104,7 +105,7 @@ def test_the_handoffs_block_transforms_the_data_on_its_way(cast: Any, in_system:
         team, _ = await assigned_team(
             cast,
             researcher=lambda p: Handoff("research_complete", ["fact"]),
-            analyst=lambda p: {"trigger": "analysis_complete", "data": "insight"},
+            analyst=lambda p: ModelFields(trigger="analysis_complete", data="insight"),
             writer=lambda p: {"report": "words"},
         )
         await run_block(block("Agent Teams / Agent Handoffs"), {"team": team})

@@ -25,6 +25,7 @@ from agenticaiframework.orchestration import (
     AgentRole,
     AgentTeam,
     ChoreographyOrchestration,
+    EngineConfig,
     HierarchicalOrchestration,
     MapReduceOrchestration,
     OrchestrationEngine,
@@ -38,16 +39,16 @@ from agenticaiframework.orchestration import (
 USERS = ("alice", "bob", "carol", "dave")
 STEPS: dict[str, Any] = {
     "name": "w",
-    "steps": [{"id": "help", "agent": "helper"}],
+    "steps": [{"id": "help", "agent": "standin"}],
     "output": "$help",
 }
 BESIDE: dict[str, Any] = {
     "name": "w",
-    "steps": [{"id": "help", "pattern": "parallel", "agents": ["helper"], "input": "$input"}],
-    "output": "$help.helper",
+    "steps": [{"id": "help", "pattern": "parallel", "agents": ["standin"], "input": "$input"}],
+    "output": "$help.standin",
 }
 ENGINES: list[OrchestrationEngine] = []
-LOADED = SequentialOrchestration.from_dict({"name": "loaded", "steps": ["helper"]})
+LOADED = SequentialOrchestration.from_dict({"name": "loaded", "steps": ["standin"]})
 AROUND = SequentialOrchestration("around", [LOADED])
 
 
@@ -56,14 +57,14 @@ def helper_of(user: str) -> Agent:
         await asyncio.sleep(0)
         return f"the secret of {user}"
 
-    return Agent("helper", handler=answer)
+    return Agent("standin", handler=answer)
 
 
 @pytest.fixture(autouse=True)
 def no_helpers() -> None:
     ENGINES.clear()  # a run that is over keeps its definition, and what is bound there
     gc.collect()
-    assert "helper" not in agent_names()
+    assert "standin" not in agent_names()
     ENGINES.append(OrchestrationEngine())
     ENGINES[0].register_workflow("registered", STEPS)
 
@@ -75,7 +76,7 @@ def shared_engine() -> OrchestrationEngine:
 
 async def helping_team() -> AgentTeam:
     team = AgentTeam("team", roles=[AgentRole(name="helping")])
-    team.assign_agent("helper", "helping")
+    team.assign_agent("standin", "helping")
     return team
 
 
@@ -113,26 +114,30 @@ async def in_background(workflow: Any) -> Any:
 
 
 WAYS: dict[str, Callable[[], Awaitable[Any]]] = {
-    "sequential": made(lambda: SequentialOrchestration("p", ["helper"])),
-    "parallel": made(lambda: ParallelOrchestration("p", ["helper", repr])),
+    "sequential": made(lambda: SequentialOrchestration("p", ["standin"])),
+    "parallel": made(lambda: ParallelOrchestration("p", ["standin", repr])),
     "hierarchical": made(
-        lambda: HierarchicalOrchestration("p", repr, [{"parent": repr, "children": ["helper"]}])
+        lambda: HierarchicalOrchestration("p", repr, [{"parent": repr, "children": ["standin"]}])
     ),
-    "router": made(lambda: RouterOrchestration("p", [{"agent": "helper"}])),
-    "map_reduce": made(lambda: MapReduceOrchestration("p", "helper")),
+    "router": made(lambda: RouterOrchestration("p", [{"agent": "standin"}])),
+    "map_reduce": made(lambda: MapReduceOrchestration("p", "standin")),
     "choreography": made(
         lambda: ChoreographyOrchestration(
-            "p", event_handlers={"start": "helper"}, start_event="start"
+            "p", event_handlers={"start": "standin"}, start_event="start"
         )
     ),
-    "nested": made(lambda: SequentialOrchestration("p", [ParallelOrchestration("in", ["helper"])])),
+    "nested": made(
+        lambda: SequentialOrchestration("p", [ParallelOrchestration("in", ["standin"])])
+    ),
     "nested data": made(
         lambda: SequentialOrchestration(
-            "p", [{"pattern": "sequential", "name": "in", "steps": ["helper"]}]
+            "p", [{"pattern": "sequential", "name": "in", "steps": ["standin"]}]
         )
     ),
     "fallback": made(
-        lambda: SequentialOrchestration("p", [{"agent": fails, "on_error": {"fallback": "helper"}}])
+        lambda: SequentialOrchestration(
+            "p", [{"agent": fails, "on_error": {"fallback": "standin"}}]
+        )
     ),
     "loaded": made(lambda: LOADED),
     "loaded in another": made(lambda: AROUND),
@@ -143,10 +148,12 @@ WAYS: dict[str, Callable[[], Awaitable[Any]]] = {
     "workflow as data": lambda: executed(shared_engine(), workflow=STEPS),
     "pattern step as data": lambda: executed(shared_engine(), workflow=BESIDE),
     "registered beforehand": lambda: executed(shared_engine(), workflow="registered"),
-    "loaded workflow": lambda: executed(shared_engine(), workflow=load_workflow(json.dumps(STEPS))),
+    "loaded workflow": lambda: executed(
+        OrchestrationEngine(EngineConfig(agents="any")), workflow=load_workflow(json.dumps(STEPS))
+    ),
     "in the background": lambda: in_background(STEPS),
     "pattern given": lambda: executed(
-        shared_engine(), pattern=SequentialOrchestration("p", ["helper"])
+        shared_engine(), pattern=SequentialOrchestration("p", ["standin"])
     ),
     "loaded pattern given": lambda: executed(shared_engine(), pattern=LOADED),
     "nested workflow": lambda: executed(
@@ -157,7 +164,7 @@ WAYS: dict[str, Callable[[], Awaitable[Any]]] = {
         shared_engine(),
         workflow={
             "name": "f",
-            "steps": [{"id": "a", "agent": fails, "on_error": {"fallback": "helper"}}],
+            "steps": [{"id": "a", "agent": fails, "on_error": {"fallback": "standin"}}],
         },
     ),
     "routed": lambda: _routed(),
@@ -171,19 +178,19 @@ async def _team_in_a_pattern() -> Any:
 
 def _team() -> AgentTeam:
     team = AgentTeam("team", roles=[AgentRole(name="helping")])
-    team.assign_agent("helper", "helping")
+    team.assign_agent("standin", "helping")
     return team
 
 
 async def _routed() -> Any:
     engine = OrchestrationEngine()
-    engine.configure_routing([{"condition": "default", "agent": "helper"}])
+    engine.configure_routing([{"condition": "default", "agent": "standin"}])
     return await executed(engine)
 
 
 async def _found() -> Any:
     await asyncio.sleep(0.01)
-    return await find_agent("helper").ask("hello")
+    return await find_agent("standin").ask("hello")
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -205,13 +212,13 @@ def test_requests_at_the_same_time_get_their_own_agents(way: str) -> None:
 @pytest.mark.parametrize("how", ["awaited", "task", "gather", "group", "thread"])
 def test_what_a_request_starts_sees_its_agents(how: str) -> None:
     async def ask() -> Any:
-        pattern = SequentialOrchestration("p", ["helper"])
+        pattern = SequentialOrchestration("p", ["standin"])
         await asyncio.sleep(0.01)
         return await pattern.execute("hello")
 
     async def request(user: str) -> Any:
         helper = helper_of(user)
-        assert helper.name == "helper"
+        assert helper.name == "standin"
         if how == "awaited":
             return await ask()
         if how == "task":
@@ -219,7 +226,7 @@ def test_what_a_request_starts_sees_its_agents(how: str) -> None:
         if how == "gather":
             return (await asyncio.gather(ask()))[0]
         if how == "thread":
-            pattern = await asyncio.to_thread(SequentialOrchestration, "p", ["helper"])
+            pattern = await asyncio.to_thread(SequentialOrchestration, "p", ["standin"])
             return await pattern.execute("hello")
         async with asyncio.TaskGroup() as group:
             task = group.create_task(ask())
@@ -248,7 +255,7 @@ def test_an_agent_that_a_child_has_made_is_never_taken_for_another_request_s(how
             helper = await asyncio.to_thread(helper_of, user)
         await together.wait()
         with pytest.raises(AmbiguousAgent, match="Pass the Agent itself") as caught:
-            await SequentialOrchestration("p", ["helper"]).execute("hello")
+            await SequentialOrchestration("p", ["standin"]).execute("hello")
         assert len(caught.value.made_at) == len(USERS)
         await together.wait()
         return str(await SequentialOrchestration("p", [helper]).execute("hello"))
@@ -257,7 +264,7 @@ def test_an_agent_that_a_child_has_made_is_never_taken_for_another_request_s(how
         async with ActorSystem():
             alone = await asyncio.create_task(make("zoe"))
             # The only living one is found by whoever asks for it.
-            assert await SequentialOrchestration("p", ["helper"]).execute(1) == "the secret of zoe"
+            assert await SequentialOrchestration("p", ["standin"]).execute(1) == "the secret of zoe"
             del alone
             gc.collect()
             return await asyncio.gather(*(request(user) for user in USERS))
@@ -268,11 +275,11 @@ def test_an_agent_that_a_child_has_made_is_never_taken_for_another_request_s(how
 def test_what_an_engine_has_registered_comes_before_what_is_bound() -> None:
     async def main() -> list[Any]:
         own, registered = helper_of("own"), Agent("another", handler=lambda _: "registered")
-        pattern = SequentialOrchestration("p", [SequentialOrchestration("in", ["helper"])])
+        pattern = SequentialOrchestration("p", [SequentialOrchestration("in", ["standin"])])
         workflow = WorkflowDefinition(**STEPS)
         engine = OrchestrationEngine()
         assert await engine.execute(workflow=workflow) == "the secret of own"
-        engine.register_agent("helper", registered)
+        engine.register_agent("standin", registered)
         return [
             await engine.execute(workflow=workflow),
             await engine.execute(pattern=pattern),
@@ -280,7 +287,7 @@ def test_what_an_engine_has_registered_comes_before_what_is_bound() -> None:
             own.name,
         ]
 
-    assert asyncio.run(main()) == ["registered", "registered", "the secret of own", "helper"]
+    assert asyncio.run(main()) == ["registered", "registered", "the secret of own", "standin"]
 
 
 def test_several_agents_made_elsewhere_are_an_error_unless_one_is_registered() -> None:
@@ -289,13 +296,15 @@ def test_several_agents_made_elsewhere_are_an_error_unless_one_is_registered() -
 
     async def main() -> None:
         kept = await asyncio.gather(make("alice"), make("bob"))
-        pattern = SequentialOrchestration("p", ["helper"])  # an engine may still register it
+        pattern = SequentialOrchestration("p", ["standin"])  # an engine may still register it
         for ask in (pattern.execute, partial(OrchestrationEngine().execute, STEPS)):
-            with pytest.raises(AmbiguousAgent, match=r"2 agents are called 'helper'.*py:\d+") as it:
+            with pytest.raises(
+                AmbiguousAgent, match=r"2 agents are called 'standin'.*py:\d+"
+            ) as it:
                 await ask(1)
-            assert "engine.register_agent('helper', agent)" in str(it.value)
+            assert "engine.register_agent('standin', agent)" in str(it.value)
         engine = OrchestrationEngine()
-        engine.register_agent("helper", kept[1])
+        engine.register_agent("standin", kept[1])
         assert await engine.execute(pattern=pattern) == "the secret of bob"
         assert await engine.execute(workflow=STEPS) == "the secret of bob"
 
@@ -304,7 +313,7 @@ def test_several_agents_made_elsewhere_are_an_error_unless_one_is_registered() -
 
 def test_a_name_of_nobody_yet_is_looked_up_at_execution() -> None:
     async def main() -> tuple[Any, ...]:
-        pattern = SequentialOrchestration("p", ["helper"])
+        pattern = SequentialOrchestration("p", ["standin"])
         team = await helping_team()
         workflow = WorkflowDefinition(**STEPS)
         with pytest.raises(UnknownAgent):
@@ -348,21 +357,21 @@ def test_what_names_an_agent_keeps_it_and_still_shows_its_name() -> None:
         one = pattern()
         gc.collect()
         assert await one.execute(1) == "the secret of pattern"
-        assert one.to_dict()["steps"] == [{"agent": "helper"}]
+        assert one.to_dict()["steps"] == [{"agent": "standin"}]
         del one
         gc.collect()
         two = team()
         gc.collect()
         assert "the secret of team" in str(await two.execute_task(1))
-        assert two.to_dict()["members"] == {"helping": ["helper"]}
-        two.unassign_agent("helper")
+        assert two.to_dict()["members"] == {"helping": ["standin"]}
+        two.unassign_agent("standin")
         gc.collect()
         with pytest.raises(UnknownAgent):
-            find_agent("helper")
+            find_agent("standin")
         three = workflow()
         gc.collect()
         assert await OrchestrationEngine().execute(workflow=three) == "the secret of workflow"
-        assert three.to_dict()["steps"] == [{"id": "help", "agent": "helper"}]
+        assert three.to_dict()["steps"] == [{"id": "help", "agent": "standin"}]
         assert three == WorkflowDefinition.model_validate(three.to_dict())
         del three
         gc.collect()
@@ -373,21 +382,21 @@ def test_what_names_an_agent_keeps_it_and_still_shows_its_name() -> None:
     asyncio.run(main())
     gc.collect()
     with pytest.raises(UnknownAgent):
-        find_agent("helper")
+        find_agent("standin")
 
 
 def test_what_was_loaded_binds_nothing_and_copies_are_as_if_loaded() -> None:
     async def main() -> None:
         first = helper_of("first")
-        loaded = SequentialOrchestration.from_dict({"name": "p", "steps": ["helper"]})
+        loaded = SequentialOrchestration.from_dict({"name": "p", "steps": ["standin"]})
         text = load_workflow(json.dumps(STEPS))
         team = AgentTeam.from_dict(
-            {"name": "t", "roles": [{"name": "r"}], "members": {"r": ["helper"]}}
+            {"name": "t", "roles": [{"name": "r"}], "members": {"r": ["standin"]}}
         )
-        bound = SequentialOrchestration("p", ["helper"])
+        bound = SequentialOrchestration("p", ["standin"])
         copies = [copy.deepcopy(bound), pickle.loads(pickle.dumps(bound))]
         second = helper_of("second")
-        engine = OrchestrationEngine()
+        engine = OrchestrationEngine(EngineConfig(agents="any"))
         for pattern in (loaded, *copies):
             assert await pattern.execute(1) == "the secret of second"
         assert await bound.execute(1) == "the secret of first"
@@ -427,7 +436,7 @@ def test_a_run_keeps_the_agents_that_it_may_need_later() -> None:
 def test_making_agents_patterns_and_requests_for_ever_keeps_nothing() -> None:
     async def request(number: int) -> None:
         helper = helper_of(str(number))
-        pattern = SequentialOrchestration("p", ["helper"])
+        pattern = SequentialOrchestration("p", ["standin"])
         assert await pattern.execute(1) == f"the secret of {number}"
         assert helper.name
 
@@ -446,7 +455,7 @@ def test_making_agents_patterns_and_requests_for_ever_keeps_nothing() -> None:
                     await asyncio.gather(*(request(n) for n in range(4)))
                 await asyncio.sleep(0.05)
                 counts.append(count())
-            assert kept.name == "helper"
+            assert kept.name == "standin"
         return counts
 
     counts = asyncio.run(main())

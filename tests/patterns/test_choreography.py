@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from agenticaiframework.actors import agent_context
+from agenticaiframework.actors import ModelFields, agent_context
 from agenticaiframework.patterns import (
     ChoreographyOrchestration,
     DefinitionError,
@@ -253,7 +253,7 @@ def test_a_mapping_from_a_model_emits_too_and_the_context_has_the_correlation_id
 ) -> None:
     async def main(system: Any) -> None:
         seen: list[Any] = []
-        cast.agent("model", {"emit": "next", "data": "d"})
+        cast.agent("model", ModelFields(emit="next", data="d"))
         cast.agent("b", lambda p: seen.append((p, agent_context()["correlation_id"])))
         choreography = ChoreographyOrchestration("c", event_handlers={"go": "model", "next": "b"})
         reaction = await choreography.emit_event("go", correlation_id="order-7")

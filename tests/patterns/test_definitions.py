@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agenticaiframework.actors import Agent
+from agenticaiframework.actors import Agent, Usage
 from agenticaiframework.patterns import (
     AgentTeam,
     Bulkhead,
@@ -29,6 +29,7 @@ from agenticaiframework.patterns import (
     PatternDefinition,
     RateLimiter,
     ReflectionOrchestration,
+    Report,
     Retry,
     RouterOrchestration,
     SagaOrchestration,
@@ -230,6 +231,16 @@ def test_a_pattern_of_ones_own_runs_nests_and_is_data(cast: Any, sim: Any) -> No
         assert await pattern_from_dict(data).execute(2) == "a(a(2))"
 
     sim(main)
+
+
+def test_a_report_prints_as_one_line() -> None:
+    done = Report("sum", Completed("sum", value=3), {"a": Completed("a", value=1)})
+    assert str(done) == "'sum' completed: 3"
+    spent = Usage(requests=1, input_tokens=9, output_tokens=1)
+    failed = Report("sum", Failed("sum", cause=ValueError("no text")), usage=spent)
+    assert str(failed) == (
+        "'sum' failed (ValueError: no text) (1 request, 10 tokens (9 in, 1 out))"
+    )
 
 
 def test_outcomes_describe_themselves() -> None:

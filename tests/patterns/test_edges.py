@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agenticaiframework.actors import ActorSystem
+from agenticaiframework.actors import ActorSystem, ModelFields
 from agenticaiframework.patterns import (
     ChoreographyOrchestration,
     DefinitionError,
@@ -204,10 +204,10 @@ def test_a_model_may_emit_several_events(sim_once: Any) -> None:
             (["b", "c"], {"b": 7, "c": 7}),
             ([{"event": "b", "data": 1}, {"event": "c", "data": 2}], {"b": 1, "c": 2}),
         ):
-            said[:] = [{"emit": emit, "data": 7}]
+            said[:] = [ModelFields(emit=emit, data=7)]
             reaction = await choreography.emit_event("go")
             assert reaction.results["same"] == data
-        said[:] = [{"emit": {"event": "a", "data": 3}}]
+        said[:] = [ModelFields(emit={"event": "a", "data": 3})]
         assert (await choreography.emit_event("go")).results["same"] == 3
 
     sim_once(main)

@@ -112,7 +112,7 @@ def test_expressions_have_the_values_that_they_say(text: str, value: object) -> 
         ("$", 2, "Write $step.field"),
         ("$5", 2, "Write $step.field"),
         ("a.", 3, "$step"),
-        ("a[b]", 3, '$step["key"]'),
+        ("a[b]", 3, '$step["b"]'),
         ("a['b'", 2, '$step["key"]'),
         ("a[1.5]", 3, '$step["key"]'),
         ("{'a': 1}", 1, "one by one"),
@@ -387,3 +387,22 @@ def test_logic_agrees_with_python(text: str, values: tuple[bool, bool, bool]) ->
     # The text is built above from a fixed alphabet, so Python may be the judge of it.
     expected = eval(text, {"true": True, "false": False}, names)
     assert compile_expression(text).evaluate(names) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("$a == true", False),
+        ("$a != true", True),
+        ("true == $a", False),
+        ("$a in [true]", False),
+        ("true in $ones", False),
+        ("$a in $ones", True),
+        ("$a == 1.0", True),
+        ("$yes == true", True),
+        ("$yes in [true, 'yes']", True),
+    ],
+)
+def test_a_number_is_neither_true_nor_false(text: str, value: bool) -> None:
+    scope = {"a": 1, "ones": [1, 1.0], "yes": True}
+    assert compile_expression(text).evaluate(scope) is value

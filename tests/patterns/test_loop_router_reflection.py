@@ -233,3 +233,20 @@ def test_a_maker_that_is_left_out_has_made_no_draft_to_review(cast: Any, sim: An
             await pattern.execute("x")
 
     sim(main)
+
+
+@pytest.mark.parametrize("said", ["false", "true", "yes", 1, 1.0, [1], {"a": 1}])
+def test_only_the_boolean_true_ends_a_loop_or_accepts_a_draft(
+    cast: Any, sim_once: Any, said: Any
+) -> None:
+    async def main(system: Any) -> None:
+        cast.agent("editor", lambda p: {"done": said, "approved": said})
+        cast.agent("maker", lambda p: "draft")
+        loop = LoopOrchestration("l", "editor", until="output.done", max_iterations=3)
+        assert len((await loop.run({})).outcomes) == 3
+        for accept in (None, "output.approved", "output.done == true"):
+            options = {} if accept is None else {"accept": accept}
+            reflection = ReflectionOrchestration("r", "maker", "editor", max_rounds=2, **options)
+            assert len((await reflection.run({})).outcomes) == 4
+
+    sim_once(main)

@@ -191,7 +191,7 @@ def test_handoff_rules_are_checked_when_they_are_configured() -> None:
         (lambda: TeamConfig(decision_making="voting"), "decision_making"),
         (lambda: TeamConfig(decision_making="moderator"), 'moderator="editor"'),
         (lambda: AgentTeam("t", {"max_member": 3}), "Did you mean 'max_members'"),
-        (lambda: AgentHandoff(from_role="a", to_role="b"), "trigger: is missing"),
+        (lambda: AgentHandoff(from_role="a", trigger="b"), "to_role: is missing"),
     ],
 )
 def test_wrong_definitions_are_refused_when_they_are_made(make: Any, said: str) -> None:

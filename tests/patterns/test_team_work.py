@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agenticaiframework.actors import Actor, ActorSystem, Address, agent_context
+from agenticaiframework.actors import Actor, ActorSystem, Address, ModelFields, agent_context
 from agenticaiframework.patterns import (
     AgentHandoff,
     AgentRole,
@@ -266,7 +266,7 @@ def test_handoffs_are_followed_and_only_those_take_part(cast: Any, sim: Any) -> 
             team_of(
                 cast,
                 researcher=Handoff("research_complete", ["fact"]),
-                an={"trigger": "analysis_complete", "insight": 1},
+                an=ModelFields(trigger="analysis_complete", insight=1),
             )
         )
         result = await team.execute_task("t", "researcher")
@@ -692,7 +692,7 @@ def test_outcomes_of_turns_tell_who_and_how(cast: Any, sim_once: Any) -> None:
 
 def test_a_mapping_that_hands_off_contributes_its_data(cast: Any, sim_once: Any) -> None:
     async def main(system: ActorSystem) -> None:
-        model = cast.agent("model", {"trigger": "found", "data": {"facts": 2}})
+        model = cast.agent("model", ModelFields(trigger="found", data={"facts": 2}))
         other = cast.agent("other", lambda work: work)
         team = AgentTeam("team", roles=[AgentRole(name="finder"), AgentRole(name="user")])
         team.assign_agent(model, role="finder")
@@ -790,3 +790,58 @@ def test_threads_that_use_a_team_at_the_same_time_have_one_actor_of_it_each(
             assert team.address(third) is found
 
     asyncio.run(main())
+
+
+def test_no_role_takes_the_place_of_anothers_output(cast: Any, sim_once: Any) -> None:
+    async def main(system: ActorSystem) -> None:
+        judge = cast.agent("judge", {"verdict": "guilty", "by": "the judge"})
+        clerk = cast.agent(
+            "clerk", {"verdict": "free", "judge": "bought", "note": "n", "decide": 1}
+        )
+        team = AgentTeam("court", roles=[AgentRole(name="judge"), AgentRole(name="clerk")])
+        team.assign_agent(judge, role="judge")
+        team.assign_agent(clerk, role="clerk")
+        result = await team.execute_workflow(
+            [
+                {"role": "judge", "action": "decide"},
+                {"role": "clerk", "action": "file"},
+                {"role": "clerk", "action": "free", "condition": "verdict == 'free'"},
+                {"role": "clerk", "action": "jail", "condition": "judge.verdict == 'guilty'"},
+            ],
+            {"verdict": "free"},
+        )
+        assert result["verdict"] == "guilty"
+        assert result["decide"] == {"verdict": "guilty", "by": "the judge"}
+        assert result["note"] == "n"
+        assert "free" not in result
+        assert "jail" in result
+
+    sim_once(main)
+
+
+@pytest.mark.parametrize("key", ["input", "output", "input_data", "around", "self"])
+def test_a_field_of_an_output_takes_no_place_in_a_condition(
+    cast: Any, sim_once: Any, key: str
+) -> None:
+    async def main(system: ActorSystem) -> None:
+        clerk = cast.agent("clerk", {key: {"paid": True}})
+        team = AgentTeam("desk", roles=[AgentRole(name="clerk")])
+        team.assign_agent(clerk, role="clerk")
+        result = await team.execute_workflow(
+            [
+                {"role": "clerk", "action": "file"},
+                {"role": "clerk", "action": "ship", "condition": "input.paid or output.paid"},
+            ],
+            {"paid": False},
+        )
+        assert "ship" not in result
+        kept = SequentialOrchestration(
+            name="kept",
+            steps=[
+                {"agent": "clerk", "output_key": key},
+                {"agent": "clerk", "condition": "input.paid"},
+            ],
+        )
+        assert await kept.execute({"paid": False}) == {key: {"paid": True}}
+
+    sim_once(main)

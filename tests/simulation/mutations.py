@@ -21,7 +21,7 @@ ENGINE = "patterns/engine:"
 LINKS_AND_MONITORS = (
     Mutation(
         "a link is one-way", f"{KERNEL}link",
-        "add_link(ref, cell)", "None",
+        "_enter_link(ref, cell)", "None",
     ),
     Mutation(
         "unlink does nothing", f"{KERNEL}unlink",
@@ -39,13 +39,13 @@ LINKS_AND_MONITORS = (
         elif ref._actor is None:
             receive_exit(cell, ref, NOPROC, True)
         elif ref._sched is cell._sched:
-            add_link(ref, cell)
+            _enter_link(ref, cell)
         elif not ref._sched.post_or_call(_link_back, ref, cell):
             receive_exit(cell, ref, NOPROC, True)
         """,
         """
         if ref._actor is not None:
-            add_link(ref, cell)
+            _enter_link(ref, cell)
         """,
     ),
     Mutation(
@@ -137,7 +137,7 @@ MESSAGES = (
     ),
     Mutation(
         "a crash on a tell is no dead letter", f"{KERNEL}handler_failed",
-        "home.host.dead_letter(message, cell.label, error)", "None",
+        "home.host.dead_letter(message, cell.label, error, quietly=not expected)", "None",
     ),
     Mutation(
         "a full mailbox takes one more", f"{KERNEL}BoundedMailbox.append",
@@ -181,7 +181,7 @@ MESSAGES = (
     ),
     Mutation(
         "an interval drifts", f"{KERNEL}Timer._fire",
-        "self._handle.when() + self.delay_s", "self._handle.when() + self.delay_s * 1.5",
+        "self._due + self.delay_s", "self._due + self.delay_s * 1.5",
     ),
     Mutation(
         "a one-shot timer repeats", f"{KERNEL}Timer._fire",
@@ -410,7 +410,7 @@ EXPECTED = (
     Mutation(
         "a told message whose failure is expected vanishes", f"{KERNEL}handler_failed",
         """
-        home.host.dead_letter(message, cell.label, error)
+        home.host.dead_letter(message, cell.label, error, quietly=not expected)
         lives = expected
         """,
         """
@@ -534,12 +534,12 @@ POOLS = (
 
 TREES = (
     Mutation(
-        "one restart too many", f"{SUPERVISION}RestartWindow.admit",
-        "len(counted) >= self.intensity", "len(counted) > self.intensity",
+        "one restart too many", f"{SUPERVISION}RestartWindow.admits",
+        "len(self._current(now)) < self.intensity", "len(self._current(now)) <= self.intensity",
     ),
     Mutation(
-        "one restart too few", f"{SUPERVISION}RestartWindow.admit",
-        "len(counted) >= self.intensity", "len(counted) + 1 >= self.intensity",
+        "one restart too few", f"{SUPERVISION}RestartWindow.admits",
+        "len(self._current(now)) < self.intensity", "len(self._current(now)) + 1 < self.intensity",
     ),
     Mutation(
         "restarts are never forgotten", f"{SUPERVISION}RestartWindow._current",
@@ -694,10 +694,69 @@ STORES = (
     ),
 )  # fmt: skip
 
+OUTAGES = (
+    Mutation(
+        "a store that does not answer is not asked again", f"{ENGINE}StoreKeeper._probe",
+        "self.send_after(pause_s, PROBE)", "pass",
+    ),
+    Mutation(
+        "what was refused while the store was asked is forgotten", f"{ENGINE}StoreGate.answers",
+        "live.ref is not None", "False",
+    ),
+    Mutation(
+        "what the store did not take is not written again", f"{ENGINE}RunCoordinator._write_again",
+        "for group in machine.unwritten:\n    self._write(group)", "",
+    ),
+    Mutation(
+        "what the store has all the same is written again", f"{ENGINE}RunCoordinator._write_again",
+        "written < 0", "True",
+    ),
+    Mutation(
+        "a run is not held for an outage", f"{ENGINE}EngineCore.hold",
+        "kept and self.gate.suspend(live, error)", "False",
+    ),
+    Mutation(
+        "a run that was not stored is lost", f"{ENGINE}Recovery._reload",
+        "self._begin_again(live)", "pass",
+    ),
+    Mutation(
+        "a cancellation loses how it was meant", f"{ENGINE}StoreKeeper._deliver_cancellations",
+        "Cancellation.of(row.cancel_reason, row.cancel_options)", "Cancellation(row.cancel_reason)",
+    ),
+    Mutation(
+        "a run that has failed is cancelled all the same", f"{ENGINE}RunMachine.cancelled",
+        "self.ended or self.run.state is WorkflowState.COMPENSATING", "self.ended",
+    ),
+    Mutation(
+        "a run that has ended is cancelled all the same", f"{ENGINE}RunMachine.cancelled",
+        "self.ended or self.run.state is WorkflowState.COMPENSATING", "False",
+    ),
+    Mutation(
+        "a signal that was taken comes again", f"{ENGINE}LiveRun.put_signals",
+        "signal.number <= self.last_signal", "False",
+    ),
+    Mutation(
+        "a run that has ended takes signals", f"{ENGINE}MemoryBackend.put_signal",
+        "run.finished_at is not None", "False",
+    ),
+)  # fmt: skip
+
 MACHINE = f"{ENGINE}RunMachine."
 STEPS = f"{ENGINE}Steps."
 
 RUNS = (
+    Mutation(
+        "each attempt has a key of its own", f"{ENGINE}idempotency_key",
+        "key_part(run.id)", 'f"{key_part(run.id)}.{attempt.number}"',
+    ),
+    Mutation(
+        "the items of a step share a key", f"{ENGINE}idempotency_key",
+        "attempt.item is not None", "False",
+    ),
+    Mutation(
+        "a run sees what its step has returned, not what is stored", f"{STEPS}succeeded",
+        "output = keep(value, plan.output_name)", "output = value",
+    ),
     Mutation(
         "a finished item is done again after a restart", f"{ENGINE}_item_completed",
         "item.done = True", "item.done = False",
@@ -728,12 +787,13 @@ RUNS = (
     ),
     Mutation(
         "a step's output is lost", f"{STEPS}succeeded",
-        "self._end(_COMPLETED, plan, attempt.number, {'output': output})",
-        "self._end(_COMPLETED, plan, attempt.number, {'output': None})",
+        "data = {'output': output}",
+        "data = {'output': None}",
     ),
     Mutation(
         "a step ends before its last item", f"{ENGINE}Fan.done",
-        "not self._waiting and not self._under_way", "not self._waiting",
+        "self._left or self._under_way or self._asks or self._again",
+        "self._left or self._asks or self._again",
     ),
     Mutation(
         "an item that has ended holds back the next", f"{ENGINE}Fan.ended",
@@ -745,8 +805,9 @@ RUNS = (
     ),
     Mutation(
         "an attempt starts before it is written that it does", f"{MACHINE}_settle",
-        "if orders.write is not None:\n    steps.launched = []",
-        "orders.start += steps.launched\nsteps.launched = []",
+        "orders.write = writing.group(steps.launched, busy=not at_rest)",
+        "orders.start += steps.launched\nsteps.launched = []\n"
+        "orders.write = writing.group([], busy=not at_rest)",
     ),
     Mutation(
         "a time that has come is overlooked", f"{MACHINE}ticked",
@@ -815,7 +876,7 @@ CALLERS = (
         "work.variables = work_from_here.__dict__.setdefault(name, variables)",
     ),
     Mutation(
-        "a second nested ask has the key of the first", f"{AGENTS}Handling._key_for",
+        "a second nested ask has the key of the first", f"{AGENTS}Handling._part",
         "number == 1", "True",
     ),
     Mutation(
@@ -970,10 +1031,282 @@ WAITING = (
     Mutation(
         "the watch looks once",
         f"{DISPATCH}CircleWatch._look",
-        "if home.outside: self._later(self._stood_s / LOOKS, self._look)\nelse: home.on_outside = self._begin",
+        "if home.outside: self._home.call_aside(self._stood_s / LOOKS, self._look)\nelse: home.on_outside = self._begin",
         "home.on_outside = None",
     ),
 )
+
+PARTS = f"{ENGINE}Parts."
+
+NESTED = (
+    Mutation(
+        "a completed part is not undone", f"{ENGINE}_of_step",
+        "found.part and undoable(plan, found.via)", "False",
+    ),
+    Mutation(
+        "a finished item is not undone", f"{ENGINE}_to_undo",
+        "item.done and not item.stood_in", "False",
+    ),
+    Mutation(
+        "a part that failed runs again from its beginning", f"{PARTS}_go_on",
+        "run.serving[0] < work.generation and _differs(run.input, work.payload)", "True",
+    ),
+    Mutation(
+        "the end of a part wakes nobody", f"{PARTS}_deliver",
+        "parent.resting and parent.ref is None", "False",
+    ),
+    Mutation(
+        "a part goes on when its run is cancelled", f"{PARTS}stop",
+        "self._host.cancel(CancelRun(child.id, own))", "None",
+    ),
+    Mutation(
+        "what a list has under way in parts is lost after a failure", f"{STEPS}enter",
+        "self._attach_items(plan, found)", "None",
+    ),
+    Mutation(
+        "a run that is about to be taken in is begun by a nudge, too", f"{ENGINE}EngineCore._nudge",
+        "live.coming", "False",
+    ),
+)  # fmt: skip
+
+DEPLOYS = (
+    Mutation(
+        "what a new definition puts before a finished step holds nothing back",
+        f"{ENGINE}Run.recount",
+        "self._rewire(frozenset(ended))",
+        "pass",
+    ),
+    Mutation(
+        "a blocked run is never looked at again",
+        f"{ENGINE}Recovery.recover",
+        "await self._look_at_blocked(found)",
+        "pass",
+    ),
+    Mutation(
+        "a run that goes on is still listed as blocked",
+        f"{ENGINE}Writing.__init__",
+        "run.state if run.blocked is None else WorkflowState.BLOCKED",
+        "run.state",
+    ),
+    Mutation(
+        "a run that cannot go on is not noted as blocked",
+        f"{ENGINE}BlockedRuns.note",
+        "self._store.submit(lease, [*reopening, record], partial(self._noted, run_id), update)",
+        "pass",
+    ),
+)
+
+QUEUES = (
+    Mutation(
+        "a queue has no limit",
+        f"{ENGINE}_places",
+        "room = min(room, limits.concurrency - table.held())",
+        "pass",
+    ),
+    Mutation(
+        "a dead engine's runs hold no places",
+        f"{ENGINE}MemoryQueue.held",
+        "len(self._held)",
+        "sum(self._alive(run.owner) for run in self._held)",
+    ),
+    Mutation(
+        "a key that is full is not passed over",
+        f"{ENGINE}_with_room",
+        "held[key] >= most",
+        "False",
+    ),
+    Mutation(
+        "recovery takes runs of queues",
+        f"{ENGINE}MemoryBackend.claim_abandoned",
+        "run.queue is None",
+        "True",
+    ),
+)
+
+INNER_STEPS = (
+    Mutation(
+        "what an inner step returned is not looked for",
+        f"{ENGINE}InnerSteps._found",
+        "recorded is not None and call.place in recorded.outputs",
+        "False",
+    ),
+    Mutation(
+        "an inner step returns before it is stored",
+        f"{ENGINE}RunMachine.noted",
+        "group.inner = note",
+        "note.settle()",
+    ),
+    Mutation(
+        "an inner step is not written",
+        f"{ENGINE}RunMachine.noted",
+        "group = orders.write = writing.group([], busy=True)",
+        "group = writing.group([], busy=True)",
+    ),
+    Mutation(
+        "the second call of a name is taken for the first",
+        f"{ENGINE}InnerSteps._call",
+        'own = name if number == 1 else f"{name}#{number}"',
+        "own = name",
+    ),
+    Mutation(
+        "another attempt has forgotten the inner steps",
+        f"{ENGINE}_retrying",
+        "found.tries += 1",
+        "found.tries += 1; found.inner = None",
+    ),
+    Mutation(
+        "the inner steps of items are those of the step",
+        f"{ENGINE}_inner_completed",
+        "found if index is None else found.item(index)",
+        "found",
+    ),
+    Mutation(
+        "the inner steps of an agent that is asked are the asker's",
+        f"{AGENTS}Handling.hand_on",
+        """f"{_path_of(mapping)}/{part or self._part(f'={name}')}\"""",
+        "_path_of(mapping)",
+    ),
+)
+
+QUESTIONS = (
+    Mutation(
+        "a question that is asked again is another",
+        f"{ENGINE}Steps.asked",
+        "inner is None or place not in inner.questions",
+        "True",
+    ),
+    Mutation(
+        "a question that was answered in that moment waits for ever",
+        f"{ENGINE}Steps.asked",
+        "inner is not None and place in inner.outputs and not attempt.parking",
+        "False",
+    ),
+    Mutation(
+        "a run that asks keeps its attempt",
+        f"{ENGINE}Steps.park",
+        "self.stopping.append(attempt)",
+        "pass",
+    ),
+    Mutation(
+        "what was answered while it was put away is put away",
+        f"{ENGINE}Steps._parked",
+        "still and asking",
+        "asking",
+    ),
+    Mutation(
+        "an inner step beside a question is cut off",
+        f"{ENGINE}InnerSteps.busy",
+        "any(\n    not any(place.startswith(f'{call.place}/') for place in waiting)\n"
+        "    for call in list(self._calls)\n)",
+        "False",
+    ),
+    Mutation(
+        "the last of several answers counts",
+        f"{ENGINE}Steps._take_answers",
+        "reversed(list(signals))",
+        "list(signals)",
+    ),
+    Mutation(
+        "an answer that is taken stays there",
+        f"{ENGINE}Steps._take_answers",
+        "used = (*used, signal.number)",
+        "pass",
+    ),
+    Mutation(
+        "the questions of items are those of the step",
+        f"{ENGINE}_answered",
+        "found if index is None else found.item(index)",
+        "found",
+    ),
+    Mutation(
+        "an item that was answered waits for ever",
+        f"{ENGINE}Fan.again",
+        "self._again.append(index)",
+        "pass",
+    ),
+    Mutation(
+        "a second answer is not told",
+        f"{ENGINE}answer_question",
+        "await control.is_pending(asked.run_id, name)",
+        "False",
+    ),
+)
+
+FOLLOWING = f"{ENGINE}StoredEvents."
+RUN_WATCH = f"{ENGINE}RunWatch."
+
+STREAMS = (
+    Mutation(
+        "a stream skips what it was not told", f"{FOLLOWING}next",
+        "event.seq <= self._last + 1", "True",
+    ),
+    Mutation(
+        "a stream tells again what it has read", f"{FOLLOWING}next",
+        "event.seq > self._last", "True",
+    ),
+    Mutation(
+        "a stream that is told of an end looks no further", f"{FOLLOWING}next",
+        "self._said, self._more = event, True", "return self._told(event)",
+    ),
+    Mutation(
+        "a stream that joins a run does not read what it missed", f"{FOLLOWING}follow",
+        "self._more = self._flush = True", "self._more = False",
+    ),
+    Mutation(
+        "a stream begins anew where it was cut off", f"{FOLLOWING}__init__",
+        "self._last = after", "self._last = 0",
+    ),
+    Mutation(
+        "a stream from elsewhere ends with what has happened", f"{FOLLOWING}_until_it_gets_further",
+        "progress.finished", "True",
+    ),
+    Mutation(
+        "a stream from elsewhere does not see that there is more",
+        f"{FOLLOWING}_until_it_gets_further",
+        "progress.seq > self._last", "progress.seq < self._last",
+    ),
+    Mutation(
+        "a stream from elsewhere waits for ever behind the end",
+        f"{FOLLOWING}_until_it_gets_further",
+        "known is not None and known.finished and known.seq == self._last", "False",
+    ),
+    Mutation(
+        "an outage ends a stream", f"{FOLLOWING}_read_on",
+        "await self._watch.pause()\nreturn", "self._over = True\nself._more = False\nreturn",
+    ),
+    Mutation(
+        "the watch sees no change", f"{RUN_WATCH}_look",
+        "progress != waiter.known", "progress == waiter.known",
+    ),
+    Mutation(
+        "the watch of stored runs looks once", f"{RUN_WATCH}_look",
+        "self._arm()", "pass",
+    ),
+)  # fmt: skip
+
+SCHEDULES = (
+    Mutation(
+        "what an engine has decided and not started is never started", f"{ENGINE}Scheduler._attend",
+        "each not in record.starting or each.decided_at + CLAIM_S <= now",
+        "each not in record.starting",
+    ),
+    Mutation(
+        "what was missed is forgotten", f"{ENGINE}settle",
+        "its.timing.between(record.next, until)", "[record.next]",
+    ),
+    Mutation(
+        "the id of a run follows from when it was decided", f"{ENGINE}settle",
+        "run_id_of(its.name, at)", "run_id_of(its.name, now, exact=True)",
+    ),
+    Mutation(
+        "a schedule is written over what another engine has decided", f"{ENGINE}MemorySchedules.put",
+        "after != (None if found is None else found.revision)", "False",
+    ),
+    Mutation(
+        "a run that has not ended stands against no other", f"{ENGINE}Scheduler._is_busy",
+        "bool((await store.list_runs(where, None, 1)).rows)", "False",
+    ),
+)  # fmt: skip
 
 MUTATIONS: tuple[Mutation, ...] = (
     *LINKS_AND_MONITORS,
@@ -982,6 +1315,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     *FAST_PATHS,
     *CALLERS,
     *ENDS,
+    *OUTAGES,
     *EXPECTED,
     *KEPT_MESSAGES,
     *POOLS,
@@ -993,5 +1327,12 @@ MUTATIONS: tuple[Mutation, ...] = (
     *NAMES,
     *STORES,
     *RUNS,
+    *NESTED,
+    *DEPLOYS,
+    *QUEUES,
+    *INNER_STEPS,
+    *QUESTIONS,
+    *STREAMS,
+    *SCHEDULES,
 )
 """Every planted bug, in the order of the layers."""

@@ -42,11 +42,13 @@ def test_the_example_finds_shrinks_saves_and_replays_its_race(tmp_path: Path) ->
     assert "no seat is sold twice" in replayed
 
 
-@pytest.mark.parametrize(("block", "says"), [(0, "200 schedules"), (1, "1 passed")])
+@pytest.mark.parametrize(
+    ("block", "says"), [(0, "200 schedules"), (1, "1 passed"), (2, "1 passed")]
+)
 def test_the_tests_on_the_page_pass(tmp_path: Path, block: int, says: str) -> None:
     page = (ROOT / "docs" / "simulation.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     (tmp_path / "test_page.py").write_text(blocks[block], encoding="utf-8")
     said = pytest_in(tmp_path)
     assert "1 passed" in said, said

@@ -233,6 +233,30 @@ def test_pct_does_not_starve_others_behind_one_that_spins() -> None:
         assert report.value == "done", report.narrative()
 
 
+def test_pct_lets_others_run_beside_callbacks_that_call_themselves_until_they_have() -> None:
+    """As anyio's, which cancel a task again in each turn of the loop until it has ended."""
+
+    async def scenario(sim: Simulation) -> None:
+        loop = asyncio.get_running_loop()
+        ended = False
+
+        def again() -> None:
+            if not ended:
+                loop.call_soon(again)
+
+        async def other() -> None:
+            nonlocal ended
+            await asyncio.sleep(0)
+            ended = True
+
+        again()
+        await other()
+
+    for number in range(20):
+        report = simulate_once(scenario, chooser=PctChooser(number, steps=10))
+        assert not report.failed
+
+
 def test_pct_refuses_a_depth_that_means_nothing() -> None:
     with pytest.raises(ValueError, match=r"PctChooser\(seed=1, depth=3, steps=1000\)"):
         PctChooser(1, depth=0)

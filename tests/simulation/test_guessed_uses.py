@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from agenticaiframework import Agent
+from agenticaiframework.actors import AgentTimeout
 from agenticaiframework.testing import (
     BadSimulation,
     Crash,
@@ -216,3 +217,29 @@ def test_simulations_in_several_threads_do_not_see_each_other() -> None:
     for other in others:
         other.join(20)
     assert wrong == []
+
+
+def test_a_handler_that_blocks_answers_when_it_has_slept() -> None:
+    async def scenario(sim: Simulation) -> None:
+        done: list[int] = []
+
+        def block(minutes: int) -> int:
+            time.sleep(60 * minutes)
+            done.append(minutes)
+            return minutes
+
+        agent = Agent("blocks", handler=block)
+        with pytest.raises(AgentTimeout):
+            await agent.ask(5, timeout=60)
+        assert sim.time() == pytest.approx(60, abs=1)
+        first = agent.request(2)
+        second = agent.request(3)
+        assert await first == 2
+        assert sim.time() == pytest.approx(180, abs=1)
+        assert await second == 3
+        assert sim.time() == pytest.approx(360, abs=1)
+        assert done == [5, 2, 3]  # what is left behind goes on, as a thread would
+
+    for seed in range(10):
+        report = simulate_once(scenario, seed=seed)
+        assert not report.failed, report.narrative()

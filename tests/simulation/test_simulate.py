@@ -254,6 +254,15 @@ def test_the_plugin_saves_failures_replays_them_and_takes_runs_and_seeds(tmp_pat
     assert "22 schedules" in counted.stdout, counted.stdout
 
 
+def test_the_plugin_counts_what_several_processes_simulate(tmp_path: Path) -> None:
+    pytest.importorskip("xdist")
+    for name in ("test_one.py", "test_two.py"):
+        (tmp_path / name).write_text(RACY)
+    options = ("-k", "fine", "-n", "2", "--dist", "loadfile")
+    counted = pytest_in(tmp_path, *options)
+    assert "2 tests, 14 schedules" in counted.stdout, counted.stdout + counted.stderr
+
+
 def test_the_plugin_refuses_what_is_no_saved_failure(tmp_path: Path) -> None:
     (tmp_path / "test_account.py").write_text(RACY)
     (tmp_path / "wrong.json").write_text("{}")

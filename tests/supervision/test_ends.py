@@ -48,6 +48,14 @@ class Stage:
             assert self.release.wait(SOON_S)
         return payload
 
+    async def ask_until_begun(self, limit_s: float) -> None:
+        """Ask with a time limit; again, where a busy machine has let it pass before the handler began."""
+        assert self.agent is not None
+        while not self.begun.is_set():
+            self.asking = asyncio.create_task(self.agent.ask("block", timeout=limit_s))
+            while not (self.begun.is_set() or self.asking.done()):
+                await asyncio.sleep(0.001)
+
     @property
     def ref(self) -> Any:
         assert self.agent is not None
@@ -129,11 +137,12 @@ def test_on_stop_runs_exactly_once(dispatcher: str, busy: bool, end: str) -> Non
                 await stage.pool.start()
             await stage.agent.ask("begin")
             if busy:
-                limit = 0.01 if end == "a request times out" else None
                 if end == "the agent is dropped":
                     stage.agent.tell("block")
+                elif end != "a request times out":
+                    stage.asking = asyncio.create_task(stage.agent.ask("block"))
                 else:
-                    stage.asking = asyncio.create_task(stage.agent.ask("block", timeout=limit))
+                    await stage.ask_until_begun(0.5)
                 await asyncio.to_thread(stage.begun.wait, SOON_S)
                 if end == "the agent is dropped":
                     stage.release.set()

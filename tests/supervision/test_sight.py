@@ -203,11 +203,13 @@ def test_each_restart_and_give_up_is_one_event_and_one_record(in_sim: Run) -> No
     assert [r.restarts for r in reports] == [0, 1, 1, 0]
     told = [r.record for r in records if "report" in r.record["extra"]]
     assert [r["extra"]["report"] for r in told] == [r.kind.value for r in reports]
-    assert [r["level"].name for r in told] == ["WARNING", "WARNING", "CRITICAL", "WARNING"]
-    assert told[0]["message"] == (
+    assert [r["level"].name for r in told] == ["WARNING", "WARNING", "ERROR", "WARNING"]
+    first, *traceback = told[0]["message"].split("\n")
+    assert first == (
         "io: child terminated: 'reader': ValueError: boom: it broke "
-        "(0 of 1 restarts in 60 s); it is to be restarted"
+        "(restart 1 of 1 in 60 s); it is restarted at once"
     )
+    assert traceback[-1] == "ValueError: boom: it broke"
     assert told[3]["extra"]["supervisor"] == "root"
 
 

@@ -1,6 +1,6 @@
 """Tasks held against Elixir's Task and Task.Supervisor: each check says in words what Elixir does.
 
-Where we do otherwise, on purpose, the check says so; docs/supervision.md has the table of these.
+Where we do otherwise, on purpose, the check says so; docs/contributing/otp.md has the table of these.
 """
 
 from __future__ import annotations

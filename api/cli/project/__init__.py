@@ -4,7 +4,8 @@ Knows the layers below by what they export, and nothing of the commands. A defin
 does not change; the `Project` built of it is owned by the command that runs it.
 """
 
-from .definition import AgentEntry, ProjectDefinition, RoleEntry, SupervisorEntry, TeamEntry
+from .agent_entry import AgentEntry
+from .definition import ProjectDefinition, RoleEntry, SupervisorEntry, TeamEntry
 from .load import load_either, load_project, project_schema
 
 __all__ = [

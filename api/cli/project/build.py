@@ -6,17 +6,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from agenticaiframework.actors import Agent
-from agenticaiframework.models.readiness import check_model
+from agenticaiframework.actors import Agent, AgentDefinitionError
+from agenticaiframework.models.providers.readiness import check_model
 from agenticaiframework.patterns import define
 from agenticaiframework.patterns.engine import EngineConfig, OrchestrationEngine
 from agenticaiframework.patterns.teams import AgentRole, AgentTeam, TeamConfig
 from agenticaiframework.supervision import AgentSupervisor
 
+from .agent_entry import AgentEntry
 from .crash import Crash
-from .definition import AgentEntry, ProjectDefinition
-from .handlers import find_handler
+from .definition import ProjectDefinition
+from .handlers import AgentRefused, Find, HandlerNotFound, Handlers
+from .load import located
+from .model_agents import model_parameters
 
 OnStart = Callable[[str], object]
 """Told the name of each agent of the file that starts, every time; in whatever thread it runs."""
@@ -41,11 +45,35 @@ class Project:
 def check_models(definition: ProjectDefinition, model: str | None = None) -> None:
     """Raise what keeps one of the project's models from being asked (see `check_model`).
 
-    *model*, if given, takes the place of every agent's own.
+    *model*, if given, takes the place of every agent's own, and of those that stand in for it.
     """
-    entries = definition.agents.values()
-    for name in dict.fromkeys(model or e.model for e in entries if e.model is not None):
-        check_model(name)
+    entries = [entry for entry in definition.agents.values() if entry.model is not None]
+    used = [name for entry in entries for name in (entry.model, *entry.fallback_models)]
+    for name in dict.fromkeys(used if model is None else [model] * len(entries)):
+        if name is not None:
+            check_model(name)
+
+
+def build_from_file(
+    definition: ProjectDefinition,
+    file: Path,
+    *,
+    model: str | None = None,
+    crash: Crash | None = None,
+    on_start: OnStart | None = None,
+    only_look: bool = False,
+) -> Project:
+    """Return the project that *definition*, read from *file*, describes; see `build_project`.
+
+    Raises `DefinitionError` that names the file and the line of what cannot be built.
+    """
+    folder = file.resolve().parent
+    try:
+        return build_project(
+            definition, folder, model=model, crash=crash, on_start=on_start, only_look=only_look
+        )
+    except (HandlerNotFound, AgentRefused) as error:
+        raise located(file, error) from error
 
 
 def build_project(
@@ -55,16 +83,32 @@ def build_project(
     model: str | None = None,
     crash: Crash | None = None,
     on_start: OnStart | None = None,
+    only_look: bool = False,
 ) -> Project:
     """Return the project that *definition* describes; raises an error for what cannot be built.
 
-    Python handlers are looked for in *folder* first. *model*, if given, takes the place of every
+    Python handlers are looked for in *folder* first; with *only_look* they are only looked for, and
+    nothing of them runs. *model*, if given, takes the place of every
     model agent's own; *crash* is built into the agent that it names; *on_start* hears of each start.
     """
-    agents = {
-        name: build_agent(name, entry, folder, model, crash, on_start)
-        for name, entry in definition.agents.items()
-    }
+    handlers = Handlers(folder, definition.packages)
+    find = handlers.look_up if only_look else handlers.load
+    made: dict[str, Agent] = {}
+
+    def agent_of(name: str) -> Agent:
+        # Agents that are tools of others are made before those; circles are refused already.
+        agent = made.get(name)
+        if agent is None:
+            entry = definition.agents[name]
+            parameters: dict[str, Any] = {}
+            if entry.model is not None:
+                parameters = model_parameters(name, entry, find, agent_of, only_look=only_look)
+                if model is not None:
+                    parameters.pop("fallback_models", None)
+            agent = made[name] = build_agent(name, entry, find, model, crash, on_start, parameters)
+        return agent
+
+    agents = {name: agent_of(name) for name in definition.agents}
     supervisors = _build_supervisors(definition, agents)
     teams = _build_teams(definition, agents)
     engine = OrchestrationEngine(config=define(EngineConfig, "engine", definition.engine))
@@ -80,33 +124,46 @@ def build_project(
 def build_agent(
     name: str,
     entry: AgentEntry,
-    folder: Path,
+    find: Find,
     model: str | None = None,
     crash: Crash | None = None,
     on_start: OnStart | None = None,
+    parameters: Mapping[str, Any] | None = None,
 ) -> Agent:
-    """Return one agent of a project, with *crash* in front of what it does if that is for it."""
+    """Return one agent of a project, with *crash* in front of what it does if that is for it.
+
+    *parameters* are what one with a model has beside that and its instructions.
+    """
     own_name = entry.name or name
     started = None if on_start is None else partial(on_start, name)
     if entry.model is not None:
-        agent = Agent(
-            own_name,
-            model=model or entry.model,
-            instructions=entry.instructions,
-            capabilities=entry.capabilities,
-            concurrency=entry.concurrency,
-            output_schema=entry.output,
-            on_start=started,
-        )
+        more: dict[str, Any] = {"output_schema": entry.output, **(parameters or {})}
+        try:
+            agent = Agent(
+                own_name,
+                model=model or entry.model,
+                instructions=entry.instructions,
+                capabilities=entry.capabilities,
+                concurrency=entry.concurrency,
+                description=entry.description,
+                on_start=started,
+                **more,
+            )
+        except AgentDefinitionError as error:
+            raise AgentRefused(name, error) from error
     else:
         assert entry.handler is not None
-        agent = Agent(
-            own_name,
-            handler=find_handler(name, entry.handler, folder),
-            capabilities=entry.capabilities,
-            concurrency=entry.concurrency,
-            on_start=started,
-        )
+        try:
+            agent = Agent(
+                own_name,
+                handler=find(name, entry.handler),
+                capabilities=entry.capabilities,
+                concurrency=entry.concurrency,
+                description=entry.description,
+                on_start=started,
+            )
+        except AgentDefinitionError as error:
+            raise HandlerNotFound(name, entry.handler, f"cannot be used: {error}") from error
     if crash is None or crash.agent != name:
         return agent
     around = crash.around_plain if agent.dispatcher == "thread" else crash.around

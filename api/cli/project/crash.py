@@ -7,7 +7,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from agenticaiframework.actors import AgenticError, near
+from agenticaiframework.actors import AgenticError, near_names
 
 _FORM = re.compile(r"(?P<agent>.+)@(?P<message>[1-9]\d*)")
 
@@ -78,5 +78,7 @@ def read_crash(text: str, agents: Iterable[str]) -> Crash:
         raise BadCrash(text, "it is the agent, '@', and the number of the message.")
     known = list(agents)
     if found["agent"] not in known:
-        raise BadCrash(text, f"there is no agent {found['agent']!r}. {near(found['agent'], known)}")
+        raise BadCrash(
+            text, f"there is no agent {found['agent']!r}. {near_names(found['agent'], known)}"
+        )
     return Crash(found["agent"], int(found["message"]))

@@ -6,18 +6,18 @@ the names refer to. All that is wrong is said at once, in the words of the file.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Self, cast
 
-from pydantic import Field, PlainValidator, WithJsonSchema, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from agenticaiframework.actors import near
-from agenticaiframework.models.names import read_model_name
-from agenticaiframework.patterns import Definition
-from agenticaiframework.patterns.engine import WorkflowDefinition
+from agenticaiframework.actors import near_names
+from agenticaiframework.patterns import Definition, DefinitionError
+from agenticaiframework.patterns.engine import ScheduleDefinition, ScheduleRules, WorkflowDefinition
 from agenticaiframework.supervision import Exhausted, RestartPolicy, SupervisionStrategy
 
-from .output import read_output
+from .agent_entry import AgentEntry
 
 EXAMPLE = """agents:
     classifier: {model: local, instructions: Classify the request}
@@ -25,59 +25,6 @@ EXAMPLE = """agents:
     name: support
     steps:
       - {id: classify, agent: classifier, input: {request: $input.query}}"""
-
-
-class AgentEntry(Definition):
-    """One agent: its model with instructions, or a Python function as its handler."""
-
-    name: str | None = None
-    """Its own name, where that differs from the one it has in the file."""
-    model: str | None = None
-    instructions: str | None = None
-    handler: str | None = None
-    """``package.module:function``, found from the file's folder first."""
-    capabilities: tuple[str, ...] = ()
-    concurrency: int | None = Field(default=None, ge=1)
-    """How many requests it handles at once; see `Agent`."""
-    output: Annotated[
-        dict[str, Any] | None,
-        PlainValidator(read_output),
-        WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object"}]}),
-    ] = None
-    """The fields of its answer; see `read_output`."""
-
-    @field_validator("model")
-    @classmethod
-    def _check_model(cls, value: str | None) -> str | None:
-        if value is not None:
-            try:
-                read_model_name(value)
-            except Exception as error:
-                raise ValueError(str(error)) from None
-        return value
-
-    @field_validator("handler")
-    @classmethod
-    def _check_handler(cls, value: str | None) -> str | None:
-        if value is not None:
-            module, colon, function = value.partition(":")
-            named = all(part.isidentifier() for part in (*module.split("."), function))
-            if not (colon and named):
-                raise ValueError(
-                    f"{value!r} is not a function. For example: handler: my_agents:answer"
-                )
-        return value
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if (self.model is None) == (self.handler is None):
-            raise ValueError(
-                "an agent has either a model (with instructions) or a handler. "
-                "For example: {model: local, instructions: Classify the request}"
-            )
-        if self.handler is not None and (self.instructions or self.output):
-            raise ValueError("instructions and output belong to a model, not to a handler")
-        return self
 
 
 class SupervisorEntry(Definition):
@@ -97,14 +44,14 @@ class SupervisorEntry(Definition):
         ]
         if isinstance(value, str) and value.lower() in known:
             return value.lower()
-        raise ValueError(f"{value!r} is not a strategy. {near(str(value), known)}")
+        raise ValueError(f"{value!r} is not a strategy. {near_names(str(value), known)}")
 
     @field_validator("exhausted", mode="before")
     @classmethod
     def _check_exhausted(cls, value: object) -> object:
         if value is None or value in tuple(Exhausted):
             return value
-        raise ValueError(f"{value!r} is unknown. {near(str(value), Exhausted)}")
+        raise ValueError(f"{value!r} is unknown. {near_names(str(value), Exhausted)}")
 
 
 class RoleEntry(Definition):
@@ -147,16 +94,43 @@ class ProjectDefinition(Definition):
     workflow: WorkflowDefinition
     engine: Mapping[str, Any] = Field(default_factory=dict[str, Any])
     """Fields of `EngineConfig`."""
+    schedules: Mapping[str, ScheduleRules] = Field(default_factory=dict[str, ScheduleRules])
+    """When a server starts the workflow by itself, by the names of the schedules in its store."""
+    packages: tuple[str, ...] = ()
+    """Installed packages whose functions may be handlers, beside those in the file's folder."""
+
+    @field_validator("packages")
+    @classmethod
+    def _check_packages(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not name.isidentifier():
+                raise ValueError(f"{name!r} is not the name of a package. For example: [my_agents]")
+            if name in sys.stdlib_module_names:
+                # With a file, the standard library would do anything at all.
+                raise ValueError(
+                    f"{name!r} is Python's own library, whose functions are no handlers"
+                )
+        return value
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        problems = [*self._unknown_names(), *self._supervision_problems()]
+        problems = [
+            *self._unknown_names(),
+            *self._supervision_problems(),
+            *self._circles_of_tools(),
+            *self._schedule_problems(),
+        ]
         if problems:
             raise ValueError("; ".join(problems))
         return self
 
     def _unknown_names(self) -> Iterator[str]:
         supervised = {*self.agents, *self.supervisors}
+        for name, made in self.agents.items():
+            for tool in made.tool_agents:
+                if tool not in self.agents:
+                    told = _unknown(f"agents.{name}.tools", tool, self.agents)
+                    yield f"{told} A function is named with its module: my_tools:{tool}"
         for name, supervisor in self.supervisors.items():
             for child in supervisor.children:
                 if child not in supervised:
@@ -184,6 +158,34 @@ class ProjectDefinition(Definition):
                 trail.append(parent)
             if parents.get(trail[-1]) == name:
                 yield f"supervisors: {' < '.join([*trail, name])} goes round in a circle"
+
+    def _schedule_problems(self) -> Iterator[str]:
+        for name, rules in self.schedules.items():
+            try:
+                ScheduleDefinition(**dict(rules), name=name, workflow=self.workflow.name)
+            except DefinitionError as error:
+                yield f"schedules.{name}: {'; '.join(error.problems)}"
+
+    def _circles_of_tools(self) -> Iterator[str]:
+        done: set[str] = set()
+
+        def circle(name: str, trail: tuple[str, ...]) -> tuple[str, ...] | None:
+            if name in trail:
+                return (*trail[trail.index(name) :], name)
+            if name not in self.agents or name in done:
+                return None
+            for tool in self.agents[name].tool_agents:
+                found = circle(tool, (*trail, name))
+                if found is not None:
+                    return found
+            done.add(name)
+            return None
+
+        for name in self.agents:
+            found = circle(name, ())
+            if found is not None:
+                yield f"agents.{name}.tools: {' > '.join(found)} goes round in a circle"
+                return
 
     @property
     def roots(self) -> tuple[str, ...]:
@@ -217,4 +219,4 @@ def _unknown_in_steps(
 
 
 def _unknown(where: str, name: str, known: Any) -> str:
-    return f"{where}: {name!r} is not defined in this file. {near(name, known)}"
+    return f"{where}: {name!r} is not defined in this file. {near_names(name, known)}"

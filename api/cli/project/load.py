@@ -7,22 +7,28 @@ from pathlib import Path
 from typing import Any, cast
 
 from agenticaiframework.patterns import DefinitionError, define
-from agenticaiframework.patterns.engine import WorkflowDefinition, define_workflow, parse_text
+from agenticaiframework.patterns.engine import (
+    WorkflowDefinition,
+    define_workflow,
+    parse_text,
+    read_file,
+)
 
 from .definition import EXAMPLE, ProjectDefinition
+from .lines import with_lines
 
 
 def load_project(path: Path) -> ProjectDefinition:
     """Return the project that the file at *path* defines.
 
-    Raises `DefinitionError` that names the file and lists everything that is wrong in it; for bad
-    syntax with line and column.
+    Raises `DefinitionError` that names the file and lists everything that is wrong in it, with
+    its line; for bad syntax with line and column.
     """
-    data = _read(path)
+    text, data = _read(path)
     if _is_workflow(data):
         problem = 'is a workflow alone, and running it takes agents: put it under "workflow"'
         raise DefinitionError(str(path), [problem], EXAMPLE)
-    return define(ProjectDefinition, str(path), data)
+    return _project(path, text, data)
 
 
 def load_either(path: Path) -> ProjectDefinition | WorkflowDefinition:
@@ -30,30 +36,45 @@ def load_either(path: Path) -> ProjectDefinition | WorkflowDefinition:
 
     Raises `DefinitionError` as `load_project` does.
     """
-    data = _read(path)
+    text, data = _read(path)
     if not _is_workflow(data):
-        return define(ProjectDefinition, str(path), data)
+        return _project(path, text, data)
     try:
-        return define_workflow(data)
+        definition = define_workflow(data)
     except DefinitionError as error:
-        raise DefinitionError(str(path), error.problems) from None
+        raise DefinitionError(str(path), with_lines(error.problems, text)) from None
+    definition.mark_loaded()
+    return definition
+
+
+def _project(path: Path, text: str, data: Mapping[str, Any]) -> ProjectDefinition:
+    try:
+        project = define(ProjectDefinition, str(path), data)
+    except DefinitionError as error:
+        raise DefinitionError(str(path), with_lines(error.problems, text)) from None
+    project.workflow.mark_loaded()
+    return project
 
 
 def _is_workflow(data: Mapping[str, Any]) -> bool:
     return "steps" in data and "workflow" not in data
 
 
-def _read(path: Path) -> Mapping[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise DefinitionError(str(path), [f"cannot be read: {error.strerror or error}"]) from None
-    except UnicodeDecodeError:
-        raise DefinitionError(str(path), ["is not text in UTF-8"]) from None
+def _read(path: Path) -> tuple[str, Mapping[str, Any]]:
+    text = read_file(path)
     data = parse_text(text, str(path))
     if not isinstance(data, Mapping):
         raise DefinitionError(str(path), [f"is not a mapping but {type(data).__name__}"], EXAMPLE)
-    return cast("Mapping[str, Any]", data)
+    return text, cast("Mapping[str, Any]", data)
+
+
+def located(path: Path, error: Exception) -> DefinitionError:
+    """Return *error*, of something in the file at *path*, with the line that it is about."""
+    try:
+        problems = with_lines([str(error)], read_file(path))
+    except DefinitionError:  # it has gone meanwhile
+        problems = [str(error)]
+    return DefinitionError(str(path), problems)
 
 
 def project_schema() -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
-from agenticaiframework.actors import near
+from agenticaiframework.actors import near_names
 
 _KINDS: Final[Mapping[str, Mapping[str, Any]]] = {
     "text": {"type": "string"},
@@ -36,6 +36,25 @@ def read_output(value: object) -> dict[str, Any]:
     raise ValueError(f"{value!r} says no fields. For example: {_EXAMPLE}")
 
 
+def read_output_type(value: object) -> str | dict[str, Any]:
+    """Return *value*, ``module:Class`` or a JSON schema of an object; raises ValueError with both forms."""
+    form = (
+        "For example: output_type: my_types:Report, or a JSON schema: "
+        "{type: object, properties: {draft: {type: string}}, required: [draft]}"
+    )
+    if isinstance(value, str):
+        module, colon, name = value.partition(":")
+        if colon and all(part.isidentifier() for part in (*module.split("."), *name.split("."))):
+            return value
+        raise ValueError(f"{value!r} is not a class. {form}")
+    if isinstance(value, Mapping) and value:
+        schema = dict(cast(Mapping[str, Any], value))
+        if schema.get("type") != "object" or not isinstance(schema.get("properties"), Mapping):
+            raise ValueError(f"is not the schema of an object with properties. {form}")
+        return schema
+    raise ValueError(f"{value!r} is not a type. {form}")
+
+
 def _object(fields: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "type": "object",
@@ -54,7 +73,7 @@ def _name(name: object) -> str:
 def _field(name: str, kind: object) -> Mapping[str, Any]:
     if isinstance(kind, str):
         if kind not in _KINDS:
-            raise ValueError(f"{name!r} has the unknown kind {kind!r}. {near(kind, _KINDS)}")
+            raise ValueError(f"{name!r} has the unknown kind {kind!r}. {near_names(kind, _KINDS)}")
         return _KINDS[kind]
     if isinstance(kind, Sequence) and kind:
         choices = list(cast(Sequence[object], kind))

@@ -8,9 +8,10 @@ changes, and its engine owns it.
 from __future__ import annotations
 
 from .config import EngineConfig
-from .forms import parse_text
 from .loading import load_workflow, workflow_schema
 from .model import Compensation, StepDefinition, WaitFor
+from .parsing import parse_text, read_file, read_json, strict_json
+from .queues import Queue, RateLimit
 from .templates import MissingValue
 from .workflow import WorkflowDefinition, define_workflow, draw_mermaid
 
@@ -18,6 +19,8 @@ __all__ = [
     "Compensation",
     "EngineConfig",
     "MissingValue",
+    "Queue",
+    "RateLimit",
     "StepDefinition",
     "WaitFor",
     "WorkflowDefinition",
@@ -25,5 +28,8 @@ __all__ = [
     "draw_mermaid",
     "load_workflow",
     "parse_text",
+    "read_file",
+    "read_json",
+    "strict_json",
     "workflow_schema",
 ]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
-from agenticaiframework.actors import near
+from agenticaiframework.actors import near_names
 
 from ...expressions.reference import Reference
 from .graph import LOCALS, Dependencies, Reading, readings
@@ -17,16 +17,38 @@ from .templates import compile_template
 MAX_STEPS: Final = 10_000
 """Steps in one workflow; more are data, and belong into for_each."""
 
+MAX_HINTS: Final = 5
+"""Mistakes for which near names are looked for: that takes a look at every name there is."""
+
+Known = Mapping[str, None]
+"""The ids of the steps, in order."""
+
+
+class Hints:
+    """Gives hints for the first few mistakes."""
+
+    def __init__(self) -> None:
+        self._left = MAX_HINTS
+
+    def near(self, name: str, *known: Iterable[str]) -> str:
+        """Return a hint that lists the known names nearest to *name*; empty after the first few."""
+        if not self._left:
+            return ""
+        self._left -= 1
+        return near_names(name, [each for some in known for each in some])
+
 
 def find_problems(definition: WorkflowFields) -> list[str]:
     """Return everything that is wrong with *definition*, each with its place and the right form."""
     if not 1 <= len(definition.steps) <= MAX_STEPS:
         return [f"steps: there are {len(definition.steps)}, and must be 1 to {MAX_STEPS:,}"]
     problems: list[str] = []
-    known = [step.id for step in definition.steps]
+    names = [step.id for step in definition.steps]
+    known = dict.fromkeys(names)
+    hints = Hints()
     problems += [
         f"two steps are called {name!r}: a step's id names its output, so choose another"
-        for name, times in Counter(known).items()
+        for name, times in Counter(names).items()
         if times > 1
     ]
     read: dict[str, list[Reading]] = {}
@@ -36,15 +58,15 @@ def find_problems(definition: WorkflowFields) -> list[str]:
         except ValueError as error:
             problems.append(f"step {step.id!r}: {error}")
             continue
-        problems += _check_names(step, read[step.id], known)
+        problems += _check_names(step, read[step.id], known, hints)
         problems += _check_for_each(step, read[step.id])
-    problems += _check_depends_on(definition, known)
+    problems += _check_depends_on(definition, known, hints)
     output = _output_reading(definition, problems)
     if output is not None:
-        problems += _unknown_roots("output", output, known, frozenset(), "")
+        problems += _unknown_roots("output", output, known, frozenset(), "", hints)
     if not problems:
         problems += _check_order(definition, read)
-        problems += _check_shapes(definition, read, output)
+        problems += _check_shapes(definition, read, output, hints)
     return problems
 
 
@@ -59,20 +81,29 @@ def _output_reading(definition: WorkflowFields, problems: list[str]) -> Reading 
     return Reading("output", str(definition.output), template.references, template)
 
 
-def _check_names(step: StepDefinition, read: Iterable[Reading], known: list[str]) -> list[str]:
+def _check_names(
+    step: StepDefinition, read: Iterable[Reading], known: Known, hints: Hints
+) -> list[str]:
     problems: list[str] = []
     for reading in read:
         allowed = LOCALS[reading.field]
-        if reading.field == "input" and step.for_each is None:
+        if reading.field in ("input", "session") and step.for_each is None:
             allowed = LOCALS["for_each"]
+        if reading.field == "compensate.input" and step.for_each is None:
+            allowed = allowed - {"item", "index"}
         if reading.field == "until":
             allowed |= {step.id}
-        problems += _unknown_roots(reading.field, reading, known, allowed, step.id)
+        problems += _unknown_roots(reading.field, reading, known, allowed, step.id, hints)
     return problems
 
 
 def _unknown_roots(
-    field: str, reading: Reading, known: list[str], allowed: frozenset[str], step: str
+    field: str,
+    reading: Reading,
+    known: Known,
+    allowed: frozenset[str],
+    step: str,
+    hints: Hints,
 ) -> list[str]:
     where = f"step {step!r}: {field}" if step else field
     problems: list[str] = []
@@ -87,10 +118,10 @@ def _unknown_roots(
             elif root in ("output", "iteration"):
                 hint = "It is there in until."
             else:
-                hint = near(root, ["input", *known, *allowed])
+                hint = hints.near(root, ("input",), known, allowed)
                 if reading.template is None:
                     hint += f" A text is written in quotes: '{root}'."
-            problems.append(f"{where} refers to {root!r}, which is not a step. {hint}")
+            problems.append(f"{where} refers to {root!r}, which is not a step. {hint}".rstrip())
     return problems
 
 
@@ -105,17 +136,16 @@ def _check_for_each(step: StepDefinition, read: Iterable[Reading]) -> list[str]:
     return []
 
 
-def _check_depends_on(definition: WorkflowFields, known: list[str]) -> list[str]:
+def _check_depends_on(definition: WorkflowFields, known: Known, hints: Hints) -> list[str]:
     problems: list[str] = []
     for step in definition.steps:
         for name in step.depends_on or ():
             if name == step.id:
                 problems.append(f"step {step.id!r}: depends_on names the step itself")
             elif name not in known:
-                others = [other for other in known if other != step.id]
+                hint = hints.near(name, (other for other in known if other != step.id))
                 problems.append(
-                    f"step {step.id!r}: depends_on names {name!r}, which is not a step. "
-                    f"{near(name, others)}"
+                    f"step {step.id!r}: depends_on names {name!r}, which is not a step. {hint}".rstrip()
                 )
     return problems
 
@@ -152,7 +182,10 @@ def _check_order(definition: WorkflowFields, read: dict[str, list[Reading]]) -> 
 
 
 def _check_shapes(
-    definition: WorkflowFields, read: dict[str, list[Reading]], output: Reading | None
+    definition: WorkflowFields,
+    read: dict[str, list[Reading]],
+    output: Reading | None,
+    hints: Hints,
 ) -> list[str]:
     shapes: dict[str, Shape] = {
         step.id: step.output_model
@@ -165,15 +198,17 @@ def _check_shapes(
     for step in definition.steps:
         for reading in read[step.id]:
             at = f"step {step.id!r}: {reading.field}"
-            problems += _undeclared(at, reading.references, shapes)
+            problems += _undeclared(at, reading.references, shapes, hints)
             if reading.field == "input" and step.input_model is not None:
                 problems += _mismatches(step, step.input_model, reading, shapes)
     if output is not None:
-        problems += _undeclared("output", output.references, shapes)
+        problems += _undeclared("output", output.references, shapes, hints)
     return problems
 
 
-def _undeclared(where: str, references: Iterable[Reference], shapes: dict[str, Shape]) -> list[str]:
+def _undeclared(
+    where: str, references: Iterable[Reference], shapes: dict[str, Shape], hints: Hints
+) -> list[str]:
     problems: list[str] = []
     for reference in references:
         shape = shapes.get(reference.root)
@@ -188,7 +223,7 @@ def _undeclared(where: str, references: Iterable[Reference], shapes: dict[str, S
             )
             problems.append(
                 f"{where} reads {reference}, and {whose} has no {field!r}. "
-                f"{near(field, shape.fields)}"
+                f"{hints.near(field, shape.fields)}".rstrip()
             )
     return problems
 

@@ -5,27 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from enum import Enum
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, cast
 
 from pydantic import BaseModel
-
-from agenticaiframework.actors import MissingExtra
 
 from ...definition.definition import Definition
 from ...definition.errors import DefinitionError
 from ...execution.pattern import OrchestrationPattern
 from ...vocabulary.target import target_name
+from .parsing import load_yaml
 from .shapes import Shape
-
-if TYPE_CHECKING:
-    from types import ModuleType
-
-
-EXAMPLE: Final = (
-    '{"name": "support", "steps": [{"id": "classify", "agent": "classifier", '
-    '"input": {"message": "$input.message"}}]}'
-)
 
 
 def plain_form(definition: BaseModel) -> dict[str, Any]:
@@ -72,46 +61,5 @@ def dump_json(definition: BaseModel, indent: int | None) -> str:
 
 def dump_yaml(definition: BaseModel) -> str:
     """Return *definition* as YAML. Needs the extra ``yaml``."""
-    text: str = _yaml().safe_dump(plain_form(definition), sort_keys=False, allow_unicode=True)
+    text: str = load_yaml().safe_dump(plain_form(definition), sort_keys=False, allow_unicode=True)
     return text
-
-
-def parse_text(text: str, name: str = "The text") -> Any:
-    """Return the data that JSON or YAML *text* holds; raises `DefinitionError` with its place."""
-    if name.endswith(".json") or text.lstrip().startswith("{"):
-        try:
-            return json.loads(text)
-        except ValueError as error:
-            raise DefinitionError(name, [f"is not JSON: {error}"], EXAMPLE) from None
-    yaml = _yaml()
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        at = f" at line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
-        problem = getattr(error, "problem", None) or str(error)
-        raise DefinitionError(name, [f"is not YAML{at}: {problem}"]) from None
-
-
-def read_source(source: str | Path) -> tuple[str, str]:
-    """Return the text that *source* names or is, and what to call it in errors."""
-    if isinstance(source, str):
-        one_line = "\n" not in source.strip()
-        if not (one_line and source.strip().endswith((".json", ".yaml", ".yml"))):
-            return source, "The text"
-        source = Path(source.strip())
-    try:
-        return source.read_text(encoding="utf-8"), str(source)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise DefinitionError(str(source), [f"cannot be read: {reason}"]) from None
-    except UnicodeDecodeError:
-        raise DefinitionError(str(source), ["is not text in UTF-8"]) from None
-
-
-def _yaml() -> ModuleType:
-    try:
-        import yaml
-    except ImportError as error:
-        raise MissingExtra("Reading and writing YAML", "yaml") from error
-    return yaml

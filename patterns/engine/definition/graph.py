@@ -17,9 +17,10 @@ LOCALS: Final[Mapping[str, frozenset[str]]] = {
     "condition": _NOTHING,
     "input": frozenset({"item", "index"}),
     "for_each": _NOTHING,
+    "session": frozenset({"item", "index"}),
     "until": frozenset({"output", "iteration"}),
     "wait_for.when": frozenset({"output"}),
-    "compensate.input": frozenset({"output"}),
+    "compensate.input": frozenset({"output", "item", "index"}),
 }
 """The names with a meaning of their own in each place that may refer to something."""
 
@@ -63,6 +64,8 @@ def readings(step: StepDefinition) -> list[Reading]:
         template("for_each", step.for_each)
     if step.has_input:
         template("input", step.input)
+    if step.session is not None:
+        template("session", step.session)
     expression("until", step.until)
     if step.wait_for is not None:
         expression("wait_for.when", step.wait_for.when)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .forms import parse_text, read_source
-from .workflow import WorkflowDefinition, define_workflow
+from .parsing import parse_text, read_source
+from .workflow import WorkflowDefinition, loaded_workflow
 
 
 def load_workflow(source: str | Path) -> WorkflowDefinition:
@@ -16,7 +16,7 @@ def load_workflow(source: str | Path) -> WorkflowDefinition:
     `DefinitionError` that names the file and, for bad syntax, line and column.
     """
     text, name = read_source(source)
-    return define_workflow(parse_text(text, name))
+    return loaded_workflow(parse_text(text, name))
 
 
 def workflow_schema() -> dict[str, Any]:

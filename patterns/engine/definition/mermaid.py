@@ -1,4 +1,4 @@
-"""Workflows as Mermaid flowcharts."""
+"""Workflows as flowcharts: as Mermaid, and as SVG."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Final
 
 from agenticaiframework.supervision import mermaid_text
 
+from ...definition.chart import Arrow, Box, Chart
 from ...vocabulary.target import target_name
 from .model import StepDefinition
-from .plan import Plan
+from .plan import Plan, StepPlan
 
 _SHAPES: Final[Mapping[str, tuple[str, str]]] = {
     "agent": ("[", "]"),
@@ -50,9 +51,7 @@ def draw(plan: Plan, direction: str = "TD", states: Mapping[str, str] | None = N
         if condition and not step.depends:
             lines.append(f'    start{step.index}(("?")) {arrow} s{step.index}')
         if step.iterates:
-            until = step.definition.until or "approved"
-            times = f"{step.max_iterations} times at most"
-            loop = _label(f"until {until}, {times}")
+            loop = _label(_repeats(step))
             lines.append(f'    s{step.index} -.->|"{loop}"| s{step.index}')
         if step.definition.compensate is not None:
             agent = target_name(step.definition.compensate.agent)
@@ -64,6 +63,38 @@ def draw(plan: Plan, direction: str = "TD", states: Mapping[str, str] | None = N
             lines.append(f"    classDef {state} {style}")
             lines.append(f"    class {','.join(nodes)} {state}")
     return "\n".join(lines) + "\n"
+
+
+def draw_svg(plan: Plan) -> str:
+    """Return *plan* as an SVG file: what `draw` shows."""
+    chart = Chart(plan.name)
+    for step in plan.steps:
+        chart.boxes.append(Box(f"s{step.index}", _lines(step.definition), step.definition.kind))
+    for step in plan.steps:
+        here, condition = f"s{step.index}", step.definition.condition or ""
+        chart.arrows += [Arrow(f"s{index}", here, condition) for index in step.depends]
+        if condition and not step.depends:
+            chart.boxes.append(Box(f"start{step.index}", ["?"], "end"))
+            chart.arrows.append(Arrow(f"start{step.index}", here, condition))
+        if step.iterates:
+            chart.arrows.append(Arrow(here, here, _repeats(step), dotted=True))
+        if step.definition.compensate is not None:
+            undo = target_name(step.definition.compensate.agent)
+            chart.boxes.append(Box(f"c{step.index}", [undo], "agent"))
+            chart.arrows.append(Arrow(here, f"c{step.index}", "undo", dotted=True))
+    return chart.svg()
+
+
+def _repeats(step: StepPlan) -> str:
+    until = step.definition.until or "approved"
+    return f"until {until}, {step.max_iterations} times at most"
+
+
+def _lines(step: StepDefinition) -> list[str]:
+    what = _what(step)
+    kind = "" if step.kind in ("wait_for", "delay") else f"{step.kind} "
+    lines = [step.id] if not what else [step.id, f"{kind}{what}"]
+    return lines if step.for_each is None else [*lines, f"for each {step.for_each}"]
 
 
 def _node(step: StepDefinition) -> str:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final, Literal, Self, cast
 from pydantic import Field, field_validator, model_validator
 
 from ...definition.definition import Definition
-from ...definition.fields import Seconds
+from ...definition.fields import LimitsField, Seconds
 from ...definition.policy import Fallback, OnError, RetryField
 from ...vocabulary.bound_names import BoundNames, open_names
 from ...vocabulary.target import Target
@@ -34,6 +34,7 @@ class WaitFor(Definition):
     """
 
     signal: str = Field(min_length=1)
+    """The name of the signal."""
     timeout_seconds: Seconds | None = None
     default: Any = None
     when: ExpressionText | None = None
@@ -63,9 +64,12 @@ class Compensation(Definition):
     """
 
     agent: TargetName
+    """The agent that undoes it."""
     input: Any = None
     timeout_seconds: Seconds | None = None
+    """The time limit of an attempt to undo it."""
     retry: RetryField = None
+    """How often a failed attempt to undo it is made again."""
 
     also_known_as: ClassVar[Mapping[str, str]] = {"timeout": "timeout_seconds"}
 
@@ -84,39 +88,62 @@ class StepDefinition(Definition):
     """
 
     id: str
+    """Names the step and its output: letters, digits, ``_`` and ``-``."""
     description: str = ""
+    """For people; nothing reads it."""
 
     agent: TargetName | None = None
+    """The agent that is asked: its name, the agent itself, or a function."""
     team: TargetName | None = None
+    """The team that works: its name, or the team itself."""
     pattern: TargetName | None = None
+    """The pattern that runs: its name, the pattern itself, or a kind beside ``agents``."""
     workflow: Any = None
     """A workflow's name or definition; beside ``team``: the team's steps of roles and actions."""
     agents: tuple[TargetName, ...] = ()
+    """Beside a kind of pattern (``pattern: parallel``): the agents that it runs."""
     root: TargetName | None = None
     """With ``agents``: what a pattern kind (``pattern: parallel``) runs."""
     wait_for: WaitFor | None = None
+    """The signal that it waits for: its name, or a `WaitFor`."""
     delay: Seconds | None = None
 
     input: Any = None
+    """A value with references in it (``$input.text``, ``$draft``); without it, what the steps before
+    returned."""
+    session: str | None = None
+    """The conversation that what the step asks belongs to: a name, or a reference (``$input.user``)."""
     input_model: ShapeField | None = None
+    """What its input has to look like: fields and their kinds, or a pydantic model."""
     output_model: ShapeField | None = None
+    """The same of its output."""
     output_key: str | None = None
     """An output that is not a mapping becomes ``{output_key: output}``."""
 
     condition: ExpressionText | None = None
+    """An expression; where it is false, the step is skipped, and reads as None."""
     depends_on: tuple[str, ...] | None = None
     for_each: str | tuple[Any, ...] | None = None
     """A reference to a list, or a list: the step runs once for each ``$item`` (at ``$index``)."""
     max_concurrency: int | None = Field(default=None, ge=1)
+    """How many items of ``for_each`` are worked at the same time; None: up to 1,000."""
     until: ExpressionText | None = None
+    """An expression; the step is repeated, fed with its last output, until it is true."""
     max_iterations: int | None = Field(default=None, ge=1, le=10_000)
+    """How often it is repeated at most."""
 
     timeout_seconds: Seconds | None = None
+    """The time limit of an attempt, from when its agent takes it up; None: the engine's
+    ``default_timeout_seconds``."""
     queue_timeout_seconds: Seconds | None = None
     """How long an attempt may wait for a busy agent to take it up, from when it asks."""
     retry: RetryField = None
+    """How often a failed attempt is made again: a number, or a `Retry` with its backoff."""
     on_error: OnError = "fail"
+    """What a failure of the step means for the run: ``fail``, ``skip``, a ``fallback`` agent, or a
+    ``default``."""
     compensate: Compensation | None = None
+    """Who undoes the step when the run fails or is cancelled later."""
 
     also_known_as: ClassVar[Mapping[str, str]] = {
         "timeout": "timeout_seconds",
@@ -252,15 +279,25 @@ class WorkflowFields(Definition):
     """
 
     name: str = Field(min_length=1)
+    """What it is called in lists, logs and the store."""
     description: str = ""
+    """For people; nothing reads it."""
     version: str = ""
+    """For people; what has changed is found by comparing definitions."""
     steps: tuple[StepDefinition, ...]
+    """What it does, in the order of the list unless ``depends_on`` says otherwise."""
     input_model: ShapeField | None = None
+    """What its input has to look like: fields and their kinds, or a pydantic model."""
     output: Any = None
+    """A template for the result; without it the result is a mapping of step id to output."""
     timeout_seconds: Seconds | None = None
     """For the whole run, waiting included."""
+    usage_limits: LimitsField = None
+    """What a run may spend on models, over all that it asks."""
     on_failure: Literal["finish", "cancel"] = "finish"
+    """What happens to steps that run while another one fails."""
     labels: Mapping[str, str] = Field(default_factory=dict[str, str])
+    """What runs are listed by: ``{"tenant": "acme"}``."""
 
     also_known_as: ClassVar[Mapping[str, str]] = {
         "timeout": "timeout_seconds",
@@ -284,6 +321,21 @@ class WorkflowFields(Definition):
     def bind_names(self) -> None:
         """Bind the names of agents in it, and in the workflows that it was made with."""
         self.bound.bind(self._agents())
+
+    def mark_loaded(self) -> None:
+        """Take note that it, and all workflows in it, were read from a text."""
+        self.bound.loaded = True
+        for step in self.steps:
+            if isinstance(step.workflow, WorkflowFields):
+                step.workflow.mark_loaded()
+
+    @property
+    def from_text(self) -> bool:
+        """Whether it, or a workflow in it, was read from a text."""
+        return self.bound.loaded or any(
+            isinstance(step.workflow, WorkflowFields) and step.workflow.from_text
+            for step in self.steps
+        )
 
     def open_names(self) -> Iterator[str]:
         """Yield the names of agents in it that are not bound."""

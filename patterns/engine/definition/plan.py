@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ...definition.policy import Default, Fallback
@@ -16,6 +16,7 @@ from ...expressions.reference import MISSING, Reference, look_up
 from ..errors import InputMismatch
 from .graph import Dependencies, descendants, readings
 from .model import StepDefinition, WorkflowFields
+from .shapes import foreign
 from .templates import Build, MissingValue, Template, compile_template
 
 ASK: Final = 0
@@ -28,6 +29,7 @@ class StepPlan:
 
     __slots__ = (
         "build",
+        "call",
         "checked",
         "condition",
         "definition",
@@ -35,6 +37,7 @@ class StepPlan:
         "dependents",
         "depends",
         "for_each",
+        "foreign",
         "id",
         "index",
         "iterates",
@@ -47,6 +50,7 @@ class StepPlan:
         "plain",
         "queue_timeout_s",
         "quick",
+        "session",
         "timeout_s",
         "until",
         "when",
@@ -55,6 +59,8 @@ class StepPlan:
     def __init__(self, index: int, step: StepDefinition, depends: tuple[int, ...]) -> None:
         self.index = index
         self.id = step.id
+        self.call: Mapping[str, Any] | None = None
+        """What its first event says of it, in a workflow that is code: no definition has it."""
         self.definition = step
         self.depends = depends
         """The steps that must have ended before, by index."""
@@ -63,6 +69,11 @@ class StepPlan:
         self.kind = WAIT if kind == "wait_for" else PAUSE if kind == "delay" else ASK
         self.build: Build | None = compile_template(step.input).build if step.has_input else None
         """The input's template; None: what the steps before returned."""
+        self.session: Build | None = (
+            None if step.session is None else compile_template(step.session).build
+        )
+        self.foreign = step.has_input and foreign(step.input)
+        """Whether the template holds values that a stored definition has in another form."""
         self.condition = _expression(step.condition)
         self.for_each: Template | None = (
             None if step.for_each is None else compile_template(step.for_each)
@@ -94,6 +105,10 @@ class StepPlan:
 
     def __repr__(self) -> str:
         return f"<StepPlan {self.index} {self.id!r}>"
+
+    def output_name(self) -> str:
+        """Return what its output is called in errors."""
+        return f"the output of step {self.id!r}"
 
     @property
     def needed_later(self) -> tuple[str, ...]:
@@ -131,6 +146,17 @@ def _expression(text: str | None) -> Expression | None:
     return None if text is None else compile_expression(text)
 
 
+ORIGIN: Final = "origin"
+"""The key of a stored definition that says where it comes from; no definition has such a field."""
+TEXT: Final = "text"
+
+
+def digest(form: Any) -> str:
+    """Return the digest of a definition in its stored form, whatever the order of its keys."""
+    text = json.dumps(form, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
 class Plan:
     """A workflow, compiled: steps by index, their dependencies, and the checks of the input."""
 
@@ -142,6 +168,7 @@ class Plan:
         "compensates",
         "definition",
         "depends",
+        "foreign",
         "labels",
         "name",
         "names",
@@ -154,6 +181,9 @@ class Plan:
         "waits_for",
     )
 
+    grows = False
+    """Whether its steps become known while it runs: it is code."""
+
     def __init__(self, definition: WorkflowFields) -> None:
         self.definition = definition
         self.name = definition.name
@@ -162,7 +192,7 @@ class Plan:
         read = {step.id: readings(step) for step in definition.steps}
         self.depends: Mapping[str, tuple[str, ...]] = Dependencies(definition, read).reduced()
         position = {step.id: n for n, step in enumerate(definition.steps)}
-        self.steps = tuple(
+        self.steps: Sequence[StepPlan] = tuple(
             StepPlan(n, step, tuple(position[name] for name in self.depends[step.id]))
             for n, step in enumerate(definition.steps)
         )
@@ -175,11 +205,12 @@ class Plan:
             step.dependents = tuple(dependents)
         self.waits_for = [len(step.depends) for step in self.steps]
         """How many steps each one waits for; a run counts a copy of it down."""
-        self.roots = tuple(step.index for step in self.steps if not step.depends)
-        self.names = tuple(step.id for step in self.steps)
+        self.roots: tuple[int, ...] = tuple(step.index for step in self.steps if not step.depends)
+        self.names: tuple[str, ...] = tuple(step.id for step in self.steps)
         self.output: Build | None = (
             compile_template(definition.output).build if definition.has_output else None
         )
+        self.foreign = definition.has_output and foreign(definition.output)
         self.compensates = any(step.compensate is not None for step in definition.steps)
         # A conditional step may never run, so its references demand nothing of the input.
         self.needed: tuple[Reference, ...] = tuple(
@@ -188,7 +219,8 @@ class Plan:
                 for step in definition.steps
                 if step.condition is None
                 for reading in read[step.id]
-                if reading.template is not None and reading.field in ("input", "for_each")
+                if reading.template is not None
+                and reading.field in ("input", "for_each", "session")
                 for reference in reading.references
                 if reference.root == "input"
                 and reference.path
@@ -204,9 +236,12 @@ class Plan:
 
     @property
     def text(self) -> str:
-        """The definition as compact JSON, as it is stored with a run."""
+        """The definition as compact JSON, as it is stored with a run: with where it comes from, if that
+        is a text."""
         if self._text is None:
             form = self.definition.to_dict()
+            if self.definition.from_text:
+                form[ORIGIN] = TEXT
             self._text = json.dumps(form, ensure_ascii=False, separators=(",", ":"))
         return self._text
 
@@ -214,9 +249,16 @@ class Plan:
     def hash(self) -> str:
         """What tells definitions apart: a digest of the JSON with its keys in order."""
         if self._hash is None:
-            form = json.dumps(json.loads(self.text), sort_keys=True, separators=(",", ":"))
-            self._hash = hashlib.sha256(form.encode()).hexdigest()[:32]
+            self._hash = digest(json.loads(self.text))
         return self._hash
+
+    def for_run(self) -> Plan:
+        """Return the plan that one run has: this one, which all runs share."""
+        return self
+
+    def take_input(self, given: Any) -> Any:
+        """Return *given* as its code declares it, if it is code; raises `InputMismatch`."""
+        return given
 
     def check_input(self, given: Any) -> None:
         """Raise `InputMismatch` when the input lacks a value that every run reads."""

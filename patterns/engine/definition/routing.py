@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
-from agenticaiframework.actors import near
+from agenticaiframework.actors import near_names
 
 from ...definition.errors import DefinitionError
 from ...execution.pattern import pattern_kinds
@@ -71,7 +71,7 @@ class Routing:
                     "",
                     [
                         f"condition reads {name!r}, and a rule can only read the input: write "
-                        f"input.{name}, or quote a text: '{name}'. {near(name, ['input'])}"
+                        f"input.{name}, or quote a text: '{name}'. {near_names(name, ['input'])}"
                     ],
                 )
         name = fields.pop("name", None) or f"{ROUTE}:{text.strip()}"[:120]
@@ -92,7 +92,8 @@ class Routing:
         if isinstance(pattern, str) and over_agents and pattern not in pattern_kinds():
             kinds = pattern_kinds()
             raise DefinitionError(
-                "", [f"{pattern!r} is not a kind of pattern over agents. {near(pattern, kinds)}"]
+                "",
+                [f"{pattern!r} is not a kind of pattern over agents. {near_names(pattern, kinds)}"],
             )
         definition = {
             "name": name,

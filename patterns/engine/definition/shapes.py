@@ -10,11 +10,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final, cast
 
 from pydantic import BaseModel, ValidationError
 
-from agenticaiframework.actors import near
+from agenticaiframework.actors import near_names
 
 KINDS: Final = ("any", "text", "number", "integer", "boolean", "list", "mapping")
 
@@ -74,12 +75,26 @@ class Shape:
         for name, field in self.fields.items():
             if name not in value:
                 if field.required:
-                    return f"{name!r} is missing. {near(name, cast('Mapping[str, Any]', value))}"
+                    return self._without(name, cast("Mapping[str, Any]", value))
                 continue
             found = kind_of(value[name])
             if not fits(found, field.kind) and not (found == "none" and not field.required):
                 return f"{name!r} is {found}, and should be {field.kind}"
         return None
+
+    def _without(self, name: str, value: Mapping[str, Any]) -> str:
+        """Return what is wrong with *value*, which lacks *name*, with the key that was meant to be it.
+
+        >>> read_shape({"word": "text"}).problem({"wrod": "hi"})
+        "'word' is missing: unknown key 'wrod'; did you mean 'word'?"
+        """
+        unknown = [str(key)[:80] for key in islice(value, 100) if key not in self.fields]
+        meant = [key for key in unknown if near_names(key, [name]).startswith("Did you mean")]
+        if meant:
+            return f"{name!r} is missing: unknown key {meant[0]!r}; did you mean {name!r}?"
+        given = ", ".join(repr(str(key)[:80]) for key in islice(value, 8))
+        more = ", ..." if len(value) > 8 else ""
+        return f"{name!r} is missing; there is {given}{more}" if given else f"{name!r} is missing"
 
 
 def read_shape(value: Any) -> Shape:
@@ -167,11 +182,20 @@ PLAIN: Final = frozenset({dict, list, str, int, float, bool, type(None)})
 """The classes of most outputs, told at the price of one look-up."""
 
 
+def foreign(value: Any) -> bool:
+    """Tell whether *value*, a part of a definition, holds anything that JSON has no word for."""
+    if isinstance(value, Mapping):
+        return any(map(foreign, cast("Mapping[Any, Any]", value).values()))
+    if isinstance(value, (list, tuple)):
+        return any(map(foreign, cast("list[Any]", value)))
+    return value.__class__ not in PLAIN
+
+
 def plain(value: Any) -> Any:
     """Return a pydantic model or dataclass as a mapping of its fields, anything else as it is.
 
-    What an agent returns reads the same in the run that got it and in the one that found it in the
-    journal after a crash.
+    So references reach the fields of what an agent returns. A stored run goes further, and sees the
+    form that its store keeps at once.
     """
     if value.__class__ in PLAIN:
         return value

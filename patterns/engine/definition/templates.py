@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, TypeAlias, cast
 
-from agenticaiframework.actors import near
+from agenticaiframework.actors import near_names
 
 from ...expressions.errors import ExpressionError
 from ...expressions.expression import parse_reference
@@ -37,7 +37,7 @@ class MissingValue(EngineError, LookupError):
         if isinstance(found, Mapping):
             fields = cast("Mapping[Any, Any]", found)
             there = f"It has: {', '.join(repr(k) for k in fields) or 'nothing'}."
-            hint = near(str(key), (str(k) for k in fields)) if fields else ""
+            hint = near_names(str(key), (str(k) for k in fields)) if fields else ""
             if hint.startswith("Did you mean"):
                 there = f"{there} {hint}"
         else:
@@ -132,9 +132,10 @@ def _compile_text(text: str, references: list[Reference], optional: set[Referenc
     try:
         reference = read_reference(text.removesuffix("?"))
     except ExpressionError as error:
-        raise ExpressionError(
-            text, error.position, error.problem, "Write $step.field, or $$ for a plain '$'."
-        ) from None
+        hint = "Write $step.field, or $$ for a plain '$'."
+        if "[" in text:
+            hint = error.hint  # what stands in the brackets is wrong, and it says what may
+        raise ExpressionError(text, error.position, error.problem, hint) from None
     references.append(reference)
     if lenient:
         optional.add(reference)

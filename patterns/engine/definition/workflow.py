@@ -15,9 +15,9 @@ from pydantic import model_validator
 from ...definition.definition import define
 from ...definition.errors import DefinitionError
 from .checks import find_problems
-from .forms import EXAMPLE
-from .mermaid import draw
+from .mermaid import draw, draw_svg
 from .model import WorkflowFields
+from .parsing import EXAMPLE
 from .plan import Plan
 
 
@@ -47,6 +47,13 @@ class WorkflowDefinition(WorkflowFields):
     def to_mermaid(self, direction: str = "TD") -> str:
         """Return the definition as a Mermaid flowchart."""
         return draw(self.plan, direction)
+
+    def to_svg(self) -> str:
+        """Return the definition drawn as an SVG file; a notebook shows it so."""
+        return draw_svg(self.plan)
+
+    def _repr_svg_(self) -> str:
+        return self.to_svg()
 
 
 def draw_mermaid(
@@ -87,6 +94,13 @@ def define_workflow(data: Any) -> WorkflowDefinition:
     except DefinitionError as error:
         problems = [part for problem in error.problems for part in problem.split(SEPARATOR)]
         raise DefinitionError(what, problems, EXAMPLE) from None
+
+
+def loaded_workflow(data: Any) -> WorkflowDefinition:
+    """Return what `define_workflow` does, for a mapping that was read from a text: it says so from then on."""
+    definition = define_workflow(data)
+    definition.mark_loaded()
+    return definition
 
 
 def make_workflow(data: Any) -> WorkflowDefinition:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection, Mapping
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
-from agenticaiframework.actors import ActorDied
+from agenticaiframework.actors import CHUNKS, ActorDied
 
-from ...vocabulary.chunks import CHUNKS, ChunkSink
-from ...vocabulary.target import Scope, target_name
+from ...vocabulary.chunks import ChunkSink
+from ...vocabulary.target import Scope
 from ..runner.attempt import WorkContext
 from ..runner.messages import AgentTurn
 from ..state.events import EventKind, WorkflowEvent
@@ -59,8 +59,9 @@ class Attempts:
         """The default time limit, where it is long enough to be looked after now and then."""
         self._precise_timeout_s = None if swept else default
         """The default time limit, where it is so short that each attempt gets a timer."""
-        self.watched = tracer is not None or self._limits is not None
-        """Whether each attempt is looked at: there are limits, or spans."""
+        self.watched = False
+        """Whether each attempt is looked at: there are limits, spans, or what watches the engine."""
+        self.look_again()
 
     # -- places at agents ------------------------------------------------------------------------
 
@@ -71,6 +72,11 @@ class Attempts:
         else:
             self._limits.change(limits)
         self.watched = True
+
+    def look_again(self) -> None:
+        """Find out anew whether each attempt is looked at."""
+        watchers = bool(self._setup.watchers)
+        self.watched = watchers or self._tracer is not None or self._limits is not None
 
     def admit(self, attempt: StepAttempt) -> bool:
         """Give an attempt a place at its agent, or one in the queue for it (False)."""
@@ -88,7 +94,10 @@ class Attempts:
 
     def ended(self, attempt: StepAttempt) -> None:
         """Take note that an attempt has ended, or been stopped."""
+        if attempt.watched is not None:
+            self._setup.watchers.attempt_ended(attempt, self._home.clock())
         if self._tracer is not None and attempt.span is not None:
+            self._tracer.tell_usage(attempt.span, attempt.spent)
             stopped = attempt.stopping or (attempt.error is None and not attempt.answered)
             self._tracer.end(attempt.span, attempt.error, CANCELLED if stopped else OK)
         if self._limits is not None:
@@ -144,12 +153,17 @@ class Attempts:
 
     def observe(self, live: LiveRun, attempt: StepAttempt) -> None:
         """Begin an attempt's span, and let parts of its answer reach the listeners."""
+        if self._setup.watchers:
+            attempt.watched = live.run.plan.name, self._home.clock()
         if self._tracer is not None:
-            self._begin_span(self._tracer, live, attempt)
+            self._tracer.begin_attempt(live, attempt)
         if live.listeners is not None and isinstance(attempt.context, WorkContext):
             emit = self._emitter(live, attempt)
             path = (live.run.plan.name,)
-            sink = ChunkSink(emit, self._home.clock, path, attempt.plan.id)
+            work = attempt.plan.id
+            if attempt.item is not None:  # items are answered beside each other
+                work = f"{work}[{attempt.item}]"
+            sink = ChunkSink(emit, self._home.clock, path, work)
             attempt.context.added = {CHUNKS: sink}
 
     def under_span(self, attempt: StepAttempt, variables: Context | None) -> Context | None:
@@ -174,21 +188,6 @@ class Attempts:
             live.publish([happened])
 
         return emit
-
-    def _begin_span(self, tracer: Tracer, live: LiveRun, attempt: StepAttempt) -> None:
-        name = target_name(attempt.target)
-        attempt.span = tracer.start(
-            f"invoke_agent {name}",
-            "attempt",
-            live.id,
-            live.span,
-            {
-                "gen_ai.operation.name": "invoke_agent",
-                "gen_ai.agent.name": name,
-                "workflow.step": attempt.plan.id,
-                "workflow.attempt": attempt.number,
-            },
-        )
 
 
 def _give_turn(attempt: StepAttempt) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
+from weakref import WeakValueDictionary
 
 from agenticaiframework.actors import (
     Agent,
@@ -14,6 +15,7 @@ from agenticaiframework.actors import (
 from ...execution.function import FunctionTarget
 from ...execution.pattern import pattern_from_dict, pattern_kinds
 from ...vocabulary.target import Askable, Target, target_name
+from ..code.workflow import AnyWorkflow, CodeWorkflow
 from ..definition.workflow import WorkflowDefinition
 from ..errors import UnknownName
 from ..runner.worker import Coroutine
@@ -33,8 +35,10 @@ class Directory:
         self.agents: dict[str, Askable] = {}
         self.teams: dict[str, Any] = {}
         self.patterns: dict[str, Askable] = {}
-        self.workflows: dict[str, WorkflowDefinition] = {}
+        self.workflows: dict[str, AnyWorkflow] = {}
         self.supervisors: dict[str, Any] = {}
+        self.given: WeakValueDictionary[str, CodeWorkflow[Any, Any]] = WeakValueDictionary()
+        """Code that was given to the engine as it is, by name: its stored runs go on here with it."""
         self.version = 0
         """Raised by every registration: what was looked up before may be wrong since."""
 
@@ -42,11 +46,16 @@ class Directory:
         """Let *name* stand for *value*, an ``agent``, ``team``, ``pattern``, ...; the latest counts."""
         registered = cast("dict[str, Any]", getattr(self, f"{kind}s"))
         registered[name] = value
-        if isinstance(value, WorkflowDefinition) and kind == "workflow":
-            self.workflows.setdefault(value.name, value)
+        if isinstance(value, (WorkflowDefinition, CodeWorkflow)) and kind == "workflow":
+            workflow = cast("AnyWorkflow", value)
+            self.workflows.setdefault(workflow.name, workflow)
         self.version += 1
 
     # -- looking up ------------------------------------------------------------------------------
+
+    def newest(self, name: str) -> AnyWorkflow | None:
+        """Return what stored runs of the workflow *name* are compared with, and go on with."""
+        return self.workflows.get(name) or self.given.get(name)
 
     def registered(self, name: str) -> Any:
         """Return what *name* has been registered for where an agent is wanted, or None.
@@ -61,8 +70,12 @@ class Directory:
 
     def names(self) -> list[str]:
         """Return every name that stands for something here."""
+        return sorted({*agent_names(), *self.registered_names()})
+
+    def registered_names(self) -> list[str]:
+        """Return every name that has been registered where an agent is wanted."""
         registered = (self.agents, self.teams, self.patterns, self.workflows)
-        return sorted({*agent_names(), *(name for names in registered for name in names)})
+        return sorted({name for names in registered for name in names})
 
     def _supervised(self, name: str) -> Any:
         """Return the agent that is a child called *name* of a registered supervisor, if there is."""
@@ -98,7 +111,7 @@ class Directory:
             raise UnknownName("pattern", target, known, where)
         return found
 
-    def workflow(self, name: str, where: str = "") -> WorkflowDefinition:
+    def workflow(self, name: str, where: str = "") -> AnyWorkflow:
         """Return the registered workflow called *name*; raises `UnknownName`."""
         found = self.workflows.get(name)
         if found is None:

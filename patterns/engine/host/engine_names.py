@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from agenticaiframework.actors import AmbiguousAgent, UnknownAgent
 
 from ...vocabulary.bound_names import BoundNames, registered_with
+from ..code.workflow import CodeWorkflow
 from ..definition.workflow import WorkflowDefinition
 from ..errors import UnknownName
 from .directory import as_askable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from ...vocabulary.target import Askable, Resolver
     from ..definition.plan import Plan
@@ -20,15 +21,24 @@ if TYPE_CHECKING:
 
 NOTHING_BOUND = BoundNames()
 
+_CONFINED: Final = (
+    "Here a workflow names only what is registered; others may be named "
+    "with EngineConfig(agents='any')"
+)
+
+_NOTHING_HELD: Final[Mapping[str, Any]] = {}
+"""Shared by all that hold nothing; never added to."""
+
 
 class EngineNames:
     """A resolver over the names of an engine, mostly of one run.
 
     What is registered with the engine comes first, then what the definition has *bound*, then what
     *outer* finds: the names of the execution around it, or the agents seen where the run was started.
+    Where they are *confined*, names stand only for what is registered.
     """
 
-    __slots__ = ("_bound", "_directory", "_held", "_nest", "_outer")
+    __slots__ = ("_bound", "_confined", "_directory", "_held", "_nest", "_outer")
 
     def __init__(
         self,
@@ -36,12 +46,14 @@ class EngineNames:
         nest: Callable[[Plan], Askable],
         outer: Resolver,
         bound: BoundNames = NOTHING_BOUND,
+        confined: bool = False,
     ) -> None:
         self._directory = directory
         self._nest = nest
         self._outer = outer
         self._bound = bound
-        self._held: dict[str, Any] = {}
+        self._confined = confined
+        self._held: Mapping[str, Any] = _NOTHING_HELD
         """What was found for names that are needed later, if at all."""
 
     def __call__(self, target: Any) -> Askable:
@@ -60,6 +72,8 @@ class EngineNames:
         """
         found: Any = self._directory.registered(name)
         if found is None:
+            if self._confined:
+                return self._find_registered(name, where)
             agent = self._bound.get(name)
             if agent is None:
                 return self._find_around(name, where)
@@ -69,7 +83,22 @@ class EngineNames:
 
     def hold(self, name: str, where: str) -> None:
         """Find *name* now, and keep for later what it stands for; raises as `find`."""
-        self._held[name] = self.find(name, where)
+        self._held = {**self._held, name: self.find(name, where)}
+
+    def set_free(self) -> EngineNames:
+        """Return these names for what is not confined, within them."""
+        if not self._confined:
+            return self
+        outer = self._outer
+        around = outer.set_free() if isinstance(outer, EngineNames) else outer
+        return EngineNames(self._directory, self._nest, around)
+
+    def _find_registered(self, name: str, where: str) -> Any:
+        found = registered_with(self._outer, name)
+        if found is None:
+            known = self._directory.registered_names()
+            raise UnknownName("agent", name, known, where, _CONFINED)
+        return found
 
     def _find_around(self, name: str, where: str) -> Any:
         if name in self._held:
@@ -85,6 +114,6 @@ class EngineNames:
             raise AmbiguousAgent(name, error.made_at, where) from None
 
     def _as_askable(self, found: Any) -> Askable:
-        if isinstance(found, WorkflowDefinition):
+        if isinstance(found, (WorkflowDefinition, CodeWorkflow)):
             return self._nest(found.plan)
         return as_askable(found)

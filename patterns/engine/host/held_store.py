@@ -7,7 +7,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, cast
 
 from ..definition.config import DEFAULT_STORE
-from ..store import open_store
+from ..store import open_store, sqlite_file
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -40,7 +40,9 @@ class HeldStore:
             elif store is None or self._elsewhere(loop):
                 if given == DEFAULT_STORE:
                     # Its folder is ours. Another one that is named and not there is a mistake.
-                    Path(DEFAULT_STORE.removeprefix("sqlite:///")).parent.mkdir(exist_ok=True)
+                    Path(DEFAULT_STORE.removeprefix("sqlite:///")).parent.mkdir(
+                        mode=0o700, exist_ok=True
+                    )
                 store = open_store(given, clock=self._config.wall_clock)
                 if self._store is not None:
                     return store
@@ -48,6 +50,16 @@ class HeldStore:
             self._loop = loop
             self._users += 1
             return store
+
+    def is_there(self) -> bool:
+        """Tell whether to look into the store makes nothing: it is there, or wanted anyway."""
+        config, given = self._config, self._config.state_store
+        if not isinstance(given, str) or config.persist_state or config.keeps_house:
+            return True
+        if self._in_memory:
+            return self._store is not None
+        file = sqlite_file(given) if given.startswith("sqlite:") else None
+        return file.exists() if file is not None else not given.startswith("sqlite:")
 
     def let_go(self, store: Store) -> bool:
         """Take one user off *store*; return whether that was the last, which has to close it.

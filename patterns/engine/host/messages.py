@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from agenticaiframework.actors import Request
 
-    from ..runner.machine import Opening
+    from ..runner.opening import Opening
     from ..state.cancellation import Cancellation
     from ..state.live import LiveRun
     from ..store import Signal
@@ -17,21 +17,18 @@ if TYPE_CHECKING:
 class StartRun:
     """Take a run in: at once, or when it is its turn."""
 
-    __slots__ = ("accepted", "live", "opening", "part")
+    __slots__ = ("accepted", "live", "opening")
 
     def __init__(
         self,
         live: LiveRun,
         accepted: Request | None = None,
         *,
-        part: bool = False,
         opening: Opening = (),
     ) -> None:
         self.live = live
         self.accepted = accepted
         """Answered when the run is taken in (and stored, if it is to be)."""
-        self.part = part
-        """Whether it is part of a run that has its turn already."""
         self.opening = opening
 
 
@@ -54,9 +51,10 @@ class SignalRun:
 
     __slots__ = ("run_id", "signals")
 
-    def __init__(self, run_id: str, signals: Iterable[Signal]) -> None:
+    def __init__(self, run_id: str, signals: Iterable[Signal] = ()) -> None:
         self.run_id = run_id
         self.signals = tuple(signals)
+        """Those that the run is not known to have."""
 
 
 class WakeRun:
@@ -87,10 +85,24 @@ class OpenStore:
         self.request = request
 
 
+LOOK_AT_SCHEDULES: Final = "look at schedules"
+"""Something has changed in the schedules: the engine that starts what is due looks at them now."""
+
+
 class StopEngine:
     """Stop now: the engine was told to."""
 
     __slots__ = ()
+
+
+class DrainEngine:
+    """Take no new work, and give what is here to other engines within *limit_s*; *request* is answered."""
+
+    __slots__ = ("limit_s", "request")
+
+    def __init__(self, limit_s: float, request: Request) -> None:
+        self.limit_s = limit_s
+        self.request = request
 
 
 class Retire:

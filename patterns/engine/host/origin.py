@@ -8,17 +8,20 @@ handler that starts it found in its own; the caller's trace parent is in it unde
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import Context
+from functools import partial
 from typing import Any, Final
 
-from pydantic_core import from_json, to_json
-
-from agenticaiframework.actors import enter_agent_context, is_runtime
+from agenticaiframework.actors import (
+    current_traceparent,
+    enter_agent_context,
+    enter_traceparent,
+    is_runtime,
+)
 
 from ..runner.attempt import OWN_KEYS
 from ..store import ValueNotStorable
-from .otel import current_traceparent, enter_traceparent
 
 TRACEPARENT: Final = "traceparent"
 
@@ -28,13 +31,13 @@ def origin_of(
     workflow: str,
     handed: Mapping[str, Any] | None,
     given: Mapping[str, Any] | None,
-    stored: bool,
+    keep: Callable[[Any, Callable[[], str]], Any] | None,
 ) -> Mapping[str, Any] | None:
     """Return the context of a run of *workflow* that *caller* starts with ``context=given``, where
     *handed* is that and what it hands on itself.
 
     What the engine says of a step itself is left out. Raises ValueError for keys that are not texts,
-    and `ValueNotStorable` for what a *stored* run is given and its store could not keep; what is only
+    and `ValueNotStorable` for what a stored run is given and its store (*keep*) could not keep; what is only
     inherited and cannot be kept is left out. From now on *caller* is the run's: no handler's
     `agent_context` is in it any more, and the span given as ``traceparent`` is the current one.
     """
@@ -42,10 +45,11 @@ def origin_of(
     for key, value in (handed or {}).items():
         if key in OWN_KEYS or is_runtime(key):
             continue
-        if stored:
+        if keep is not None:
             try:
                 _check_key(key)
-                value = _as_stored(workflow, key, value)
+                # As it comes back from a store, so that handlers find the same before and after.
+                value = keep(value, partial(_name_of, key, workflow))
             except (ValueError, ValueNotStorable):
                 if given is not None and key in given:
                     raise
@@ -72,9 +76,5 @@ def _check_key(key: Any) -> None:
         raise ValueError(f"a key of context= is a text, not {key!r}")
 
 
-def _as_stored(workflow: str, key: str, value: Any) -> Any:
-    """Return *value* as it comes back from a store, so that handlers find the same before and after."""
-    try:
-        return from_json(to_json(value))
-    except Exception as error:
-        raise ValueNotStorable(f"context[{key!r}] of workflow {workflow!r}", str(error)) from error
+def _name_of(key: str, workflow: str) -> str:
+    return f"context[{key!r}] of workflow {workflow!r}"

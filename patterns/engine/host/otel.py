@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from contextvars import Context
+from copy import copy
 from typing import Any
 
-from agenticaiframework.actors import text_of
+from agenticaiframework.actors import TRACE_CONTENT, make_current, text_of
 
 from .tracing import Span
 
@@ -15,15 +14,16 @@ from .tracing import Span
 class OtelExporter:
     """Mirrors our spans as OpenTelemetry's, under the caller's own trace if it has one.
 
-    Our ids become OpenTelemetry's when a real SDK is configured, so that what a handler finds as
-    ``traceparent`` is what the backend shows.
+    What a handler finds as ``traceparent`` is what the backend shows: OpenTelemetry's SDK is given our
+    ids. A tracer of another kind makes its own, which become ours; what is cut off with its process has
+    others then in the process that goes on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, content: bool = False) -> None:
         from opentelemetry import trace
 
+        self._content = content
         self._trace = trace
-        self._tracer = trace.get_tracer("agenticaiframework")
 
     def begin(self, span: Span, parent: Span | None, outside: Any) -> None:
         """Start OpenTelemetry's span for *span*."""
@@ -31,7 +31,7 @@ class OtelExporter:
         context = outside
         if parent is not None and parent.exported is not None:
             context = trace.set_span_in_context(parent.exported)
-        exported = self._tracer.start_span(
+        exported = self._tracer_for(span).start_span(
             span.name,
             context=context,
             attributes={key: _plain(value) for key, value in span.attributes.items()},
@@ -42,6 +42,15 @@ class OtelExporter:
         if ids.is_valid and exported.is_recording():
             span.trace_id = f"{ids.trace_id:032x}"
             span.span_id = f"{ids.span_id:016x}"
+
+    def _tracer_for(self, span: Span) -> Any:
+        """Return a tracer that gives its next span the ids of *span*, if it can be told to."""
+        tracer: Any = self._trace.get_tracer("agenticaiframework")
+        if not hasattr(tracer, "id_generator"):
+            return tracer
+        tracer = copy(tracer)  # no other span is to get these ids
+        tracer.id_generator = _TheseIds(span)
+        return tracer
 
     def end(self, span: Span, error: BaseException | str | None) -> None:
         """End OpenTelemetry's span for *span*."""
@@ -65,42 +74,29 @@ class OtelExporter:
         if exported is None:
             return variables
         copy = Context() if variables is None else variables.copy()
-        copy.run(_make_current, lambda here: self._trace.set_span_in_context(exported, here))
+        copy.run(make_current, lambda here: self._trace.set_span_in_context(exported, here))
+        if self._content:
+            copy.run(TRACE_CONTENT.set, True)
         return copy
 
 
-def in_use() -> bool:
-    """Tell whether the program uses OpenTelemetry: one that has not imported it is in no span of it."""
-    return "opentelemetry.trace" in sys.modules
+class _TheseIds:
+    """Gives the ids of one span, as the SDK's `IdGenerator` does."""
 
+    def __init__(self, span: Span) -> None:
+        self._span = span
 
-def current_traceparent() -> str | None:
-    """Return the W3C ``traceparent`` of the calling code's span, None if it is in none."""
-    if not in_use():
-        return None
-    from opentelemetry import trace
+    def generate_trace_id(self) -> int:
+        """Return the trace id, if no span is the parent."""
+        return int(self._span.trace_id, 16)
 
-    ids = trace.get_current_span().get_span_context()
-    if not ids.is_valid:
-        return None
-    return f"00-{ids.trace_id:032x}-{ids.span_id:016x}-{int(ids.trace_flags):02x}"
+    def generate_span_id(self) -> int:
+        """Return the span id."""
+        return int(self._span.span_id, 16)
 
-
-def enter_traceparent(traceparent: Any) -> None:
-    """Let the span *traceparent* of another process be the current one from here on, in a program that
-    uses OpenTelemetry."""
-    if not in_use():
-        return
-    from opentelemetry.trace.propagation import tracecontext
-
-    propagator = tracecontext.TraceContextTextMapPropagator()
-    _make_current(lambda here: propagator.extract({"traceparent": str(traceparent)}, here))
-
-
-def _make_current(change: Callable[[Any], Any]) -> None:
-    from opentelemetry import context
-
-    context.attach(change(context.get_current()))
+    def is_trace_id_random(self) -> bool:
+        """Tell whether the trace id is random, as W3C's flag says: it may be another process's."""
+        return False
 
 
 def current_context() -> Any:
@@ -112,10 +108,13 @@ def current_context() -> Any:
     return context.get_current()
 
 
-def make_exporter() -> OtelExporter | None:
-    """Return an exporter where OpenTelemetry's API is installed, else None."""
+def make_exporter(content: bool = False) -> OtelExporter | None:
+    """Return an exporter where OpenTelemetry's API is installed, else None.
+
+    With *content* the spans of model agents hold what is said in their conversations.
+    """
     try:
-        return OtelExporter()
+        return OtelExporter(content)
     except ImportError:
         return None
 

@@ -20,6 +20,8 @@ class Roster:
         self._runs: dict[str, LiveRun] = {}
         self._finished: dict[str, None] = {}
         """Runs that have ended and are kept, the one that ended first in front."""
+        self._parts: dict[str, dict[str, None]] = {}
+        """The ids of runs that are parts of others, by the id of those."""
 
     def __iter__(self) -> Iterator[LiveRun]:
         return iter(list(self._runs.values()))
@@ -36,11 +38,18 @@ class Roster:
         """Know a run that begins or goes on here, in the place of one that has ended."""
         self._runs[live.id] = live
         self._finished.pop(live.id, None)
+        if live.run.parent is not None:
+            self._parts.setdefault(live.run.parent, {})[live.id] = None
+
+    def parts(self, run_id: str) -> list[LiveRun]:
+        """Return the runs here that are parts of another."""
+        return [self._runs[part] for part in self._parts.get(run_id, ())]
 
     def remove(self, live: LiveRun) -> None:
         """Know a run no longer, if it is the one known by its id."""
         if self._runs.get(live.id) is live:
-            del self._runs[live.id]
+            self._drop(live.id)
+            self._finished.pop(live.id, None)
 
     def keep(self, live: LiveRun) -> None:
         """Keep a run that has ended for a while, so that it can be asked about."""
@@ -52,4 +61,12 @@ class Roster:
         if len(finished) > self._keep_finished:
             oldest = next(iter(finished))
             del finished[oldest]
-            del self._runs[oldest]
+            self._drop(oldest)
+
+    def _drop(self, run_id: str) -> None:
+        parent = self._runs.pop(run_id).run.parent
+        if parent is not None:
+            parts = self._parts[parent]
+            del parts[run_id]
+            if not parts:
+                del self._parts[parent]

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from agenticaiframework.actors import Agent, Log, agents_from_here, find_agent
 
 from ...execution.pattern import OrchestrationPattern, pattern_kinds
 from ...vocabulary.target import Askable, Resolver
+from ..code.workflow import AnyWorkflow, CodeWorkflow
 from ..definition.cache import DefinitionCache
 from ..definition.plan import ASK, Plan, StepPlan
 from ..definition.routing import Routing
@@ -26,10 +27,14 @@ from .otel import make_exporter
 from .promises import too_high, unkept_by
 from .team_actions import TeamActions
 from .tracing import Tracer
+from .watchers import Watchers
 
 if TYPE_CHECKING:
     from ..definition.config import EngineConfig
     from .otel import OtelExporter
+
+
+KEPT_PLANS: Final = 1_000
 
 
 class Setup:
@@ -49,6 +54,7 @@ class Setup:
         self.stopped = False
         """Whether the engine was told to stop."""
         self.store = HeldStore(config)
+        self.watchers = Watchers()
         self.limits: dict[str, int] = dict(config.agent_limits)
         self._told_limits: set[str] = set()
         """What has been said of limits that are higher than what their agents handle at once."""
@@ -57,6 +63,23 @@ class Setup:
         self._by_pattern: dict[str, Plan] = {}
         self._exporter: OtelExporter | None = None
         self._exporter_made = False
+        self.served = frozenset(queue.name for queue in config.queues)
+        """The queues that the engine serves."""
+        self.queued_plans: dict[str, Plan] = {}
+        """Plans of runs that were put into queues here, by hash, the latest: agents and functions that stand in
+        them themselves are stored by their names."""
+        self.told_queues: set[str] = set()
+        """Queues that it does not serve, and of which that has been logged."""
+        self.has_schedules = False
+        """Whether a schedule was made through this engine."""
+        self.draining = False
+        """Whether the engine takes no new work."""
+
+    @property
+    def starts_scheduled(self) -> bool:
+        """Whether the engine starts what is due by the schedules in its store."""
+        wanted = self.config.run_schedules
+        return (self.has_schedules or self.config.recovers) if wanted is None else wanted
 
     # -- names -------------------------------------------------------------------------------------
 
@@ -67,10 +90,16 @@ class Setup:
     def names_of(self, plan: Plan, outer: Resolver | None = None) -> EngineNames:
         """Return what finds the names of *plan*, within what *outer* finds: agents seen from here."""
         around = agents_from_here() if outer is None else outer
-        return EngineNames(self.directory, self._nest, around, plan.definition.bound)
+        bound, agents = plan.definition.bound, self.config.agents
+        confined = bound.loaded if agents is None else agents == "registered"
+        if not confined and isinstance(around, EngineNames):
+            around = around.set_free()  # made by the program, though a text has named it
+        return EngineNames(self.directory, self._nest, around, bound, confined)
 
     def bind(self, plan: Plan, names: EngineNames) -> tuple[Any, ...]:
         """Return the targets of the steps, by index; raises `UnknownName` before anything runs."""
+        if plan.grows:
+            return ()  # what code asks is known when it asks
         cached = plan.bound
         if cached is not None and cached[0] is self and cached[1] == self.directory.version:
             return cached[2]
@@ -85,6 +114,42 @@ class Setup:
         if all(self._lasting(plan, step) for step in plan.steps):
             plan.bound = (self, self.directory.version, bound)
         return bound
+
+    def bind_rest(
+        self, plan: Plan, names: EngineNames, missing: Callable[[StepPlan, bool], bool]
+    ) -> tuple[Any, ...]:
+        """Return the targets of the steps of a run that goes on, by index.
+
+        *missing* tells of a step whether its target may be missing (True: what is asked later, when it
+        has failed or is undone). Raises `UnknownName` for what may not be.
+        """
+        try:
+            return self.bind(plan, names)
+        except Exception:
+            bound: list[Any] = []
+            for step in plan.steps:
+                target = None
+                try:
+                    target = self._target(plan, step, names) if step.kind == ASK else None
+                except Exception:
+                    if not missing(step, False):
+                        raise
+                bound.append(target)
+                for name in step.needed_later:
+                    try:
+                        names.hold(name, f"workflow {plan.name!r}, step {step.id!r}")
+                    except Exception:
+                        if not missing(step, True):
+                            raise
+            return tuple(bound)
+
+    def keep_queued(self, plan: Plan) -> None:
+        """Know the plan of a run that was put into a queue, should this engine take it."""
+        kept = self.queued_plans
+        kept.pop(plan.hash, None)
+        kept[plan.hash] = plan
+        if len(kept) > KEPT_PLANS:
+            del kept[next(iter(kept))]
 
     def unkept(self, plan: Plan, bound: tuple[Any, ...], names: EngineNames) -> list[str]:
         """Return what *plan* promises to run at once and its agents cannot keep."""
@@ -141,7 +206,7 @@ class Setup:
             if not isinstance(definition.agent, str):
                 return as_askable(definition.agent)
             found = names.find(definition.agent, where)
-            if isinstance(found, WorkflowDefinition):
+            if isinstance(found, (WorkflowDefinition, CodeWorkflow)):
                 return self._nest(found.plan)
             return as_askable(found)
         if definition.team is not None:
@@ -153,7 +218,7 @@ class Setup:
         workflow = definition.workflow
         if isinstance(workflow, str):
             workflow = self.directory.workflow(workflow, where)
-        nested = cast("WorkflowDefinition", workflow).plan
+        nested = cast("AnyWorkflow", workflow).plan
         self.bind(nested, self.names_of(nested, names))
         return self._nest(nested)
 
@@ -169,10 +234,14 @@ class Setup:
             return workflow
         return self.definition_of(workflow).plan
 
-    def definition_of(self, workflow: Any) -> WorkflowDefinition:
+    def definition_of(self, workflow: Any) -> AnyWorkflow:
         """Return what a call names, or gives, as a checked definition."""
         if isinstance(workflow, str):
             return self.directory.workflow(workflow)
+        if isinstance(workflow, CodeWorkflow):
+            code = cast("CodeWorkflow[Any, Any]", workflow)
+            self.directory.given[code.name] = code
+            return code
         return self.definitions.get(workflow)
 
     def _pattern_plan(self, pattern: Any) -> Plan:
@@ -210,5 +279,5 @@ class Setup:
         """Return a tracer that exports where OpenTelemetry is installed."""
         if not self._exporter_made:
             self._exporter_made = True
-            self._exporter = make_exporter()
+            self._exporter = make_exporter(self.config.trace_content)
         return Tracer(self.config.max_spans, now, rng, self._exporter)

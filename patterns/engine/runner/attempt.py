@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from agenticaiframework.actors import IDEMPOTENCY_KEY, ActorDied, HandlerCancelled, QueueTimeout
+from agenticaiframework.actors import (
+    IDEMPOTENCY_KEY,
+    NO_USAGE,
+    SESSION,
+    ActorDied,
+    AgentContext,
+    HandlerCancelled,
+    Meter,
+    QueueTimeout,
+    Usage,
+    key_part,
+)
+
+from .inner import InnerSteps
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle
@@ -15,6 +28,7 @@ if TYPE_CHECKING:
     from ...vocabulary.target import Askable, Scope
     from ..definition.plan import StepPlan
     from ..state.run import Run
+    from .inner import InnerNote
 
 UNSET: Final[Any] = object()
 
@@ -28,6 +42,15 @@ OWN_KEYS: Final = frozenset(
 """What the engine says of a step in its handler's context, and never takes over from another's."""
 
 
+class Spender(Protocol):
+    """A run, as the attempts in it know it that ask models."""
+
+    @property
+    def meter(self) -> Meter:
+        """What it spends on them."""
+        ...
+
+
 class StepAttempt:
     """One attempt. The machine decides about it; the coordinator carries it out."""
 
@@ -37,9 +60,38 @@ class StepAttempt:
     item: int | None = None
     iteration = 1
     via = "agent"
+    session: str | None = None
+    """The conversation that it belongs to, if its step names one."""
     undo = False
     stopping = False
     """Whether it has been told to end."""
+    part = False
+    """Whether a run of its own is asked, a part of this one."""
+    undoes = False
+    """Whether that part is to undo what it has done."""
+    again = False
+    """Whether it had begun before, and is only taken up again: the part may be there."""
+    overdue = False
+    """Whether its time is over, and its part is being cancelled for that."""
+    generation = 0
+    """How often what its part had come to was thrown away."""
+    asking: dict[str, InnerNote] | None = None
+    """The questions that its handlers wait for, by their place."""
+    parking: bool = False
+    """Whether it is told to end because its handlers wait for answers, and for nothing else."""
+    undone: Mapping[str, Any] | None = None
+    """What its part has undone, and what it could not, for the journal."""
+
+    # The engine's, which runs parts:
+    parked = False
+    """Whether its part only waits, so that this attempt needs no coordinator either."""
+
+    # What it spends on models:
+    spender: Spender | None = None
+    """The run that it is an attempt of."""
+    _meter: Meter | None = None
+    _told: Usage = NO_USAGE
+    _parts: dict[str, Usage] | None = None
 
     # The coordinator's:
     value: Any = UNSET
@@ -58,6 +110,8 @@ class StepAttempt:
     waits_until: float | None = None
     """When its agent must have taken it up, in the system's time, if that has a limit."""
     span: Any = None
+    watched: tuple[str, float] | None = None
+    """The workflow that it is of and when it began, if something watches the engine."""
     context: Mapping[str, Any] | None = None
     adopted: set[ActorRef[Any]] | None = None
     """Actors that work for it, and end with it."""
@@ -67,6 +121,14 @@ class StepAttempt:
     """What nested targets inherit."""
     places: Callable[[], Sequence[Any]] | None = None
     """Returns the attempts that have the places at its agent, while it waits for one."""
+
+    @property
+    def quiet(self) -> bool:
+        """Whether its handlers wait for answers, and no inner step is under way."""
+        asking, context = self.asking, self.context
+        return bool(asking) and not (
+            isinstance(context, WorkContext) and context.journal.busy((asking or {}).values())
+        )
 
     # Who waits for whom: a run waits for its attempts, and an attempt for what carries it out.
 
@@ -89,7 +151,7 @@ class StepAttempt:
         return self.plan.index, -1 if self.item is None else self.item, self.number
 
     def held_up_by(self) -> Sequence[Any]:
-        """Return those who all must get on before it ends."""
+        """Return the actors of which one has to become free before it ends."""
         if self.places is not None:
             return self.places()
         return () if self.worker is None else (self.worker,)
@@ -102,6 +164,55 @@ class StepAttempt:
     def answered(self) -> bool:
         """Whether there is an answer."""
         return self.value is not UNSET
+
+    # What it spends is counted from when something looks for its meter.
+
+    @property
+    def meter(self) -> Meter:
+        """What it spends on models. Safe from any thread."""
+        meter = self._meter
+        if meter is None:
+            spender = self.spender
+            made = Meter("step", self.plan.id, None if spender is None else spender.meter)
+            # Threads may look for it at the same time, and have to get the same.
+            meter = self.__dict__.setdefault("_meter", made)
+        return meter
+
+    @property
+    def spent(self) -> Usage:
+        """What it has spent on models so far."""
+        return NO_USAGE if self._meter is None else self._meter.spent
+
+    def spends_on(self, before: StepAttempt) -> None:
+        """Go on with what *before* has spent, which no event has told."""
+        self._meter, self._told, self._parts = before._meter, before._told, before._parts
+
+    def spent_in_part(self, part: str, usage: Usage) -> None:
+        """Take note of what *part*, which worked for it, has spent in all."""
+        if usage is not NO_USAGE:
+            if self._parts is None:
+                self._parts = {}
+            self._parts[part] = usage
+
+    def tell_usage(self, run: Run, data: dict[str, Any]) -> None:
+        """Put what the step has spent so far into the *data* of an event of this attempt, if that is more
+        than is known of it."""
+        if self._meter is None and self._parts is None:
+            return
+        found = run.step(self.plan.index)
+        usage = found.usage
+        if self._meter is not None:
+            here = self._meter.spent_here
+            if here != self._told:
+                usage += here - self._told
+                self._told = here
+        for part, spent in (self._parts or {}).items():
+            known = run.parts_usage.get(part, NO_USAGE)
+            if spent != known:
+                usage += spent - known
+                data.setdefault("parts_usage", {})[part] = spent.to_record()
+        if usage != found.usage:
+            data["usage"] = usage.to_record()
 
     # An agent's answer needs no actor that waits for it: the request tells this attempt, and this
     # attempt tells the coordinator.
@@ -168,19 +279,29 @@ class Expired:
 
 
 def idempotency_key(run: Run, attempt: StepAttempt) -> str:
-    """Return what names this attempt: the same again if a crash makes it run again.
+    """Return what names the work of this attempt: the same for all attempts at it.
 
-    ``run:step:attempt``, with the item and the iteration where there are several. In the place of
-    the run's id stands the key that it was started with, if there is one.
+    ``run:step``, or ``run:step:item``; ``#2`` behind it in the second iteration of a loop, ``@2``
+    when the step is made anew (it was undone, or is repeated by ``retry_from``, after it had been
+    completed), ``!undo`` for its compensation. In the place of the run's id stands the key that it
+    was started with, if there is one.
     """
-    key = run.id if run.context is None else run.context.get(IDEMPOTENCY_KEY, run.id)
-    item = "" if attempt.item is None else f"[{attempt.item}]"
-    iteration = "" if attempt.iteration == 1 else f"#{attempt.iteration}"
-    undo = "!undo" if attempt.undo else ""
-    return f"{key}:{attempt.plan.id}{item}{iteration}{undo}:{attempt.number}"
+    context = run.context
+    base = None if context is None else context.get(IDEMPOTENCY_KEY)
+    if base is None:
+        base = key_part(run.id)
+    key = f"{base}:{key_part(attempt.plan.id)}"
+    if attempt.item is not None:
+        key += f":{attempt.item}"
+    if attempt.iteration != 1:
+        key += f"#{attempt.iteration}"
+    found = run.steps[attempt.plan.index]
+    if found is not None and found.round != 1:
+        key += f"@{found.round}"
+    return key + "!undo" if attempt.undo else key
 
 
-class WorkContext(Mapping[str, Any]):
+class WorkContext(AgentContext):
     """What the handlers of an attempt find in `agent_context`, worked out when it is looked at.
 
     What its run was given (``context=``), and over that ``workflow_id``, ``workflow``, ``step``,
@@ -189,13 +310,26 @@ class WorkContext(Mapping[str, Any]):
     ``traceparent``.
     """
 
-    __slots__ = ("_all", "_attempt", "_run", "added")
+    __slots__ = ("_all", "_attempt", "_journal", "_run", "added", "places")
+
+    _journal: InnerSteps
+    places: Any
 
     def __init__(self, run: Run, attempt: StepAttempt) -> None:
         self._run = run
         self._attempt = attempt
         self._all: dict[str, Any] | None = None
         self.added: dict[str, Any] | None = None
+
+    @property
+    def journal(self) -> InnerSteps:
+        """What records the inner steps of its handlers."""
+        try:
+            return self._journal
+        except AttributeError:
+            # A slot that is never filled costs an attempt nothing.
+            journal = self._journal = InnerSteps(self._run, self._attempt)
+            return journal
 
     def _fields(self) -> dict[str, Any]:
         fields = self._all
@@ -210,6 +344,8 @@ class WorkContext(Mapping[str, Any]):
             }
             if self._run.context is not None:
                 fields = {**self._run.context, **fields}
+            if attempt.session is not None:
+                fields[SESSION] = attempt.session
             if attempt.item is not None:
                 fields["item"] = attempt.item
             if attempt.iteration != 1:
@@ -225,6 +361,10 @@ class WorkContext(Mapping[str, Any]):
                 fields |= self.added
             self._all = fields
         return fields
+
+    def copy(self) -> dict[str, Any]:
+        """Return all of it as a plain mapping, as that of any other context does."""
+        return self._fields().copy()
 
     def __getitem__(self, key: str) -> Any:
         return self._fields()[key]

@@ -9,7 +9,7 @@ resumed and recovered runs go on, too.
 from __future__ import annotations
 
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from agenticaiframework.actors import (
     Actor,
@@ -24,20 +24,45 @@ from agenticaiframework.actors import (
 )
 
 from ...vocabulary.target import target_name
+from ..code.plan import CodePlan
 from ..errors import WorkflowCancelled
-from ..state.events import WorkflowEvent
+from ..state.events import EventKind, WorkflowEvent
+from ..state.instants import instant
+from ..state.run import CANCEL
 from ..state.status import CancelReport, WorkflowState
 from .attempt import Expired, StepAttempt, WorkContext
-from .machine import Opening, RunMachine
-from .messages import NUDGE, TICK, Acknowledged, AgentTurn, TakeOn
+from .code_machine import CodeMachine
+from .inner import InnerNote, Quieter
+from .machine import RunMachine
+from .messages import (
+    HELD,
+    NUDGE,
+    STAND_STILL,
+    TICK,
+    TURNED,
+    Acknowledged,
+    AgentTurn,
+    LookAt,
+    TakeOn,
+    WriteAgain,
+)
+from .opening import Opening
+from .player import CodeWorker, Player
 from .worker import Coroutine, StepWorker, WorkTimeout
 
 if TYPE_CHECKING:
+    from contextvars import Context
+
     from agenticaiframework.actors import ActorRef, Timer
 
     from ..state.live import LiveRun
     from .host import RunHost
     from .orders import Group, Orders
+
+
+QUIET_S: Final = 0.1
+"""How long no inner step of an attempt that has asked something is under way until it is let go of: long
+enough for what goes on between two inner steps, so that all that it has to ask is asked first."""
 
 
 class RunCoordinator(Actor):
@@ -53,6 +78,8 @@ class RunCoordinator(Actor):
     _machine: RunMachine
     _timer: Timer | None = None
     _timer_at = 0.0
+    _withholds = False
+    """Whether nothing is given to the store now: the machine keeps it."""
     _followed = False
     """Whether something follows the run, as the machine knows it."""
     _workers: dict[ActorRef[Any], StepAttempt] | None = None
@@ -61,6 +88,14 @@ class RunCoordinator(Actor):
     """Workers that have nothing to do."""
     _held: set[StepAttempt] | None = None
     """Attempts that wait for their agent's limit."""
+    _player: Player | None = None
+    """Runs the run's code, if it is code."""
+    _code_worker: ActorRef[Any] | None = None
+    """The actor in which code runs."""
+    _looks: dict[StepAttempt, Timer] | None = None
+    """Attempts that have asked something, with the timers after which they are looked at."""
+    _doubtful: list[StepAttempt] | None = None
+    """Attempts that wait until the engine knows that it still holds the run."""
 
     def __init__(self, host: RunHost, live: LiveRun, opening: Opening = ()) -> None:
         super().__init__()
@@ -90,6 +125,8 @@ class RunCoordinator(Actor):
             for attempt in sorted(self._machine.under_way, key=_place):
                 if attempt.request is not None:
                     attempt.request.abandon()
+            if self._player is not None:
+                self._player.put_away()
 
     def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
         self.on_stop()
@@ -101,13 +138,17 @@ class RunCoordinator(Actor):
             if cls is TakeOn:
                 self.idle = False
                 self._take_on(message)
+            elif cls is InnerNote:
+                self._inner(message, 0.0)
             return
-        now = self._epoch + self._clock()
+        now = instant(self._epoch + self._clock())
         followed = self._live.listeners is not None
         if followed is not self._followed:
             self._followed = followed
             self._machine.followed(followed)
-        if cls is StepAttempt:
+        if message is TURNED:
+            orders = self._turned(now)
+        elif cls is StepAttempt:
             orders = self._ended(message, now)
         elif cls is Acknowledged:
             orders = self._acknowledged(message, now)
@@ -119,12 +160,24 @@ class RunCoordinator(Actor):
     def _told(self, message: Any, cls: type, now: float) -> Orders | None:
         """Return what is to be done because of a message that is not one of the usual ones."""
         machine, live = self._machine, self._live
+        if cls is InnerNote:
+            return self._inner(message, now)
         if cls is AgentTurn:
             self._begin_held(message.attempt, now)
         elif cls is Exit:
             return self._worker_ended(message, now)
+        elif cls is Quieter:
+            self._look_soon(message.attempt)
+        elif cls is LookAt:
+            if self._looks is not None:
+                self._looks.pop(message.attempt, None)
+            return machine.park(message.attempt, now)
         elif cls is Expired:
             return self._expired(message, now)
+        elif cls is WriteAgain:
+            self._write_again(message.written, now)
+        elif self._player is not None and self._player.closed:
+            return None  # it is looked at when the code has been put away
         elif message == NUDGE:
             if live.cancel is not None and machine.cancellation is None:
                 return machine.cancelled(live.cancel, now)
@@ -132,18 +185,54 @@ class RunCoordinator(Actor):
         elif message == TICK:
             self._timer = None
             return machine.ticked(now)
+        elif message == HELD:
+            waiting, self._doubtful = self._doubtful, None
+            for attempt in waiting or ():
+                if attempt in machine.under_way:
+                    self._start(attempt, now)
+        elif message == STAND_STILL and self._stands_still():
+            self._host.stands_still(live)
         return None
+
+    def _stands_still(self) -> bool:
+        """Tell whether nothing is under way but what has not begun, or is a run of its own."""
+        if self._machine.unwritten or (self._player is not None and not self._player.at_rest):
+            return False
+        return all(one.part or one.context is None for one in self._machine.under_way)
+
+    def _inner(self, note: InnerNote, now: float) -> Orders | None:
+        """An inner step of an attempt's handler has ended, which waits until that is stored."""
+        if self.current_request is not None:
+            note.answers(self.defer_reply())
+        if self.idle:
+            note.refuse()
+            return None
+        if note.kind is EventKind.QUESTION_ASKED:
+            self._look_soon(cast("StepAttempt", note.attempt))
+            return self._machine.asked(note, now)
+        return self._machine.noted(note, now)
+
+    def _look_soon(self, attempt: StepAttempt) -> None:
+        """Look in a while whether an attempt that has asked something does anything else."""
+        if self._looks is None:
+            self._looks = {}
+        before = self._looks.pop(attempt, None)
+        if before is not None:
+            before.cancel()
+        self._looks[attempt] = self.send_after(QUIET_S, LookAt(attempt))
 
     def _take_on(self, message: TakeOn) -> None:
         """Go on with a run."""
         host, live = self._host, message.live
-        machine = self._machine = RunMachine(
+        kind = CodeMachine if live.run.plan.grows else RunMachine
+        machine = self._machine = kind(
             live.run,
             live.bound,
             live.resolve or host.resolve,
             host.chance,
             opening=message.opening,
             created=live.lease is not None,
+            keep=host.stored_form if live.run.persist else None,
         )
         self._live = live
         live.ref = self._me
@@ -151,8 +240,83 @@ class RunCoordinator(Actor):
         self._followed = live.listeners is not None
         if self._followed:
             machine.followed(True)
-        now = self._epoch + self._clock()
+        now = instant(self._epoch + self._clock())
         self._carry_out(machine.begin(now, live.see_signals(), live.cancel), now)
+        if isinstance(machine, CodeMachine) and not machine.script.ended:
+            self._play(machine)
+
+    # -- code ------------------------------------------------------------------------------------
+
+    def _play(self, machine: CodeMachine) -> None:
+        """Have the run's code run from its top."""
+        host, live = self._host, self._live
+        plan = live.run.plan
+        if not isinstance(plan, CodePlan) or plan.code is None:
+            if machine.ending:
+                now = instant(self._now())
+                self._carry_out(machine.abandoned(now), now)
+                return
+            self._block(
+                f"the workflow {plan.name!r} is code, and is not registered here: "
+                f"engine.register_workflow({plan.name!r}, ...)"
+            )
+            return
+        self._player = Player(machine, self._me, host.home, self._now, host.chance)
+        if self._code_worker is None:
+            self._code_worker = self.spawn(CodeWorker)
+        self._code_worker.tell(with_context(self._player, live.variables))
+
+    def _now(self) -> float:
+        return self._epoch + self._clock()
+
+    def _turned(self, now: float) -> Orders | None:
+        """The code has had its turn, or has ended."""
+        player, machine = self._player, self._machine
+        if player is None or not isinstance(machine, CodeMachine):
+            return None
+        ended = player.ended
+        if ended is None:
+            quiet, parkable = player.look()
+            return None if player.closed else machine.turned(quiet, parkable, now)
+        if player.closed and not player.parked:
+            return None  # what runs it ends, and this actor with it
+        self._player = None
+        if player.closed:
+            self._rest()
+            return None
+        return machine.code_ended(*ended, now)
+
+    def _tell_code(self, orders: Orders, now: float) -> Orders:
+        """Let the code know what came of its calls, until it goes on by that."""
+        player, machine = self._player, self._machine
+        assert isinstance(machine, CodeMachine), "only code is told"
+        while player is not None and (index := orders.outcome) is not None:
+            orders.outcome = None
+            if index == CANCEL:
+                player.cancel()
+            elif not player.tell(index):
+                orders = machine.turned(*player.look(), now)
+                continue
+            break
+        return orders
+
+    def _abandon_code(self, now: float) -> Orders:
+        """Let the run, which is to end, do so without its code."""
+        machine, player = self._machine, self._player
+        assert isinstance(machine, CodeMachine), "only code is abandoned"
+        if player is not None:
+            self._player = None
+            player.put_away()
+            if self._code_worker is not None:
+                worker, self._code_worker = self._code_worker, None
+                worker.exit("shutdown")
+        return machine.abandoned(now)
+
+    def _block(self, reason: str) -> None:
+        """Let go of a run that cannot go on as things are."""
+        live = self._live
+        self._host.blocked(live, reason, self._machine.reopening)
+        self.exit("shutdown")
 
     # -- what came of attempts -------------------------------------------------------------------
 
@@ -174,8 +338,12 @@ class RunCoordinator(Actor):
         # What knows the attempt is let go of: each would keep the other, and with them the whole
         # run, until the garbage collector comes.
         attempt.request = attempt.context = attempt.scope = None
+        if attempt.part and attempt.timer is not None:
+            attempt.timer.cancel()
         if attempt.error is None:
             return machine.answered(attempt, attempt.value, now)
+        if attempt.part:
+            return machine.lost(attempt, attempt.error, now)
         return machine.failed(attempt, attempt.error, now)
 
     def _set_free(self, attempt: StepAttempt) -> None:
@@ -192,6 +360,11 @@ class RunCoordinator(Actor):
 
     def _worker_ended(self, exit: Exit, now: float) -> Orders | None:
         ref = exit.ref
+        if ref is not None and ref is self._code_worker:
+            self._code_worker = None
+            if self._player is not None:
+                raise ActorDied(ref, exit.reason)  # it has not told how the code ended
+            return None
         attempt = None if self._workers is None or ref is None else self._workers.pop(ref, None)
         if attempt is None or ref is None:
             if self._free is not None and ref in self._free:
@@ -209,13 +382,17 @@ class RunCoordinator(Actor):
         return self._machine.lost(attempt, attempt.error, now)
 
     def _expired(self, message: Expired, now: float) -> Orders | None:
-        """The time of an attempt is over, which a worker has (it is left behind), or nobody yet."""
+        """The time of an attempt is over. If a worker has it, that is left behind."""
         attempt, worker = message.attempt, message.attempt.worker
         if self._held is not None and attempt in self._held:
             self._held.discard(attempt)
             attempt.error = QueueTimeout(target_name(attempt.target), message.timeout_s)
             self._host.attempts.ended(attempt)
             return self._machine.failed(attempt, attempt.error, now)
+        if attempt.part and attempt in self._machine.under_way:
+            attempt.overdue = attempt.stopping = True
+            self._cut_off(attempt)
+            return None
         if worker is None or self._workers is None or self._workers.get(worker) is not attempt:
             return None
         del self._workers[worker]
@@ -234,6 +411,15 @@ class RunCoordinator(Actor):
         while orders.stop:
             stop, orders.stop = orders.stop, []
             orders = self._machine.stopped([one for one in stop if self._cut_off(one)], now)
+        if orders.outcome is not None:
+            orders = self._tell_code(orders, now)
+        if orders.abandon:
+            orders.abandon = False
+            self._carry_out(self._abandon_code(now), now)
+            return
+        if orders.blocked is not None:
+            self._block(orders.blocked)
+            return
         if orders.write is not None:
             group, orders.write = orders.write, None
             self._write(group)
@@ -251,6 +437,12 @@ class RunCoordinator(Actor):
 
     def _cut_off(self, attempt: StepAttempt) -> bool:
         """Stop an attempt; return whether it has ended by that."""
+        if attempt.part and (attempt.again or attempt.coordinator is not None):
+            held = self._held is not None and attempt in self._held
+            if not held:
+                if attempt.coordinator is not None:
+                    self._host.stop_part(self._live, attempt, self._machine.cancellation)
+                return False
         if attempt.worker is not None:
             attempt.worker.exit("shutdown")
             return False
@@ -264,6 +456,8 @@ class RunCoordinator(Actor):
         return True
 
     def _write(self, group: Group) -> None:
+        if self._withholds:
+            return
         live = self._live
         if group.events:
             # They are the last of the records: those who follow from here on have not seen the
@@ -281,27 +475,42 @@ class RunCoordinator(Actor):
             written.error = error
             self._me.tell(written)
 
-    def _acknowledged(self, message: Acknowledged, now: float) -> Orders:
+    def _acknowledged(self, message: Acknowledged, now: float) -> Orders | None:
         if message.error is None:
             return self._machine.acknowledged(message.group, now)
+        if self._host.hold(self._live, message.error):
+            return None
         return self._machine.refused(message.group, message.error)
+
+    def _write_again(self, written: int, now: float) -> None:
+        """Go on with a store that answers again, and has the first *written* records of the rest."""
+        live, machine = self._live, self._machine
+        live.outage = live.refused = None
+        # What follows from what it has is not given to it before the rest is.
+        self._withholds = True
+        try:
+            for group in machine.unwritten:
+                written -= len(group.records)
+                if written < 0:
+                    break
+                if group.records:
+                    self._carry_out(machine.acknowledged(group, now), now)
+        finally:
+            self._withholds = False
+        for group in machine.unwritten:
+            self._write(group)
 
     def _start(self, attempt: StepAttempt, now: float) -> None:
         """Have an attempt begin: agents are asked directly, others by a worker."""
         host, live = self._host, self._live
+        if live.run.persist and not host.holds(live):
+            self._doubtful = [*(self._doubtful or ()), attempt]
+            return
         attempts = host.attempts
         attempt.coordinator = self._me
+        attempt.spender = live
         if attempts.watched and not attempts.admit(attempt):
-            if self._held is None:
-                self._held = set()
-            self._held.add(attempt)
-            error = circle_of(attempt)
-            if error is not None:
-                self._held.discard(attempt)
-                attempt.error = error
-                self._me.tell(attempt)
-                return
-            self._limit_wait(attempt)
+            self._hold(attempt)
             return
         attempt.context = WorkContext(live.run, attempt)
         if attempts.watched or self._followed:
@@ -309,10 +518,10 @@ class RunCoordinator(Actor):
         variables = live.variables
         if attempt.span is not None:
             variables = attempts.under_span(attempt, variables)
-        plan, target = attempt.plan, attempt.target
-        timeout_s = plan.timeout_s
-        if attempt.undo and plan.definition.compensate is not None:
-            timeout_s = plan.definition.compensate.timeout_seconds
+        target, timeout_s = attempt.target, _own_limit(attempt)
+        if attempt.part:
+            self._start_part(attempt, timeout_s, variables)
+            return
         if isinstance(target, Agent):
             if timeout_s is None:
                 timeout_s = attempts.limit_time(attempt, now)
@@ -340,6 +549,31 @@ class RunCoordinator(Actor):
         self._workers[worker] = attempt
         attempt.worker = worker
         worker.tell(with_context(attempt, variables))
+
+    def _hold(self, attempt: StepAttempt) -> None:
+        """Let an attempt wait for its agent's limit, unless it would wait for itself."""
+        if self._held is None:
+            self._held = set()
+        self._held.add(attempt)
+        error = circle_of(attempt)
+        if error is None:
+            self._limit_wait(attempt)
+            return
+        self._held.discard(attempt)
+        attempt.error = error
+        self._me.tell(attempt)
+
+    def _start_part(
+        self, attempt: StepAttempt, timeout_s: float | None, variables: Context | None
+    ) -> None:
+        """Have an attempt begin that is a run of its own."""
+        host, live = self._host, self._live
+        host.attempts.inherit(live, attempt)
+        if attempt.undo and timeout_s is not None:
+            attempt.timer = host.home.call_later(timeout_s, attempt.expire, timeout_s)
+        host.start_part(live, attempt, variables)
+        if attempt.stopping:
+            host.stop_part(live, attempt, self._machine.cancellation)
 
     def _limit_wait(self, attempt: StepAttempt) -> None:
         """Limit how long an attempt may wait for a place at its agent, as a part of its wait for that."""
@@ -379,12 +613,22 @@ class RunCoordinator(Actor):
 
     def _rest(self) -> None:
         """Let go of the run: it has ended, or only waits, which needs no actor."""
-        live, machine = self._live, self._machine
+        live, machine, player = self._live, self._machine, self._player
+        if player is not None:
+            # The code is put away first; what comes meanwhile is looked at after that.
+            player.parked = True
+            player.put_away()
+            return
         if machine.ended:
             self._conclude()
+        elif machine.under_way and self._host.attempts.watched:
+            for attempt in sorted(machine.under_way, key=_place):
+                self._host.attempts.ended(attempt)  # its part is found again without it
+        if isinstance(machine, CodeMachine):
+            machine.let_go()
         live.ref = None
         live.under_way = ()
-        if machine.uneventful and self._workers is None and self._held is None:
+        if machine.uneventful and not self._workers and not self._held:
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
@@ -421,3 +665,11 @@ class RunCoordinator(Actor):
 
 
 _place: Final = attrgetter("place")
+
+
+def _own_limit(attempt: StepAttempt) -> float | None:
+    """Return the time limit that the definition sets the attempt."""
+    plan = attempt.plan
+    if attempt.undo and plan.definition.compensate is not None:
+        return plan.definition.compensate.timeout_seconds
+    return plan.timeout_s

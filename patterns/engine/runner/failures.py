@@ -67,14 +67,6 @@ def failure_of(
     return failure
 
 
-def failure_before(run: Run) -> WorkflowFailed:
-    """Return what *run* raises in its callers, if it failed before it was read from the store."""
-    steps = ", ".join(run.failed_steps)
-    return WorkflowFailed(
-        run.plan.name, run.id, steps, "", run.last_error or "", stored=run.persist
-    )
-
-
 def _agent_name(bound: Sequence[Any], plan: StepPlan) -> str:
     """Return what works on a step, for people."""
     target = plan.definition.target
@@ -101,5 +93,7 @@ def failure_text(error: BaseException | None) -> str:
     """Return what a failed run says about itself in its journal."""
     if isinstance(error, WorkflowFailed):
         where = f"step {error.step!r}: " if error.step else ""
-        return where + error.reason
+        undos = error.undo_failed.items()
+        more = "".join(f"; undoing step {step!r} failed: {why}" for step, why in undos)
+        return where + error.reason + more
     return describe(error or "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from agenticaiframework.actors import ActorRef, ActorSystem
 
     from ...vocabulary.target import Askable
+    from ..state.cancellation import Cancellation
     from ..state.live import LiveRun
+    from ..store import Record
     from .attempt import StepAttempt
     from .orders import Group
 
@@ -90,14 +92,54 @@ class RunHost(Protocol):
         """Return what *target* is or names; raises `UnknownName`."""
         ...
 
+    def start_part(self, live: LiveRun, attempt: StepAttempt, variables: Context | None) -> None:
+        """Begin, or find, the run that works on an attempt; its end ends the attempt."""
+        ...
+
+    def stop_part(
+        self, live: LiveRun, attempt: StepAttempt, cancellation: Cancellation | None
+    ) -> None:
+        """Cancel the run that works on an attempt, as *cancellation* says; its end ends the attempt."""
+        ...
+
     def write(
         self, live: LiveRun, group: Group, done: Callable[[BaseException | None], None]
     ) -> None:
         """Have *group* stored, and *done* called; raises for what cannot be stored at all."""
         ...
 
+    def hold(self, live: LiveRun, error: BaseException) -> bool:
+        """Tell whether what the store did not take is to be kept until the store answers again.
+
+        The coordinator is then told to `WriteAgain`; until then nothing is given to the store.
+        """
+        ...
+
+    @property
+    def stored_form(self) -> Callable[[Any, Callable[[], str]], Any]:
+        """What returns the form that the store keeps of a value; raises what it cannot keep."""
+        ...
+
+    def holds(self, live: LiveRun) -> bool:
+        """Tell whether the engine holds a stored run for sure, so that a step of it may begin.
+
+        If not, its coordinator is told `HELD` once that is known, or ends with the run here.
+        """
+        ...
+
+    def stands_still(self, live: LiveRun) -> None:
+        """Take note that nothing of a run is under way, while the engine is drained."""
+        ...
+
     def write_failed(self, live: LiveRun, error: BaseException) -> None:
         """Take note that the store did not take what happened in a run."""
+        ...
+
+    def blocked(self, live: LiveRun, reason: str, reopening: Sequence[Record] = ()) -> None:
+        """Take note that a run cannot go on as things are, and end its coordinator.
+
+        *reopening* are records with which it goes on after its end, and which have not been written.
+        """
         ...
 
     def concluded(self, live: LiveRun) -> None:

@@ -12,19 +12,20 @@ if TYPE_CHECKING:
 def is_done(plan: StepPlan, output: Any, iteration: int, scope: Mapping[str, Any]) -> bool:
     """Tell whether a step that repeats has done enough.
 
-    It has when its ``until`` holds; without one, when its output says ``done`` or ``approved``, or
-    says neither, because then there is nothing to wait for.
+    It has when its ``until`` is true; without one, when its output's ``done`` or ``approved`` is, or
+    it has neither, because then there is nothing to wait for. True is the boolean: a text such as
+    ``"false"``, as models and forms have it, approves nothing.
     """
     if iteration >= plan.max_iterations:
         return True
     if plan.until is not None:
         around = {**scope, "output": output, plan.id: output, "iteration": iteration}
-        return plan.until.test(around)
+        return plan.until.evaluate(around) is True
     if not isinstance(output, Mapping):
         return True
     fields = cast("Mapping[str, Any]", output)
     verdicts = [fields[name] for name in ("done", "approved") if name in fields]
-    return not verdicts or any(bool(verdict) for verdict in verdicts)
+    return not verdicts or any(verdict is True for verdict in verdicts)
 
 
 def next_input(payload: Any, previous: Any) -> Any:

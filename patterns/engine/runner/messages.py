@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from ..state.live import LiveRun
     from .attempt import StepAttempt
-    from .machine import Opening
+    from .opening import Opening
     from .orders import Group
 
 NUDGE: Final = "nudge"
@@ -19,6 +19,17 @@ NUDGE: Final = "nudge"
 
 TICK: Final = "tick"
 """Told by its own timer: a time that the run waits for has come."""
+
+TURNED: Final = "turned"
+"""Told by the run's code: it has done something, and its turn is over."""
+
+
+HELD: Final = "held"
+"""Told to a coordinator: the engine has asked the store, and holds the run."""
+
+
+STAND_STILL: Final = "stand still"
+"""Told to a coordinator while its engine is drained: say so once nothing of the run is under way."""
 
 
 class TakeOn:
@@ -38,6 +49,25 @@ class AgentTurn:
 
     def __init__(self, attempt: StepAttempt) -> None:
         self.attempt = attempt
+
+
+class LookAt:
+    """Told by its own timer: see whether an attempt waits for answers, and for nothing else."""
+
+    __slots__ = ("attempt",)
+
+    def __init__(self, attempt: StepAttempt) -> None:
+        self.attempt = attempt
+
+
+class WriteAgain:
+    """Told by the engine: the store answers again, and of what it did not take it has some all the same."""
+
+    __slots__ = ("written",)
+
+    def __init__(self, written: int) -> None:
+        self.written = written
+        """How many of the records it has that were not acknowledged."""
 
 
 class Acknowledged:

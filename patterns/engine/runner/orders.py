@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..state.events import WorkflowEvent
     from ..store import Record, RunUpdate
     from .attempt import StepAttempt
+    from .inner import InnerNote
 
 
 class Orders:
@@ -17,7 +18,18 @@ class Orders:
     the rest, in the order write, tell, start; then rest, or wait.
     """
 
-    __slots__ = ("give_up", "rest", "start", "stop", "tell", "wake_at", "write")
+    __slots__ = (
+        "abandon",
+        "blocked",
+        "give_up",
+        "outcome",
+        "rest",
+        "start",
+        "stop",
+        "tell",
+        "wake_at",
+        "write",
+    )
 
     def __init__(self) -> None:
         self.stop: list[StepAttempt] = []
@@ -34,12 +46,18 @@ class Orders:
         """Whether there is nothing to do until something comes from outside, if the run goes on."""
         self.wake_at: float | None = None
         """When the machine wants to be told of the time, in seconds since the epoch."""
+        self.outcome: int | None = None
+        """The call whose outcome the code of the run is told now, or that it is cancelled. Comes alone."""
+        self.blocked: str | None = None
+        """Why the run cannot go on as things are."""
+        self.abandon = False
+        """Whether the code is not waited for any longer."""
 
 
 class Group:
     """Events that are written together, and what follows once they are."""
 
-    __slots__ = ("events", "records", "start", "update", "used")
+    __slots__ = ("answers", "at", "events", "inner", "records", "start", "update", "used")
 
     def __init__(
         self,
@@ -48,6 +66,7 @@ class Group:
         used: tuple[int, ...],
         start: list[StepAttempt],
         events: list[WorkflowEvent],
+        at: float | None = None,
     ) -> None:
         self.records = records
         self.update = update
@@ -58,3 +77,9 @@ class Group:
         """Attempts that begin then."""
         self.events = events
         """What the listeners may know then."""
+        self.at = at
+        """When that happened, in seconds since the epoch."""
+        self.inner: InnerNote | None = None
+        """An inner step whose handler is told then."""
+        self.answers: list[tuple[InnerNote, Any]] = []
+        """Questions whose handlers are told the answers then."""

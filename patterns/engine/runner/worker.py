@@ -45,7 +45,12 @@ class StepWorker(Actor):
 
     exit_is_crash = True
     attempt: StepAttempt | None = None
-    """What it works on, or worked on last."""
+    """What it works on."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether it has nothing to do, and waits for the next attempt."""
+        return self.attempt is None
 
     def circle_name(self, ref: Any) -> None:
         """Return nothing: it is a part of its run."""
@@ -73,6 +78,7 @@ class StepWorker(Actor):
             attempt.error = error
         except SystemExit as error:
             attempt.error = HandlerExited.of(target.name, error)
+        self.attempt = None
         attempt.finished()
 
     def on_stop(self) -> None:

@@ -34,7 +34,7 @@ class Writing:
         self._created = created
         """Whether the store has a row of the run; the first group makes it."""
         self._reopens = reopens
-        self._row_state = run.state
+        self._row_state = run.state if run.blocked is None else WorkflowState.BLOCKED
         """The state that the row has, or will have."""
         self._under_way: list[Group] = []
         self.used: tuple[int, ...] = ()
@@ -44,6 +44,11 @@ class Writing:
     def done(self) -> bool:
         """Whether everything that was given to the store is acknowledged."""
         return not self._under_way
+
+    @property
+    def unwritten(self) -> tuple[Group, ...]:
+        """What was given to the store and is not acknowledged, in its order."""
+        return tuple(self._under_way)
 
     def group(self, start: list[StepAttempt], busy: bool) -> Group | None:
         """Return what has happened since the last group, if anything has; *start* follows it.
@@ -56,15 +61,16 @@ class Writing:
         if state is WorkflowState.RUNNING and not busy:
             state = WorkflowState.WAITING
         if not self._created:
-            # It is created with the state that it has now.
-            self._row_state = run.state
+            # It is created with the state that it has now; an end that it has come to already is
+            # written after that, because only a row that is there can be finished.
+            self._row_state = WorkflowState.RUNNING if run.state.finished else run.state
         if not records and (busy or state is self._row_state):
             return None
         update: RunUpdate | None = None
         if self._created and state is not self._row_state:
             self._row_state = state
             update = self._update(state)
-        group = Group(records, update, self.used, start, notes.events)
+        group = Group(records, update, self.used, start, notes.events, notes.now)
         notes.records, notes.events, self.used = [], [], ()
         self._created = True
         self._under_way.append(group)

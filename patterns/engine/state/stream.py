@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Final, Self
+from typing import Any, Protocol, Self
+
+from agenticaiframework.actors import read_twice
 
 from .events import LAST, WorkflowEvent
+from .listener import Listener
 from .live import LiveRun
 from .views import history_of
 
-MAX_WAITING: Final = 100_000
-"""Events that may wait for a slow reader before the oldest are dropped (and counted)."""
+
+class EventSource(Protocol):
+    """Where a stream has its events from. Used by the task that reads the stream."""
+
+    @property
+    def dropped(self) -> int:
+        """How many events were lost because they were not read for too long."""
+        ...
+
+    async def next(self) -> WorkflowEvent | None:
+        """Return the next event, when there is one; None at the end."""
+        ...
+
+    def close(self) -> None:
+        """Stop following. Again: harmless."""
+        ...
 
 
 class WorkflowStream(AsyncIterator[WorkflowEvent]):
@@ -24,112 +40,83 @@ class WorkflowStream(AsyncIterator[WorkflowEvent]):
         async for event in engine.stream(workflow_id):
             print(event.kind, event.step)
 
-    It ends with the run's last event. Leaving the loop early stops the reading, not the run. Owned by
-    the task that reads it.
+    It ends with the run's last event, or with a ``workflow_interrupted`` that says why nothing more can
+    be told. Leaving the loop early stops the reading, not the run. Owned by the task that reads it: another
+    one that asks for an event meanwhile gets `WrongUse`.
     """
 
-    def __init__(self, begin: Callable[[WorkflowStream], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        begin: Callable[[WorkflowStream], Awaitable[EventSource]],
+        *,
+        begins_again: bool = False,
+        wait: Callable[[str], Awaitable[Any]] | None = None,
+    ) -> None:
         self._begin = begin
-        self._events: deque[WorkflowEvent] = deque(maxlen=MAX_WAITING)
-        self._wake: asyncio.Future[None] | None = None
-        self._live: LiveRun | None = None
-        self._follow: Callable[[WorkflowEvent], None] = _unread
-        """What the run calls for each event; it holds the stream weakly, for readers that leave."""
-        self._begun = False
+        self._wait = wait
+        """Returns the result of the run of that id."""
+        self._begins_again = begins_again
+        """Whether *begin* does no harm when it is called again, after it was cancelled."""
+        self._source: EventSource | None = None
         self._closed = False
-        self._replayed = 0
-        """How many of the waiting events come from the journal."""
-        self._last_seq = 0
-        """The number of the last event in the journal when it was read."""
+        self._read = False
+        """Whether a task waits for the next event."""
         self.workflow_id: str | None = None
         """The run's id, once the first event was asked for."""
-        self.dropped = 0
-        """How many events were lost because they were not read for too long."""
 
-    # -- the writing side, on the loop of the run --------------------------------------------------
+    @property
+    def dropped(self) -> int:
+        """How many events were lost because they were not read for too long.
 
-    def put(self, event: WorkflowEvent) -> None:
-        """Add *event*."""
-        if len(self._events) == MAX_WAITING:
-            self.dropped += 1
-            self._replayed = max(0, self._replayed - 1)
-        self._events.append(event)
-        if self._wake is not None and not self._wake.done():
-            self._wake.set_result(None)
+        Of a stored run none is: they are in its journal.
+        """
+        return 0 if self._source is None else self._source.dropped
 
-    def attach(self, live: LiveRun, history: bool = True) -> None:
-        """Follow a run from its beginning, or (without *history*) from here on."""
-        self._live = live
-        self.workflow_id = live.id
-        if history:
-            self._events.extend(history_of(live.run))
-        if not live.over:
-            self._follow = _follower(weakref.ref(self), live)
-            live.attach(self._follow)
+    def __repr__(self) -> str:
+        run = self.workflow_id or "of a run that has not begun"
+        return f"<WorkflowStream {run}{', at its end' if self._closed else ''}>"
 
-    def replay(self, past: list[WorkflowEvent]) -> None:
-        """Put what the journal tells before what came while it was read."""
-        fresh = list(self._events)
-        self._events.clear()
-        self._events.extend([*past, *fresh])
-        self._replayed = max(0, len(self._events) - len(fresh))
-        self._last_seq = (past[-1].seq or 0) if past else 0
+    async def result(self) -> Any:
+        """Return what the run returns, when it has ended; raises as `OrchestrationEngine.wait` does.
 
-    # -- the reading side --------------------------------------------------------------------------
+        The run begins by this if nothing has been read yet. Events that have not been read are not
+        waited for: read to the end first (``async for event in stream``) to see them.
+        """
+        if self.workflow_id is None:
+            await anext(self, None)
+        if self.workflow_id is None or self._wait is None:
+            raise ValueError("the stream was left before its run had begun, so there is no result")
+        return await self._wait(self.workflow_id)
 
     async def __anext__(self) -> WorkflowEvent:
         if self._closed:
             raise StopAsyncIteration
-        if not self._begun:
-            self._begun = True
-            try:
-                await self._begin(self)
-            except BaseException:
+        if self._read:
+            raise read_twice(f"the stream of the run {self.workflow_id or 'that is to begin'}")
+        self._read = True
+        try:
+            if self._source is None:
+                self._source = await self._begin(self)
+            event = await self._source.next()
+        except BaseException as error:
+            self._read = False
+            # A reader that only waits for so long may ask again: nothing is lost by that.
+            goes_on = self._source is not None or self._begins_again
+            if not goes_on or not isinstance(error, asyncio.CancelledError):
                 await self.aclose()
-                raise
-        while True:
-            try:
-                await self._until_some()
-            except BaseException:
-                del self  # an error that is kept holds this frame
-                raise
-            event = self._events.popleft()
-            replayed = self._replayed > 0
-            if replayed:
-                self._replayed -= 1
-            elif event.seq is not None and event.seq <= self._last_seq:
-                # It was in the journal already.
-                if event.kind in LAST and not self._events:
-                    await self.aclose()
-                continue
-            # What the journal calls an end is not one, if the run has been resumed since.
-            if event.kind in LAST and not self._events and not (replayed and self._follows()):
-                await self.aclose()
-            return event
-
-    async def _until_some(self) -> None:
-        """Wait for an event; ends the iteration when none can come."""
-        while not self._events:
-            if self._closed or not self._follows():
-                await self.aclose()
-                raise StopAsyncIteration
-            self._wake = asyncio.get_running_loop().create_future()
-            try:
-                await self._wake
-            except BaseException:
-                self._wake = None
-                del self  # an error that is kept holds this frame
-                raise
-            self._wake = None
-
-    def _follows(self) -> bool:
-        return self._live is not None and self._live.follows(self._follow)
+            del self  # an error that is kept holds this frame
+            raise
+        self._read = False
+        if event is None:
+            await self.aclose()
+            raise StopAsyncIteration
+        return event
 
     async def aclose(self) -> None:
         """Stop following."""
         self._closed = True
-        if self._live is not None:
-            self._live.detach(self._follow)
+        if self._source is not None:
+            self._source.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -138,18 +125,34 @@ class WorkflowStream(AsyncIterator[WorkflowEvent]):
         await self.aclose()
 
 
-def _unread(_event: WorkflowEvent) -> None:
-    """Take an event of no run."""
+class LiveEvents:
+    """The events of a run that is in memory alone: what it tells of its past, then what it tells."""
 
+    def __init__(self, live: LiveRun) -> None:
+        self._live = live
+        self._past = deque(history_of(live.run))
+        self._listener = Listener()
+        self._listener.follow(live)
 
-def _follower(
-    stream: weakref.ref[WorkflowStream], live: LiveRun
-) -> Callable[[WorkflowEvent], None]:
-    def follow(event: WorkflowEvent) -> None:
-        reader = stream()
-        if reader is None:
-            live.detach(follow)
-        else:
-            reader.put(event)
+    @property
+    def dropped(self) -> int:
+        """How many events were lost because they were not read for too long."""
+        return self._listener.dropped
 
-    return follow
+    async def next(self) -> WorkflowEvent | None:
+        """Return the next event, when there is one; None at the end."""
+        if self._past:
+            return self._past.popleft()
+        listener = self._listener
+        while (event := listener.take()) is None:
+            # A run that was made to go on after its end is followed on.
+            if not listener.follows(self._live):
+                return None
+            await listener.until_some()
+        if event.kind in LAST and not listener:
+            self.close()
+        return event
+
+    def close(self) -> None:
+        """Stop following."""
+        self._listener.leave()

@@ -14,21 +14,19 @@ it fails too, so the journal cannot get a gap.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from .errors import StoreError
+from .queues import QueueLimits
+from .reading import RunReader
 from .records import (
     Durability,
     Inbox,
-    JournalEntry,
     NewRun,
     Owner,
     Record,
     Retention,
-    RunFilter,
-    RunPage,
-    RunRow,
     RunUpdate,
     Signal,
     StoreStats,
@@ -43,10 +41,11 @@ Acknowledge = Callable[[StoreError | None], None]
 class Lease:
     """The right to write to one run, as handed out by `create_run` and `claim`.
 
-    Owned by the loop that the store was opened on. Its fields are for reading.
+    Owned by the loop that the store was opened on. Its fields are for reading, but for `at`.
     """
 
     __slots__ = (
+        "at",
         "durability",
         "failed_generation",
         "failure",
@@ -68,6 +67,9 @@ class Lease:
         self.next_seq = next_seq
         """The sequence number that the next record gets."""
         self.durability = durability
+        self.at: float | None = None
+        """When what is appended next happened, in seconds since the epoch; None: now, by the store's
+        clock. Set by the run's owner, so that its journal tells the times that it has acted by."""
         self.generation = 0
         """Raised by every failed append, on the loop."""
         self.failed_generation = -1
@@ -81,7 +83,7 @@ class Lease:
         return f"Lease({self.run_id!r}, fence={self.fence}, next_seq={self.next_seq})"
 
 
-class Store(Protocol):
+class Store(RunReader, Protocol):
     """Keeps runs. All methods are called on the event loop that called `open`.
 
     Every method raises a StoreError: `StoreClosed` when it is not open, `StoreUnavailable` or
@@ -146,7 +148,8 @@ class Store(Protocol):
     ) -> Awaitable[int]:
         """Write *records* in order, atomically with *update*; await the last sequence number.
 
-        *consumes* are numbers of signals that these records have used up.
+        *consumes* are numbers of signals that these records have used up: of the run's own, or of a
+        run around it.
         Raises FencedOut when the run has another owner by now, ValueTooLarge and
         ValueNotStorable (before anything is queued) for data that cannot be kept.
         """
@@ -173,6 +176,14 @@ class Store(Protocol):
         """Do what `create_run` does, and call `done`; the lease is valid once it was `done(None)`."""
         ...
 
+    def stored_form(self, value: Any, what: Callable[[], str]) -> Any:
+        """Return *value* as it is read back once it is stored; mappings and lists are made anew.
+
+        Needs no connection. Raises ValueNotStorable and ValueTooLarge for what could not be: *what*
+        says what it is, and is called only then.
+        """
+        ...
+
     async def flush(self) -> None:
         """Return when what was handed over until now has been written, or refused."""
         ...
@@ -185,62 +196,66 @@ class Store(Protocol):
         ...
 
     async def claim_abandoned(self, owner: Owner, limit: int = 1000) -> list[Lease]:
-        """Take up to *limit* unfinished runs whose owners are dead, retired or past their lease."""
+        """Take up to *limit* unfinished runs whose owners are dead, retired or past their lease.
+
+        Those in the state ``blocked`` are left out: an engine that can go on with one claims it. So are
+        those of queues: `take` takes them.
+        """
+        ...
+
+    async def take(
+        self, owner: Owner, limits: QueueLimits, room: int, run_id: str | None = None
+    ) -> list[Lease]:
+        """Take up to *room* runs of a queue, as its limits allow.
+
+        First those that dead engines had, which keep their places until then; then those that wait: the
+        largest priority first, of one priority the oldest. Exact whatever else is taken meanwhile, by the
+        limits of the call. With *run_id* that run alone, which may be blocked.
+        """
+        ...
+
+    async def serve(self, owner: Owner, queues: Iterable[str]) -> None:
+        """Have it known, as long as the owner lives, which queues it takes runs of."""
         ...
 
     async def release(self, lease: Lease) -> None:
         """Give the run up: any engine may claim it. Harmless when it was taken already."""
         ...
 
-    # Reading
-
-    async def load_run(self, run_id: str) -> RunRow:
-        """Return the run's row. Raises UnknownRun."""
-        ...
-
-    async def load_runs(self, run_ids: Iterable[str]) -> dict[str, RunRow]:
-        """Return the rows of those runs that exist, by id."""
-        ...
-
-    async def load_definition(self, definition_hash: str) -> str:
-        """Return the definition's JSON. Raises StoreCorrupt when no run brought it."""
-        ...
-
-    async def load_definitions(self, definition_hashes: Iterable[str]) -> dict[str, str]:
-        """Return the JSON of those definitions that exist, by hash (recovery reads thousands)."""
-        ...
-
-    async def read_journal(
-        self, run_id: str, after: int = 0, limit: int | None = None
-    ) -> list[JournalEntry]:
-        """Return the entries numbered above *after*, in order. Raises UnknownRun."""
-        ...
-
-    async def read_journals(self, run_ids: Iterable[str]) -> dict[str, list[JournalEntry]]:
-        """Return whole journals by run id, in one go (recovery reads thousands)."""
-        ...
-
-    async def list_runs(
-        self, where: RunFilter | None = None, page: str | None = None, limit: int = 100
-    ) -> RunPage:
-        """Return runs, newest first."""
-        ...
-
     # From outside
 
-    async def request_cancel(self, run_id: str, reason: str) -> bool:
+    async def request_cancel(
+        self, run_id: str, reason: str, options: Mapping[str, Any] | None = None
+    ) -> bool:
         """Note durably that the run shall be cancelled; False when it has finished.
 
-        The first reason stays. Needs no lease: any process may ask. Raises UnknownRun.
+        *options* say how (anything with a JSON form). The first reason and its options stay, until
+        the run has ended and is reopened. Needs no lease: any process may ask. Raises UnknownRun.
         """
         ...
 
-    async def put_signal(self, run_id: str, name: str, payload: Any = None) -> int:
-        """Keep a signal for the run, durably; return its number. Raises UnknownRun."""
+    async def put_signal(
+        self, run_id: str, name: str, payload: Any = None, late: bool = False
+    ) -> int:
+        """Keep a signal for the run, durably; return its number.
+
+        *late*: also for a run that has failed, which takes it once it is reopened. Raises UnknownRun,
+        RunOver for a run that has ended, and TooManyPending when as many wait in
+        it as may.
+        """
         ...
 
-    async def pending_signals(self, run_id: str) -> list[Signal]:
-        """Return the run's signals that no record has consumed, oldest first."""
+    async def pending_signals(self, run_id: str, after: int = 0) -> list[Signal]:
+        """Return the run's signals that no record has consumed, oldest first.
+
+        Only those numbered above *after*: numbers become visible in their order, so there will never
+        be another one below the largest that was returned.
+        """
+        ...
+
+    async def pending_signals_of(self, run_ids: Iterable[str]) -> dict[str, list[Signal]]:
+        """Return the pending signals of several runs, by the id of those that have any (recovery reads
+        thousands)."""
         ...
 
     async def poll(self, owner: Owner, after: int = 0) -> Inbox:
@@ -252,8 +267,20 @@ class Store(Protocol):
 
     # Keeping house
 
-    async def purge(self, retention: Retention) -> int:
-        """Forget finished runs by policy; return how many."""
+    async def purge(self, retention: Retention, at_most: int | None = None) -> int:
+        """Forget finished runs by policy; return how many.
+
+        Parts go with the run that they are a part of, and count with it. *at_most* ends it early, once
+        that many have gone: what is left goes the next time.
+        """
+        ...
+
+    async def forget(self, run_ids: Iterable[str]) -> int:
+        """Forget those of the runs that have finished, with their parts; return how many.
+
+        A part is never forgotten before the run that it is a part of, and neither is a run whose
+        parts have not finished.
+        """
         ...
 
     def stats(self) -> StoreStats:

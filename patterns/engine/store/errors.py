@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from agenticaiframework.actors import AgenticError
+
+from .url_parts import without_password
 
 __all__ = [
     "FencedOut",
     "RunExists",
     "RunHeld",
+    "RunOver",
+    "ScheduleChanged",
+    "SessionChanged",
     "StoreClosed",
     "StoreCorrupt",
     "StoreError",
     "StoreFull",
+    "StoreInUse",
+    "StoreNotReady",
+    "StoreRefused",
     "StoreUnavailable",
     "StoreUrlError",
     "StoreVersionTooNew",
+    "TooManyPending",
     "UnknownRun",
     "ValueNotStorable",
     "ValueTooLarge",
-    "without_password",
 ]
-
-
-def without_password(url: str) -> str:
-    """Return *url* fit to be shown."""
-    scheme, mark, rest = url.partition("://")
-    login, at, address = rest.rpartition("@")
-    user, colon, _ = login.partition(":")
-    return f"{scheme}{mark}{user}{':***' if colon else ''}{at}{address}"
 
 
 class StoreError(AgenticError):
@@ -64,13 +66,30 @@ class StoreFull(StoreUnavailable):
         super().__init__(store, doing, f"{detail}; free space or purge finished runs")
 
 
-class StoreCorrupt(StoreError):
-    """The stored data differ from anything that was written."""
+class StoreRefused(StoreError):
+    """The server refuses what only people can change: a password, a privilege, an option."""
 
-    def __init__(self, store: str, detail: str) -> None:
-        super().__init__(f"{store} is damaged: {detail}. Stop writing to it and restore a backup.")
+    def __init__(self, store: str, doing: str, detail: str) -> None:
+        super().__init__(
+            f"{store} refused while {doing}: {detail}. Waiting does not help: correct the URL, the "
+            "role, its privileges or the server's settings."
+        )
+        self.store = store
+        self.doing = doing
+        self.detail = detail
+
+
+class StoreCorrupt(StoreError):
+    """The stored data differ from anything that was written; ``run_id`` is the run's, if it is one's."""
+
+    def __init__(self, store: str, detail: str, run_id: str | None = None) -> None:
+        do = "Stop writing to it and restore a backup"
+        if run_id is not None:
+            do = "The other runs are not concerned"
+        super().__init__(f"{store} is damaged: {detail}. {do}.")
         self.store = store
         self.detail = detail
+        self.run_id = run_id
 
 
 class StoreVersionTooNew(StoreError):
@@ -84,6 +103,32 @@ class StoreVersionTooNew(StoreError):
         self.store = store
         self.found = found
         self.supported = supported
+
+
+class StoreNotReady(StoreError):
+    """The store is not set up for this program and its role, and they may not do that themselves."""
+
+    def __init__(self, store: str, problems: Sequence[str], advice: str = "") -> None:
+        advice = advice or (
+            "Let its owner run `agenticaiframework store migrate`, or what `agenticaiframework store "
+            "sql` prints, with the grants"
+        )
+        super().__init__(f"{store} is not ready: {'; '.join(problems)}. {advice}.")
+        self.store = store
+        self.problems = tuple(problems)
+
+
+class StoreInUse(StoreError):
+    """The store cannot be migrated while engines of an older version work on it."""
+
+    def __init__(self, store: str, engines: Sequence[str], found: int, wanted: int) -> None:
+        super().__init__(
+            f"{store} has schema version {found}, version {wanted} is needed, and engines that know "
+            f"only the older one work on it: {', '.join(engines)}. Stop them, or wait until their "
+            "leases have ended, and open it again."
+        )
+        self.store = store
+        self.engines = tuple(engines)
 
 
 class StoreUrlError(StoreError, ValueError):
@@ -129,6 +174,26 @@ class RunHeld(StoreError):
         self.engine_id = engine_id
 
 
+class RunOver(StoreError):
+    """The run has ended: nothing takes what is sent to it any more."""
+
+    def __init__(self, run_id: str, state: str) -> None:
+        super().__init__(f"run {run_id!r} has ended ({state}); nothing takes a signal any more.")
+        self.run_id = run_id
+        self.state = state
+
+
+class TooManyPending(StoreError):
+    """As many signals wait in the run as it may hold; this one was not kept."""
+
+    def __init__(self, run_id: str, limit: int) -> None:
+        super().__init__(
+            f"{limit:,} signals wait in run {run_id!r} already; this one was not kept."
+        )
+        self.run_id = run_id
+        self.limit = limit
+
+
 class FencedOut(StoreError):
     """Another engine has claimed the run since: this one must not write to it any more."""
 
@@ -141,14 +206,40 @@ class FencedOut(StoreError):
         self.fence = fence
 
 
+class SessionChanged(StoreError):
+    """Another turn of the session was written, or it was forgotten, since it was read."""
+
+    def __init__(self, agent: str, session: str) -> None:
+        super().__init__(
+            f"the session {session!r} of {agent!r} has changed since it was read: another turn was "
+            "written, or it was cleared. This turn was not written; ask again."
+        )
+        self.agent = agent
+        self.session = session
+
+
+class ScheduleChanged(StoreError):
+    """A schedule was changed, or deleted, since it was read."""
+
+    def __init__(self, schedule: str) -> None:
+        super().__init__(
+            f"the schedule {schedule!r} has changed since it was read; nothing was written. "
+            "Read it again, and decide anew."
+        )
+        self.schedule = schedule
+
+
 class ValueNotStorable(StoreError, TypeError):
     """A value that has no JSON form, so it could not be read back."""
 
-    def __init__(self, what: str, detail: str) -> None:
-        super().__init__(
-            f"{what} cannot be stored: {detail}. Return mappings, lists, text, numbers, booleans, "
-            "None, dates, dataclasses or pydantic models."
-        )
+    def __init__(
+        self,
+        what: str,
+        detail: str,
+        advice: str = "Return mappings, lists, text, numbers, booleans, None, dates, dataclasses or "
+        "pydantic models",
+    ) -> None:
+        super().__init__(f"{what} cannot be stored: {detail}. {advice}.")
         self.what = what
 
 

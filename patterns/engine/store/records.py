@@ -1,7 +1,8 @@
 """The plain, immutable records that go into a store and come out.
 
 They are named tuples where the engine makes one for every step (half the price of a frozen
-dataclass), and say nothing about the meaning of a step or a state: the engine owns those words.
+dataclass), and say nothing about the meaning of a step or a state: the engine owns those words, but
+for `BLOCKED`.
 """
 
 from __future__ import annotations
@@ -9,15 +10,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 __all__ = [
+    "BLOCKED",
+    "LONGEST_NAME",
+    "MAX_SIGNALS",
     "Durability",
     "Inbox",
     "JournalEntry",
     "NewRun",
     "Notice",
     "Owner",
+    "Progress",
     "Record",
     "Retention",
     "RunFilter",
@@ -27,6 +32,17 @@ __all__ = [
     "Signal",
     "StoreStats",
 ]
+
+
+BLOCKED: Final = "blocked"
+"""The one state that stores know: a run in it is not claimed with all that is abandoned."""
+
+
+LONGEST_NAME: Final = 2_500
+"""Bytes of an id or a name: the indexes of PostgreSQL hold entries of up to 2,704."""
+
+MAX_SIGNALS: Final = 10_000
+"""Signals that may wait in one run for a step that takes them."""
 
 
 class Durability(StrEnum):
@@ -81,6 +97,18 @@ class NewRun(NamedTuple):
     labels: Mapping[str, str] | None = None
     context: Mapping[str, Any] | None = None
     """What the handlers of its steps find in `agent_context`; anything with a JSON form."""
+    root: str | None = None
+    """The id of the outermost run around it; None for a run that is not a part of another."""
+    created_at: float | None = None
+    """When it was made, in seconds since the epoch; None: now, by the store's clock."""
+    at: float | None = None
+    """When its first records happened; None: now."""
+    queue: str | None = None
+    """The queue that it waits in: it has no owner until an engine takes it."""
+    queue_key: str | None = None
+    """What of the queue it counts with, where a queue has a limit for each key."""
+    priority: int = 0
+    """The larger, the sooner it is taken."""
 
 
 class RunUpdate(NamedTuple):
@@ -88,11 +116,22 @@ class RunUpdate(NamedTuple):
 
     state: str | None = None
     finished: bool | None = None
-    """True ends the run: it is never recovered, and retention counts from now. False reopens it."""
+    """True ends the run: it is never recovered, and retention counts from now. False reopens it, and
+    what was asked of it before its end (to be cancelled) is over."""
     error: str | None = None
     """The last error, short; `""` clears it."""
     wake_at: float | None = None
     """When a sleeping run is due, seconds since the epoch; `0.0` clears it."""
+
+
+class Progress(NamedTuple):
+    """How far a run has got, without its values: cheap to ask for, and of many runs at once."""
+
+    seq: int
+    """The number of the last entry of its journal."""
+    state: str
+    finished: bool
+    fence: int
 
 
 class Owner(NamedTuple):
@@ -158,6 +197,18 @@ class RunRow:
     """The engine id that holds the run; it may be dead."""
     fence: int
     context: Mapping[str, Any] | None = None
+    root: str | None = None
+    """The id of the outermost run around it."""
+    cancel_options: Mapping[str, Any] | None = None
+    """How the first `request_cancel` wants it cancelled."""
+    owner_seen_at: float | None = None
+    """When the engine that holds the run last renewed its lease, by the clock of the store."""
+    queue: str | None = None
+    """The queue that it was created in."""
+    queue_key: str | None = None
+    priority: int = 0
+    damage: str | None = None
+    """What of the row cannot be read, and is left out: lists show such a run all the same."""
 
     @property
     def finished(self) -> bool:
@@ -172,10 +223,14 @@ class RunFilter:
     states: frozenset[str] | None = None
     name: str | None = None
     parent: str | None = None
+    root: str | None = None
     finished: bool | None = None
     owner: str | None = None
+    queue: str | None = None
     created_after: float | None = None
     created_before: float | None = None
+    finished_after: float | None = None
+    finished_before: float | None = None
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
@@ -198,6 +253,14 @@ class Retention:
     """Keep at most this many finished runs, the latest to finish."""
     states: frozenset[str] | None = None
     """Only runs in these states; None: all finished ones."""
+
+    def __post_init__(self) -> None:
+        age: Any = self.max_age_s
+        if age is not None and not (isinstance(age, int | float) and age >= 0):
+            raise ValueError(f"max_age_s={age!r}: give seconds, 0 or more, for example 86_400")
+        most: Any = self.max_finished
+        if most is not None and not (isinstance(most, int) and most >= 0):
+            raise ValueError(f"max_finished={most!r}: give the number of runs to keep, 0 or more")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ Its disk survives a stop of the machine (`StopMachine`, `TornWrite`, `PowerCut`)
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -37,6 +37,7 @@ from .records import (
     JournalEntry,
     NewRun,
     Owner,
+    Progress,
     Record,
     Retention,
     RunFilter,
@@ -46,6 +47,9 @@ from .records import (
     Signal,
     StoreStats,
 )
+from .simulated_queues import SimulatedQueues
+from .simulated_schedules import SimulatedSchedules
+from .simulated_sessions import SimulatedSessions
 
 __all__ = ["SimulatedStore", "simulated_store"]
 
@@ -56,7 +60,9 @@ EPOCH_S = 1_700_000_000.0
 WRITES = frozenset(
     [
         *("register", "renew", "retire", "create_run", "append", "claim", "claim_abandoned"),
-        *("release", "request_cancel", "put_signal", "purge"),
+        *("release", "take", "serve", "request_cancel", "put_signal", "purge", "forget"),
+        *("append_turn", "forget_sessions", "purge_sessions"),
+        *("put_schedule", "drop_schedule"),
     ]
 )
 
@@ -115,7 +121,7 @@ class _Armed:
         return due
 
 
-class SimulatedStore:
+class SimulatedStore(SimulatedQueues, SimulatedSessions, SimulatedSchedules):
     """A Store in memory with the store faults of a simulation's plan. Owned by its loop."""
 
     def __init__(self, sim: Simulation, name: str, limits: ValueLimits | None) -> None:
@@ -127,6 +133,7 @@ class SimulatedStore:
 
         self._backend = _Backend(sim, name, clock)
         self._inner = GroupedStore(self._backend, clock=clock, limits=limits, inline=True)
+        self._sessions = self._schedules = self._inner
         # How often an operation came is counted over all boots.
         self._armed: list[_Armed] = sim.data.setdefault(
             (SimulatedStore, name),
@@ -283,6 +290,10 @@ class SimulatedStore:
         if told is not None:
             self._inner.submit(lease, records, told, update, consumes)
 
+    def stored_form(self, value: Any, what: Callable[[], str]) -> Any:
+        """Return *value* as it is read back once it is stored."""
+        return self._inner.stored_form(value, what)
+
     async def flush(self) -> None:
         """Return when what was handed over until now has been written, or refused."""
         await self._operate("flush", self._inner.flush)
@@ -338,29 +349,52 @@ class SimulatedStore:
         """Return runs, newest first."""
         return await self._operate("list_runs", lambda: self._inner.list_runs(where, page, limit))
 
-    async def request_cancel(self, run_id: str, reason: str) -> bool:
+    async def progress(self, run_ids: Iterable[str]) -> dict[str, Progress]:
+        """Return how far those of the runs that exist have got, by id."""
+        return await self._operate("progress", lambda: self._inner.progress(run_ids))
+
+    async def request_cancel(
+        self, run_id: str, reason: str, options: Mapping[str, Any] | None = None
+    ) -> bool:
         """Note durably that the run shall be cancelled."""
         return await self._operate(
-            "request_cancel", lambda: self._inner.request_cancel(run_id, reason)
+            "request_cancel", lambda: self._inner.request_cancel(run_id, reason, options)
         )
 
-    async def put_signal(self, run_id: str, name: str, payload: Any = None) -> int:
+    async def put_signal(
+        self, run_id: str, name: str, payload: Any = None, late: bool = False
+    ) -> int:
         """Keep a signal for the run, durably; return its number."""
         return await self._operate(
-            "put_signal", lambda: self._inner.put_signal(run_id, name, payload)
+            "put_signal", lambda: self._inner.put_signal(run_id, name, payload, late)
         )
 
-    async def pending_signals(self, run_id: str) -> list[Signal]:
-        """Return the run's signals that no record has consumed, oldest first."""
-        return await self._operate("pending_signals", lambda: self._inner.pending_signals(run_id))
+    async def pending_signals(self, run_id: str, after: int = 0) -> list[Signal]:
+        """Return the run's signals above *after* that no record has consumed, oldest first."""
+        return await self._operate(
+            "pending_signals", lambda: self._inner.pending_signals(run_id, after)
+        )
+
+    async def pending_signals_of(self, run_ids: Iterable[str]) -> dict[str, list[Signal]]:
+        """Return the pending signals of several runs."""
+        return await self._operate(
+            "pending_signals", lambda: self._inner.pending_signals_of(run_ids)
+        )
+
+    def listen(self, heard: Callable[[str], None]) -> None:
+        """Do nothing: what happens elsewhere is seen by asking."""
 
     async def poll(self, owner: Owner, after: int = 0) -> Inbox:
         """Return what was said since cursor *after* to runs that *owner* holds."""
         return await self._operate("poll", lambda: self._inner.poll(owner, after))
 
-    async def purge(self, retention: Retention) -> int:
+    async def purge(self, retention: Retention, at_most: int | None = None) -> int:
         """Forget finished runs by policy; return how many."""
-        return await self._operate("purge", lambda: self._inner.purge(retention))
+        return await self._operate("purge", lambda: self._inner.purge(retention, at_most))
+
+    async def forget(self, run_ids: Iterable[str]) -> int:
+        """Forget those of the runs that have finished, with their parts; return how many."""
+        return await self._operate("forget", lambda: self._inner.forget(run_ids))
 
     def stats(self) -> StoreStats:
         """Return the counters since the store was made."""

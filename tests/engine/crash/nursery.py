@@ -16,7 +16,7 @@ import sys
 import time
 from typing import Any
 
-from agenticaiframework.actors import agent_context
+from agenticaiframework.actors import Agent, agent_context
 from agenticaiframework.patterns.engine import (
     EngineConfig,
     OrchestrationEngine,
@@ -49,7 +49,17 @@ def flow() -> dict[str, Any]:
                     "name": "inner",
                     "steps": [
                         {"id": "in1", "agent": "work", "input": {"n": 1}},
-                        {"id": "in2", "agent": "work", "input": "$in1"},
+                        {"id": "rest", "delay": 0.003},
+                        {
+                            "id": "deep",
+                            "workflow": {
+                                "name": "innermost",
+                                "steps": [
+                                    {"id": "pause", "delay": 0.003},
+                                    {"id": "in2", "agent": "work", "input": {"n": 2}},
+                                ],
+                            },
+                        },
                     ],
                 },
                 "input": {"n": "$first.n"},
@@ -59,25 +69,55 @@ def flow() -> dict[str, Any]:
     }
 
 
+def tools_flow() -> dict[str, Any]:
+    """Handlers that do several things each, recorded one by one."""
+    retry = {"attempts": 3, "initial_delay_s": 0.001}
+    return {
+        "name": "tools",
+        "steps": [
+            {"id": "first", "agent": "tools", "input": {"n": "$input.n"}, "retry": retry},
+            {
+                "id": "each",
+                "agent": "tools",
+                "for_each": ["x", "y"],
+                "input": {"n": "$item"},
+                "retry": retry,
+            },
+            {"id": "last", "agent": "asker", "input": {"n": ["$first.n"]}, "retry": retry},
+        ],
+    }
+
+
+FLOWS = {"crashing": flow, "tools": tools_flow}
+
+
 class Life:
     """One process: an engine, agents with side effects, and runs to be finished."""
 
     def __init__(self, options: dict[str, Any], number: int) -> None:
         self.options = options
         self.number = number
+        self.epoch = float(options["epoch"])
         self.log = os.open(options["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+
+    def date(self) -> float:
+        """Return the date by a clock that all lives share, and that nobody sets anew meanwhile."""
+        return self.epoch + time.monotonic()
 
     def effect(self, kind: str) -> dict[str, Any]:
         """Do what the world sees: one line, which no SIGKILL takes back."""
         context = agent_context()
+        item = f"[{context['item']}]" if "item" in context else ""
+        iteration = f"#{context['iteration']}" if "iteration" in context else ""
+        step = f"{context['step']}{item}{iteration}"
         entry = {
             "kind": kind,
-            "key": context["idempotency_key"],
+            "key": f"{context['workflow_id']}:{step}:{context['attempt']}",
             "run": context["workflow_id"],
             "step": context["step"],
             "attempt": context["attempt"],
             "life": self.number,
-            "at": time.time(),
+            "at": self.date(),
         }
         os.write(self.log, (json.dumps(entry) + "\n").encode())
         return entry
@@ -98,8 +138,34 @@ class Life:
             raise ValueError("the first attempt always fails")
         return {"n": 0}
 
+    async def tools(self, payload: Any) -> Any:
+        context = agent_context()
+        where = f"{context['step']}[{context.get('item')}]"
+
+        async def use(name: str) -> str:
+            await asyncio.sleep(random.random() * 0.002)
+            self.effect(f"{where}/{name}")
+            return name
+
+        used = [await context.step("one", use, "one")]
+        used += await asyncio.gather(*(context.step(name, use, name) for name in ("two", "three")))
+        if context["attempt"] == 1:
+            raise ValueError("the first attempt always fails")
+        used.append(await context.step("four", self.use_now, f"{where}/four"))
+        used.append(await context.step("five", use, "five"))
+        assert used == ["one", "two", "three", "four", "five"], used
+        return {"n": payload["n"]}
+
+    def use_now(self, where: str) -> str:
+        self.effect(where)
+        return where.rpartition("/")[2]
+
+    async def asker(self, payload: Any) -> Any:
+        return await self.helper.ask(payload)
+
     async def main(self) -> None:
         options = self.options
+        self.helper = Agent("helper", handler=self.tools)
         engine = OrchestrationEngine(
             EngineConfig(
                 state_store=options["url"],
@@ -108,11 +174,15 @@ class Life:
                 recover_every_seconds=0.05,
                 lease_seconds=options["lease_seconds"],
                 poll_seconds=0.05,
+                wall_clock=self.date,
+                max_recoveries=None,  # many a life ends before anything has got on
             )
         )
         engine.register_agent("work", self.work)
         engine.register_agent("count", self.count)
         engine.register_agent("flaky", self.flaky)
+        engine.register_agent("tools", self.tools)
+        engine.register_agent("asker", self.asker)
         async with engine:
             room = asyncio.Semaphore(AT_ONCE)
             known = await engine.list_workflows(persisted=True, limit=10_000)
@@ -125,7 +195,9 @@ class Life:
                 async with room:
                     try:
                         await engine.start_workflow(
-                            workflow=flow(), input_data={"n": n}, workflow_id=run_id
+                            workflow=FLOWS[options.get("flow", "crashing")](),
+                            input_data={"n": n},
+                            workflow_id=run_id,
                         )
                     except WorkflowExists:
                         pass

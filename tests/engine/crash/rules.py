@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 from agenticaiframework.patterns.engine import EventKind
 
+CLOCK_S = 0.002
+"""How much later than its end an attempt may seem to begin: the two were read apart from each other."""
+
 
 def check_journals(runs: dict[str, Any], expected: int) -> None:
     """Every run is there and has ended, and its journal is one line of events without a gap."""
-    outer = [run_id for run_id in runs if ":" not in run_id]
+    outer = [run_id for run_id, (row, _) in runs.items() if row.parent is None]
     assert len(outer) == expected
     for run_id, (row, entries) in runs.items():
         if row.parent is not None and row.parent not in runs:
@@ -28,8 +32,15 @@ def check_journals(runs: dict[str, Any], expected: int) -> None:
         assert set(items.values()) <= {1}, (run_id, items)
 
 
+def attempt_of(context: Mapping[str, Any]) -> str:
+    """Return what names the attempt that a handler works on, as `ended_at` does."""
+    item = f"[{context['item']}]" if "item" in context else ""
+    iteration = f"#{context['iteration']}" if "iteration" in context else ""
+    return f"{context['workflow_id']}:{context['step']}{item}{iteration}:{context['attempt']}"
+
+
 def ended_at(runs: dict[str, Any]) -> dict[str, float]:
-    """When the journal says that the work with each idempotency key had ended."""
+    """When the journal says that each attempt had ended."""
     found: dict[str, float] = {}
     for run_id, (_, entries) in runs.items():
         iteration: dict[str, int] = defaultdict(lambda: 1)
@@ -52,6 +63,33 @@ def ended_at(runs: dict[str, Any]) -> dict[str, float]:
     return found
 
 
+def check_inner(effects: list[dict[str, Any]], runs: dict[str, Any], calls: int) -> int:
+    """No inner step that was recorded was made again, and none is missing; return how many were repeated.
+
+    That is: were cut off before they were recorded, and made again.
+    """
+    recorded: dict[tuple[str, str], float] = {}
+    for run_id, (_, entries) in runs.items():
+        counts: Counter[str] = Counter()
+        for entry in entries:
+            if entry.kind == EventKind.INNER_COMPLETED:
+                what = f"{entry.step}[{entry.data.get('item')}]/{entry.data['name']}"
+                assert (run_id, what) not in recorded, f"{run_id}: {what} is recorded twice"
+                recorded[run_id, what] = entry.at
+                counts[entry.step] += 1
+        assert counts == {"first": calls, "each": 2 * calls, "last": calls}, (run_id, counts)
+    made: Counter[tuple[str, str]] = Counter()
+    for effect in effects:
+        place = effect["run"], effect["kind"]
+        made[place] += 1
+        late_s = effect["at"] - recorded[place]
+        assert late_s <= CLOCK_S, f"{place} was made again after {late_s:.4f} s: {effect}"
+    assert made.keys() == recorded.keys()
+    lives = Counter((effect["life"], effect["run"], effect["kind"]) for effect in effects)
+    assert max(lives.values(), default=1) <= 2, lives.most_common(3)
+    return sum(made.values()) - len(made)
+
+
 def claims_of(runs: dict[str, Any]) -> dict[str, int]:
     """How often each run was claimed anew after it had begun."""
     return {run_id: entries[-1].fence - entries[0].fence for run_id, (_, entries) in runs.items()}
@@ -65,16 +103,16 @@ def check_effects(
     for effect in begun:
         key = effect["key"]
         assert key in ends, f"{key} ran, and the journal does not know how it ended"
-        assert effect["at"] <= ends[key] + 0.002, f"{key} ran again after it had ended: {effect}"
+        late_s = effect["at"] - ends[key]
+        assert late_s <= CLOCK_S, f"{key} ran again {late_s:.4f} s after it had ended: {effect}"
     done = {effect["key"] for effect in begun}
     for key in ends:
         step = key.split(":")[-2]
-        if step not in ("each", "pause", "nested"):
+        if step not in ("each", "pause", "nested", "rest", "deep"):
             assert key in done, f"{key} has ended in the journal, and never ran"
-    once = Counter((effect["life"], effect["key"]) for effect in begun)
-    for (life, key), times in once.items():
+    once = Counter((effect["life"], effect["key"], effect["run"]) for effect in begun)
+    for (life, key, run_id), times in once.items():
         # Once a life; but one that was stopped for longer than its lease may get a run back.
-        run_id = key.rsplit(":", 2)[0]
         assert times == 1 or times * 2 - 1 <= claims[run_id] + 1, (life, key, times)
     # A life that goes on with a run repeats at most what was under way in it: one step, or the items.
     first: dict[str, int] = {}

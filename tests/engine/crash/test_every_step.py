@@ -25,7 +25,7 @@ from agenticaiframework.patterns.engine import (
 from agenticaiframework.patterns.engine.store.grouped.store import GroupedStore
 from agenticaiframework.patterns.engine.store.memory import MemoryBackend, MemoryDisk
 
-from .rules import check_effects, check_journals, claims_of, ended_at
+from .rules import attempt_of, check_effects, check_journals, claims_of, ended_at
 
 SHORT = {
     "name": "short",
@@ -51,12 +51,22 @@ NESTED = {
                 "name": "inner",
                 "steps": [
                     {"id": "in1", "agent": "work", "input": {"n": 1}},
-                    {"id": "in2", "agent": "work", "input": {"n": 2}},
+                    {"id": "rest", "delay": 1},
+                    {
+                        "id": "deep",
+                        "workflow": {
+                            "name": "innermost",
+                            "steps": [
+                                {"id": "in2", "agent": "work", "input": {"n": 2}},
+                                {"id": "rest", "delay": 1},
+                            ],
+                        },
+                    },
                 ],
             },
         },
         {"id": "pause", "delay": 2},
-        {"id": "last", "agent": "work", "input": {"n": "$nested.in2.n"}},
+        {"id": "last", "agent": "work", "input": {"n": "$nested.deep.in2.n"}},
     ],
 }
 
@@ -85,7 +95,7 @@ def scenario_of(flow: dict[str, Any], runs: int) -> Any:
             context = agent_context()
             entry = {
                 "kind": kind,
-                "key": context["idempotency_key"],
+                "key": attempt_of(context),
                 "run": context["workflow_id"],
                 "step": context["step"],
                 "attempt": context["attempt"],

@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import pytest
 
 from agenticaiframework.patterns.engine.store import open_store
 
-from .rules import check_effects, check_journals, claims_of, ended_at
+from .rules import check_effects, check_inner, check_journals, claims_of, ended_at
 
 KILLS = int(os.environ.get("AGENTICAI_CRASH_KILLS", "12"))
 POSTGRES = os.environ.get("AGENTICAI_TEST_POSTGRES", "")
@@ -27,7 +28,9 @@ NURSERY = Path(__file__).with_name("nursery.py")
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="lives are forked")
 
 
-def run_lives(tmp_path: Path, url: str, engines: int, **more: Any) -> dict[str, Any]:
+def run_lives(
+    tmp_path: Path, url: str, engines: int, nursery: str = str(NURSERY), **more: Any
+) -> dict[str, Any]:
     """Let engines live and die; return what the nursery tells of them."""
     options = {
         "url": url,
@@ -40,10 +43,11 @@ def run_lives(tmp_path: Path, url: str, engines: int, **more: Any) -> dict[str, 
         "lease_seconds": 1.0,
         "seconds": 60 + KILLS * 3,
         "seed": 1,
+        "epoch": time.time() - time.monotonic(),
         **more,
     }
     done = subprocess.run(
-        [sys.executable, "-X", "faulthandler", str(NURSERY), json.dumps(options)],
+        [sys.executable, "-X", "faulthandler", nursery, json.dumps(options)],
         capture_output=True,
         text=True,
         timeout=options["seconds"] + 120,
@@ -98,7 +102,10 @@ def die_and_check(place: Path, url: str, engines: int, **more: Any) -> int:
     told = run_lives(place, url, engines, **more)
     runs = asyncio.run(journals_of(url))
     check_journals(runs, told["runs"])
-    again = check_effects(effects_of(place), ended_at(runs), claims_of(runs))
+    if told.get("flow") == "tools":
+        again = check_inner(effects_of(place), runs, calls=5)
+    else:
+        again = check_effects(effects_of(place), ended_at(runs), claims_of(runs))
     print(
         f"{told['killed']} kills, {told['runs']} runs with {len(runs)} journals, "
         f"{again} attempts cut off and repeated; the last life took {told['last_s']:.1f} s"
@@ -122,4 +129,24 @@ def test_sigkill_at_random_instants_on_postgresql(tmp_path: Path, engines: int) 
         engines,
         longest_s=0.8,
         lease_seconds=0.5,
+    )
+
+
+@pytest.mark.parametrize("engines", [1, 2])
+def test_no_inner_step_that_was_recorded_is_made_again_on_sqlite(
+    tmp_path: Path, engines: int
+) -> None:
+    check(tmp_path, lambda n: f"sqlite:///{tmp_path}/{n}/crash.sqlite", engines, flow="tools")
+
+
+@pytest.mark.skipif(not POSTGRES, reason="AGENTICAI_TEST_POSTGRES names no server")
+def test_no_inner_step_that_was_recorded_is_made_again_on_postgresql(tmp_path: Path) -> None:
+    joint = "&" if "?" in POSTGRES else "?"
+    check(
+        tmp_path,
+        lambda n: f"{POSTGRES}{joint}schema=crash_inner_{os.getpid()}_{n}",
+        engines=2,
+        longest_s=0.8,
+        lease_seconds=0.5,
+        flow="tools",
     )

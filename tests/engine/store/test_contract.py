@@ -57,7 +57,7 @@ def test_a_run_is_read_back_as_it_was_created(medium: Medium) -> None:
             assert row.labels == {"tenant": "a", "größe": "xl"}
             assert row.context == {"user": "ü", "roles": ["a", {"b": 1}], "n'": None}
             assert row.owner == "engine-1"
-            assert before <= row.created_at == row.updated_at <= medium.clock.now
+            assert before <= row.created_at == row.updated_at <= round(medium.clock.now, 6)
             assert not row.finished
             assert (row.finished_at, row.wake_at, row.error, row.cancel_reason) == (None,) * 4
             assert await store.load_definition("hash-of-invoice") == '{"name": "invoice"}'
@@ -266,6 +266,53 @@ def test_an_unknown_run_is_an_error_that_names_it(medium: Medium) -> None:
     asyncio.run(main())
 
 
+ODD_NAMES = ("a\0b", "\ud800", "y" * 3_000, 7)
+
+
+@pytest.mark.parametrize("name", ODD_NAMES, ids=("nul", "surrogate", "long", "number"))
+def test_what_no_run_can_be_called_is_not_there_whatever_the_store(
+    medium: Medium, name: Any
+) -> None:
+    async def main() -> None:
+        async with opened(medium) as (store, owner):
+            await store.create_run(owner, new_run())
+            for asked in (
+                store.load_run(name),
+                store.read_journal(name),
+                store.pending_signals(name),
+                store.put_signal(name, "go"),
+                store.request_cancel(name, "why"),
+                store.claim(owner, name),
+            ):
+                with pytest.raises(UnknownRun):
+                    await asked
+            assert set(await store.load_runs([name, "run-1"])) == {"run-1"}
+            assert set(await store.read_journals([name, "run-1"])) == {"run-1"}
+            assert set(await store.progress([name, "run-1"])) == {"run-1"}
+            assert await store.pending_signals_of([name, "run-1"]) == {}
+            assert await store.forget([name]) == 0
+            for where in (
+                RunFilter(name=name),
+                RunFilter(parent=name),
+                RunFilter(root=name),
+                RunFilter(labels={"a": name}),
+                RunFilter(labels={name: "a"}),
+            ):
+                assert (await store.list_runs(where)).rows == ()
+
+    asyncio.run(main())
+
+
+def test_more_than_there_can_be_is_all_that_there_is(medium: Medium) -> None:
+    async def main() -> None:
+        async with opened(medium) as (store, owner):
+            await store.create_run(owner, new_run(), [Record("started")])
+            assert len((await store.list_runs(limit=2**70)).rows) == 1
+            assert await store.read_journal("run-1", after=2**70) == []
+
+    asyncio.run(main())
+
+
 # Values
 
 
@@ -379,7 +426,19 @@ def test_what_changes_after_it_was_handed_over_is_kept_as_it_was(medium: Medium)
 
 
 @pytest.mark.parametrize(
-    "change", [{"run_id": ""}, {"run_id": "a\0b"}, {"name": "a\0b"}, {"labels": {"a": "\ud800"}}]
+    "change",
+    [
+        {"run_id": ""},
+        {"run_id": "a\0b"},
+        {"name": "a\0b"},
+        {"labels": {"a": "\ud800"}},
+        {"run_id": "y" * 2_501},
+        {"run_id": "\u20ac" * 1_000},
+        {"name": "y" * 2_501},
+        {"labels": {"y" * 501: "a"}},
+        {"labels": {"a": "y" * 2_001}},
+    ],
+    ids=lambda change: ",".join(change),
 )
 def test_names_that_not_every_medium_keeps_are_refused(
     medium: Medium, change: dict[str, Any]
@@ -388,6 +447,19 @@ def test_names_that_not_every_medium_keeps_are_refused(
         async with opened(medium) as (store, owner):
             with pytest.raises(ValueNotStorable):
                 await store.create_run(owner, new_run()._replace(**change))
+
+    asyncio.run(main())
+
+
+def test_the_longest_names_are_kept(medium: Medium) -> None:
+    async def main() -> None:
+        # What does not repeat itself, so that no medium can make it shorter.
+        text = "".join(chr(33 + (n * n * 31 + n * 7) % 89) for n in range(2_500))
+        async with opened(medium) as (store, owner):
+            run = new_run(text)._replace(name=text, labels={text[:500]: text[:2_000]}, parent=text)
+            await store.create_run(owner, run)
+            found = await store.list_runs(RunFilter(name=text, labels=run.labels, parent=text))
+            assert [row.run_id for row in found.rows] == [text]
 
     asyncio.run(main())
 
@@ -739,3 +811,19 @@ def test_appends_of_many_runs_share_commits(medium: Medium) -> None:
             assert store.stats().largest_batch <= 256
 
     asyncio.run(main())
+
+
+def test_retention_takes_any_age_and_refuses_what_is_none(medium: Medium) -> None:
+    async def main() -> None:
+        async with opened(medium) as (store, owner):
+            lease = await store.create_run(owner, new_run())
+            await store.append(lease, [FINISHED], RunUpdate(state="completed", finished=True))
+            assert await store.purge(Retention(max_age_s=1e300)) == 0
+            assert await store.purge(Retention(max_age_s=float("inf"))) == 0
+
+    asyncio.run(main())
+    for wrong in (-1.0, float("nan"), "1 day"):
+        with pytest.raises(ValueError, match="give seconds, 0 or more"):
+            Retention(max_age_s=wrong)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="give the number of runs to keep"):
+        Retention(max_finished=-1)

@@ -466,7 +466,9 @@ def test_a_store_from_a_newer_version_is_refused(durable_medium: Medium) -> None
             with sqlite3.connect(durable_medium.path) as connection:
                 connection.execute("INSERT INTO schema_versions VALUES (7, 0)")
             connection.close()
-        with pytest.raises(StoreVersionTooNew, match="version 7, this program knows up to 2"):
+        with pytest.raises(
+            StoreVersionTooNew, match=f"version 7, this program knows up to {len(MIGRATIONS)}"
+        ):
             await durable_medium.store().open()
 
     asyncio.run(main())
@@ -475,7 +477,7 @@ def test_a_store_from_a_newer_version_is_refused(durable_medium: Medium) -> None
 def test_a_store_from_an_older_version_is_migrated_at_once_or_not_at_all(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "s.db", isolation_level=None)
     migrate(connection, "s", 1)
-    good = (*MIGRATIONS, "ALTER TABLE runs ADD COLUMN priority INTEGER NOT NULL DEFAULT 3")
+    good = (*MIGRATIONS, "ALTER TABLE runs ADD COLUMN weight INTEGER NOT NULL DEFAULT 3")
     bad = (*good, "CREATE TABLE extra (x INTEGER); CREATE TABLE runs (y INTEGER)")
     with pytest.raises(sqlite3.OperationalError, match="already exists"):
         migrate(connection, "s", 3, bad)
@@ -483,12 +485,13 @@ def test_a_store_from_an_older_version_is_migrated_at_once_or_not_at_all(tmp_pat
     def state() -> tuple[list[Any], list[Any]]:
         versions = connection.execute("SELECT * FROM schema_versions").fetchall()
         columns = connection.execute("SELECT name FROM pragma_table_info('runs')").fetchall()
-        return versions, [name for (name,) in columns if name == "priority"]
+        return versions, [name for (name,) in columns if name == "weight"]
 
-    assert state() == ([(1, 1), (2, 1)], [])
+    before = [(version, 1) for version in range(1, len(MIGRATIONS) + 1)]
+    assert state() == (before, [])
     migrate(connection, "s", 4, good)
     migrate(connection, "s", 5, good)
-    assert state() == ([(1, 1), (2, 1), (3, 4)], ["priority"])
+    assert state() == ([*before, (len(good), 4)], ["weight"])
     connection.close()
 
 

@@ -58,6 +58,23 @@ def test_a_signal_is_consumed_once_and_only_by_its_own_run(medium: Medium) -> No
     asyncio.run(main())
 
 
+def test_a_part_may_consume_a_signal_of_the_runs_around_it(medium: Medium) -> None:
+    async def main() -> None:
+        async with opened(medium) as (store, owner):
+            await store.create_run(owner, new_run("w"))
+            await store.create_run(owner, new_run("w~a", parent="w", root="w"))
+            deep = await store.create_run(owner, new_run("w~a~b", parent="w~a", root="w"))
+            other = await store.create_run(owner, new_run("v~a", parent="v", root="v"))
+            for run_id in ("w", "w~a"):
+                number = await store.put_signal(run_id, "go")
+                with pytest.raises(StoreError, match="is not pending"):
+                    await store.append(other, [Record("went")], None, [number])
+                await store.append(deep, [Record("went")], None, [number])
+                assert await store.pending_signals(run_id) == []
+
+    asyncio.run(main())
+
+
 def test_the_first_reason_to_cancel_stays(medium: Medium) -> None:
     async def main() -> None:
         async with opened(medium) as (store, owner):

@@ -21,18 +21,26 @@ from agenticaiframework.actors.simulation import (
 
 from .callers import callers
 from .chains import chains
+from .deploys import deploys
 from .ends import ends
 from .entry import Entry
 from .expected import expected_errors
 from .giving_up import giving_up
 from .handlers import handlers
 from .in_memory import in_memory
+from .inner import inner_steps
 from .messages import bounded_mailboxes, messages, stashing, timers, told_messages_are_accounted_for
 from .names import names
+from .nested import nested
+from .outages import outages
 from .patterns import patterns
 from .pools import pools
+from .questions import questions
+from .queues import queues
+from .schedules import schedules
 from .sessions import own_messages
 from .signals import signals
+from .streams import streams
 from .supervision import kept_messages, rules_of_trees, trees
 from .tasks import tasks
 from .threads import threads
@@ -40,27 +48,34 @@ from .waiting import waiting
 from .workflows import workflows
 
 _THAT_END = Faults(
-    kinds=tuple(k for k in ACTOR_FAULTS if k not in (Hang, Partition, Garbage, FillMailbox))
+    kinds=tuple(k for k in ACTOR_FAULTS if k not in (Hang, Partition, Garbage, FillMailbox)),
+    library=True,
 )
 """Faults after which whatever was sent is handled sooner or later."""
 
-_ON_TREES = Faults(kinds=(Crash, Kill, Slow, SwallowCancel, BlockLoop, FailStart, LoseNode))
+_ON_TREES = Faults(
+    kinds=(Crash, Kill, Slow, SwallowCancel, BlockLoop, FailStart, LoseNode), library=True
+)
 _ON_AGENTS = Faults(kinds=(Crash, Kill, Slow, SwallowCancel, BlockLoop, LateAnswer), actor="agent*")
 
 _ON_LIMITS = Faults(kinds=(Crash, Kill, FailStart, BlockLoop), actor="agent*")
 
 _ON_WAITING = Faults(kinds=(Crash, Kill, Slow, LateAnswer), actor="agent*")
 
-_ON_THREADS = Faults(kinds=(Crash, Kill, Slow, BlockLoop, LateAnswer))
+_ON_THREADS = Faults(kinds=(Crash, Kill, Slow, BlockLoop, LateAnswer), library=True)
 _ON_ADDERS = Faults(
     kinds=(Crash, Kill, Slow, BlockLoop, LateAnswer, SwallowCancel), actor="Worker*"
 )
 
-_ON_TASKS = Faults(kinds=(Crash, Kill, Slow, BlockLoop, SwallowCancel))
+_ON_TASKS = Faults(kinds=(Crash, Kill, Slow, BlockLoop, SwallowCancel), library=True)
 
 _ON_ENGINES = Faults(
     kinds=(*STORE_FAULTS, StopMachine, StopMachine, Crash, Kill, Slow, BlockLoop),
     actor="Worker*",
+)
+
+_ON_HANDLERS = Faults(
+    kinds=(*STORE_FAULTS, StopMachine, StopMachine, Crash, Kill, Slow, BlockLoop), actor="agent-*"
 )
 
 _ON_PATTERNS = Faults(
@@ -100,6 +115,14 @@ SUITE: tuple[Entry, ...] = (
     Entry(names, _ON_NAMES, {"limit_s": 100_000}),
     Entry(in_memory, _ON_ADDERS, {"limit_s": 100_000}, weight=2),
     Entry(workflows, _ON_ENGINES, {"limit_s": 100_000}, weight=2),
+    Entry(deploys, Faults(kinds=(StopMachine,)), {"limit_s": 100_000}),
+    Entry(queues, Faults(kinds=(*STORE_FAULTS, StopMachine, StopMachine)), {"limit_s": 100_000}),
+    Entry(nested, _ON_ENGINES, {"limit_s": 100_000}, weight=2),
+    Entry(outages, None, {"limit_s": 100_000}, weight=2),
+    Entry(schedules, Faults(kinds=(StopMachine,)), {"limit_s": 100_000}),
+    Entry(inner_steps, _ON_HANDLERS, {"limit_s": 100_000}, weight=2),
+    Entry(questions, _ON_HANDLERS, {"limit_s": 100_000}, weight=2),
+    Entry(streams, _ON_ENGINES, {"limit_s": 100_000}),
 )
 """Every property, in the order of the layers."""
 

@@ -19,6 +19,7 @@ from agenticaiframework.actors import (
 from agenticaiframework.actors.simulation import Simulation
 from agenticaiframework.patterns import ParallelOrchestration, SequentialOrchestration
 from agenticaiframework.patterns.engine import EngineConfig, OrchestrationEngine
+from agenticaiframework.patterns.engine.store.simulated import EPOCH_S
 from agenticaiframework.supervision import AgentSupervisor, RestartPolicy
 
 user: contextvars.ContextVar[str] = contextvars.ContextVar("user", default="nobody")
@@ -146,7 +147,8 @@ class World:
         self.outer = Agent("agent-outer", handler=self.ask_inner)
         self.raw = [sim.system.start(Own, watch, rng.random() < 0.5) for _ in range(2)]
         self.nudges = sim.system.start(Nudges)
-        self.engine = OrchestrationEngine(EngineConfig())
+        config = EngineConfig(wall_clock=lambda: EPOCH_S + sim.time())
+        self.engine = OrchestrationEngine(config)
         self.ways: tuple[Way, ...] = (
             self.ask, self.ask, self.tell, self.tell, self.raw_messages, self.raw_messages,
             self.nested, self.pattern, self.workflow,

@@ -14,7 +14,9 @@ class Entry:
     """A scenario under random orders and faults. `weight` is its share of a soak."""
 
     scenario: Scenario
-    faults: Faults | Callable[[int, Profile], FaultPlan] | None = field(default_factory=Faults)
+    faults: Faults | Callable[[int, Profile], FaultPlan] | None = field(
+        default_factory=lambda: Faults(library=True)
+    )
     options: dict[str, Any] = field(default_factory=dict[str, Any])
     checks: tuple[Any, ...] = ()
     weight: int = 1

@@ -9,6 +9,7 @@ from typing import Any
 from agenticaiframework.actors import Agent
 from agenticaiframework.actors.simulation import Simulation
 from agenticaiframework.patterns.engine import EngineConfig, OrchestrationEngine
+from agenticaiframework.patterns.engine.store.simulated import EPOCH_S
 
 
 def random_flow(rng: random.Random) -> dict[str, Any]:
@@ -64,7 +65,7 @@ async def in_memory(sim: Simulation) -> None:
             await asyncio.sleep(pause_s)
         return int(payload["n"]) + 1
 
-    engine = OrchestrationEngine(EngineConfig())
+    engine = OrchestrationEngine(EngineConfig(wall_clock=lambda: EPOCH_S + sim.time()))
     engine.register_agent("add", Agent("Worker add", handler=add) if rng.random() < 0.7 else add)
     async with engine:
         for _ in range(rng.randint(1, 3)):

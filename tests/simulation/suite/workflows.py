@@ -29,6 +29,8 @@ class World:
         self.flow = random_flow(rng)
         self.runs = rng.choice([1, 1, 2])
         self.effects: list[tuple[str, int, float]] = []
+        self.keys: dict[str, str] = {}
+        """Which step or item each idempotency key stood for."""
 
 
 def random_flow(rng: random.Random) -> dict[str, Any]:
@@ -61,9 +63,20 @@ async def workflows(sim: Simulation) -> str:
 
     async def work(payload: Any) -> Any:
         context = agent_context()
-        world.effects.append((context["idempotency_key"], sim.boot, sim.time()))
+        item = f"[{context['item']}]" if "item" in context else ""
+        made = f"{context['workflow_id']}:{context['step']}{item}:{context['attempt']}"
+        world.effects.append((made, sim.boot, sim.time()))
+        key = context["idempotency_key"]
+        work = f"{context['workflow_id']}:{context['step']}{item}"
+        sim.expect(
+            world.keys.setdefault(key, work) == work
+            and list(world.keys.values()).count(work) == 1,
+            "all attempts at a piece of work have its one key", f"{key}: {work}",
+        )  # fmt: skip
         await asyncio.sleep(0.2)
-        return {"n": payload["n"]}
+        if payload["n"] == 2 and context["attempt"] == 1:
+            raise ConnectionError("the answer is lost")
+        return {"n": payload["n"], "pair": (1, 2)}
 
     store = simulated_store(sim)
     engine = OrchestrationEngine(
@@ -87,12 +100,25 @@ async def workflows(sim: Simulation) -> str:
                 break
             except Exception:
                 await asyncio.sleep(1)  # the store refuses for a while
-        return await asyncio.wait_for(engine.wait(run_id), 2000)
+        result = await asyncio.wait_for(engine.wait(run_id), 2000)
+        for output in result.values():
+            for each in output if isinstance(output, list) else [output]:
+                pair = each.get("pair") if isinstance(each, dict) else None
+                sim.expect(
+                    pair is None or type(pair) is list,
+                    "a run sees the stored form of its values", f"{run_id}: {each}",
+                )  # fmt: skip
+        return result
 
     outcome = await sim.attempt(_within(engine, one, world.runs))
-    disturbed = bool(sim.injector.landed)
-    if not disturbed:
-        sim.expect(outcome.ok, "a workflow without faults completes", repr(outcome.error))
+    # A store that does not take what happens in a run delays the run, and does nothing else to it.
+    harmless = all(
+        landed.fault.kind in ("fail_store", "fill_disk", "slow_store")
+        and landed.where.endswith(", append")
+        for landed in sim.injector.landed
+    )
+    if harmless:
+        sim.expect(outcome.ok, "a workflow without other faults completes", repr(outcome.error))
     sim.expect(
         type(outcome.error) is not TimeoutError, "a stored run comes to an end", f"{world.flow}"
     )

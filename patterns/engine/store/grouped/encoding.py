@@ -14,19 +14,21 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
-from pydantic_core import PydanticSerializationError, from_json, to_json
+from pydantic_core import from_json, to_json
 
 from ..errors import StoreCorrupt, ValueNotStorable, ValueTooLarge
 from ..records import JournalEntry, NewRun, Record
 from .backend import JournalRow, Json
+from .forms import Known, form_of
 
 __all__ = [
     "ValueLimits",
     "decode_entries",
     "decode_value",
     "encode_context",
+    "encode_form",
     "encode_input",
     "encode_payload",
     "encode_records",
@@ -54,16 +56,18 @@ class ValueLimits:
 
 
 def encode_records(
-    run_id: str, records: Sequence[Record], limits: ValueLimits
+    run_id: str, records: Sequence[Record], limits: ValueLimits, known: Known | None = None
 ) -> tuple[bytes, Blobs]:
-    """Return the row's body and the blobs that it names.
+    """Return the row's body and the blobs that it names; *known* is an output with its JSON.
 
     Raises ValueNotStorable and ValueTooLarge, naming the run and the step.
     """
+    if known is not None:
+        return _encode_one_by_one(run_id, records, limits, known)
     try:
         # As plain tuples: pydantic's encoder takes 2 us to find out what a named tuple is.
-        body = to_json([*map(tuple, records)])
-    except (PydanticSerializationError, ValueError, TypeError, RecursionError):
+        body = to_json([*map(tuple, records)], fallback=form_of)
+    except Exception:
         # Once more one by one, to name the record that cannot be stored.
         return _encode_one_by_one(run_id, records, limits)
     if len(body) <= limits.spill_bytes:
@@ -72,13 +76,15 @@ def encode_records(
 
 
 def _encode_one_by_one(
-    run_id: str, records: Sequence[Record], limits: ValueLimits
+    run_id: str, records: Sequence[Record], limits: ValueLimits, known: Known | None = None
 ) -> tuple[bytes, Blobs]:
     parts: list[bytes] = []
     blobs: Blobs = []
     for record in records:
         what = partial(_name_of, record, run_id)
-        data = _encode(record.data, what, limits)
+        data = None if known is None else _spliced(record.data, known, what, limits)
+        if data is None:
+            data = _encode(record.data, what, limits)
         head = _encode(record[:3], what, limits)[:-1]
         if len(data) > limits.spill_bytes:
             name = _digest(data)
@@ -87,6 +93,16 @@ def _encode_one_by_one(
         else:
             parts.append(head + b"," + data + b"]")
     return b"[" + b",".join(parts) + b"]", blobs
+
+
+def _spliced(data: Any, known: Known, what: Callable[[], str], limits: ValueLimits) -> bytes | None:
+    """Return the JSON of *data*, if the known output is in it."""
+    form, encoded = known
+    if data.__class__ is not dict or data.get("output") is not form:
+        return None
+    rest = {key: value for key, value in data.items() if key != "output"}
+    end = b"," + _encode(rest, what, limits)[1:] if rest else b"}"
+    return b'{"output":' + encoded + end
 
 
 def _name_of(record: Record, run_id: str) -> str:
@@ -115,11 +131,31 @@ def encode_payload(run_id: str, name: str, payload: Any, limits: ValueLimits) ->
     return _encode(payload, lambda: what, limits)
 
 
+def encode_form(value: Any, what: Callable[[], str], limits: ValueLimits) -> bytes:
+    """Return the JSON of what a store keeps of *value*, which may be bytes, too, within lists.
+
+    As deep in them as it is in a record, or it could be written alone and not there: three brackets
+    stand before and behind it. Raises ValueNotStorable and ValueTooLarge.
+    """
+    try:
+        data = to_json([[[value]]], bytes_mode="base64", fallback=form_of)
+    except Exception as error:
+        raise ValueNotStorable(what(), str(error)) from error
+    limit = limits.max_value_bytes - min(_ROOM, limits.max_value_bytes // 2)
+    if len(data) > limit:
+        raise ValueTooLarge(what(), len(data), limit)
+    return data
+
+
+_ROOM: Final = 256
+"""Bytes that a record has around a value."""
+
+
 def _encode(value: Any, what: Callable[[], str], limits: ValueLimits) -> bytes:
     """Return *value* as JSON; *what* says what it is, and is asked only when that fails."""
     try:
-        data = to_json(value)
-    except (PydanticSerializationError, ValueError, TypeError, RecursionError) as error:
+        data = to_json(value, fallback=form_of)
+    except Exception as error:  # also what a value's own code raises: a generator, a serializer
         raise ValueNotStorable(what(), str(error)) from error
     if len(data) > limits.max_value_bytes:
         raise ValueTooLarge(what(), len(data), limits.max_value_bytes)
@@ -134,11 +170,11 @@ def decode_value(data: Json, store: str, what: str) -> Any:
     """Return the value behind *data*. Raises StoreCorrupt."""
     try:
         return from_json(data)
-    except ValueError:
+    except (ValueError, TypeError):  # TypeError: a text that is not Unicode
         try:
             # pydantic_core writes deeper nesting than it reads.
             return json.loads(data)
-        except (ValueError, RecursionError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise StoreCorrupt(store, f"{what} is not JSON ({error})") from error
 
 

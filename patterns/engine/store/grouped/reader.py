@@ -1,4 +1,4 @@
-"""Reads beside the writer, so that a long listing delays no commit."""
+"""A thread beside the loop: for reads, so that a long listing delays no commit, and for what else waits."""
 
 from __future__ import annotations
 
@@ -24,10 +24,15 @@ class ReaderThread:
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, label: str, close: Callable[[], None]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        label: str,
+        close: Callable[[], None],
+        *,
+        role: str = "store-reader",
     ) -> None:
         self._loop = loop
-        self._label = label
+        self._name = f"{role}-{label}"
         self._close = close
         self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -39,7 +44,7 @@ class ReaderThread:
             self._thread = threading.Thread(
                 target=_run,
                 args=(self._loop, self._queue, self._close),
-                name=f"store-reader-{self._label}",
+                name=self._name,
                 daemon=True,
             )
             self._thread.start()

@@ -3,37 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from threading import Thread
 from typing import Any, Final, TypeVar
 
+from pydantic_core import to_json
+
 from agenticaiframework.actors import Log
 
 from ..contract import Acknowledge, Lease
-from ..errors import StoreClosed, StoreCorrupt, StoreError, StoreUnavailable
+from ..errors import StoreClosed, StoreError, StoreUnavailable, UnknownRun
+from ..queues import QueueLimits
 from ..records import (
     Durability,
     Inbox,
-    JournalEntry,
     NewRun,
     Owner,
     Record,
     Retention,
-    RunFilter,
-    RunPage,
-    RunRow,
     RunUpdate,
     Signal,
     StoreStats,
 )
 from .backend import Backend, Claimed, Clock
 from .encoding import ValueLimits, encode_payload
+from .forms import Known
 from .jobs import Call, Job, Write
+from .keys import new_key
+from .lane_writer import LaneWriter
 from .outcome import Outcome, own, settle
+from .queries import RunQueries, chunks
 from .reader import ReaderThread
-from .reading import RunReader
-from .rows import check_text, rows_of_append, rows_of_run
+from .rows import check_text, may_be_kept, rows_of_append, rows_of_run
+from .schedules import ScheduleQueries
+from .sessions import SessionQueries
+from .stored_form import stored_form
 from .writer import GroupWriter, InlineWriter, ThreadWriter
 
 __all__ = ["GroupedStore"]
@@ -42,17 +48,11 @@ T = TypeVar("T")
 
 _NONE: Final = Durability.NONE
 
-OWNER_SLOTS = 1 << 12
-"""A run's key is its moment of creation in microseconds and, below, its owner's number.
-
-Keys so grow with time: recent runs are neighbours on disk, and their order is that of creation.
-"""
 PURGE_CHUNK = 200
 """Runs forgotten in one transaction, so that purging delays appends by milliseconds only."""
-READ_CHUNK = 500
 
 
-class GroupedStore:
+class GroupedStore(RunQueries, SessionQueries, ScheduleQueries):
     """A Store over a backend, with one writer that commits in groups.
 
     Its state and its leases belong to the loop that opened it; the backend belongs to the
@@ -67,20 +67,26 @@ class GroupedStore:
         limits: ValueLimits | None = None,
         inline: bool = False,
     ) -> None:
-        self._backend = backend
-        self._clock = clock
         self._limits = limits or ValueLimits()
+        RunQueries.__init__(self, backend)
+        SessionQueries.__init__(self, backend.sessions, self._limits)
+        ScheduleQueries.__init__(self, backend.schedules, self._limits)
+        self._clock = clock
         self._inline = inline
         self._log = Log(store=self.url)
-        self._runs = RunReader(backend)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._writer: GroupWriter | None = None
         self._reader: ReaderThread | None = None
+        self._renewer: ReaderThread | None = None
+        """Renews leases, where that is done apart."""
+        self._listeners: list[Callable[[str], None]] = []
         self._changing = asyncio.Lock()
         self._leaving: tuple[Thread, ...] = ()
         """Threads that were left behind, and may not have closed the backend yet."""
         # The moment of each owner's latest run, in microseconds: the first part of its key.
         self._last_run: dict[int, int] = {}
+        self._known: Known | None = None
+        """The last long form, until something is written: most are written at once."""
         self._batches = 0
         self._appends = 0
         self._records = 0
@@ -89,11 +95,6 @@ class GroupedStore:
 
     def __repr__(self) -> str:
         return f"<{self._backend.label}{'' if self._writer else ', closed'}>"
-
-    @property
-    def url(self) -> str:
-        """Where it is, without secrets."""
-        return self._backend.label
 
     # Opening and closing
 
@@ -106,35 +107,49 @@ class GroupedStore:
             if self._writer is not None:
                 return
             backend = self._backend
-            kind = InlineWriter if self._inline else ThreadWriter
-            enter = partial(_enter, backend, self._leaving)
-            writer = kind(loop, backend.label, enter, backend.commit, backend.close, self._deliver)
+            writer = self._new_writer(loop)
             opened: Outcome[None] = Outcome(loop)
             try:
                 writer.start(lambda error: opened.set(None, error))
                 await opened.future
             except BaseException:
-                self._leave(writer, None)
+                self._leave(writer)
                 raise
             self._writer = writer
             self._leaving = ()
             if backend.reads_apart and not self._inline:
                 self._reader = ReaderThread(loop, backend.label, backend.close_reader)
+            if backend.upkeep_apart:
+                self._renewer = ReaderThread(
+                    loop, backend.label, backend.close_lease, role="store-lease"
+                )
+
+    def _new_writer(self, loop: asyncio.AbstractEventLoop) -> GroupWriter:
+        backend = self._backend
+        parts = (
+            *(loop, backend.label, partial(_enter, backend, self._leaving)),
+            *(backend.commit, backend.close, self._deliver),
+        )
+        if self._inline:
+            return InlineWriter(*parts)
+        lane = backend.lane
+        return ThreadWriter(*parts) if lane is None else LaneWriter(*parts, lane=lane)
 
     def _move_to(self, loop: asyncio.AbstractEventLoop) -> None:
         """Belong to *loop*, if the one before has ended (without closing the store, perhaps)."""
         if self._writer is not None:
             if self._loop is not None and not self._loop.is_closed():
                 raise StoreUnavailable(self.url, "opening", "it is open on another event loop")
-            self._leave(self._writer, self._reader)
-            self._writer = self._reader = None
+            self._leave(self._writer, self._reader, self._renewer)
+            self._writer = self._reader = self._renewer = None
             self._last_run.clear()
+        self._hear_no_more()
         self._loop = loop
         self._changing = asyncio.Lock()
 
-    def _leave(self, writer: GroupWriter, reader: ReaderThread | None) -> None:
-        """Let both threads end; the next opening waits until they have closed the backend."""
-        threads = (writer.abandon(), None if reader is None else reader.abandon())
+    def _leave(self, writer: GroupWriter, *readers: ReaderThread | None) -> None:
+        """Let the threads end; the next opening waits until they have closed the backend."""
+        threads = (writer.abandon(), *(reader.abandon() for reader in readers if reader))
         self._leaving += tuple(thread for thread in threads if thread is not None)
 
     async def close(self) -> None:
@@ -144,21 +159,24 @@ class GroupedStore:
 
     async def _shut(self) -> None:
         async with self._changing:
-            writer, reader = self._writer, self._reader
+            writer, reader, renewer = self._writer, self._reader, self._renewer
             if writer is None:
                 return
+            self._hear_no_more()
             for number in self._last_run:
                 # Whether it works or not, nothing more is written for these owners.
                 writer.put(Call(partial(self._backend.retire, number), _ignore))
+            self._backend.hurry()
             # From here on new calls are rejected; queued ones are drained.
-            self._writer = self._reader = None
+            self._writer = self._reader = self._renewer = None
             self._last_run.clear()
             try:
-                if reader is not None:
-                    await reader.stop()
+                for thread in (renewer, reader):
+                    if thread is not None:
+                        await thread.stop()
                 await writer.stop()
             except BaseException:
-                self._leave(writer, reader)
+                self._leave(writer, reader, renewer)
                 raise
             if reader is None:
                 self._backend.close_reader()
@@ -185,10 +203,17 @@ class GroupedStore:
         return Owner(engine_id, number, lease_s)
 
     async def renew(self, owner: Owner) -> bool:
-        """Extend the lease; False when it had ended meanwhile."""
-        return await self._call(
-            lambda: self._backend.renew(owner.number, owner.engine_id, owner.lease_s)
-        )
+        """Extend the lease; False when it had ended meanwhile.
+
+        Before everything that waits to be written, and beside it where the medium can.
+        """
+        outcome: Outcome[bool] = Outcome(self._open_loop())
+        renewal = partial(self._backend.renew, owner.number, owner.engine_id, owner.lease_s)
+        if self._renewer is not None:
+            self._renewer.run(renewal, outcome.set)
+        else:
+            self._open_writer().put_first(Call(renewal, outcome.set))
+        return await outcome.future
 
     async def retire(self, owner: Owner) -> None:
         """End the owner's lease at once."""
@@ -224,9 +249,11 @@ class GroupedStore:
                 f"{owner} was not registered with {self.url} since it was opened: "
                 "owner = await store.register(engine_id, lease_s)"
             )
-        at = int(self._clock() * 1e6)
-        moment = at if at > earlier else earlier + 1
-        key = moment * OWNER_SLOTS + owner.number % OWNER_SLOTS
+        created_at = self._clock() if run.created_at is None else run.created_at
+        # Lists by time look for keys, so a key says when its run was created.
+        moment = max(round(created_at * 1e6), earlier + 1)
+        key = new_key(moment, owner.number)
+        at = moment if run.at is None else round(run.at * 1e6)
         rows, size = rows_of_run(run, owner.number, key, at, records, self._limits)
         self._last_run[owner.number] = moment
         self._records += len(records)
@@ -258,8 +285,9 @@ class GroupedStore:
         writer = self._writer
         if writer is None:
             raise StoreClosed(self.url)
-        at = int(self._clock() * 1e6)
-        rows, size = rows_of_append(lease, records, update, consumes, at, self._limits)
+        at = int(self._clock() * 1e6) if lease.at is None else round(lease.at * 1e6)
+        known, self._known = self._known, None
+        rows, size = rows_of_append(lease, records, update, consumes, at, self._limits, known)
         first = lease.next_seq
         count = len(records)
         lease.next_seq = first + count
@@ -318,6 +346,13 @@ class GroupedStore:
                 error,
             )
 
+    def stored_form(self, value: Any, what: Callable[[], str]) -> Any:
+        """Return *value* as it is read back once it is stored."""
+        form, known = stored_form(value, what, self._limits)
+        if known is not None:
+            self._known = known
+        return form
+
     async def flush(self) -> None:
         """Return when what was handed over until now has been written, or refused."""
         await self._call(lambda: None)
@@ -326,91 +361,84 @@ class GroupedStore:
 
     async def claim(self, owner: Owner, run_id: str) -> Lease:
         """Take a run that no living engine holds."""
+        self._check_id(run_id)
         return _lease(await self._call(lambda: self._backend.claim(owner.number, run_id)))
 
     async def claim_abandoned(self, owner: Owner, limit: int = 1000) -> list[Lease]:
         """Take unfinished runs whose owners are gone."""
-        claimed = await self._call(lambda: self._backend.claim_abandoned(owner.number, limit))
+        claimed = await self._upkeep(lambda: self._backend.claim_abandoned(owner.number, limit))
         return [_lease(each) for each in claimed]
+
+    async def take(
+        self, owner: Owner, limits: QueueLimits, room: int, run_id: str | None = None
+    ) -> list[Lease]:
+        """Take up to *room* runs of a queue, as its limits allow."""
+        taken = await self._upkeep(lambda: self._backend.take(owner.number, limits, room, run_id))
+        return [_lease(each) for each in taken]
+
+    async def serve(self, owner: Owner, queues: Iterable[str]) -> None:
+        """Have it known which queues the owner takes runs of."""
+        names = sorted(set(queues))
+        await self._call(lambda: self._backend.serve(owner.number, names))
 
     async def release(self, lease: Lease) -> None:
         """Give the run up."""
         await self._call(lambda: self._backend.release(lease.key, lease.fence))
 
-    # Reading
-
-    async def load_run(self, run_id: str) -> RunRow:
-        """Return the run's row."""
-        return await self._read(lambda: self._runs.row(run_id))
-
-    async def load_runs(self, run_ids: Iterable[str]) -> dict[str, RunRow]:
-        """Return the rows of those runs that exist, by id."""
-        found: dict[str, RunRow] = {}
-        for some in _chunks(tuple(run_ids)):
-            rows = await self._read(partial(self._runs.rows, some))
-            found.update((row.run_id, row) for row in rows)
-        return found
-
-    async def load_definition(self, definition_hash: str) -> str:
-        """Return the definition's JSON."""
-        data = await self._read(lambda: self._backend.definition(definition_hash))
-        if data is None:
-            raise StoreCorrupt(self.url, f"there is no definition {definition_hash!r}")
-        return data if isinstance(data, str) else data.decode()
-
-    async def load_definitions(self, definition_hashes: Iterable[str]) -> dict[str, str]:
-        """Return the JSON of those definitions that exist, by hash."""
-        found: dict[str, str] = {}
-        for some in _chunks(tuple(definition_hashes)):
-            found.update(await self._read(partial(self._definitions, some)))
-        return found
-
-    def _definitions(self, hashes: Iterable[str]) -> list[tuple[str, str]]:
-        stored = ((each, self._backend.definition(each)) for each in hashes)
-        return [
-            (each, data if isinstance(data, str) else data.decode())
-            for each, data in stored
-            if data is not None
-        ]
-
-    async def read_journal(
-        self, run_id: str, after: int = 0, limit: int | None = None
-    ) -> list[JournalEntry]:
-        """Return the entries numbered above *after*, in order."""
-        return await self._read(lambda: self._runs.journal(run_id, after, limit))
-
-    async def read_journals(self, run_ids: Iterable[str]) -> dict[str, list[JournalEntry]]:
-        """Return whole journals by run id."""
-        found: dict[str, list[JournalEntry]] = {}
-        for some in _chunks(tuple(run_ids)):
-            found |= await self._read(partial(self._runs.journals, some))
-        return found
-
-    async def list_runs(
-        self, where: RunFilter | None = None, page: str | None = None, limit: int = 100
-    ) -> RunPage:
-        """Return runs, newest first."""
-        before = _parse_page(page)
-        if limit < 1:
-            raise ValueError(f"limit={limit}: give the number of rows wanted, 1 or more")
-        return await self._read(lambda: self._runs.page(where or RunFilter(), before, limit))
-
     # From outside
 
-    async def request_cancel(self, run_id: str, reason: str) -> bool:
+    async def request_cancel(
+        self, run_id: str, reason: str, options: Mapping[str, Any] | None = None
+    ) -> bool:
         """Note durably that the run shall be cancelled."""
-        check_text("the reason", reason, allow_empty=True)
-        return await self._call(lambda: self._backend.request_cancel(run_id, reason))
+        self._check_id(run_id)
+        check_text("the reason", reason, allow_empty=True, longest=None)
+        how = to_json(dict(options)).decode() if options else None
+        return await self._call(lambda: self._backend.request_cancel(run_id, reason, how))
 
-    async def put_signal(self, run_id: str, name: str, payload: Any = None) -> int:
+    async def put_signal(
+        self, run_id: str, name: str, payload: Any = None, late: bool = False
+    ) -> int:
         """Keep a signal for the run, durably; return its number."""
+        self._check_id(run_id)
         check_text("the signal's name", name)
         data = encode_payload(run_id, name, payload, self._limits)
-        return await self._call(lambda: self._backend.put_signal(run_id, name, data))
+        return await self._call(lambda: self._backend.put_signal(run_id, name, data, late))
 
-    async def pending_signals(self, run_id: str) -> list[Signal]:
-        """Return the run's signals that no record has consumed, oldest first."""
-        return await self._read(lambda: self._runs.signals(run_id))
+    async def pending_signals(self, run_id: str, after: int = 0) -> list[Signal]:
+        """Return the run's signals above *after* that no record has consumed, oldest first."""
+        return await self._read(lambda: self._runs.signals(run_id, after))
+
+    async def pending_signals_of(self, run_ids: Iterable[str]) -> dict[str, list[Signal]]:
+        """Return the pending signals of several runs, by the id of those that have any."""
+        found: dict[str, list[Signal]] = {}
+        for some in chunks(tuple(run_ids)):
+            found |= await self._read(partial(self._runs.signals_of, some))
+        return found
+
+    def listen(self, heard: Callable[[str], None]) -> None:
+        """Have *heard* called with the id of each run that something happened to elsewhere."""
+        loop = self._open_loop()
+        reader, ears = self._reader, self._backend.ears
+        if reader is None or ears is None or heard in self._listeners:
+            return
+        self._listeners.append(heard)
+        if len(self._listeners) == 1:
+            ears.open(loop, reader.run, self._heard)
+
+    def _heard(self, run_ids: list[str]) -> None:
+        for heard in tuple(self._listeners):
+            for run_id in run_ids:
+                try:
+                    heard(run_id)
+                except Exception as error:
+                    self._log.error("{}: a listener failed", self.url, error=error)
+
+    def _hear_no_more(self) -> None:
+        self._listeners.clear()
+        ears = self._backend.ears
+        if ears is not None:
+            ears.close()
 
     async def poll(self, owner: Owner, after: int = 0) -> Inbox:
         """Return what was said since cursor *after* to runs that *owner* holds."""
@@ -419,16 +447,37 @@ class GroupedStore:
 
     # Keeping house
 
-    async def purge(self, retention: Retention) -> int:
+    async def purge(self, retention: Retention, at_most: int | None = None) -> int:
         """Forget finished runs by policy; return how many."""
         purged = 0
         now = int(self._clock() * 1e6)
+        if retention.max_age_s is not None:
+            # Since the epoch nothing can be older than now.
+            retention = replace(retention, max_age_s=min(retention.max_age_s, now / 1e6))
         while True:
             keys = await self._read(lambda: self._backend.purgeable(retention, now, PURGE_CHUNK))
-            some = await self._call(partial(self._backend.purge_runs, keys)) if keys else 0
+            some = await self._upkeep(partial(self._backend.purge_runs, keys)) if keys else 0
             purged += some
-            if not some:
+            if not some or (at_most is not None and purged >= at_most):
                 return purged
+
+    async def forget(self, run_ids: Iterable[str]) -> int:
+        """Forget those of the runs that have finished, with their parts; return how many."""
+        forgotten = 0
+        ids = tuple(dict.fromkeys(run_ids))
+        for at in range(0, len(ids), PURGE_CHUNK):
+            keys = await self._read(partial(self._keys, ids[at : at + PURGE_CHUNK]))
+            forgotten += await self._upkeep(partial(self._backend.purge_runs, keys)) if keys else 0
+        return forgotten
+
+    def _keys(self, run_ids: Sequence[str]) -> list[int]:
+        possible = [run_id for run_id in run_ids if may_be_kept(run_id)]
+        return [raw[0] for raw in self._backend.runs(possible)]
+
+    def _check_id(self, run_id: str) -> None:
+        """Raise UnknownRun for what no run can be called: a server's refusal would count as an outage."""
+        if not may_be_kept(run_id):
+            raise UnknownRun(run_id, self.url)
 
     # Inside
 
@@ -447,6 +496,11 @@ class GroupedStore:
         outcome: Outcome[T] = Outcome(self._open_loop())
         self._open_writer().put(Call(function, outcome.set))
         return await outcome.future
+
+    async def _upkeep(self, function: Callable[[], T]) -> T:
+        """Run *function* beside the writer if it brings its own transaction, else in the writer."""
+        apart = self._backend.upkeep_apart
+        return await (self._read(function) if apart else self._call(function))
 
     async def _read(self, function: Callable[[], T]) -> T:
         """Run *function* where reads are run."""
@@ -471,18 +525,7 @@ def _ignore(result: object, error: BaseException | None) -> None:
 
 def _lease(claimed: Claimed) -> Lease:
     run_id, key, fence, next_seq, durability = claimed
-    return Lease(run_id, key, fence, next_seq, Durability(durability))
-
-
-def _parse_page(page: str | None) -> int | None:
-    if page is None:
-        return None
     try:
-        return int(page)
-    except ValueError:
-        raise ValueError(f"page={page!r}: give the `next` of the RunPage before, or None") from None
-
-
-def _chunks(run_ids: Sequence[str]) -> Iterable[Sequence[str]]:
-    unique = tuple(dict.fromkeys(run_ids))
-    return (unique[at : at + READ_CHUNK] for at in range(0, len(unique), READ_CHUNK))
+        return Lease(run_id, key, fence, next_seq, Durability(durability))
+    except ValueError:  # its row is damaged, which is for the run to say
+        return Lease(run_id, key, fence, next_seq, Durability.FULL)

@@ -22,7 +22,7 @@ from ..errors import StoreError, StoreUnavailable
 from .jobs import COLUMNS, Job, Write, fail
 from .outcome import call_on
 
-__all__ = ["GroupWriter", "InlineWriter", "ThreadWriter"]
+__all__ = ["Commit", "Deliver", "GroupWriter", "InlineWriter", "ThreadWriter", "carry_out", "take"]
 
 MAX_ROWS = 256
 """Rows in one commit: enough to bury an fsync, few enough to keep the wait of the first small."""
@@ -49,6 +49,10 @@ class GroupWriter(Protocol):
         """Queue a job. On the loop only."""
         ...
 
+    def put_first(self, job: Job) -> None:
+        """Queue a job before all others: one that depends on none of them, and must not wait."""
+        ...
+
     async def stop(self) -> None:
         """Commit the queue, close the backend, end."""
         ...
@@ -69,11 +73,17 @@ def _share(waiting: int, commit_s: float) -> int:
     return max((waiting + 1) // 2, SPLIT_FROM // 2)
 
 
-def _take(pending: deque[Job], limit: int) -> list[Job]:
+def take(pending: deque[Job], limit: int, *, alike: bool = False) -> list[Job]:
+    """Take the jobs of the next batch from *pending*.
+
+    *alike*: either appends alone, or what begins with a call.
+    """
     batch: list[Job] = []
     cells = size = 0
     while pending and len(batch) < limit:
         job = pending[0]
+        if alike and batch and isinstance(batch[0], Write) and not isinstance(job, Write):
+            break
         if isinstance(job, Write):
             cells += len(job.rows)
             size += job.size
@@ -83,7 +93,7 @@ def _take(pending: deque[Job], limit: int) -> list[Job]:
     return batch
 
 
-def _commit(commit: Commit, batch: list[Job], label: str) -> None:
+def carry_out(commit: Commit, batch: list[Job], label: str) -> None:
     """Run *commit*; whatever it raises becomes the error of every job that has none."""
     try:
         commit(batch)
@@ -159,9 +169,9 @@ def _run(shared: _Shared, opened: Callable[[BaseException | None], None]) -> Non
         shared.bell.acquire()
         shared.armed = False
         while pending:
-            batch = _take(pending, _share(len(pending), commit_s))
+            batch = take(pending, _share(len(pending), commit_s))
             begun = clock()
-            _commit(shared.commit, batch, shared.label)
+            carry_out(shared.commit, batch, shared.label)
             # The quickest commit of late: what the disk takes, without waiting for the lock.
             took = clock() - begun
             commit_s = min(took, commit_s * 1.05) if commit_s else took
@@ -204,8 +214,16 @@ class ThreadWriter:
 
     def put(self, job: Job) -> None:
         """Queue a job."""
+        self._shared.pending.append(job)
+        self._ring()
+
+    def put_first(self, job: Job) -> None:
+        """Queue a job before all others."""
+        self._shared.pending.appendleft(job)
+        self._ring()
+
+    def _ring(self) -> None:
         shared = self._shared
-        shared.pending.append(job)
         if not shared.armed:
             shared.armed = True
             shared.bell.release()
@@ -266,6 +284,14 @@ class InlineWriter:
     def put(self, job: Job) -> None:
         """Queue a job for the loop's next turn."""
         self._pending.append(job)
+        self._plan()
+
+    def put_first(self, job: Job) -> None:
+        """Queue a job before all others."""
+        self._pending.appendleft(job)
+        self._plan()
+
+    def _plan(self) -> None:
         if not self._wake_planned:
             self._wake_planned = True
             self._loop.call_soon(self._turn)
@@ -273,8 +299,8 @@ class InlineWriter:
     def _turn(self) -> None:
         self._wake_planned = False
         while self._pending:
-            batch = _take(self._pending, len(self._pending))
-            _commit(self._commit, batch, self._label)
+            batch = take(self._pending, len(self._pending))
+            carry_out(self._commit, batch, self._label)
             self._deliver(batch)
 
     async def stop(self) -> None:

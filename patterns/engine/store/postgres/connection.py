@@ -4,61 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import psycopg
-from psycopg import errors, sql
+from psycopg import sql
 
-from ..errors import StoreCorrupt, StoreFull, StoreUnavailable, StoreUrlError
+from ..errors import StoreNotReady
+from .address import PostgresAddress
+from .faults import store_error
 
-__all__ = ["Connection", "PostgresAddress", "connect", "translated"]
+__all__ = ["Connection", "connect", "refuse_pooling", "translated"]
 
 Connection = psycopg.Connection[tuple[object, ...]]
-
-# A server that vanishes without a word must not hold the writer for the hours that TCP allows.
-_PATIENCE = {
-    "connect_timeout": "5",
-    "keepalives_idle": "10",
-    "keepalives_interval": "5",
-    "keepalives_count": "3",
-    "tcp_user_timeout": "15000",
-    "application_name": "agenticaiframework",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class PostgresAddress:
-    """Where the server is, and in which schema of the database the store lives."""
-
-    dsn: str
-    schema: str
-    label: str
-    """The URL without a password."""
-
-    @staticmethod
-    def parse(url: str) -> PostgresAddress:
-        """Return what *url* says; `?schema=` is ours (default `agenticai`), the rest is libpq's.
-
-        Raises StoreUrlError.
-        """
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-        except ValueError as error:
-            raise StoreUrlError(url, str(error)) from None
-        options = dict(parse_qsl(parts.query, keep_blank_values=True))
-        schema = options.pop("schema", "agenticai")
-        host = parts.hostname or ""
-        label = f"postgresql://{parts.username + '@' if parts.username else ''}{host}"
-        label += f"{f':{port}' if port else ''}{parts.path}?schema={schema}"
-        if not schema.isidentifier() or len(schema) > 63:
-            raise StoreUrlError(label, f"{schema!r} is not a name for a schema")
-        for name, value in _PATIENCE.items():
-            options.setdefault(name, value)
-        query = urlencode(options, quote_via=quote)
-        dsn = urlunsplit(("postgresql", parts.netloc, parts.path, query, ""))
-        return PostgresAddress(dsn, schema, label)
 
 
 def connect(address: PostgresAddress) -> Connection:
@@ -76,15 +32,34 @@ def connect(address: PostgresAddress) -> Connection:
     return connection
 
 
+def refuse_pooling(address: PostgresAddress, connection: Connection) -> None:
+    """Raise StoreNotReady if *connection* goes through a proxy that pools transactions.
+
+    Such a proxy gives each transaction whatever server process is free, so that nothing lasts from one
+    to the next: no search path, no lock, no prepared statement, no LISTEN.
+    """
+    second = connect(address)
+    try:
+        with translated(address.label, "opening"):
+            pids = {
+                each.execute("SELECT pg_backend_pid()").fetchone() for each in (connection, second)
+            }
+    finally:
+        second.close()
+    if len(pids) == 1:
+        raise StoreNotReady(
+            address.label,
+            [
+                "two connections are one server process: a proxy that pools transactions stands between"
+            ],
+            "Give the server's own address, or the proxy's with session pooling",
+        )
+
+
 @contextmanager
 def translated(label: str, doing: str) -> Generator[None, None, None]:
     """Turn PostgreSQL's errors into StoreErrors, with PostgreSQL's as the cause."""
     try:
         yield
-    except (errors.DiskFull, errors.OutOfMemory) as error:
-        raise StoreFull(label, doing, str(error).strip()) from error
-    except (errors.DataCorrupted, errors.IndexCorrupted) as error:
-        raise StoreCorrupt(label, str(error).strip()) from error
     except psycopg.Error as error:
-        detail = str(error).strip() or type(error).__name__
-        raise StoreUnavailable(label, doing, detail) from error
+        raise store_error(error, label, doing) from error

@@ -1,19 +1,13 @@
-"""PostgreSQL's tables, how they came to be, and the function that a batch of appends goes through."""
+"""PostgreSQL's tables, and how they came to be."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import LiteralString
+from typing import Final, LiteralString
 
-from psycopg import sql
+__all__ = ["BESIDE", "MIGRATIONS", "VERSIONS"]
 
-from ..errors import StoreCorrupt, StoreVersionTooNew
-from ..grouped.jobs import Op
-from .connection import Connection
-
-__all__ = ["APPLY_BATCH", "MIGRATIONS", "migrate"]
-
-_VERSIONS: LiteralString = """
+VERSIONS: LiteralString = """
 CREATE TABLE schema_versions (
     version int PRIMARY KEY,
     applied_at timestamptz NOT NULL DEFAULT now()
@@ -81,165 +75,111 @@ CREATE INDEX notices_of_run ON notices (run);
 
 _VERSION_2: LiteralString = "ALTER TABLE runs ADD COLUMN context text"
 
-MIGRATIONS: Sequence[LiteralString] = (_VERSION_1, _VERSION_2)
+# The indexes are those that a list, a recovery or a purge looks into. Where a run is not in one (it is
+# not a part, has no labels, has ended, has not ended), the index is partial: it costs that run nothing.
+# `IF NOT EXISTS`: on a large table they may have been made before, CONCURRENTLY.
+_VERSION_3: LiteralString = """
+ALTER TABLE runs ADD COLUMN root text;
+ALTER TABLE runs ADD COLUMN cancel_options text;
+ALTER TABLE owners ADD COLUMN seen_at bigint;
+ALTER TABLE owners ADD COLUMN version int;
+ALTER TABLE schema_versions ADD COLUMN beside int;
+ALTER TABLE runs SET (fillfactor = 85);
+ALTER TABLE owners SET (fillfactor = 50);
+DROP INDEX runs_open;
+CREATE INDEX IF NOT EXISTS runs_held ON runs (owner, run) WHERE owner IS NOT NULL;
+CREATE INDEX IF NOT EXISTS runs_released ON runs (run)
+    WHERE owner IS NULL AND finished_at IS NULL AND state <> 'blocked';
+CREATE INDEX IF NOT EXISTS runs_unfinished ON runs (run) WHERE finished_at IS NULL;
+CREATE INDEX IF NOT EXISTS runs_finished ON runs (finished_at, run)
+    WHERE finished_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS runs_finished_in_state ON runs (state, finished_at, run)
+    WHERE finished_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS runs_in_state ON runs (state, run);
+CREATE INDEX IF NOT EXISTS runs_of_name ON runs (name, run);
+CREATE INDEX IF NOT EXISTS runs_of_definition ON runs (definition_hash);
+CREATE INDEX IF NOT EXISTS runs_of_parent ON runs (parent, run) WHERE parent IS NOT NULL;
+CREATE INDEX IF NOT EXISTS runs_of_root ON runs (root, run) WHERE root IS NOT NULL;
+CREATE TABLE labels (
+    name text NOT NULL,
+    value text NOT NULL,
+    run bigint NOT NULL,
+    PRIMARY KEY (name, value, run)
+);
+INSERT INTO labels SELECT l.key, l.value, r.run FROM runs AS r, jsonb_each_text(r.labels) AS l
+    WHERE r.labels IS NOT NULL;
+CREATE INDEX labels_of_run ON labels (run);
+CREATE UNLOGGED TABLE watches (
+    run bigint PRIMARY KEY,
+    run_id text NOT NULL,
+    until bigint NOT NULL
+);
+CREATE INDEX IF NOT EXISTS notices_pending ON notices (run) WHERE consumed_by IS NULL
+"""
+
+_VERSION_4: LiteralString = """
+CREATE TABLE sessions (
+    session bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    agent text NOT NULL,
+    name text NOT NULL,
+    last bigint NOT NULL,
+    created_at bigint NOT NULL,
+    updated_at bigint NOT NULL,
+    expires_at bigint,
+    UNIQUE (agent, name)
+);
+CREATE INDEX sessions_by_use ON sessions (updated_at, session);
+CREATE INDEX sessions_of_agent ON sessions (agent, updated_at, session);
+CREATE INDEX sessions_expiring ON sessions (expires_at) WHERE expires_at IS NOT NULL;
+CREATE TABLE session_turns (
+    session bigint NOT NULL,
+    turn bigint NOT NULL,
+    messages int NOT NULL,
+    body bytea NOT NULL,
+    key text,
+    PRIMARY KEY (session, turn)
+);
+CREATE UNIQUE INDEX turns_by_key ON session_turns (session, key) WHERE key IS NOT NULL
+"""
+
+_VERSION_5: LiteralString = """
+CREATE TABLE schedules (
+    name text PRIMARY KEY,
+    revision bigint NOT NULL,
+    due_at bigint,
+    body bytea NOT NULL
+);
+CREATE INDEX schedules_due ON schedules (due_at) WHERE due_at IS NOT NULL
+"""
+
+# What waits in a queue has no owner, and is not looked for among the runs that engines have left.
+_VERSION_6: LiteralString = """
+ALTER TABLE runs ADD COLUMN queue text;
+ALTER TABLE runs ADD COLUMN queue_key text;
+ALTER TABLE runs ADD COLUMN priority int;
+ALTER TABLE owners ADD COLUMN queues text[];
+DROP INDEX IF EXISTS runs_released;
+CREATE INDEX IF NOT EXISTS runs_left ON runs (run)
+    WHERE owner IS NULL AND finished_at IS NULL AND state <> 'blocked' AND queue IS NULL;
+CREATE INDEX IF NOT EXISTS runs_of_queue ON runs (queue, run) WHERE queue IS NOT NULL;
+CREATE INDEX IF NOT EXISTS runs_queued ON runs (queue, priority DESC, run) INCLUDE (queue_key)
+    WHERE queue IS NOT NULL AND owner IS NULL AND finished_at IS NULL AND state <> 'blocked';
+CREATE INDEX IF NOT EXISTS runs_queued_keys ON runs (queue, queue_key, priority DESC, run)
+    WHERE queue IS NOT NULL AND owner IS NULL AND finished_at IS NULL AND state <> 'blocked';
+CREATE INDEX IF NOT EXISTS runs_taken ON runs (queue, owner, run) INCLUDE (queue_key)
+    WHERE queue IS NOT NULL AND owner IS NOT NULL AND finished_at IS NULL;
+CREATE TABLE queue_starts (
+    queue text NOT NULL,
+    at bigint NOT NULL,
+    run bigint NOT NULL,
+    PRIMARY KEY (queue, at, run)
+)
+"""
+
+MIGRATIONS: Sequence[LiteralString] = (
+    *(_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6),
+)
 """The script that leads to version n stands at n - 1. Never edited after a release."""
 
-# Temporary, so that it belongs to the program and not to the database. One call is one round
-# trip and, outside of a transaction, one transaction.
-#
-# Locking the runs' rows (FOR KEY SHARE) holds off a claim (FOR UPDATE) until the batch is
-# committed: without it, a claimer could read the journal between this function's look at the
-# fencing token and its commit.
-#
-# A row that is there already with the same content was written by this very lease, in a batch whose
-# acknowledgement a broken connection swallowed: it counts as written.
-APPLY_BATCH = f"""
-CREATE FUNCTION pg_temp.apply_batch(
-    ops int[], keys bigint[], fences bigint[], ats bigint[], seqs bigint[], bodies bytea[],
-    extras text[], relaxed boolean
-) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE
-    expected bigint;
-    found_rows bigint;
-BEGIN
-    IF relaxed THEN
-        PERFORM set_config('synchronous_commit', 'off', true);
-    ELSIF current_setting('synchronous_commit') = 'off' THEN
-        PERFORM set_config('synchronous_commit', 'on', true);
-    END IF;
-
-    IF ops && ARRAY[{Op.CREATE}] THEN
-        INSERT INTO definitions
-            SELECT DISTINCT ON (extra) extra, body
-            FROM unnest(ops, bodies, extras) AS b (op, body, extra) WHERE op = {Op.DEFINE}
-            ON CONFLICT DO NOTHING;
-        INSERT INTO runs (
-            run, run_id, name, definition_hash, input, input_blob, state, durability,
-            created_at, updated_at, parent, labels, owner, fence, context
-        )
-            SELECT key, e ->> 0, e ->> 1, e ->> 2, body, e ->> 8, e ->> 3, e ->> 4,
-                at, at, e ->> 5, (e ->> 6)::jsonb, (e ->> 7)::bigint, fence, e ->> 9
-            FROM unnest(ops, keys, fences, ats, bodies, extras)
-                AS b (op, key, fence, at, body, extra),
-                LATERAL (SELECT CASE WHEN op = {Op.CREATE} THEN extra::jsonb END) AS j (e)
-            WHERE op = {Op.CREATE}
-            ON CONFLICT (run) DO NOTHING;
-    END IF;
-
-    SELECT count(*), count(held.run) INTO expected, found_rows FROM (
-        SELECT DISTINCT key, fence FROM unnest(ops, keys, fences) AS b (op, key, fence)
-        WHERE op <> {Op.DEFINE} ORDER BY key
-    ) AS wanted LEFT JOIN LATERAL (
-        SELECT run FROM runs WHERE runs.run = wanted.key AND runs.fence = wanted.fence
-        FOR KEY SHARE
-    ) AS held ON true;
-    IF found_rows <> expected THEN
-        RAISE EXCEPTION 'fenced' USING ERRCODE = 'AF001';
-    END IF;
-
-    INSERT INTO journal
-        SELECT key, seq, fence, at, body
-        FROM unnest(ops, keys, fences, ats, seqs, bodies) AS b (op, key, fence, at, seq, body)
-        WHERE op IN ({Op.APPEND}, {Op.APPEND_UPDATE}) AND body IS NOT NULL
-        ON CONFLICT DO NOTHING;
-    GET DIAGNOSTICS found_rows = ROW_COUNT;
-    SELECT count(*) INTO expected FROM unnest(ops, bodies) AS b (op, body)
-        WHERE op IN ({Op.APPEND}, {Op.APPEND_UPDATE}) AND body IS NOT NULL;
-    IF found_rows <> expected THEN
-        SELECT count(*) INTO found_rows
-            FROM unnest(ops, keys, fences, seqs, bodies) AS b (op, key, fence, seq, body)
-            JOIN journal AS j ON j.run = b.key AND j.seq = b.seq AND j.fence = b.fence
-                AND j.body = b.body
-            WHERE op IN ({Op.APPEND}, {Op.APPEND_UPDATE});
-        IF found_rows <> expected THEN
-            RAISE EXCEPTION 'the record is written already' USING ERRCODE = 'AF003';
-        END IF;
-    END IF;
-
-    IF ops && ARRAY[{Op.APPEND_UPDATE}] THEN
-        UPDATE runs SET
-            updated_at = u.at,
-            state = coalesce(u.e ->> 0, state),
-            finished_at = CASE u.e ->> 1 WHEN '1' THEN u.at WHEN '0' THEN NULL
-                ELSE finished_at END,
-            owner = CASE u.e ->> 1 WHEN '1' THEN NULL ELSE owner END,
-            error = CASE WHEN u.e ->> 2 IS NULL THEN error ELSE nullif(u.e ->> 2, '') END,
-            wake_at = CASE WHEN u.e ->> 3 IS NULL THEN wake_at
-                ELSE nullif((u.e ->> 3)::bigint, 0) END
-        FROM (
-            SELECT key, at, extra::jsonb FROM unnest(ops, keys, ats, extras)
-                AS b (op, key, at, extra) WHERE op = {Op.APPEND_UPDATE}
-        ) AS u (key, at, e)
-        WHERE runs.run = u.key;
-    END IF;
-
-    IF ops && ARRAY[{Op.BLOB}] THEN
-        INSERT INTO blobs
-            SELECT key, extra, body FROM unnest(ops, keys, bodies, extras)
-                AS b (op, key, body, extra) WHERE op = {Op.BLOB}
-            ON CONFLICT DO NOTHING;
-    END IF;
-
-    IF ops && ARRAY[{Op.CONSUME}] THEN
-        UPDATE notices SET consumed_by = c.seq
-        FROM (
-            SELECT key, seq, extra::bigint FROM unnest(ops, keys, seqs, extras)
-                AS b (op, key, seq, extra) WHERE op = {Op.CONSUME}
-        ) AS c (key, seq, number)
-        WHERE notices.number = c.number AND notices.run = c.key AND notices.kind = 'signal'
-            AND (notices.consumed_by IS NULL OR notices.consumed_by = c.seq);
-        GET DIAGNOSTICS found_rows = ROW_COUNT;
-        SELECT count(*) INTO expected FROM unnest(ops) AS b (op) WHERE op = {Op.CONSUME};
-        IF found_rows <> expected THEN
-            RAISE EXCEPTION 'signal' USING ERRCODE = 'AF002';
-        END IF;
-    END IF;
-END
-$$
-""".encode()
-
-MIGRATION_LOCK = 7_040_196_301
-"""Any number that no other program takes: one process migrates, the others wait."""
-
-
-def migrate(
-    connection: Connection,
-    label: str,
-    schema: str,
-    migrations: Sequence[LiteralString] = MIGRATIONS,
-) -> None:
-    """Bring the schema to the newest version, in one transaction.
-
-    Raises StoreVersionTooNew.
-    """
-    newest = len(migrations)
-    if _version(connection, label) == newest:
-        return
-    # Locked before the transaction begins: what the process before us made would not be seen in
-    # one that is under way.
-    connection.execute("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))
-    try:
-        with connection.transaction():
-            version = _version(connection, label)
-            if version > newest:
-                raise StoreVersionTooNew(label, version, newest)
-            if version == 0:
-                quoted = sql.Identifier(schema)
-                connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(quoted))
-                connection.execute(_VERSIONS)
-            for number in range(version, newest):
-                connection.execute(migrations[number])
-                connection.execute("INSERT INTO schema_versions VALUES (%s)", (number + 1,))
-    finally:
-        connection.execute("SELECT pg_advisory_unlock(%s)", (MIGRATION_LOCK,))
-
-
-def _version(connection: Connection, label: str) -> int:
-    """Return the schema's version, 0 when there is none."""
-    found = connection.execute("SELECT to_regclass('schema_versions')").fetchone()
-    if found is None or found[0] is None:
-        return 0
-    found = connection.execute("SELECT max(version) FROM schema_versions").fetchone()
-    if found is None or not isinstance(found[0], int):
-        raise StoreCorrupt(label, "its schema has no version")
-    return found[0]
+BESIDE: Final = 3
+"""The oldest version whose programs may work beside the newest one."""

@@ -13,28 +13,57 @@ from ..errors import (
     FencedOut,
     RunExists,
     RunHeld,
+    RunOver,
     StoreClosed,
     StoreCorrupt,
     StoreError,
     StoreUnavailable,
+    TooManyPending,
     UnknownRun,
 )
 from ..grouped.backend import Claimed, Clock
 from ..grouped.jobs import COLUMNS, Call, Job, Op, Write, fail, follows_failure, pack
+from ..grouped.queue_choice import choose
+from ..queues import QueueLimits
+from ..records import MAX_SIGNALS
 from .connection import LOOK_AGAIN_S, connect, is_busy, patiently, translated
 from .liveness import OwnerLocks, host_identity
-from .reads import SQLiteReads
+from .queues import SQLiteQueue
+from .reads import OUTERMOST, SQLiteReads
+from .schedules import SQLiteSchedules
 from .schema import APPEND_ONE, BATCH_VIEW, insert_batch, migrate
+from .sessions import SQLiteSessions
 
 __all__ = ["SQLiteBackend"]
 
 LARGEST_STATEMENT = 512
 """Rows in one prepared statement; sizes are powers of two, so that ten statements serve all."""
+LAST_WAIT_S = 2.0
+"""How long a store that is being closed waits for a lock: other writers hold it for milliseconds."""
 LOG_PAGES = 1000
 """Pages in the write-ahead log before they move into the file."""
 LOG_BYTES = 4 * 1024 * 1024
 """The log's size from the start, with room for these pages: an fsync of a file that does not grow
 takes two thirds of the time."""
+OPEN_RUNS = "FROM runs INDEXED BY runs_open WHERE finished_at IS NULL AND"
+DOOMED = f"""
+WITH RECURSIVE family (top, run, run_id, finished_at) AS (
+    SELECT r.run, r.run, r.run_id, r.finished_at FROM runs AS r
+    WHERE r.run IN (SELECT value FROM json_each(?)) AND {OUTERMOST}
+    UNION
+    SELECT f.top, r.run, r.run_id, r.finished_at
+    FROM family AS f CROSS JOIN runs AS r ON r.parent = f.run_id
+)
+SELECT json_group_array(run) FROM family
+WHERE top NOT IN (SELECT top FROM family WHERE finished_at IS NULL)
+"""
+"""Those of the runs that can be forgotten, with their parts."""
+FORGET_LABELS = """
+DELETE FROM run_labels WHERE (name, value, run) IN (
+    SELECT l.key, l.value, r.run FROM runs AS r, json_each(r.labels) AS l
+    WHERE r.run IN (SELECT value FROM json_each(?)) AND r.labels IS NOT NULL
+)
+"""
 IDLE_S = 0.005
 LOOK_EVERY_S = 0.25
 """A writer that was idle looks whether the file is still there; one that is busy looks so seldom
@@ -47,6 +76,10 @@ class SQLiteBackend(SQLiteReads):
     A batch is one statement (`INSERT INTO batch`), whose triggers spread the rows over the
     tables: it runs from the first row to the fsync without the interpreter lock.
     """
+
+    upkeep_apart = False
+    lane = None
+    ears = None
 
     def __init__(
         self,
@@ -71,11 +104,17 @@ class SQLiteBackend(SQLiteReads):
         self._looked_at = 0.0
         self._worked_at = 0.0
         self._statements: dict[int, str] = {}
+        kept = (self.label, self._writing, self._select, self._now)
+        self.sessions = SQLiteSessions(*kept)
+        self.schedules = SQLiteSchedules(*kept)
+        self._give_up_at: float | None = None
+        """When a lock that another connection holds is not waited for any more."""
 
     # Opening
 
     def open(self) -> None:
         """Connect, create or migrate the schema."""
+        self._give_up_at = None
         connection = connect(self._path, self.label, LOOK_AGAIN_S)
         try:
             with translated(self.label, "opening"):
@@ -114,6 +153,10 @@ class SQLiteBackend(SQLiteReads):
             connection.execute("ROLLBACK")
         connection.execute("PRAGMA cache_spill = ON")
 
+    def hurry(self) -> None:
+        """Wait for another connection's lock for `LAST_WAIT_S` more, over all."""
+        self._give_up_at = time.monotonic() + LAST_WAIT_S
+
     def close(self) -> None:
         """Close the writing connection and let go of the owners' locks."""
         if self._locks is not None:
@@ -123,6 +166,9 @@ class SQLiteBackend(SQLiteReads):
             connection.close()
         if self._in_memory:
             self._reader = None
+
+    def close_lease(self) -> None:
+        """Nothing to do: leases are renewed by the writer."""
 
     def _now(self) -> int:
         return int(self._clock() * 1e6)
@@ -181,7 +227,12 @@ class SQLiteBackend(SQLiteReads):
         self._looked_at = now
 
     def _begin(self, connection: sqlite3.Connection) -> None:
-        patiently(connection, "BEGIN IMMEDIATE", self._busy_timeout_s)
+        patiently(connection, "BEGIN IMMEDIATE", self._busy_timeout_s, self._out_of_time)
+
+    def _out_of_time(self) -> bool:
+        """Tell whether what is still to be written is given up, because the store is being closed."""
+        give_up_at = self._give_up_at
+        return give_up_at is not None and time.monotonic() >= give_up_at
 
     def _set_synchronous(self, connection: sqlite3.Connection, level: str) -> None:
         if level != self._synchronous:
@@ -257,9 +308,10 @@ class SQLiteBackend(SQLiteReads):
                     "UPDATE owners SET retired = 1 WHERE engine_id = ?", (engine_id,)
                 )
             self._forget_dead_owners(connection)
+            now = self._now()
             cursor = connection.execute(
-                "INSERT INTO owners (engine_id, host, expires_at) VALUES (?, ?, ?)",
-                (engine_id, self._host, self._now() + int(lease_s * 1e6)),
+                "INSERT INTO owners (engine_id, host, expires_at, seen_at) VALUES (?, ?, ?, ?)",
+                (engine_id, self._host, now + int(lease_s * 1e6), now),
             )
         number = cursor.lastrowid
         assert number is not None
@@ -298,14 +350,16 @@ class SQLiteBackend(SQLiteReads):
         expires_at = now + int(lease_s * 1e6)
         with translated(self.label, "renewing a lease"):
             held = connection.execute(
-                "UPDATE owners SET expires_at = ? WHERE number = ? AND expires_at > ? "
+                "UPDATE owners SET expires_at = ?, seen_at = ? WHERE number = ? AND expires_at > ? "
                 "AND retired = 0",
-                (expires_at, owner, now),
+                (expires_at, now, owner, now),
             ).rowcount
             if not held:
                 connection.execute(
-                    "INSERT OR REPLACE INTO owners VALUES (?, ?, ?, ?, 0)",
-                    (owner, engine_id, self._host, expires_at),
+                    "INSERT OR REPLACE INTO owners "
+                    "(number, engine_id, host, expires_at, retired, seen_at) "
+                    "VALUES (?, ?, ?, ?, 0, ?)",
+                    (owner, engine_id, self._host, expires_at, now),
                 )
         return held > 0
 
@@ -340,9 +394,11 @@ class SQLiteBackend(SQLiteReads):
         dead = [number for number in self._dead_owners(connection) if number != owner]
         with translated(self.label, "claiming runs"):
             (keys,) = connection.execute(
-                "SELECT json_group_array(run) FROM (SELECT run FROM runs "
-                "WHERE finished_at IS NULL AND (owner IS NULL OR owner IN "
-                "(SELECT value FROM json_each(?))) ORDER BY run LIMIT ?)",
+                "SELECT json_group_array(run) FROM (SELECT run FROM ("
+                f"SELECT run {OPEN_RUNS} state <> 'blocked' AND queue IS NULL AND owner IS NULL "
+                f"UNION ALL SELECT run {OPEN_RUNS} state <> 'blocked' AND queue IS NULL "
+                "AND owner IN (SELECT value FROM json_each(?))"
+                ") ORDER BY run LIMIT ?)",
                 (json.dumps(dead), limit),
             ).fetchone()
             return self._take(connection, owner, json.loads(keys))
@@ -366,6 +422,27 @@ class SQLiteBackend(SQLiteReads):
         ).fetchone()
         return [tuple(each) for each in json.loads(text)]
 
+    def take(self, owner: int, limits: QueueLimits, room: int, run_id: str | None) -> list[Claimed]:
+        """Take runs of a queue, as its limits allow."""
+        connection = self._writing()
+        dead = [number for number in self._dead_owners(connection) if number != owner]
+        now = self._now()
+        with translated(self.label, "taking runs of a queue"):
+            table = SQLiteQueue(connection, limits.queue, owner, dead, now)
+            again, new = choose(table, limits, room, run_id)
+            if limits.rate is not None:
+                table.begin(new, limits.rate_s)
+            keys = (*again, *new)
+            return self._take(connection, owner, keys) if keys else []
+
+    def serve(self, owner: int, queues: Sequence[str]) -> None:
+        """Have it known which queues an engine takes runs of."""
+        with translated(self.label, "serving queues"):
+            self._writing().execute(
+                "UPDATE owners SET queues = ? WHERE number = ?",
+                (json.dumps(queues) if queues else None, owner),
+            )
+
     def release(self, key: int, fence: int) -> None:
         """Give the run up, if it is still held with this fencing token."""
         with translated(self.label, "releasing a run"):
@@ -375,7 +452,7 @@ class SQLiteBackend(SQLiteReads):
 
     # Calls: from outside
 
-    def request_cancel(self, run_id: str, reason: str) -> bool:
+    def request_cancel(self, run_id: str, reason: str, options: str | None) -> bool:
         """Note that the run shall be cancelled."""
         connection = self._writing()
         now = self._now()
@@ -390,22 +467,33 @@ class SQLiteBackend(SQLiteReads):
                 return False
             if earlier is None:
                 connection.execute(
-                    "UPDATE runs SET cancel_reason = ?, cancel_requested_at = ? WHERE run = ?",
-                    (reason, now, key),
+                    "UPDATE runs SET cancel_reason = ?, cancel_requested_at = ?, "
+                    "cancel_options = ? WHERE run = ?",
+                    (reason, now, options, key),
                 )
                 self._notice(connection, key, "cancel", reason, None, now)
             return True
 
-    def put_signal(self, run_id: str, name: str, payload: bytes) -> int:
+    def put_signal(self, run_id: str, name: str, payload: bytes, late: bool) -> int:
         """Keep a signal for the run."""
         connection = self._writing()
         with translated(self.label, "keeping a signal"):
             found = connection.execute(
-                "SELECT run FROM runs WHERE run_id = ?", (run_id,)
+                "SELECT run, finished_at, state FROM runs WHERE run_id = ?", (run_id,)
             ).fetchone()
             if found is None:
                 raise UnknownRun(run_id, self.label)
-            return self._notice(connection, found[0], "signal", name, payload, self._now())
+            key, finished_at, state = found
+            if finished_at is not None and not (late and state == "failed"):
+                raise RunOver(run_id, state)
+            (pending,) = connection.execute(
+                "SELECT count(*) FROM notices "
+                "WHERE run = ? AND kind = 'signal' AND consumed_by IS NULL",
+                (key,),
+            ).fetchone()
+            if pending >= MAX_SIGNALS:
+                raise TooManyPending(run_id, MAX_SIGNALS)
+            return self._notice(connection, key, "signal", name, payload, self._now())
 
     def _notice(
         self,
@@ -429,23 +517,21 @@ class SQLiteBackend(SQLiteReads):
         """Forget those of the runs that are still finished, and definitions without runs."""
         connection = self._writing()
         with translated(self.label, "purging"):
-            (text,) = connection.execute(
-                "SELECT json_group_array(run) FROM runs "
-                "WHERE finished_at IS NOT NULL AND run IN (SELECT value FROM json_each(?))",
-                (json.dumps(keys),),
-            ).fetchone()
-            hashes = connection.execute(
-                "SELECT DISTINCT definition_hash FROM runs "
+            (text,) = connection.execute(DOOMED, (json.dumps(keys),)).fetchone()
+            definitions = connection.execute(
+                "SELECT DISTINCT name, definition_hash FROM runs "
                 "WHERE run IN (SELECT value FROM json_each(?))",
                 (text,),
             ).fetchall()
+            connection.execute(FORGET_LABELS, (text,))
             for table in ("journal", "blobs", "notices", "runs"):
                 connection.execute(
                     f"DELETE FROM {table} WHERE run IN (SELECT value FROM json_each(?))", (text,)
                 )
+            # A definition has the name of its runs, and the index of these leads to them.
             connection.executemany(
-                "DELETE FROM definitions WHERE hash = ? "
-                "AND NOT EXISTS (SELECT 1 FROM runs WHERE definition_hash = hash)",
-                hashes,
+                "DELETE FROM definitions WHERE hash = ?2 AND NOT EXISTS "
+                "(SELECT 1 FROM runs WHERE name = ?1 AND definition_hash = ?2)",
+                definitions,
             )
         return len(json.loads(text))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,6 +34,8 @@ def connect(
     folder = os.path.dirname(os.path.abspath(path))
     if path != ":memory:" and not os.path.isdir(folder):
         raise StoreUnavailable(label, "opening", f"there is no folder {folder!r}")
+    if new and path != ":memory:":
+        make_private(path)
     with translated(label, "opening"):
         return sqlite3.connect(
             path if new else f"{Path(path).as_uri()}?mode=rw",
@@ -45,14 +47,31 @@ def connect(
         )
 
 
-def patiently(connection: sqlite3.Connection, statement: str, patience_s: float) -> None:
+def make_private(path: str) -> None:
+    """Make the file, if it is not there, for its owner alone: it holds what agents were told and said.
+
+    SQLite gives the files beside it the same rights.
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except OSError:
+        pass  # it is there, or SQLite says what is wrong with the place
+
+
+def patiently(
+    connection: sqlite3.Connection,
+    statement: str,
+    patience_s: float,
+    hurry: Callable[[], bool] = bool,
+) -> None:
     """Execute *statement*, which takes a lock, waiting up to *patience_s* while other connections hold it.
 
     SQLite's own timeout looks ever more seldom, every 100 ms in the end, and so hardly ever hits
     the moment that a busy writer lets go for between two commits: on a slow disk one engine would
     keep another out until that gives up. It also leaves `PRAGMA journal_mode` out, because to
     wait with a read lock held could be a deadlock: of two that open a new file, one gets
-    SQLITE_BUSY at once. So SQLite waits for `LOOK_AGAIN_S`, and is asked again.
+    SQLITE_BUSY at once. So SQLite waits for `LOOK_AGAIN_S`, and is asked again. Once *hurry* says so,
+    it is given up.
     """
     begun = time.monotonic()
     while True:
@@ -60,7 +79,7 @@ def patiently(connection: sqlite3.Connection, statement: str, patience_s: float)
             connection.execute(statement)
             return
         except sqlite3.OperationalError as error:
-            if not is_busy(error) or time.monotonic() - begun >= patience_s:
+            if not is_busy(error) or time.monotonic() - begun >= patience_s or hurry():
                 raise
         time.sleep(0.001)
 

@@ -46,7 +46,7 @@ class OwnerLocks:
         """Hold the lock of *owner* until `drop`, or until the process ends."""
         if sys.platform == "win32":
             return  # The lease alone decides.
-        handle = os.open(self._path(owner), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        handle = os.open(self._path(owner), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

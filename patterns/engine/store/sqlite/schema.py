@@ -9,16 +9,25 @@ from ..errors import StoreCorrupt, StoreUnavailable, StoreVersionTooNew
 from ..grouped.jobs import COLUMNS, Op
 from .connection import patiently
 
-__all__ = ["APPEND_ONE", "BATCH_VIEW", "MIGRATIONS", "insert_batch", "migrate", "schema_version"]
+__all__ = [
+    "APPEND_ONE",
+    "BATCH_VIEW",
+    "MIGRATIONS",
+    "VERSIONS",
+    "insert_batch",
+    "migrate",
+    "schema_version",
+]
 
 # Keys of runs grow with time, so recent runs are neighbours: a batch dirties a few pages, however
 # large the file is.
 #
+# An index holds the rowid, which is the key of the run, behind its own columns: so the runs of a state
+# come out in the order of their creation, without being sorted.
+#
 # The journal has no rowids: with them each append dirties a page of the index as well. The price
 # is that a body of more than 1 KB gets a page of its own.
-_VERSIONS = (
-    "CREATE TABLE schema_versions (version INTEGER PRIMARY KEY, applied_at INTEGER NOT NULL)"
-)
+VERSIONS = "CREATE TABLE schema_versions (version INTEGER PRIMARY KEY, applied_at INTEGER NOT NULL)"
 
 _VERSION_1 = """
 CREATE TABLE owners (
@@ -82,12 +91,94 @@ CREATE INDEX notices_of_run ON notices (run);
 
 _VERSION_2 = "ALTER TABLE runs ADD COLUMN context TEXT"
 
-MIGRATIONS: Sequence[str] = (_VERSION_1, _VERSION_2)
+_VERSION_3 = """
+ALTER TABLE runs ADD COLUMN root TEXT;
+ALTER TABLE runs ADD COLUMN cancel_options TEXT;
+ALTER TABLE owners ADD COLUMN seen_at INTEGER;
+CREATE INDEX notices_pending ON notices (run) WHERE consumed_by IS NULL;
+CREATE INDEX runs_by_state ON runs (state);
+CREATE INDEX runs_by_name ON runs (name, state);
+CREATE INDEX runs_by_parent ON runs (parent) WHERE parent IS NOT NULL;
+CREATE INDEX runs_by_root ON runs (root) WHERE root IS NOT NULL;
+CREATE INDEX runs_finished ON runs (finished_at, run, parent, state) WHERE finished_at IS NOT NULL;
+CREATE TABLE run_labels (
+    name TEXT NOT NULL,
+    value TEXT NOT NULL,
+    run INTEGER NOT NULL,
+    PRIMARY KEY (name, value, run)
+) WITHOUT ROWID;
+INSERT INTO run_labels
+    SELECT l.key, l.value, r.run FROM runs AS r, json_each(r.labels) AS l WHERE r.labels IS NOT NULL
+"""
+
+_VERSION_4 = """
+CREATE TABLE sessions (
+    session INTEGER PRIMARY KEY AUTOINCREMENT,
+    agent TEXT NOT NULL,
+    name TEXT NOT NULL,
+    last INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    expires_at INTEGER,
+    UNIQUE (agent, name)
+);
+CREATE INDEX sessions_by_use ON sessions (updated_at);
+CREATE INDEX sessions_expiring ON sessions (expires_at) WHERE expires_at IS NOT NULL;
+CREATE TABLE session_turns (
+    session INTEGER NOT NULL,
+    turn INTEGER NOT NULL,
+    messages INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    key TEXT,
+    PRIMARY KEY (session, turn)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX turns_by_key ON session_turns (session, key) WHERE key IS NOT NULL
+"""
+
+_VERSION_5 = """
+CREATE TABLE schedules (
+    name TEXT NOT NULL PRIMARY KEY,
+    revision INTEGER NOT NULL,
+    due_at INTEGER,
+    body BLOB NOT NULL
+);
+CREATE INDEX schedules_due ON schedules (due_at) WHERE due_at IS NOT NULL
+"""
+
+# What waits in a queue has no owner, and is not looked for among the runs that engines have left.
+_VERSION_6 = """
+ALTER TABLE runs ADD COLUMN queue TEXT;
+ALTER TABLE runs ADD COLUMN queue_key TEXT;
+ALTER TABLE runs ADD COLUMN priority INTEGER;
+ALTER TABLE owners ADD COLUMN queues TEXT;
+DROP INDEX runs_open;
+CREATE INDEX runs_open ON runs (owner, queue) WHERE finished_at IS NULL;
+CREATE INDEX runs_by_queue ON runs (queue) WHERE queue IS NOT NULL;
+CREATE INDEX runs_queued ON runs (queue, priority DESC, run, queue_key) WHERE queue IS NOT NULL
+    AND owner IS NULL AND finished_at IS NULL AND state <> 'blocked';
+CREATE INDEX runs_queued_keys ON runs (queue, queue_key, priority DESC, run) WHERE queue IS NOT NULL
+    AND owner IS NULL AND finished_at IS NULL AND state <> 'blocked';
+CREATE INDEX runs_taken ON runs (queue, owner, queue_key) WHERE queue IS NOT NULL
+    AND owner IS NOT NULL AND finished_at IS NULL;
+CREATE TABLE queue_starts (
+    queue TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    run INTEGER NOT NULL,
+    PRIMARY KEY (queue, at, run)
+) WITHOUT ROWID
+"""
+
+MIGRATIONS: Sequence[str] = (
+    *(_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6),
+)
 """The script that leads to version n stands at n - 1. Never edited after a release."""
 
 _FENCED = """SELECT RAISE(ABORT, 'fenced') WHERE NOT EXISTS (
         SELECT 1 FROM main.runs WHERE run = new.run AND fence = new.fence
     )"""
+
+_REOPENED = "json_extract(new.extra, '$[1]') = 0 AND finished_at IS NOT NULL"
+"""What was asked of a run that has ended since is over."""
 
 # Temporary, so that they belong to the program and not to the file.
 BATCH_VIEW = f"""
@@ -96,14 +187,19 @@ CREATE TEMP VIEW batch (op, run, fence, at, seq, body, extra) AS SELECT 0, 0, 0,
 CREATE TEMP TRIGGER batch_create INSTEAD OF INSERT ON batch WHEN new.op = {Op.CREATE} BEGIN
     INSERT INTO runs (
         run, run_id, name, definition_hash, input, input_blob, state, durability,
-        created_at, updated_at, parent, labels, owner, fence, context
+        created_at, updated_at, parent, labels, owner, fence, context, root,
+        queue, queue_key, priority
     ) VALUES (
         new.run, json_extract(new.extra, '$[0]'), json_extract(new.extra, '$[1]'),
         json_extract(new.extra, '$[2]'), new.body, json_extract(new.extra, '$[8]'),
         json_extract(new.extra, '$[3]'), json_extract(new.extra, '$[4]'), new.at, new.at,
         json_extract(new.extra, '$[5]'), json_extract(new.extra, '$[6]'),
-        json_extract(new.extra, '$[7]'), new.fence, json_extract(new.extra, '$[9]')
+        json_extract(new.extra, '$[7]'), new.fence, json_extract(new.extra, '$[9]'),
+        json_extract(new.extra, '$[10]'), json_extract(new.extra, '$[11]'),
+        json_extract(new.extra, '$[12]'), json_extract(new.extra, '$[13]')
     );
+    INSERT INTO run_labels
+        SELECT key, value, new.run FROM json_each(json_extract(new.extra, '$[6]'));
 END;
 
 CREATE TEMP TRIGGER batch_append INSTEAD OF INSERT ON batch
@@ -120,6 +216,9 @@ CREATE TEMP TRIGGER batch_update INSTEAD OF INSERT ON batch WHEN new.op = {Op.AP
         finished_at = CASE json_extract(new.extra, '$[1]')
             WHEN 1 THEN new.at WHEN 0 THEN NULL ELSE finished_at END,
         owner = CASE json_extract(new.extra, '$[1]') WHEN 1 THEN NULL ELSE owner END,
+        cancel_reason = CASE WHEN {_REOPENED} THEN NULL ELSE cancel_reason END,
+        cancel_requested_at = CASE WHEN {_REOPENED} THEN NULL ELSE cancel_requested_at END,
+        cancel_options = CASE WHEN {_REOPENED} THEN NULL ELSE cancel_options END,
         error = CASE WHEN json_extract(new.extra, '$[2]') IS NULL THEN error
             ELSE nullif(json_extract(new.extra, '$[2]'), '') END,
         wake_at = CASE WHEN json_extract(new.extra, '$[3]') IS NULL THEN wake_at
@@ -135,8 +234,13 @@ END;
 CREATE TEMP TRIGGER batch_consume INSTEAD OF INSERT ON batch WHEN new.op = {Op.CONSUME} BEGIN
     {_FENCED};
     SELECT RAISE(ABORT, 'signal') WHERE NOT EXISTS (
-        SELECT 1 FROM notices WHERE number = CAST(new.extra AS INTEGER) AND run = new.run
+        SELECT 1 FROM notices WHERE number = CAST(new.extra AS INTEGER)
         AND kind = 'signal' AND consumed_by IS NULL
+        AND (run = new.run OR EXISTS (
+            SELECT 1 FROM runs AS part, runs AS around
+            WHERE part.run = new.run AND around.run = notices.run
+            AND part.root = coalesce(around.root, around.run_id)
+        ))
     );
     UPDATE notices SET consumed_by = new.seq WHERE number = CAST(new.extra AS INTEGER);
 END;
@@ -180,7 +284,7 @@ def migrate(
         if version > newest:
             raise StoreVersionTooNew(label, version, newest)
         if version == 0:
-            connection.execute(_VERSIONS)
+            connection.execute(VERSIONS)
         for number in range(version, newest):
             for statement in migrations[number].split(";"):
                 if statement.strip():
