@@ -512,6 +512,10 @@ LOCK = (
 )
 
 
+AWAY = ("onnection", f"pip_audit{os.sep}_service")
+"""What pip-audit's errors have in them where the database is away, or answers with something else."""
+
+
 def audit() -> int:
     """Say which of the versions in `CONSTRAINTS` have known vulnerabilities, and return 1 if any has.
 
@@ -529,7 +533,7 @@ def audit() -> int:
         found = json.loads(done.stdout)["dependencies"]
     except (ValueError, KeyError):
         tell(f"Not audited: {done.stderr.strip()[-500:] or 'pip-audit said nothing'}")
-        return 0 if "onnection" in done.stderr else 1
+        return 0 if any(words in done.stderr for words in AWAY) else 1
     unknown = [each["name"] for each in found if "skip_reason" in each]
     bad = [each for each in found if each.get("vulns")]
     for each in bad:
