@@ -27,6 +27,9 @@ else:
 # A thread that was told to end may still be on its way out when the test is over.
 _GRACE_S = 20.0
 
+_kept_names: set[str] = set()
+"""The names of agents that a collection did not end: those of modules."""
+
 
 def pytest_collection_finish() -> None:
     """What is there before the first test stays: collections between tests need not look at it."""
@@ -57,6 +60,20 @@ def leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     said = [f"{kind}: {', '.join(names)}" for kind, names in left.items() if names]
     if said:
         pytest.fail("The test left behind " + "; ".join(said), pytrace=False)
+
+
+@pytest.fixture(autouse=True)
+def finds_no_agent_of_another_test() -> None:
+    """Let go of the agents of earlier tests: a name must not mean one of those.
+
+    An agent in a circle of references lives until the next collection.
+    """
+    from agenticaiframework.actors.agents.agent import agent_names
+
+    if set(agent_names()) - _kept_names:
+        gc.collect()
+        _kept_names.clear()
+        _kept_names.update(agent_names())
 
 
 def _wait_for_end_of_threads(known: set[threading.Thread]) -> list[threading.Thread]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
@@ -110,8 +109,6 @@ class Cast:
 
 @pytest.fixture
 def cast() -> Cast:
-    # An agent of an earlier test that nothing refers to must not be "the only one of that name".
-    gc.collect()
     return Cast()
 
 

@@ -26,7 +26,7 @@ from agenticaiframework.patterns.engine import (
 )
 from agenticaiframework.patterns.engine.store.grouped.store import GroupedStore
 
-JOB = {"name": "job", "steps": [{"id": "work", "agent": "worker"}]}
+JOB = {"name": "job", "steps": [{"id": "work", "agent": "queue_hand"}]}
 
 
 class House:
@@ -47,7 +47,7 @@ class House:
             EngineConfig(state_store=self.url, queues=list(queues), **config), name=name
         )
         if agents:
-            e.register_agent("worker", self._work)
+            e.register_agent("queue_hand", self._work)
         return e
 
     async def engine(self, *queues: Queue | str, **config: Any) -> OrchestrationEngine:
@@ -100,9 +100,10 @@ async def state_of(e: OrchestrationEngine, run_id: str) -> WorkflowState:
 
 
 async def until(e: OrchestrationEngine, run_id: str, state: str) -> WorkflowStatus:
-    async with asyncio.timeout(20):
-        while (status := await e.get_workflow_status(run_id)).state != state:
-            await asyncio.sleep(0.02)
+    deadline = asyncio.get_running_loop().time() + 60
+    while (status := await e.get_workflow_status(run_id)).state != state:
+        assert asyncio.get_running_loop().time() < deadline, f"never {state}: {status}"
+        await asyncio.sleep(0.02)
     return status
 
 
@@ -381,7 +382,7 @@ def test_a_run_that_waits_for_a_signal_holds_its_place(play: Callable[[Play], No
         e = await h.engine(Queue("gpu", concurrency=1))
         asking = {
             "name": "asking",
-            "steps": [{"id": "ok", "wait_for": "go"}, {"id": "work", "agent": "worker"}],
+            "steps": [{"id": "ok", "wait_for": "go"}, {"id": "work", "agent": "queue_hand"}],
         }
         first = await e.start_workflow(asking, 1, queue="gpu")
         second = await e.start_workflow(JOB, 2, queue="gpu")
@@ -405,7 +406,7 @@ def test_a_run_whose_engine_lacks_an_agent_goes_on_with_one_that_has_it(
         web = await h.engine(agents=False, name="web")
         run_id = await web.start_workflow(JOB, 1, queue="gpu")
         status = await until(poor, run_id, "blocked")
-        assert "worker" in (status.last_error or "")
+        assert "queue_hand" in (status.last_error or "")
         rich = await h.engine(Queue("gpu", concurrency=1), name="rich")
         assert await rich.wait(run_id) == {"work": 1}
 
@@ -430,14 +431,14 @@ def test_functions_that_stand_in_a_definition_are_called_by_the_engine_that_was_
 def test_code_runs_in_a_queue_as_well(play: Callable[[Play], None]) -> None:
     @workflow()
     async def job(run: Any, data: int) -> int:
-        return int(await run.ask("worker", data)) + 1
+        return int(await run.ask("queue_hand", data)) + 1
 
     async def main(h: House) -> None:
         h.go.set()
         e = await h.engine("gpu")
         run_id = await e.start_workflow(job, 41, queue="gpu", usage_limits={"request_limit": 3})
         assert await e.wait(run_id) == 42
-        fork = await e.fork(run_id, at="worker", new_id="again")
+        fork = await e.fork(run_id, at="queue_hand", new_id="again")
         assert await e.wait(fork) == 42
         assert (await e.get_workflow_status(fork)).queue == "gpu"
 
@@ -491,7 +492,7 @@ def test_what_an_engine_that_serves_the_queue_can_see_is_wrong_is_refused_at_onc
             await e.start_workflow(
                 {"name": "x", "steps": [{"id": "a", "agent": "nobody"}]}, 1, queue="gpu"
             )
-        reads = {"name": "x", "steps": [{"id": "a", "agent": "worker", "input": "$input.text"}]}
+        reads = {"name": "x", "steps": [{"id": "a", "agent": "queue_hand", "input": "$input.text"}]}
         with pytest.raises(InputMismatch):
             await e.start_workflow(reads, {}, queue="elsewhere")
         for wrong, said in [

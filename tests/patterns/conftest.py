@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -76,8 +75,6 @@ class Hanging:
 
 @pytest.fixture
 def cast() -> Cast:
-    # An agent of an earlier test that nothing refers to must not be "the only one of that name".
-    gc.collect()
     return Cast()
 
 
