@@ -81,7 +81,10 @@ def environment(**given: str) -> Generator[None]:
 @contextmanager
 def two_machines(notes: Path, store: str) -> Generator[Machines]:
     """Start Ray on two machines, and leave nothing of it behind."""
-    with same_signal_handlers(), environment(FAR_NOTES=str(notes), FAR_STORE=store, **HEALTH):
+    # Ray notes there where its cluster is, and takes for granted that the folder is there.
+    (notes / "ray").mkdir()
+    given = {"FAR_NOTES": str(notes), "FAR_STORE": store, "RAY_TMPDIR": str(notes), **HEALTH}
+    with same_signal_handlers(), environment(**given):
         cluster, folder = started()
         with cleared_away(cluster, folder):
             connect(cluster)
