@@ -23,8 +23,9 @@ WORKFLOW = {"name": "w", "steps": [{"id": "help", "agent": "helper"}], "output":
 
 
 def program(starts: list[str], told: list[Any]) -> Any:
+    # FastAPI keeps what routes refer to as long as the process lives, so no other test has these names.
     worker = Agent(
-        "worker",
+        "served worker",
         handler=lambda _: ActorSystem.current().name,
         on_start=lambda: starts.append(ActorSystem.current().name),
     )
@@ -35,7 +36,7 @@ def program(starts: list[str], told: list[Any]) -> Any:
     @asynccontextmanager
     async def lifespan(_app: Any) -> AsyncGenerator[None, None]:
         supervisor = AgentSupervisor("desk")
-        supervisor.add_child("worker", worker)
+        supervisor.add_child("served worker", worker)
         async with ActorSystem("service"), supervisor:
             yield
 

@@ -34,9 +34,10 @@ class Program:
     """An application with an agent on the loop, one in threads, patterns, a team and workflows."""
 
     def __init__(self, witness: Witness, *, own_system: bool) -> None:
-        self.orders = Agent("orders", handler=witness.handle)
-        self.prices = Agent("prices", handler=witness.handle_plain)
-        self.desk = Agent("desk", handler=self._ask_both)
+        # FastAPI keeps what routes refer to as long as the process lives, so no other test has these names.
+        self.orders = Agent("served orders", handler=witness.handle)
+        self.prices = Agent("served prices", handler=witness.handle_plain)
+        self.desk = Agent("served desk", handler=self._ask_both)
         self.engine = OrchestrationEngine(EngineConfig())
         self.pattern = ParallelOrchestration(
             name="both",
@@ -161,7 +162,7 @@ def test_a_thousand_interleaved_users_never_see_one_another(
 def test_what_a_request_set_is_not_there_for_the_next_one(witness: Witness) -> None:
     """Also where the second request has set nothing at all."""
     app = FastAPI()
-    agent = Agent("agent", handler=witness.handle)
+    agent = Agent("served agent", handler=witness.handle)
 
     @app.get("/")
     async def answer(name: str = "") -> str:
