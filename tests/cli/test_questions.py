@@ -44,7 +44,7 @@ class Desk:
             async with ActorSystem("test"), self.engine() as engine:
                 flow = {"name": "flow", "steps": [{"id": "s", "agent": "clerk"}]}
                 run_id = await engine.start_workflow(workflow=flow)
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(120):
                     while (await engine.get_workflow_status(run_id)).state != "waiting":
                         await asyncio.sleep(0.01)
                 return run_id
@@ -55,7 +55,7 @@ class Desk:
         async def go_on() -> Any:
             async with ActorSystem("test"), self.engine() as engine:
                 await engine.recover()
-                return (await engine.wait(run_id, 20))["s"]
+                return (await engine.wait(run_id, 120))["s"]
 
         return asyncio.run(go_on())
 

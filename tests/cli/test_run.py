@@ -108,7 +108,7 @@ def test_what_handlers_print_is_not_in_what_a_pipe_gets(
     given = ["--input", "n:=7"] if arguments[0] == "run" else []
     command = [sys.executable, "-m", "agenticaiframework", arguments[0], file, *arguments[1:]]
     done = subprocess.run(
-        [*command, *given], capture_output=True, text=True, timeout=60, check=True
+        [*command, *given], capture_output=True, text=True, timeout=120, check=True
     )
     printed = json.loads(done.stdout)
     if arguments[0] == "run":
@@ -124,7 +124,7 @@ def test_a_reader_that_has_had_enough_and_a_missing_output_end_it_without_a_trac
     for end in ("| head -c 1", ">&-"):
         command = f"{sys.executable} -m agenticaiframework run {file} --input n:=7 {end}"
         done = subprocess.run(
-            ["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False
+            ["sh", "-c", command], capture_output=True, text=True, timeout=120, check=False
         )
         assert "Traceback" not in done.stderr
         assert "Error" not in done.stderr
@@ -428,7 +428,7 @@ def test_an_interrupt_stops_the_agents_in_order(tmp_path: Path) -> None:
         while "working" not in running.stderr.readline():
             assert running.poll() is None
         running.send_signal(signal.SIGINT)
-        out, err = running.communicate(timeout=30)
+        out, err = running.communicate(timeout=120)
     assert running.returncode == 130
     assert not out
     assert "put down" in err

@@ -47,7 +47,7 @@ class Desk:
             await engine.schedule("rare", "report", every_s=1e9)
             if run_id is None:
                 return None
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(120):
                 while not (await engine.list_workflows(labels={"schedule": "nightly"})).workflows:
                     await asyncio.sleep(0.02)
                 return await engine.wait(run_id)

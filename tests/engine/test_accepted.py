@@ -67,7 +67,7 @@ def test_a_run_whose_turn_comes_before_it_is_stored_is_not_said_to_be_taken_in(
 
 
 async def _until_it_is(engine: OrchestrationEngine, run_id: str, state: str) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while True:
             try:
                 if (await engine.get_workflow_status(run_id)).state == state:
@@ -154,10 +154,10 @@ def test_a_run_is_cancelled_while_a_start_of_the_same_id_is_refused(
 async def _two_engines(
     folder: Path,
 ) -> AsyncIterator[tuple[OrchestrationEngine, OrchestrationEngine]]:
-    """Two engines on one file, as two processes have it; nothing takes longer than 20 s."""
+    """Two engines on one file, as two processes have it; nothing takes longer than two minutes."""
     config = EngineConfig(state_store=f"sqlite:///{folder / 'runs.sqlite'}")
     here, there = OrchestrationEngine(config), OrchestrationEngine(config)
-    async with ActorSystem("service"), here, there, asyncio.timeout(20):
+    async with ActorSystem("service"), here, there, asyncio.timeout(120):
         yield here, there
 
 

@@ -48,7 +48,7 @@ def make_engine(folder: Path, code: Any) -> OrchestrationEngine:
 async def seen(
     engine: OrchestrationEngine, run: str, what: Callable[[WorkflowStatus], bool]
 ) -> WorkflowStatus:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while not what(status := await engine.get_workflow_status(run)):
             await asyncio.sleep(0.005)
     return status
@@ -89,7 +89,7 @@ def test_a_blocked_part_takes_no_place(tmp_path: Path) -> None:
         run = await start_and_wait(tmp_path, OUTER)
         async with make_engine(tmp_path, changed) as engine:
             await seen(engine, run, is_held_up)
-            assert await engine.execute(QUICK, timeout=10) == {"a": 1}
+            assert await engine.execute(QUICK, timeout=120) == {"a": 1}
 
     asyncio.run(main())
 
@@ -102,7 +102,7 @@ def test_a_run_goes_on_once_its_part_can(tmp_path: Path) -> None:
             await engine.signal_workflow(run, "go", "yes")
             engine.register_workflow(before)
             await engine.recover()
-            assert await engine.wait(run, timeout=10) == {"trip": {"book": "yes"}}
+            assert await engine.wait(run, timeout=120) == {"trip": {"book": "yes"}}
             status = await engine.get_workflow_status(run)
             assert (status.state, status.last_error) == ("completed", None)
 
@@ -114,7 +114,7 @@ def test_a_run_that_waits_for_a_blocked_part_is_cancelled(tmp_path: Path) -> Non
         run = await start_and_wait(tmp_path, MIDDLE)
         async with make_engine(tmp_path, changed) as engine:
             await seen(engine, run, is_held_up)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(120):
                 report = await engine.cancel_workflow(run, "enough")
             assert report.state is WorkflowState.CANCELLED
             assert [one.state for one in await engine.list_workflows()] == ["cancelled"] * 3

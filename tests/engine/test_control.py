@@ -858,7 +858,7 @@ def test_an_engine_that_was_dropped_keeps_no_agent() -> None:
             gc.collect()
             assert [agent() for agent in agents] == [None] * 3
 
-    asyncio.run(asyncio.wait_for(main(), 30))
+    asyncio.run(asyncio.wait_for(main(), 120))
 
 
 def test_an_engine_whose_agent_refers_to_it_goes_with_its_system() -> None:
@@ -954,6 +954,6 @@ def test_runs_that_only_wait_leave_room_for_those_that_are_started_without_a_pau
             for one in ids:
                 await e.signal_workflow(one, "go", True)
             for one in ids:
-                assert (await e.wait(one, timeout=30))["hold"] is True
+                assert (await e.wait(one, timeout=120))["hold"] is True
 
     asyncio.run(main())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
@@ -39,7 +40,7 @@ class House:
         self._stack = stack
 
     async def engine(self, *, agents: bool = True, **config: Any) -> OrchestrationEngine:
-        config = {"poll_seconds": 0.05, "lease_seconds": 2, **config}
+        config = {"poll_seconds": 0.05, "lease_seconds": 600, **config}
         e = OrchestrationEngine(EngineConfig(state_store=self.url, **config))
         if agents:
             e.register_agent("quick", _quick)
@@ -72,7 +73,7 @@ async def opened(url: str) -> AsyncGenerator[Store, None]:
 
 @asynccontextmanager
 async def house(url: str) -> AsyncGenerator[House, None]:
-    async with AsyncExitStack() as stack, asyncio.timeout(60):
+    async with AsyncExitStack() as stack, asyncio.timeout(300):
         yield House(url, stack)
 
 
@@ -105,6 +106,16 @@ def numbers(events: list[WorkflowEvent]) -> list[int | None]:
 
 async def until(condition: Callable[[], bool]) -> None:
     while not condition():
+        await asyncio.sleep(0.01)
+
+
+async def until_at_work(e: OrchestrationEngine, run: str, step: str = "slow") -> None:
+    """Return when a step is under way, as *e* sees it: best one that has not the run itself."""
+    while True:
+        status = await e.get_workflow_status(run)
+        parts = status.children.values()
+        if status.steps[step].state == "running" and all(p.state == "running" for p in parts):
+            return
         await asyncio.sleep(0.01)
 
 
@@ -160,11 +171,10 @@ def test_a_stream_goes_on_when_another_engine_takes_the_run_over(url: str) -> No
 
     async def main() -> None:
         async with house(url) as h:
-            # A lease that is not renewed while the test has it ended.
-            first, second = await h.engine(lease_seconds=600), await h.engine()
+            first, second = await h.engine(), await h.engine()
             run = await first.start_workflow(workflow=FLOW, input_data=1, persist_state=True)
             reading = asyncio.create_task(read(first, run))
-            await asyncio.sleep(0.2)
+            await until_at_work(second, run)
             owner = (await second.get_workflow_status(run)).owner
             assert owner is not None
             async with opened(url) as store:
@@ -226,10 +236,11 @@ def test_a_stream_has_an_end_also_without_events(url: str) -> None:
             assert (await worker.purge_workflows(name="test")).done == 1
             assert [event async for event in stream] == []
             run = await worker.start_workflow(workflow=steps("slow"), persist_state=True)
-            reading = asyncio.create_task(read(reader, run))
-            await asyncio.sleep(0.2)
+            events: list[WorkflowEvent] = []
+            reading = asyncio.create_task(read_into(events, reader, run))
+            await until(lambda: len(events) == 2)
             await reader.stop()
-            events = await reading
+            await reading
             assert kinds(events) == ["workflow_started", "step_started", "workflow_interrupted"]
             assert "has been stopped" in events[-1].data["error"]
 
@@ -286,6 +297,7 @@ def test_many_waits_and_streams_are_looked_at_together(url: str) -> None:
                 await worker.start_workflow(
                     workflow=steps("slow"), input_data=run, persist_state=True, workflow_id=run
                 )
+            await until_at_work(reader, ids[-1])
             queries: list[int] = []
             asked = RunReader.progress
 
@@ -297,10 +309,10 @@ def test_many_waits_and_streams_are_looked_at_together(url: str) -> None:
                 patch.setattr(RunReader, "progress", progress)
                 waits = [asyncio.create_task(reader.wait(run)) for run in ids]
                 streams = [asyncio.create_task(read(reader, run)) for run in ids]
-                await asyncio.sleep(0.5)
-                # Ten looks of 0.05 s each at all of them, and a few when they began.
+                await until(lambda: queries.count(len(ids)) >= 10)
+                # Ten looks at all of them, and those when they began: each of them alone would be 50.
                 assert max(queries) == len(ids)
-                assert len(queries) < 20
+                assert len(queries) < 10 + len(ids) // 2
                 h.go.set()
                 results = await asyncio.gather(*waits)
                 assert [result["slow"] for result in results] == ids
@@ -350,7 +362,8 @@ def test_an_orphan_is_cancelled_without_its_agents(url: str) -> None:
                 await gone.start_workflow(workflow=flow, input_data=n, persist_state=True)
                 for n in range(2)
             ]
-            await asyncio.sleep(0.2)
+            for run in runs:
+                await until_at_work(other, run)
             await gone.stop()
             report = await other.cancel_workflow(runs[0], "nobody wants it")
             assert (report.state, report.stopped_steps) == ("cancelled", ("slow",))
@@ -373,7 +386,7 @@ def test_a_cancelled_orphan_is_recovered_by_an_engine_without_its_agents(url: st
         async with house(url) as h:
             gone, other = await h.engine(), await h.engine(agents=False)
             run = await gone.start_workflow(workflow=FLOW, input_data=1, persist_state=True)
-            await asyncio.sleep(0.1)
+            await until_at_work(other, run)
             await gone.stop()
             async with opened(url) as store:
                 await store.request_cancel(run, "asked before")
@@ -393,8 +406,8 @@ def test_a_status_says_which_engine_has_the_run_and_what_it_returned(url: str) -
                 {"id": "inner", "workflow": steps("slow"), "depends_on": ["quick"]},
             )
             run = await worker.start_workflow(workflow=outer, input_data=1, persist_state=True)
-            await asyncio.sleep(0.3)
-            before = datetime.now(UTC).timestamp() - 60
+            await until_at_work(reader, run, "inner")
+            before = datetime.now(UTC).timestamp() - 3600
             for e in (worker, reader):
                 status = await e.get_workflow_status(run, outputs=True)
                 assert status.owner is not None
@@ -495,8 +508,10 @@ def test_pages_of_memory_and_store_have_every_run_once_the_newest_first(
 def test_runs_are_told_apart_by_what_is_asked(url: str) -> None:
     async def main() -> None:
         async with house(url) as h:
-            e = await h.engine()
-            began = datetime.now(UTC)
+            # A wall clock that may be set back meanwhile would say another order.
+            epoch = time.time() - time.monotonic()
+            e = await h.engine(wall_clock=lambda: epoch + time.monotonic())
+            began = datetime.fromtimestamp(epoch + time.monotonic(), UTC)
             for name, persist in (("one", True), ("two", True), ("three", False)):
                 flow = {**steps("quick"), "name": name}
                 await e.execute(workflow=flow, persist_state=persist, labels={"n": name})
@@ -532,7 +547,8 @@ def test_many_runs_are_cancelled_resumed_and_forgotten_at_once(url: str) -> None
             ]
             memory = await other.start_workflow(workflow=wait)
             kept = await worker.start_workflow(workflow=steps("slow"), persist_state=True)
-            await asyncio.sleep(0.2)
+            while len(await other.list_workflows(state="waiting")) < 21:
+                await asyncio.sleep(0.01)
             report = await other.cancel_workflows(state="waiting", name="parked", reason="enough")
             assert (report.matched, report.done, report.failed) == (21, 21, {})
             for run in (*ids, memory):
@@ -576,7 +592,7 @@ def test_an_engine_recovers_from_its_start(url: str) -> None:
         async with house(url) as h:
             gone = await h.engine()
             run = await gone.start_workflow(workflow=FLOW, input_data=1, persist_state=True)
-            await asyncio.sleep(0.1)
+            await until_at_work(gone, run)
             await gone.stop()
             h.go.set()
             config = EngineConfig(state_store=url, recover_every_seconds=0.1)
@@ -605,10 +621,11 @@ def test_retention_is_kept_from_the_start_with_parts_and_never_of_an_unfinished_
                 {"id": "slow", "agent": "slow", "depends_on": ["inner"]},
             )
             run = await before.start_workflow(workflow=going, persist_state=True)
-            await asyncio.sleep(0.2)
+            while (await before.get_workflow_status(run)).steps["slow"].state != "running":
+                await asyncio.sleep(0.01)
             assert len(await before.list_workflows(name="inner")) == 4
             keeper = await h.engine(agents=False, retention=Retention(max_finished=1))
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(120):
                 while len(await before.list_workflows(name="inner")) > 2:
                     await asyncio.sleep(0.05)
             # One that has ended, and the one that has not, each with its part.

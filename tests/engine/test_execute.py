@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -396,7 +395,7 @@ def test_a_plain_function_that_blocks_does_not_hold_up_other_workflows() -> None
 
     def block(payload: Any) -> str:
         inside.set()
-        assert gate.wait(20)
+        assert gate.wait(120)
         return "blocked"
 
     async def quick(payload: Any) -> str:
@@ -407,7 +406,7 @@ def test_a_plain_function_that_blocks_does_not_hold_up_other_workflows() -> None
         slow = asyncio.create_task(
             e.execute(workflow={"name": "slow", "steps": [{"id": "a", "agent": block}]})
         )
-        assert await asyncio.to_thread(inside.wait, 20)
+        assert await asyncio.to_thread(inside.wait, 120)
         for _ in range(10):
             await e.execute(workflow={"name": "quick", "steps": [{"id": "a", "agent": quick}]})
         gate.set()
@@ -766,14 +765,19 @@ def test_the_time_limit_of_a_resumed_workflow_counts_from_its_resumption(
 
 
 def test_a_blocking_function_that_takes_too_long_is_named() -> None:
+    go_on = threading.Event()
+
     def block(payload: Any) -> None:
-        time.sleep(0.3)
+        assert go_on.wait(120)
 
     async def main() -> None:
         flow = steps({"id": "a", "agent": block, "timeout_seconds": 0.05})
         async with engine() as e:
-            with pytest.raises(WorkflowTimedOut, match="'block' did not return within 0.05 s"):
-                await e.execute(workflow=flow)
+            try:
+                with pytest.raises(WorkflowTimedOut, match="'block' did not return within 0.05 s"):
+                    await e.execute(workflow=flow)
+            finally:
+                go_on.set()
 
     asyncio.run(main())
 

@@ -273,7 +273,7 @@ def test_another_process_goes_on_with_a_fork_that_waited_for_its_turn(
         engine = engine_of(world, config)
         async with ActorSystem("two"), engine:
             await engine.recover()
-            assert (await engine.wait(forked, timeout=30))["e"] == "e(d)"
+            assert (await engine.wait(forked, timeout=120))["e"] == "e(d)"
             assert (await engine.get_workflow_status(forked)).forked_from is not None
             kinds = [event.kind async for event in engine.stream(forked)]
             assert kinds[0] == EventKind.WORKFLOW_FORKED
@@ -298,7 +298,7 @@ def test_callers_at_once_make_one_run_and_all_their_signals_reach_it(
             )
         )
         assert ids == ["one", "one"]
-        assert sorted((await engine.wait("one", timeout=30)).values()) == [0, 1]
+        assert sorted((await engine.wait("one", timeout=120)).values()) == [0, 1]
         with pytest.raises(ValueError, match="ended"):
             await engine.signal_with_start("talk", signal="said", workflow_id="one")
 
@@ -319,7 +319,7 @@ def test_two_engines_on_one_store_make_one_run(world: World, tmp_path: Path) -> 
                     for n, engine in enumerate((one, two))
                 )
             )
-            assert sorted((await one.wait("r", timeout=30)).values()) == [0, 1]
+            assert sorted((await one.wait("r", timeout=120)).values()) == [0, 1]
 
     asyncio.run(main())
 

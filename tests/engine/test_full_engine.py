@@ -40,7 +40,7 @@ async def full(runs: int, how: str) -> list[Any]:
             return await engine.wait(run_id)
 
         outers = [Agent(f"outer{number}", handler=outer) for number in range(runs)]
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             return await asyncio.gather(
                 *(engine.execute(workflow(f"run{n}", one), {}) for n, one in enumerate(outers)),
                 return_exceptions=True,
@@ -72,7 +72,7 @@ def test_an_agent_whose_only_place_is_held_by_who_waits_for_it_is_told() -> None
 
             engine.register_agent("limited", Agent("limited", handler=again), max_concurrent=1)
             with pytest.raises(WorkflowFailed) as caught:
-                await engine.execute(workflow("outer", "limited"), {}, timeout=30)
+                await engine.execute(workflow("outer", "limited"), {}, timeout=120)
             assert "limited" in circle_in(caught.value).chain
 
     asyncio.run(main())
@@ -86,7 +86,7 @@ def test_a_bulkhead_whose_places_are_held_by_who_waits_for_one_is_told() -> None
             agent = Agent("agent", handler=within.execute)
             around = Bulkhead("around", agent, max_in_flight=1, bulkhead="shared")
             with pytest.raises(PatternFailed) as caught:
-                await around.execute("x", timeout=30)
+                await around.execute("x", timeout=120)
             assert circle_in(caught.value).chain == ("around", "agent", "within")
 
     asyncio.run(main())

@@ -25,8 +25,11 @@ from agenticaiframework.patterns.engine import (
     WorkflowFailed,
     WorkflowState,
 )
-from agenticaiframework.patterns.engine.store import ValueNotStorable, ValueTooLarge
+from agenticaiframework.patterns.engine.store import ValueNotStorable, ValueTooLarge, open_store
 from agenticaiframework.patterns.teams import AgentRole, AgentTeam
+
+from .conftest import run_in_virtual_time
+from .test_durable import virtual_clock
 
 RETRY = {"attempts": 3, "initial_delay_s": 0.001}
 
@@ -160,7 +163,7 @@ def test_a_plain_function_does_not_hold_up_the_loop(engine: OrchestrationEngine)
         def block() -> str:
             names.append(threading.current_thread().name)
             inside.set()
-            assert released.wait(30)
+            assert released.wait(120)
             return agent_context()["idempotency_key"]
 
         blocking = asyncio.ensure_future(agent_context().step("block", block))
@@ -177,8 +180,9 @@ def test_a_plain_function_does_not_hold_up_the_loop(engine: OrchestrationEngine)
     assert names != [threading.main_thread().name]
 
 
+@pytest.mark.parametrize("stored", [False, True], ids=["memory", "stored"])
 def test_a_timeout_cuts_off_and_the_retry_goes_on(
-    effects: Effects, engine: OrchestrationEngine
+    effects: Effects, tmp_path: Path, stored: bool
 ) -> None:
     async def handler(_: Any) -> Any:
         context = agent_context()
@@ -189,9 +193,13 @@ def test_a_timeout_cuts_off_and_the_retry_goes_on(
 
     async def main() -> None:
         flow = one_step(Agent("slow", handler=handler), timeout_seconds=0.2)
-        assert (await engine.execute(flow))["work"] == "two"
+        url = f"sqlite:///{tmp_path}/inner.sqlite"
+        store = open_store(url, clock=virtual_clock, inline=True)
+        config = EngineConfig(persist_state=stored, state_store=store, wall_clock=virtual_clock)
+        async with OrchestrationEngine(config) as engine:
+            assert (await engine.execute(flow))["work"] == "two"
 
-    run(main, engine)
+    run_in_virtual_time(main)
     assert effects.log == ["one", "two"]
 
 
@@ -842,7 +850,7 @@ def test_another_engine_goes_on_with_what_the_first_has_recorded(
 
         async with ActorSystem("two"), engine_with(goes_on) as engine:
             await engine.recover()
-            assert (await engine.wait("r", timeout=30))["work"] == ["one", "two"]
+            assert (await engine.wait("r", timeout=120))["work"] == ["one", "two"]
 
     asyncio.run(first())
     asyncio.run(second())
@@ -984,7 +992,7 @@ def test_what_is_told_to_an_agent_is_not_part_of_the_step(
             ear.tell("news")
 
         await engine.execute(one_step(Agent("mouth", handler=handler)))
-        await asyncio.wait_for(heard.wait(), 30)
+        await asyncio.wait_for(heard.wait(), 120)
 
     run(main, engine)
     assert effects.log == ["heard"]

@@ -32,7 +32,7 @@ async def double(payload: Any) -> Any:
 
 
 async def until_waiting(e: OrchestrationEngine) -> str:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while not (page := await e.list_workflows(queue="gpu")):
             await asyncio.sleep(0.01)
     return page[0].workflow_id
@@ -47,7 +47,7 @@ def test_execute_returns_what_the_run_returned_wherever_it_was_taken(url: str) -
         ):
             worker.register_agent("worker", double)
             assert await web.execute(JOB, 4, queue="gpu", key="c-7", priority=2) == {"work": 8}
-            assert await worker.execute(JOB, 5, queue="gpu", timeout=20) == {"work": 10}
+            assert await worker.execute(JOB, 5, queue="gpu", timeout=120) == {"work": 10}
             with pytest.raises(WorkflowFailed, match="nothing was given"):
                 await web.execute(JOB, None, queue="gpu")
             first = (await web.list_workflows(queue="gpu"))[-1]
@@ -126,7 +126,7 @@ def test_a_handler_is_refused_to_wait_for_what_could_only_begin_after_it(
             e.register_agent("asks_again", asks_again)
             e.register_agent("nested", nested)
             for flow in (outer, around):
-                running = e.execute(flow, 3, queue="gpu", key=key, timeout=20)
+                running = e.execute(flow, 3, queue="gpu", key=key, timeout=120)
                 if not said:
                     assert "6" in str(await running)
                     continue

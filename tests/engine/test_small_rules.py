@@ -433,7 +433,7 @@ def test_an_id_that_no_run_can_have_is_unknown_and_no_outage(url: str, name: str
                 e.cancel_workflow(name),
                 e.resume_workflow(name),
                 e.signal_workflow(name, "go"),
-                e.wait(name, timeout=5),
+                e.wait(name, timeout=120),
                 e.query(name),
                 e.fork(name, at="wait"),
                 anext(aiter(e.stream(name))),
@@ -442,7 +442,7 @@ def test_an_id_that_no_run_can_have_is_unknown_and_no_outage(url: str, name: str
                     await asked
             assert not await e.list_workflows(name=name, labels={name: name}, parent=name)
             await e.signal_workflow(run, "go", 1)
-            assert (await e.wait(run, timeout=5)).output == 1
+            assert (await e.wait(run, timeout=120)).output == 1
 
     asyncio.run(main())
 

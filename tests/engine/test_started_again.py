@@ -84,7 +84,7 @@ def test_runs_in_memory_are_not_there_any_more_and_stored_ones_go_on(tmp_path: P
             with pytest.raises(UnknownWorkflow):
                 await e.get_workflow_status(volatile)
             await e.signal_workflow(kept, "ok", 7)
-            assert await e.wait(kept, timeout=30) == {"ok": 7}
+            assert await e.wait(kept, timeout=120) == {"ok": 7}
 
     asyncio.run(main())
 

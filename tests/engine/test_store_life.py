@@ -58,19 +58,19 @@ def test_a_thread_may_begin_while_another_closes_the_store(
 
     async def slow(store: GroupedStore) -> None:
         closing.set()
-        assert await asyncio.to_thread(go_on.wait, 20)
+        assert await asyncio.to_thread(go_on.wait, 120)
         await close(store)
 
     monkeypatch.setattr(GroupedStore, "close", slow)
     first = threading.Thread(target=run, args=(e,))
     first.start()
-    assert closing.wait(20)
+    assert closing.wait(120)
     monkeypatch.setattr(GroupedStore, "close", close)
     try:
         assert run(e) == {"a": 1}
     finally:
         go_on.set()
-        first.join(20)
+        first.join(120)
     assert run(e) == {"a": 1}
 
 
@@ -128,8 +128,8 @@ def test_a_run_whose_end_was_written_and_not_told_has_ended_as_it_was_written(
     async def main() -> None:
         with failing_commits(False, EventKind.WORKFLOW_COMPLETED):
             run = e.execute(workflow=steps("a"), input_data=1, workflow_id="w")
-            assert await asyncio.wait_for(run, 20) == {"a": 1}
-        assert await e.wait("w", timeout=20) == {"a": 1}
+            assert await asyncio.wait_for(run, 120) == {"a": 1}
+        assert await e.wait("w", timeout=120) == {"a": 1}
         assert (await e.get_workflow_status("w")).state == "completed"
         await e.stop()
 
@@ -164,7 +164,7 @@ def test_a_store_that_is_being_opened_when_its_engine_ends_is_closed(
 
     def slow(backend: SQLiteBackend) -> None:
         begun.set()
-        assert go_on.wait(20)
+        assert go_on.wait(120)
         open_(backend)
 
     monkeypatch.setattr(SQLiteBackend, "open", slow)
@@ -172,13 +172,13 @@ def test_a_store_that_is_being_opened_when_its_engine_ends_is_closed(
     async def main() -> None:
         async with ActorSystem():
             running = asyncio.create_task(e.execute(workflow=steps("a"), input_data=1))
-            assert await asyncio.to_thread(begun.wait, 20)
+            assert await asyncio.to_thread(begun.wait, 120)
             asyncio.get_running_loop().call_later(0.05, go_on.set)
             if end == "cancelled":
                 running.cancel()
             elif end == "engine stopped":
                 await e.stop()
-        [ended], _ = await asyncio.wait([running], timeout=20)
+        [ended], _ = await asyncio.wait([running], timeout=120)
         assert ended.cancelled() if end == "cancelled" else isinstance(ended.exception(), LOST)
 
     asyncio.run(main())
@@ -198,7 +198,7 @@ def test_loops_one_after_the_other_that_end_at_any_moment_leave_nothing_open(
             for _ in range(turns):
                 await asyncio.sleep(0.0005)
             running.cancel()
-            await asyncio.wait([running], timeout=20)
+            await asyncio.wait([running], timeout=120)
 
         asyncio.run(cut_short())
     assert run(e) == {"a": 1}
@@ -233,7 +233,7 @@ def test_who_comes_in_the_moment_in_which_an_engine_is_stopped_is_told(
         async with ActorSystem():
             stopping = asyncio.create_task(stop())
             coming = asyncio.create_task(come())
-            await asyncio.wait([stopping, coming], timeout=20)
+            await asyncio.wait([stopping, coming], timeout=120)
             assert coming.done()
             assert isinstance(coming.exception(), LOST)
             await stopping

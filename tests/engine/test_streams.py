@@ -28,7 +28,7 @@ from .conftest import Cast, engine, run_in_virtual_time, steps
 
 async def seen(stream: WorkflowStream) -> list[str]:
     """Return what the stream tells until its end."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         return [f"{event.kind} {event.step}".strip() async for event in stream]
 
 
@@ -46,7 +46,7 @@ def test_what_is_being_written_when_a_stream_begins_is_told(
     def slow(backend: SQLiteBackend, jobs: list[Any]) -> None:
         if not go_on.is_set() and late in repr([getattr(job, "rows", None) for job in jobs]):
             writing.set()
-            assert go_on.wait(20)
+            assert go_on.wait(120)
         commit(backend, jobs)
 
     monkeypatch.setattr(SQLiteBackend, "commit", slow)
@@ -62,7 +62,7 @@ def test_what_is_being_written_when_a_stream_begins_is_told(
             await e.wait(run)
             await e.retry_from(run, "b")
             expected += ["workflow_rewound", *told("b"), "workflow_completed"]
-        assert await asyncio.to_thread(writing.wait, 20)
+        assert await asyncio.to_thread(writing.wait, 120)
         asyncio.get_running_loop().call_later(0.1, go_on.set)
         assert await seen(e.stream(run)) == expected
         await e.stop()

@@ -25,7 +25,7 @@ class Bomb(Actor):
 
 def in_system(main: Any, **options: Any) -> None:
     async def body() -> None:
-        async with asyncio.timeout(30), ActorSystem("svc", **options) as system:
+        async with asyncio.timeout(120), ActorSystem("svc", **options) as system:
             await main(system)
 
     asyncio.run(body())

@@ -30,7 +30,7 @@ class Cautious(Bomb):
 
 
 async def explode(actor_class: type[Actor] = Bomb) -> None:
-    async with asyncio.timeout(30), ActorSystem("svc") as system:
+    async with asyncio.timeout(120), ActorSystem("svc") as system:
         ref = system.start(actor_class)
         if actor_class is Bomb:
             ref.tell("now")

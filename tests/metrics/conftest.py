@@ -54,7 +54,7 @@ class Gate:
 
 async def until(true: Callable[[], Any]) -> None:
     """Return once *true* is."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while not true():
             await asyncio.sleep(0.01)
 

@@ -185,7 +185,7 @@ def test_an_outage_is_counted_and_has_an_age() -> None:
             assert values(measures)("workflow_runs", state="interrupted") == 1
             assert (values(measures)("journal_duration_seconds_count", outcome="error") or 0) >= 1
             store.down = False
-            await engine.wait(run, 20)
+            await engine.wait(run, 120)
             await until(lambda: values(measures)("store_outage_seconds") == 0)
             assert values(measures)("store_outages_total") == 1
 

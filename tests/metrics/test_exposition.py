@@ -123,8 +123,9 @@ def test_it_mounts_in_another_app_and_reads_from_another_thread() -> None:
         measures = measure(system)
         agent = Agent("plain", handler=lambda payload: payload)
         agent.request(1, system=system)
-        for _ in range(400):
-            if values(measures)("loop_lag_seconds_count"):
+        for _ in range(6_000):
+            value = values(measures)
+            if value("loop_lag_seconds_count") and value("messages_total", actor="plain"):
                 break
             asyncio.run(asyncio.sleep(0.02))
         asyncio.run(main())

@@ -34,7 +34,7 @@ from agenticaiframework.supervision import AgentSupervisor, TaskSupervisor
 from .conftest import Witness, user
 
 USERS = ("alice", "bob", "carol")
-DEADLINE_S = 60.0
+DEADLINE_S = 300.0
 
 
 class Service:

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
@@ -21,15 +20,11 @@ pytest.importorskip("uvicorn")
 pytest.importorskip("pydantic_ai")
 httpx = pytest.importorskip("httpx")
 
+from .conftest import free_port
+
 PROGRAM = Path(__file__).parents[2] / "examples" / "service" / "app.py"
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are another thing there")
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 class Service:
@@ -53,7 +48,7 @@ class Service:
                 env=env,
                 stderr=said,
             )
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while True:
                 try:
                     if (await http.get("/health/ready")).status_code == 200:
@@ -65,14 +60,14 @@ class Service:
     def end(self, number: int) -> int:
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(60)
+        return self.process.wait(180)
 
 
 @asynccontextmanager
 async def running(folder: Path, **settings: str) -> AsyncGenerator[tuple[Service, Any], None]:
     service = Service(folder, **settings)
     url = f"http://127.0.0.1:{service.port}"
-    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+    async with httpx.AsyncClient(base_url=url, timeout=180) as http:
         await service.begin(http)
         try:
             yield service, http
@@ -161,7 +156,7 @@ def test_a_watcher_goes_on_where_it_was_after_the_process_was_replaced(
                 assert last == "reconnect"
             assert service.process is not None
             ended = 0 if number == signal.SIGTERM else -number
-            assert await asyncio.to_thread(service.process.wait, 60) == ended
+            assert await asyncio.to_thread(service.process.wait, 180) == ended
             await service.begin(http)
             approved = await http.post(f"/articles/{run_id}/approve", json={"note": "good"})
             assert approved.status_code == 200
@@ -237,7 +232,7 @@ def test_sigterm_ends_in_time_and_in_order_while_a_browser_shows_the_observer(
                             service.process.send_signal(signal.SIGTERM)
             assert shown
             assert service.process is not None
-            assert await asyncio.to_thread(service.process.wait, 60) == 0
+            assert await asyncio.to_thread(service.process.wait, 180) == 0
             # A stream that is not told to end would hold the server until it loses patience.
             said = (tmp_path / "said").read_text(encoding="utf-8")
             assert "Finished server process" in said
@@ -284,7 +279,7 @@ def test_other_programs_are_answered_behind_a_token(tmp_path: Path) -> None:
             assert card["name"] == "article"
             told = await http.post("/ag-ui/", json=run, headers=right)
             assert "RUN_FINISHED" in told.text
-            async with httpx2.AsyncClient(headers=right, timeout=60) as through:
+            async with httpx2.AsyncClient(headers=right, timeout=180) as through:
                 server = transport(
                     f"{http.base_url}/mcp/".replace("//mcp", "/mcp"), http_client=through
                 )
@@ -320,7 +315,7 @@ def test_it_starts_again_and_again_in_one_process_as_its_own_tests_would(tmp_pat
     env = {**os.environ, "DATABASE_URL": f"sqlite:///{tmp_path}/service.sqlite"}
     command = [sys.executable, "-c", TWICE, str(PROGRAM.parent)]
     done = subprocess.run(
-        command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120, check=False
+        command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["rivers", "lakes", "seas"]

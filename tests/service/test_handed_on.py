@@ -38,7 +38,7 @@ def in_child(payload: Any) -> tuple[dict[str, Any], str, int]:
 
 def run(main: Callable[[], Any]) -> Any:
     async def inside() -> Any:
-        async with asyncio.timeout(60), ActorSystem("test"):
+        async with asyncio.timeout(300), ActorSystem("test"):
             return await main()
 
     return asyncio.run(inside())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +17,8 @@ pytest.importorskip("uvicorn")
 pytest.importorskip("pydantic_ai")
 pytest.importorskip("opentelemetry.sdk")
 httpx = pytest.importorskip("httpx")
+
+from .conftest import free_port
 
 PROGRAM = Path(__file__).with_name("traced_service.py")
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -50,7 +51,7 @@ def tree(rows: list[dict[str, Any]]) -> list[str]:
 
 
 async def until(http: Any, holds: Any, path: str) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while True:
             try:
                 answer = await http.get(path)
@@ -64,9 +65,7 @@ async def until(http: Any, holds: Any, path: str) -> None:
 def test_a_request_is_one_trace_through_agents_threads_models_tools_and_a_recovery(
     tmp_path: Path,
 ) -> None:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = int(one.getsockname()[1])
+    port = free_port()
 
     def begin() -> subprocess.Popen[bytes]:
         with (tmp_path / "said").open("ab") as said:
@@ -77,19 +76,19 @@ def test_a_request_is_one_trace_through_agents_threads_models_tools_and_a_recove
         process = begin()
         url = f"http://127.0.0.1:{port}"
         try:
-            async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+            async with httpx.AsyncClient(base_url=url, timeout=180) as http:
                 await until(http, lambda _: True, "/health/ready")
                 started = await http.post("/tours", headers=HEADERS)
                 assert started.status_code == 200, started.text
                 await until(http, lambda run: run["state"] == "waiting", "/articles/tour-1")
                 held = await http.post("/halts", headers=HEADERS)
                 assert held.status_code == 200, held.text
-                async with asyncio.timeout(60):
+                async with asyncio.timeout(180):
                     # The span of the request is exported only after its answer.
                     while not {"half", "POST /halts"} <= {one["name"] for one in spans(tmp_path)}:
                         await asyncio.sleep(0.05)
                 process.send_signal(signal.SIGKILL)
-                await asyncio.to_thread(process.wait, 30)
+                await asyncio.to_thread(process.wait, 180)
                 process = begin()
                 await until(http, lambda _: True, "/health/ready")
                 told = await http.post("/tours/go", headers=HEADERS)
@@ -99,7 +98,7 @@ def test_a_request_is_one_trace_through_agents_threads_models_tools_and_a_recove
                     await until(http, lambda run: run["state"] == "completed", path)
         finally:
             process.send_signal(signal.SIGTERM)
-            code = await asyncio.to_thread(process.wait, 30)
+            code = await asyncio.to_thread(process.wait, 180)
         assert code == 0
 
     asyncio.run(main())

@@ -22,7 +22,7 @@ def test_a_block_runs(block: re.Match[str], tmp_path: Path) -> None:
         [sys.executable, "-W", "error", str(program)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr

@@ -16,6 +16,7 @@ from agenticaiframework.actors import ActorSystem
 from agenticaiframework.orchestration import OrchestrationEngine, WorkflowRun, workflow
 
 RUNS = 2_000
+WORKERS = {"CodeWorker", "RunCoordinator"}
 
 
 async def one(x: Any) -> Any:
@@ -26,6 +27,15 @@ async def one(x: Any) -> Any:
 async def parks(run: WorkflowRun, given: dict[str, int]) -> Any:
     first = await run.step(one, given)
     return [first, await run.wait_for("go", question={"n": given["n"]})]
+
+
+def at_work() -> list[str]:
+    """Return the classes of the actors that have something to do, or to wait for."""
+    return [
+        ref.actor_class.__name__
+        for ref in ActorSystem.current().actors()
+        if not getattr(ref._actor, "idle", False)
+    ]
 
 
 async def main() -> dict[str, Any]:
@@ -41,16 +51,13 @@ async def main() -> dict[str, Any]:
         await park(300)
         gc.collect()
         tracemalloc.start()
-        ids = [await engine.start_workflow(parks, {"n": n}) for n in range(RUNS)]
-        await asyncio.sleep(1)
+        ids = await park(RUNS)
+        async with asyncio.timeout(120):
+            while WORKERS & set(busy := at_work()):
+                await asyncio.sleep(0.01)
         gc.collect()
         kept, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        busy = [
-            ref.actor_class.__name__
-            for ref in ActorSystem.current().actors()
-            if not getattr(ref._actor, "idle", False)
-        ]
         await engine.signal_workflow(ids[7], "go", True)
         result = await engine.wait(ids[7])
         return {"bytes": kept / RUNS, "busy": busy, "result": result}

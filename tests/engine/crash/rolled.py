@@ -113,9 +113,9 @@ class Process:
                 async def drain(_self, deadline_s: float) -> None:
                     reports.append(await self.engine.drain(deadline_s))
                     # Each client has its answer by now.
-                    await asyncio.wait(clients, timeout=20)
+                    await asyncio.wait(clients, timeout=120)
 
-            await system.until_signal(drain=Kept(), drain_s=30.0)
+            await system.until_signal(drain=Kept(), drain_s=120.0)
         answered = sum(client.done() and client.exception() is None for client in clients)
         print(json.dumps({
             "answers": self.answers,

@@ -57,7 +57,7 @@ class Service:
 
     def end(self, process: subprocess.Popen[str]) -> None:
         process.send_signal(signal.SIGTERM)
-        out, _ = process.communicate(timeout=90)
+        out, _ = process.communicate(timeout=300)
         assert process.returncode == 0
         self.ended.append(json.loads(out.splitlines()[-1]))
 
@@ -76,7 +76,7 @@ class Service:
         self.end(last)
 
     def _until_all_has_ended(self) -> None:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 300
         while time.monotonic() < until:
             rows = asyncio.run(journals_of(self.url))
             if all(row.finished for row, _ in rows.values()):

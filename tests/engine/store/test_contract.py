@@ -780,7 +780,7 @@ def test_with_durability_none_an_append_is_acknowledged_before_it_is_written(
             assert len(await _eventually(store, 2)) == 2
 
     async def _eventually(store: Store, count: int) -> list[Any]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             while True:
                 try:
                     journal = await store.read_journal("run-1")

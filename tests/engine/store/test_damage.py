@@ -212,7 +212,7 @@ def engine(medium: Medium) -> OrchestrationEngine:
 
 
 async def until(e: OrchestrationEngine, run_id: str, state: str) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while (await e.get_workflow_status(run_id)).state != state:
             await asyncio.sleep(0.01)
 
@@ -286,7 +286,7 @@ def test_a_poison_signal_to_a_parked_run_keeps_no_other_from_its_signals(
             await asyncio.to_thread(signal, medium)
             async with engine(medium) as other:
                 await other.signal_workflow("good", "go")
-                assert (await other.wait("good", timeout=20))["z"] == "z"
+                assert (await other.wait("good", timeout=120))["z"] == "z"
             await until(e, "bad", "blocked")
 
     asyncio.run(main())

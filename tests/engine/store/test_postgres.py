@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,14 +26,19 @@ from .media import FINISHED, POSTGRES_VARIABLE, STARTED, Medium, new_run, opened
 
 
 def cut_connections(medium: Medium) -> int:
-    """End the server's side of all connections of stores in this test."""
-    return len(
-        medium.run_sql(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE application_name = %s AND pid <> pg_backend_pid()",
-            medium.schema,
-        )
+    """End the server's side of all connections of stores in this test, and return how many there were.
+
+    They are gone then: the server ends them in its own time.
+    """
+    cut = medium.run_sql(
+        "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE application_name = %s AND pid <> pg_backend_pid()",
+        medium.schema,
     )
+    pids = [pid for pid, _ in cut]
+    while medium.run_sql("SELECT 1 FROM pg_stat_activity WHERE pid = ANY(%s)", pids):
+        time.sleep(0.005)
+    return len(cut)
 
 
 @contextmanager
@@ -53,7 +59,7 @@ def transaction(medium: Medium) -> Iterator[Any]:
 
 async def until_waiting_for_a_lock(medium: Medium) -> None:
     """Return when a connection of a store waits for another connection's lock."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while not medium.run_sql(
             "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
             "AND application_name = %s",
@@ -175,7 +181,7 @@ def test_a_recovery_skips_what_another_engine_is_claiming(postgres: Medium) -> N
             heir = await store.register("heir", 60)
             with transaction(postgres) as other:
                 other.execute("SELECT 1 FROM runs WHERE run_id IN ('r1', 'r2') FOR UPDATE")
-                taken = await asyncio.wait_for(store.claim_abandoned(heir), 20)
+                taken = await asyncio.wait_for(store.claim_abandoned(heir), 120)
                 assert [lease.run_id for lease in taken] == ["r0", "r3"]
             taken = await store.claim_abandoned(heir)
             assert [lease.run_id for lease in taken] == ["r1", "r2"]
@@ -188,28 +194,45 @@ def test_a_deadlock_with_another_process_is_tried_again(postgres: Medium, victim
     async def second(store: Store, lease: Lease) -> int:
         # Called in the same turn of the loop as the first, so that both are in one batch.
         if victim == "call":
-            return await store.request_cancel("b", "x")
+            return await store.request_cancel(lease.run_id, "x")
         return await store.append(lease, [STARTED])
+
+    async def waits_for(other: Any, run_id: str) -> bool:
+        """Wait for a run; return whether it was the store's transaction that had to give way.
+
+        A machine that stood still has let the moment pass in which the server would have chosen that.
+        """
+        from psycopg.errors import DeadlockDetected
+
+        query = "SELECT 1 FROM runs WHERE run_id = %s FOR UPDATE"
+        try:
+            await asyncio.to_thread(other.execute, query, [run_id])
+        except DeadlockDetected:
+            return False
+        return True
 
     async def main() -> None:
         async with opened(postgres) as (store, owner):
-            await store.create_run(owner, new_run("a"))
-            lease = await store.create_run(owner, new_run("b"))
-            with transaction(postgres) as other:
-                other.execute("SET deadlock_timeout = '10s'")
-                other.execute("SELECT 1 FROM runs WHERE run_id = 'b' FOR UPDATE")
-                # One batch: it locks a, then waits for b, while the other waits for a.
-                asked = asyncio.gather(store.request_cancel("a", "x"), second(store, lease))
-                await until_waiting_for_a_lock(postgres)
-                await asyncio.to_thread(
-                    other.execute, "SELECT 1 FROM runs WHERE run_id = 'a' FOR UPDATE"
-                )
-            assert await asked == [True, 1]
-            assert (await store.load_run("a")).cancel_reason == "x"
-            if victim == "call":
-                assert (await store.load_run("b")).cancel_reason == "x"
-            else:
-                assert [entry.kind for entry in await store.read_journal("b")] == ["step_started"]
+            for turn in range(20):
+                a, b = f"a-{turn}", f"b-{turn}"
+                await store.create_run(owner, new_run(a))
+                lease = await store.create_run(owner, new_run(b))
+                with transaction(postgres) as other:
+                    other.execute("SET deadlock_timeout = '10s'")
+                    other.execute("SELECT 1 FROM runs WHERE run_id = %s FOR UPDATE", [b])
+                    # One batch: it locks a, then waits for b, while the other waits for a.
+                    asked = asyncio.gather(store.request_cancel(a, "x"), second(store, lease))
+                    await until_waiting_for_a_lock(postgres)
+                    hit_the_store = await waits_for(other, a)
+                assert await asked == [True, 1]
+                assert (await store.load_run(a)).cancel_reason == "x"
+                if victim == "call":
+                    assert (await store.load_run(b)).cancel_reason == "x"
+                else:
+                    assert [entry.kind for entry in await store.read_journal(b)] == ["step_started"]
+                if hit_the_store:
+                    return
+            raise AssertionError("the store was never the one that the server has chosen")
 
     asyncio.run(main())
 
@@ -217,18 +240,22 @@ def test_a_deadlock_with_another_process_is_tried_again(postgres: Medium, victim
 def test_leases_run_by_the_servers_clock(postgres: Medium) -> None:
     async def main() -> None:
         async with opened(postgres) as (store, _):
-            short = await store.register("short", 0.2)
-            await store.create_run(short, new_run())
-            other = await store.register("other", 60)
+            long = await store.register("long", 600)
+            await store.create_run(long, new_run())
+            other = await store.register("other", 600)
             with pytest.raises(RunHeld):
                 await store.claim(other, "run-1")
             # Whatever this machine believes the time to be.
             postgres.clock.now += 1_000_000
             with pytest.raises(RunHeld):
                 await store.claim(other, "run-1")
-            async with asyncio.timeout(20):
-                while not await store.claim_abandoned(other):
+            short = await store.register("short", 0.2)
+            await store.create_run(short, new_run("run-2"))
+            postgres.clock.now -= 2_000_000
+            async with asyncio.timeout(120):
+                while not (taken := await store.claim_abandoned(other)):
                     await asyncio.sleep(0.02)
+            assert [lease.run_id for lease in taken] == ["run-2"]
             assert not await store.renew(short)
 
     asyncio.run(main())

@@ -36,7 +36,7 @@ def test_a_lease_is_renewed_while_a_table_is_locked(postgres: Medium, table: str
                 )
                 purging = asyncio.ensure_future(store.purge(Retention(max_finished=0)))
                 await until_waiting_for_a_lock(postgres)
-                assert await asyncio.wait_for(store.renew(owner), 5)
+                assert await asyncio.wait_for(store.renew(owner), 120)
                 assert not writing.done()
             await asyncio.gather(writing, purging)
 
@@ -53,7 +53,7 @@ def test_appends_go_on_while_a_recovery_and_a_purge_wait(postgres: Medium) -> No
                 other.execute("SELECT 1 FROM runs WHERE run_id = 'ended' FOR UPDATE")
                 purging = asyncio.ensure_future(store.purge(Retention(max_finished=0)))
                 await until_waiting_for_a_lock(postgres)
-                assert await asyncio.wait_for(store.append(lease, [FINISHED]), 5) == 2
+                assert await asyncio.wait_for(store.append(lease, [FINISHED]), 120) == 2
                 assert not purging.done()
             assert await purging == 1
 
@@ -111,13 +111,13 @@ def test_a_signal_from_another_process_is_heard(postgres: Medium) -> None:
             store.listen(heard.put_nowait)
             await until_listening(postgres)
             await other.put_signal("run-1", "go")
-            assert await asyncio.wait_for(heard.get(), 10) == "run-1"
+            assert await asyncio.wait_for(heard.get(), 120) == "run-1"
             assert await other.request_cancel("ü", "enough")
-            assert await asyncio.wait_for(heard.get(), 10) == "ü"
+            assert await asyncio.wait_for(heard.get(), 120) == "ü"
             assert cut_connections(postgres)
             await until_listening(postgres)
             await other.put_signal("run-1", "go")
-            assert await asyncio.wait_for(heard.get(), 10) == "run-1"
+            assert await asyncio.wait_for(heard.get(), 120) == "run-1"
 
     asyncio.run(main())
 
@@ -134,12 +134,12 @@ def test_what_happens_to_a_run_is_told_if_something_waits_for_it(postgres: Mediu
             watches.note(["r1"])
             for lease in leases:
                 await store.append(lease, [FINISHED])
-            assert {await asyncio.wait_for(heard.get(), 10) for _ in range(2)} == {"r1", "r3"}
+            assert {await asyncio.wait_for(heard.get(), 120) for _ in range(2)} == {"r1", "r3"}
             ending = [store.append(each, [FINISHED], RunUpdate("on", True)) for each in leases[1:]]
             await asyncio.gather(*ending)
-            assert {await asyncio.wait_for(heard.get(), 10) for _ in range(2)} == {"r1", "r3"}
+            assert {await asyncio.wait_for(heard.get(), 120) for _ in range(2)} == {"r1", "r3"}
             await other.put_signal("r0", "last")
-            assert await asyncio.wait_for(heard.get(), 10) == "r0"
+            assert await asyncio.wait_for(heard.get(), 120) == "r0"
 
     asyncio.run(main())
 
@@ -149,8 +149,16 @@ def postgres_of(store: Any) -> Any:
     return store._backend
 
 
+def connections(medium: Medium) -> int:
+    """Return how many connections the stores of this test have."""
+    found = medium.run_sql(
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s", medium.schema
+    )
+    return int(found[0][0])
+
+
 async def until_listening(medium: Medium) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while not medium.run_sql(
             "SELECT 1 FROM pg_stat_activity WHERE application_name = %s AND query LIKE 'LISTEN%%'",
             medium.schema,
@@ -167,7 +175,7 @@ def test_many_signals_are_told_of_in_payloads_that_the_server_takes(postgres: Me
             store.listen(heard.append)
             await until_listening(postgres)
             await asyncio.gather(*(other.put_signal(name, "go") for name in names))
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(120):
                 while len(heard) < len(names):
                     await asyncio.sleep(0.01)
             assert sorted(heard) == names
@@ -257,9 +265,20 @@ def test_a_missing_privilege_is_told_as_such(postgres: Medium) -> None:
         postgres.run_sql(f"DROP ROLE {role}")
 
 
+def waiting_since(medium: Medium) -> list[Any]:
+    """Return when the statements have begun that wait for a lock."""
+    return medium.run_sql(
+        "SELECT query_start FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
+        "AND application_name = %s",
+        medium.schema,
+    )
+
+
 def test_a_batch_that_the_statement_timeout_cancels_is_tried_again(postgres: Medium) -> None:
     async def main() -> None:
-        store = open_store(f"{postgres.url}&options=-c%20statement_timeout%3D200ms")
+        async with opened(postgres):
+            pass  # it is set up without a limit
+        store = open_store(f"{postgres.url}&options=-c%20statement_timeout%3D1s")
         await store.open()
         owner = await store.register("engine", 60)
         lease = await store.create_run(owner, new_run())
@@ -267,11 +286,8 @@ def test_a_batch_that_the_statement_timeout_cancels_is_tried_again(postgres: Med
             other.execute("LOCK TABLE journal IN ACCESS EXCLUSIVE MODE")
             writing = asyncio.ensure_future(store.append(lease, [STARTED]))
             await until_waiting_for_a_lock(postgres)
-            while postgres.run_sql(
-                "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
-                "AND application_name = %s",
-                postgres.schema,
-            ):
+            first = waiting_since(postgres)
+            while waiting_since(postgres) == first:
                 await asyncio.sleep(0.01)  # until it was cancelled for the first time
         assert await writing == 1
         assert len(await store.read_journal("run-1")) == 1
@@ -306,10 +322,10 @@ def test_a_store_uses_four_connections(postgres: Medium) -> None:
             await until_listening(postgres)
             await store.renew(owner)
             await store.load_runs(["none"])
-            found = postgres.run_sql(
-                "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s", postgres.schema
-            )
-            assert found == [(4,)]
+            async with asyncio.timeout(120):  # until the server has ended what made the schema
+                while connections(postgres) > 4:
+                    await asyncio.sleep(0.01)
+            assert connections(postgres) == 4
 
     asyncio.run(main())
 

@@ -56,7 +56,7 @@ class Worker:
 
     def finish(self) -> None:
         self.said += self.out.read().splitlines()
-        self.process.wait(60)
+        self.process.wait(120)
         self.out.close()
 
     def acknowledged(self) -> dict[str, int]:
@@ -77,7 +77,7 @@ def started(url: str, *arguments: object, under: tuple[str, ...] = ()) -> Iterat
     finally:
         if worker.process.poll() is None:
             worker.process.kill()
-            worker.process.wait(60)
+            worker.process.wait(120)
         worker.out.close()
 
 

@@ -350,7 +350,7 @@ async def test_a_listener_hears_of_a_queue_that_has_a_new_run(postgres: Medium) 
         try:
             heard: asyncio.Queue[str] = asyncio.Queue()
             other.listen(heard.put_nowait)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(120):
                 while heard.empty():
                     await enqueue(store, owner, f"r{asyncio.get_running_loop().time()}")
                     await asyncio.sleep(0.01)

@@ -34,7 +34,14 @@ def execute(statement: str) -> None:
     import psycopg
 
     with psycopg.connect(os.environ[POSTGRES_VARIABLE], autocommit=True) as connection:
-        connection.execute(statement.encode())
+        while True:
+            try:
+                connection.execute(statement.encode())
+                return
+            except psycopg.errors.InternalError_ as error:
+                # Tests beside this one change the rights of the same database.
+                if "concurrently updated" not in str(error):
+                    raise
 
 
 @pytest.fixture
@@ -185,7 +192,7 @@ def test_a_proxy_that_pools_transactions_is_refused_when_the_store_is_opened(
     user = ["-u", "nobody"] if os.geteuid() == 0 else []
     proxy = subprocess.Popen(["pgbouncer", "-q", *user, str(settings)], stderr=subprocess.DEVNULL)
     try:
-        for _ in range(100):
+        for _ in range(2_000):
             with socket.socket() as trying:
                 if trying.connect_ex(("127.0.0.1", port)) == 0:
                     break

@@ -137,7 +137,7 @@ def test_no_notice_is_missed_while_many_are_written(shared_medium: Medium) -> No
             sending = asyncio.gather(send("x", 0), send("y", 1))
             heard: list[int] = []
             cursor = 0
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(120):
                 while len(heard) < 120:
                     inbox = await store.poll(owner, cursor)
                     heard += [notice.number for notice in inbox.notices]

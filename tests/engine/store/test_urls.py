@@ -154,7 +154,7 @@ def test_a_server_that_is_not_there_is_an_error_within_seconds() -> None:
         assert "secret" not in str(caught.value)
         assert store.url == "postgresql://me@127.0.0.1:1/db?schema=agenticai"
 
-    asyncio.run(asyncio.wait_for(main(), 30))
+    asyncio.run(asyncio.wait_for(main(), 120))
 
 
 def test_paths_are_relative_or_absolute_and_may_be_quoted(
