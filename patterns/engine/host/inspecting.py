@@ -40,22 +40,28 @@ async def inspect(core: EngineCore, live: LiveRun, *, outputs: bool) -> Workflow
                 if row is not None:
                     owner, seen_at = row.owner, row.owner_seen_at
                 place, waits = await _place_of(keeper, live)
-            if any(found is not None and found.part for found in live.run.steps):
+            if _has_parts(live):
                 await _add_stored_parts(core, keeper, live, parts)
         except StoreError:
             pass
     status = status_with_parts(live, parts)
     if status.questions:
         status = await _with_answers(core, status)
-    return replace(
-        status,
-        owner=owner,
-        owner_seen_at=seen_at,
-        queue_place=place,
-        queue_reason=waits,
-        outputs=live.run.outputs() if outputs else None,
-        input=live.run.input if outputs else None,
-    )
+    with live.run.looked_at():
+        return replace(
+            status,
+            owner=owner,
+            owner_seen_at=seen_at,
+            queue_place=place,
+            queue_reason=waits,
+            outputs=live.run.outputs() if outputs else None,
+            input=live.run.input if outputs else None,
+        )
+
+
+def _has_parts(live: LiveRun) -> bool:
+    with live.run.looked_at():
+        return any(found is not None and found.part for found in live.run.steps)
 
 
 async def _place_of(keeper: StoreKeeper, live: LiveRun) -> tuple[int | None, str | None]:

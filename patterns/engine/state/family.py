@@ -41,6 +41,8 @@ def _by_parent(parts: Iterable[LiveRun]) -> dict[str, list[LiveRun]]:
 
 def _status(live: LiveRun, by_parent: Mapping[str, list[LiveRun]]) -> WorkflowStatus:
     status, run = live.status(), live.run
+    if not by_parent.get(live.id):
+        return status
     order = {name: index for index, name in enumerate(run.plan.names)}
 
     def place(part: LiveRun) -> tuple[int, int, str]:
@@ -50,7 +52,7 @@ def _status(live: LiveRun, by_parent: Mapping[str, list[LiveRun]]) -> WorkflowSt
     children: dict[str, WorkflowStatus] = {}
     steps = dict(status.steps)
     usage = status.usage
-    for part in sorted(by_parent.get(live.id, ()), key=place):
+    for part in sorted(by_parent[live.id], key=place):
         path, inner = path_of(part.id, live.id), _status(part, by_parent)
         children[path] = inner
         children |= {f"{path}/{below}": child for below, child in inner.children.items()}
@@ -65,8 +67,6 @@ def _status(live: LiveRun, by_parent: Mapping[str, list[LiveRun]]) -> WorkflowSt
             usage += more
             if step in steps:
                 steps[step] = replace(steps[step], usage=steps[step].usage + more)
-    if not children:
-        return status
     error = status.last_error
     if status.state in _UNDER_WAY:
         for path, child in children.items():

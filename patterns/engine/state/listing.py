@@ -124,8 +124,11 @@ async def list_runs(
         following = stored.next
     here: list[WorkflowSummary] = []
     if persisted is not True:
-        found = (summary_of(run) for run in live if not run.run.persist and _matches(run, where))
-        here = sorted((one for one in found if _place_of(one) < place.here), key=_newest_first)
+        found = (_summary_if(run, where) for run in live if not run.run.persist)
+        here = sorted(
+            (one for one in found if one is not None and _place_of(one) < place.here),
+            key=_newest_first,
+        )
     # The store's own order stays, also where two of its runs were created at the same moment.
     merged = list(islice(merge(here, rows, key=_newest_first), limit))
     if len(merged) == len(here) + len(rows) and following is None:
@@ -193,6 +196,12 @@ def _place_of(summary: WorkflowSummary) -> tuple[float, str]:
 def _newest_first(summary: WorkflowSummary) -> tuple[float, list[int]]:
     created_at, run_id = _place_of(summary)
     return -created_at, [-ord(letter) for letter in run_id]
+
+
+def _summary_if(live: LiveRun, where: RunFilter) -> WorkflowSummary | None:
+    """Return what a list says of a run, if it is one of those that are wanted."""
+    with live.run.looked_at():
+        return summary_of(live) if _matches(live, where) else None
 
 
 def _matches(live: LiveRun, where: RunFilter) -> bool:

@@ -184,7 +184,8 @@ class LiveRun:
             return WorkflowState.INTERRUPTED
         if self.run.state.finished and not self.over:
             return WorkflowState.RUNNING
-        state = state_of(self.run)
+        with self.run.looked_at():
+            state = state_of(self.run)
         if state is WorkflowState.BLOCKED and self.lease is not None and not self.blocked:
             return WorkflowState.RUNNING  # it is about to go on here
         if state is WorkflowState.RUNNING and self.resting and not self._working_inside():
@@ -199,7 +200,8 @@ class LiveRun:
 
     def status(self) -> WorkflowStatus:
         """Return where it stands now."""
-        status = status_of(self.run, self.state)
+        with self.run.looked_at():
+            status = status_of(self.run, self.state)
         return status if self.outage is None else replace(status, last_error=self.outage)
 
     # -- who waits for whom --------------------------------------------------------------------

@@ -7,9 +7,10 @@ how. So what a process knows and what the next one reads in the journal cannot d
 from __future__ import annotations
 
 import marshal
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from agenticaiframework.actors import NO_USAGE, Usage, WorkLimits
 
@@ -318,17 +319,36 @@ class Run:
             packed = marshal.dumps((calls, found, outputs, self.outcomes, self.input))
         except ValueError:
             return  # a value that it has no form for: it stays as it is
+        self._keep(plan, packed)
+
+    def _keep(self, plan: GrowingPlan, packed: bytes) -> None:
         self._base = plan.of
         self._packed = packed
         for name in _PACKED:
             delattr(self, name)
+
+    def looked_at(self) -> AbstractContextManager[Any]:
+        """Return a context in which the story is read, and not changed: what was packed is so again.
+
+        Without it a list of all runs, or a status, would leave each of them at its full size.
+        """
+        packed = self._packed
+        return _AS_IT_IS if packed is None else self._unpacked(packed)
+
+    @contextmanager
+    def _unpacked(self, packed: bytes) -> Generator[None, None, None]:
+        try:
+            yield
+        finally:
+            if self._packed is None:
+                self._keep(cast("GrowingPlan", self.plan), packed)
 
     def __getattr__(self, name: str) -> Any:
         # Only what is missing comes here: the story of a run that was packed.
         if name not in _PACKED or self._packed is None:
             raise AttributeError(name)
         self._unpack(self._packed)
-        return self.__dict__[name]
+        return getattr(self, name)  # not by __dict__, which each run would have from then on
 
     def _unpack(self, packed: bytes) -> None:
         calls, found, outputs, outcomes, given = marshal.loads(packed)
@@ -433,6 +453,9 @@ _PENDING: Final = WorkflowState.PENDING
 
 _PACKED: Final = ("input", "outcomes", "plan", "scope", "skipped", "steps")
 """What is kept as bytes while a run that is code waits."""
+
+_AS_IT_IS: Final[AbstractContextManager[Any]] = nullcontext()
+"""The look at a run that is not packed."""
 
 _NOTHING_LEFT: Final[list[int]] = []
 """Stands for what `Run.recount` works out anew."""

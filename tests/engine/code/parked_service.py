@@ -51,7 +51,10 @@ async def main() -> dict[str, Any]:
         await park(300)
         gc.collect()
         tracemalloc.start()
-        ids = await park(RUNS)
+        ids = await park(RUNS)  # which looks at each of them
+        listed = await engine.list_workflows(state="waiting", limit=2 * RUNS)
+        assert len(listed) == 300 + RUNS
+        del listed
         async with asyncio.timeout(120):
             while WORKERS & set(busy := at_work()):
                 await asyncio.sleep(0.01)

@@ -40,7 +40,7 @@ def run_lives(
         "more_runs": 40,
         "engines": engines,
         "longest_s": 0.25,
-        "lease_seconds": 1.0,
+        "lease_seconds": 10.0,
         "seconds": 60 + KILLS * 3,
         "seed": 1,
         "epoch": time.time() - time.monotonic(),
@@ -128,7 +128,7 @@ def test_sigkill_at_random_instants_on_postgresql(tmp_path: Path, engines: int) 
         lambda n: f"{POSTGRES}{joint}schema={schema}_{n}",
         engines,
         longest_s=0.8,
-        lease_seconds=0.5,
+        lease_seconds=3.0,
     )
 
 
@@ -147,6 +147,6 @@ def test_no_inner_step_that_was_recorded_is_made_again_on_postgresql(tmp_path: P
         lambda n: f"{POSTGRES}{joint}schema=crash_inner_{os.getpid()}_{n}",
         engines=2,
         longest_s=0.8,
-        lease_seconds=0.5,
+        lease_seconds=3.0,
         flow="tools",
     )

@@ -81,4 +81,4 @@ def test_sigkill_of_code_on_sqlite(tmp_path: Path, engines: int) -> None:
 def test_sigkill_of_code_on_postgresql(tmp_path: Path, engines: int) -> None:
     joint = "&" if "?" in POSTGRES else "?"
     url = f"{POSTGRES}{joint}schema=crash_code_{os.getpid()}_{engines}"
-    die_and_check(tmp_path, url, engines, longest_s=0.8, lease_seconds=0.5)
+    die_and_check(tmp_path, url, engines, longest_s=0.8, lease_seconds=3.0)
