@@ -185,8 +185,9 @@ def test_names_are_bounded_and_sessions_are_no_names() -> None:
     async def main() -> None:
         async with ActorSystem() as system:
             measures = measure(system, max_names=5)
-            for n in range(20):
-                await Agent(f"agent {n}", handler=echo).ask(n)
+            agents = [Agent(f"agent {n}", handler=echo) for n in range(20)]
+            for n, agent in enumerate(agents):
+                await agent.ask(n)
                 system.start(Sink, _name=f"session-{n}").tell(n)
             await until(lambda: (values(measures)("messages_total") or 0) >= 40)
             value = values(measures)
