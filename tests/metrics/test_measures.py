@@ -55,6 +55,27 @@ def test_every_message_is_counted_once_also_of_a_pool_and_of_actors_that_have_en
     asyncio.run(main())
 
 
+def test_that_an_actor_is_told_to_stop_is_no_message() -> None:
+    async def main() -> None:
+        async with ActorSystem() as system:
+            measures = measure(system)
+            for n in range(3):
+                await Agent(f"dropped {n}", handler=echo).ask(n)
+            pool = Agent("pool", handler=echo, concurrency=4)
+            await pool.ask(1)
+            del pool
+            stopped = system.start(Sink)
+            await stopped.request(1)
+            stopped.stop(block=False)
+            await until(lambda: not system.actors())
+            value = values(measures)
+            assert value("messages_total", actor="Sink") == 1
+            assert value("messages_total", actor="pool") == 1
+            assert value("messages_total") == 5
+
+    asyncio.run(main())
+
+
 def test_a_counter_never_falls_while_actors_come_and_go() -> None:
     async def main() -> None:
         async with ActorSystem() as system:
