@@ -233,7 +233,7 @@ def test_an_actor_that_ends_while_it_begins_to_be_watched_is_told_of(
             if len(looks) == 1:
                 plain.tell("crash")  # its thread goes all the way, after this look
                 thread = next(t for t in threading.enumerate() if t.name.startswith("Plain"))
-                thread.join(20)
+                thread.join(120)
                 return False
             return really_set()
 
@@ -264,14 +264,14 @@ def test_an_actor_that_is_failing_when_it_begins_to_be_watched_fails_with_its_er
         class Halt(logging.Handler):
             def emit(self, record: logging.LogRecord) -> None:
                 failing.set()
-                go_on.wait(20)
+                go_on.wait(120)
 
         halt = Halt()
         logger = logging.getLogger("pykka")
         logger.addHandler(halt)
         try:
             plain.tell("fail")
-            await asyncio.to_thread(failing.wait, 20)
+            await asyncio.to_thread(failing.wait, 120)
             logger.removeHandler(halt)
             await do(watcher, lambda puppet: puppet.monitor(plain))
             go_on.set()

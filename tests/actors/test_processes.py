@@ -618,7 +618,7 @@ def test_children_end_when_their_parent_is_killed(tmp_path: Path) -> None:
         left = psutil.Process(program.pid).children()
         assert left
         program.kill()
-        program.wait(20)
+        program.wait(120)
         _, alive = psutil.wait_procs(left, timeout=120)
         assert alive == []
 

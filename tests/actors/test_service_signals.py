@@ -170,7 +170,7 @@ def test_a_signal_that_another_thread_was_given_ends_the_waiting(in_system: Run)
         thread = threading.Thread(target=signal.raise_signal, args=(signal.SIGTERM,))
         thread.start()
         assert (await waiting).clean
-        thread.join(20)
+        thread.join(120)
 
     in_system(main)
 
@@ -324,6 +324,6 @@ def test_signals_can_be_waited_for_in_the_main_thread_only() -> None:
 
     thread = threading.Thread(target=lambda: asyncio.run(main()))
     thread.start()
-    thread.join(20)
+    thread.join(120)
     assert isinstance(refused[0], AgenticError)
     assert "in_background" in str(refused[0])
