@@ -122,14 +122,14 @@ class Child(Actor):
 
     def do_touch_and_wait(self, begun: str, go_on: str) -> str:
         Path(begun).touch()
-        until = time.monotonic() + 20
+        until = time.monotonic() + 120
         while not Path(go_on).exists() and time.monotonic() < until:
             time.sleep(0.001)
         return "waited"
 
     def do_burn(self, begun: str, enough: str) -> str:
         Path(begun).touch()
-        until = time.monotonic() + 20
+        until = time.monotonic() + 120
         while not Path(enough).exists() and time.monotonic() < until:
             sum(range(10_000))
         return "burnt"

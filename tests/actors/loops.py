@@ -10,7 +10,7 @@ from typing import Any
 from agenticaiframework.actors import Actor, ActorSystem
 from agenticaiframework.actors.simulation import SimLoop
 
-SOON_S = 20.0
+SOON_S = 120.0
 
 try:
     import uvloop

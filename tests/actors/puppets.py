@@ -10,7 +10,7 @@ from typing import Any
 
 from agenticaiframework.actors import Actor, ActorRef, ActorSystem
 
-SOON_S = 20.0
+SOON_S = 120.0
 
 
 class Puppet(Actor):

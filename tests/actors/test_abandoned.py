@@ -162,7 +162,7 @@ def test_a_stuck_thread_is_fenced_off_and_a_fresh_one_takes_its_place(
 
         def block(puppet: Puppet) -> str:
             inside.set()
-            gate.wait(20)
+            gate.wait(120)
             try:
                 other.tell("late")
                 other.kill()
@@ -176,7 +176,7 @@ def test_a_stuck_thread_is_fenced_off_and_a_fresh_one_takes_its_place(
             return "late answer"
 
         asked = one.request(block)
-        await asyncio.to_thread(inside.wait, 20)
+        await asyncio.to_thread(inside.wait, 120)
         one.kill()
         with pytest.raises(ActorDied):
             await asked
@@ -202,7 +202,7 @@ def test_stuck_threads_count_as_busy_until_their_handlers_return(
 
         def block(number: int) -> int:
             inside.append(number)
-            gate.wait(20)
+            gate.wait(120)
             return number
 
         agent = Agent("blocks", handler=block)
@@ -214,7 +214,7 @@ def test_stuck_threads_count_as_busy_until_their_handlers_return(
             asked += 1
         assert len(inside) == 3
         gate.set()
-        assert await agent.ask(1000, timeout=10) == 1000
+        assert await agent.ask(1000, timeout=120) == 1000
 
     in_system(main, threads=1, max_threads=3)
 
@@ -228,15 +228,15 @@ def test_a_stuck_thread_is_reported_when_the_system_stops(
 
         def block(_puppet: Any) -> None:
             inside.set()
-            gate.wait(20)
+            gate.wait(120)
 
         one.tell(block)
-        await asyncio.to_thread(inside.wait, 20)
+        await asyncio.to_thread(inside.wait, 120)
         report = await system.stop(timeout=0.2)
         assert one.exit_reason == "shutdown"
         assert any("a thread that blocks" in entry for entry in report.abandoned)
         assert not gate.is_set()
-        assert report.duration_s < 15, "nobody waits for a thread that blocks"
+        assert report.duration_s < 60, "nobody waits for a thread that blocks"
 
     in_system(main, cancel_grace_s=0.1)
 
@@ -265,7 +265,7 @@ def test_what_waits_behind_a_stuck_handler_goes_on_in_the_next_incarnation(
         for number in range(40):
             address.tell(number)
         asked = address.request("asked")
-        await asyncio.to_thread(inside.wait, 20)
+        await asyncio.to_thread(inside.wait, 120)
         first.kill()
         with pytest.raises(ActorDied):
             await stuck
@@ -327,7 +327,7 @@ def test_only_the_abandoned_are_fenced_not_who_sends_meanwhile(in_system: Run) -
                 await asyncio.sleep(1000)
             except asyncio.CancelledError:
                 inside.set()
-                assert done.wait(20), "it blocks the loop for the moment"
+                assert done.wait(120), "it blocks the loop for the moment"
                 other.tell("from the abandoned")
 
     other: Any = None
@@ -341,7 +341,7 @@ def test_only_the_abandoned_are_fenced_not_who_sends_meanwhile(in_system: Run) -
         await asyncio.sleep(0.01)
 
         def send() -> None:
-            assert inside.wait(20)
+            assert inside.wait(120)
             other.tell("from a thread")
             done.set()
 
@@ -349,7 +349,7 @@ def test_only_the_abandoned_are_fenced_not_who_sends_meanwhile(in_system: Run) -
         thread.start()
 
         def work(puppet: Puppet) -> None:
-            assert inside.wait(20)
+            assert inside.wait(120)
             other.tell("from a thread actor")
 
         threaded.tell(work)
@@ -388,7 +388,7 @@ def test_an_abandoned_handler_reaches_nobody_by_any_way(
 
         def block(_puppet: Puppet) -> None:
             inside.set()
-            gate.wait(20)
+            gate.wait(120)
             for how in (
                 lambda: other.tell("late"),
                 lambda: other.request("late"),
@@ -404,7 +404,7 @@ def test_an_abandoned_handler_reaches_nobody_by_any_way(
             outcome.append("over")
 
         one.tell(block)
-        await asyncio.to_thread(inside.wait, 20)
+        await asyncio.to_thread(inside.wait, 120)
         one.kill()
         await ended(one)
         gate.set()
@@ -429,20 +429,20 @@ def test_a_kill_that_comes_when_the_worker_is_at_other_work_leaves_that_alone(
 
         def first(_puppet: Any) -> bool:
             inside.set()
-            return free.wait(20)
+            return free.wait(120)
 
         def second(_puppet: Any) -> bool:
             begun.set()
-            opened = gate.wait(20)
+            opened = gate.wait(120)
             listener.tell("sent by the second")
             return opened
 
         asked = one.request(first)
-        await asyncio.to_thread(inside.wait, 20)
+        await asyncio.to_thread(inside.wait, 120)
         behind = other.request(second)
         await until(lambda: system.info(other).state == "running")
         free.set()
-        assert begun.wait(20), "on the loop's thread, which so does not see the first one's end"
+        assert begun.wait(120), "on the loop's thread, which so does not see the first one's end"
         one.kill()
         gate.set()
         assert await behind
@@ -466,7 +466,7 @@ def test_an_ask_that_a_worker_takes_up_while_its_actor_is_killed_fails(
         def time() -> float:
             if threading.get_ident() != home and inside.is_set() and not taking.is_set():
                 taking.set()  # the worker has the second message in hand, and has not begun it
-                gate.wait(20)
+                gate.wait(120)
             return real_time()
 
         def hold(_puppet: Any) -> None:
@@ -474,11 +474,11 @@ def test_an_ask_that_a_worker_takes_up_while_its_actor_is_killed_fails(
 
         loop.time = time  # type: ignore[method-assign]
         first, second = one.request(hold), one.request("second")
-        await asyncio.to_thread(taking.wait, 20)
+        await asyncio.to_thread(taking.wait, 120)
         one.kill()
         gate.set()
         with pytest.raises(ActorDied):
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(120):
                 await second
         await asyncio.gather(first, return_exceptions=True)
         loop.time = real_time  # type: ignore[method-assign]
@@ -499,16 +499,16 @@ def test_a_thread_is_fenced_no_longer_than_its_handler_runs(
         def block(_puppet: Any) -> None:
             threads.append(threading.current_thread())
             inside.set()
-            gate.wait(20)
+            gate.wait(120)
 
         asked = one.request(block)
-        await asyncio.to_thread(inside.wait, 20)
+        await asyncio.to_thread(inside.wait, 120)
         one.kill()
         with pytest.raises(ActorDied):
             await asked
         assert system.scheduler.fenced_threads == {threads[0].ident}
         gate.set()
-        threads[0].join(20)
+        threads[0].join(120)
         assert system.scheduler.fenced_threads == set(), "before the loop has had another turn"
 
     in_system(main)
@@ -525,16 +525,16 @@ def test_an_asker_who_gives_up_just_when_its_work_ends_disturbs_nobody(
         def handle(payload: str) -> str:
             if payload == "first":
                 inside.set()
-                free.wait(20)
+                free.wait(120)
             else:
                 begun.set()
-                gate.wait(20)
+                gate.wait(120)
             return payload
 
         agent = Agent("worker", handler=handle)
         first = asyncio.ensure_future(agent.ask("first"))
         second = asyncio.ensure_future(agent.ask("second"))
-        await asyncio.to_thread(inside.wait, 20)
+        await asyncio.to_thread(inside.wait, 120)
         pool: Any = system.pools.threads
         withdraw = pool.withdraw
 
@@ -547,7 +547,7 @@ def test_an_asker_who_gives_up_just_when_its_work_ends_disturbs_nobody(
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)
         gate.set()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             assert await second == "second"
 
     in_system(main)

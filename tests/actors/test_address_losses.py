@@ -82,7 +82,7 @@ def test_a_message_that_was_under_way_when_the_address_was_closed_is_told(in_sys
         # The loop is held up meanwhile, so that both arrive after the end.
         thread = threading.Thread(target=send)
         thread.start()
-        thread.join(20)
+        thread.join(120)
         address.close("given up")
         [asked] = sent
         with pytest.raises(ActorDied) as died:

@@ -97,7 +97,7 @@ def test_a_plain_handler_blocks_a_thread_and_not_the_loop(in_system: Run) -> Non
 
     def block(_payload: Any) -> str:
         inside.set()
-        assert go_on.wait(20)
+        assert go_on.wait(120)
         return threading.current_thread().name
 
     async def main(system: ActorSystem) -> None:
@@ -365,7 +365,7 @@ def test_a_handler_that_blocks_its_thread_is_replaced(
     def handler(payload: Any) -> Any:
         if payload == "stuck":
             inside.set()
-            gate.wait(20)
+            gate.wait(120)
         return payload
 
     inside = threading.Event()

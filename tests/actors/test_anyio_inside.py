@@ -19,7 +19,7 @@ from puppets import Crash, ended
 from agenticaiframework.actors import Actor, ActorDied, ActorSystem
 from agenticaiframework.actors.simulation import SimLoop
 
-SOON_S = 20.0
+SOON_S = 120.0
 
 
 class Runs(Actor):

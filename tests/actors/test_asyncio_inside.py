@@ -88,16 +88,17 @@ def test_timeout_at_and_nested_timeouts(inside: Callable[..., Any]) -> None:
         loop = asyncio.get_running_loop()
         caught = []
         try:
-            async with asyncio.timeout_at(loop.time() + 0.5):
+            async with asyncio.timeout_at(loop.time() + 60) as outer:
                 try:
                     async with asyncio.timeout(0.005):
                         await asyncio.sleep(10)
                 except TimeoutError:
                     caught.append("inner")
-                await asyncio.sleep(10)
+                outer.reschedule(loop.time() + 0.1)
+                await asyncio.sleep(600)
         except TimeoutError:
             caught.append("outer")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout_at(loop.time() + 120):
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0):
                     await asyncio.sleep(10)

@@ -503,7 +503,7 @@ def test_an_actor_can_be_looked_into_while_it_works(in_system: Run, dispatcher: 
         assert busy.mailbox_length == 1
         assert busy.state in ("waiting", "running", "ready")
         assert busy.busy_s is not None
-        assert 0 <= busy.busy_s < 20
+        assert 0 <= busy.busy_s < 120
         finish.set()
         await seen(child)
         child.kill()

@@ -374,7 +374,7 @@ def test_a_kill_does_not_wait_for_ever_for_on_stop(in_system: Run, dispatcher: s
         def on_stop(self) -> Any:
             if self.dispatcher == "event_loop":
                 return asyncio.sleep(1000)
-            return release.wait(20)
+            return release.wait(120)
 
     Stuck.dispatcher = dispatcher
 
@@ -382,13 +382,13 @@ def test_a_kill_does_not_wait_for_ever_for_on_stop(in_system: Run, dispatcher: s
         try:
             one = system.start(Stuck)
             one.kill()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(120):
                 assert await ended(one) == "killed"
             other = system.start(Stuck)
             other.exit("shutdown")
             await until(lambda: not other.is_alive())
             other.kill()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(120):
                 assert await ended(other) == "killed"
         finally:
             release.set()

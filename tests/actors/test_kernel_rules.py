@@ -40,7 +40,7 @@ def test_a_crash_reaches_actors_of_pykka_and_ours_that_are_linked_with_one(in_sy
         await ended(one)
         await ended(two)
         assert (one.exit_reason, two.exit_reason) == ("boom", "boom")
-        assert plain.actor_stopped.wait(20)
+        assert plain.actor_stopped.wait(120)
 
     in_system(main)
 
@@ -96,7 +96,7 @@ def test_a_crash_reaches_an_actor_of_pykka_that_is_about_to_end(in_system: Run) 
 
         class Ending(Plain):
             def on_stop(self) -> None:
-                assert ends.wait(20)
+                assert ends.wait(120)
 
         plain = Ending.start()
         one, crashing = system.start(Puppet), system.start(Puppet)
@@ -172,7 +172,7 @@ def test_who_begins_to_watch_from_another_system_just_too_late_is_told(in_system
 
             def end(puppet: Puppet) -> None:
                 watching.tell(watch)
-                assert watched.wait(20)  # what was asked for waits for this loop
+                assert watched.wait(120)  # what was asked for waits for this loop
                 puppet.exit("boom")
 
             target.tell(end)

@@ -242,7 +242,7 @@ def test_a_flood_over_threads_with_backpressure_loses_nothing(in_system: Run) ->
         got = await seen(ref, 200)
         for who in range(4):
             assert [n for w, n in got if w == who] == list(range(50))
-        await asyncio.to_thread(lambda: [thread.join(10) for thread in threads])
+        await asyncio.to_thread(lambda: [thread.join(120) for thread in threads])
 
     in_system(main)
 

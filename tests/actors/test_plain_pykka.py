@@ -130,7 +130,7 @@ def test_linking_with_a_stopped_plain_actor_is_noproc(in_system: Run) -> None:
 def test_wait_down_works_for_plain_actors(in_system: Run) -> None:
     class Waiter(Actor):
         async def on_receive(self, message: Any) -> Any:
-            return await self.wait_down(message, timeout=20)
+            return await self.wait_down(message, timeout=120)
 
     async def main(system: ActorSystem) -> None:
         plain = Plain.start()
@@ -175,7 +175,7 @@ def test_a_proxy_works_from_a_thread_and_can_be_awaited_on_the_loop(
     async def main(system: ActorSystem) -> None:
         proxy = system.start(Counter).proxy()
         assert await proxy.add(2) == 2
-        assert await asyncio.to_thread(lambda: proxy.add(3).get(timeout=20)) == 5
+        assert await asyncio.to_thread(lambda: proxy.add(3).get(timeout=120)) == 5
         assert await proxy.count == 5
         await asyncio.to_thread(setattr, proxy, "count", 7)
         assert await proxy.add(1) == 8
@@ -208,11 +208,11 @@ def test_the_runtimes_for_pykkas_suite_work(name: str) -> None:
 
     ref = Echo.start()
     try:
-        answer, thread = ref.ask("hello", timeout=20)
+        answer, thread = ref.ask("hello", timeout=120)
         assert answer == "hello"
         assert ("loop" in thread) == (name == "event_loop")
     finally:
-        ref.stop(timeout=20)
+        ref.stop(timeout=120)
         ActorSystem.current().stop_blocking(5)
 
 
@@ -233,7 +233,7 @@ def test_an_actor_that_ends_while_it_begins_to_be_watched_is_told_of(
             if len(looks) == 1:
                 plain.tell("crash")  # its thread goes all the way, after this look
                 thread = next(t for t in threading.enumerate() if t.name.startswith("Plain"))
-                thread.join(20)
+                thread.join(120)
                 return False
             return really_set()
 
@@ -264,14 +264,14 @@ def test_an_actor_that_is_failing_when_it_begins_to_be_watched_fails_with_its_er
         class Halt(logging.Handler):
             def emit(self, record: logging.LogRecord) -> None:
                 failing.set()
-                go_on.wait(20)
+                go_on.wait(120)
 
         halt = Halt()
         logger = logging.getLogger("pykka")
         logger.addHandler(halt)
         try:
             plain.tell("fail")
-            await asyncio.to_thread(failing.wait, 20)
+            await asyncio.to_thread(failing.wait, 120)
             logger.removeHandler(halt)
             await do(watcher, lambda puppet: puppet.monitor(plain))
             go_on.set()
@@ -298,6 +298,6 @@ def test_what_is_put_into_the_inbox_of_a_dead_actor_is_answered_too(in_system: R
                 if waiting is not None:
                     await waiting
                 with pytest.raises(pykka.ActorDeadError):
-                    await asyncio.to_thread(future.get, timeout=20)
+                    await asyncio.to_thread(future.get, timeout=120)
 
     in_system(main)

@@ -161,7 +161,7 @@ def test_each_dispatcher_handles_so_many_at_once(dispatcher: str, in_system: Run
 
         def meet(payload: Any) -> Any:
             threads.add(threading.current_thread().name)
-            barrier.wait(20)
+            barrier.wait(120)
             return payload
 
         async def on_the_loop(payload: Any) -> Any:
@@ -425,7 +425,7 @@ def test_a_blocked_thread_costs_only_its_own_request(in_system: Run) -> None:
 
         def block(payload: Any) -> Any:
             if payload == "block":
-                gate.wait(20)
+                gate.wait(120)
             return payload
 
         agent = Agent("a", handler=block, concurrency=2)

@@ -58,8 +58,8 @@ def children() -> set[int]:
 
 
 def block_until(true: Callable[[], Any]) -> None:
-    """Block the calling thread, at most 20 seconds, until *true* returns something true."""
-    deadline = time.monotonic() + 20
+    """Block the calling thread, at most two minutes, until *true* returns something true."""
+    deadline = time.monotonic() + 120
     while not true() and time.monotonic() < deadline:
         time.sleep(0.001)
 
@@ -359,7 +359,7 @@ def test_a_requests_timeout_ends_the_work_and_the_actor_goes_on(in_system: Run) 
         one = system.start(Child)
         pid = await one.request("pid")
         with pytest.raises(RequestTimeout):
-            await one.request(("sleep", 60), timeout=0.05)
+            await one.request(("sleep", 600), timeout=1)
         await until(lambda: pid not in children())
         assert await one.request("count") == 2, "the message that was ended has changed nothing"
 
@@ -392,14 +392,14 @@ def test_stopping_the_system_leaves_no_process(in_system: Run) -> None:
     async def main(system: ActorSystem) -> None:
         idle, busy = system.start(Child), system.start(Child)
         pids = {await idle.request("pid")}
-        waiting = busy.request(("sleep", 60))
+        waiting = busy.request(("sleep", 600))
         await until(lambda: system.info(busy).current_message)
         pids |= children()
         report = await system.stop(timeout=1)
         with pytest.raises(ActorDied):
             await waiting
         assert report.abandoned == []
-        assert report.duration_s < 15
+        assert report.duration_s < 300, "it does not wait for the work"
         await until(lambda: not pids & children())
 
     in_system(main, processes=2, cancel_grace_s=0.2)
@@ -424,7 +424,7 @@ def test_a_child_that_is_still_starting_ends_with_its_system(
 
         monkeypatch.setattr(Handle, "_receive", wait_long)
         asked = one.request("pid")
-        await asyncio.to_thread(waits.wait, 20)
+        await asyncio.to_thread(waits.wait, 120)
         report = await system.stop(timeout=0.1)
         assert report.abandoned == []
         assert report.killed == [one.label]
@@ -618,8 +618,8 @@ def test_children_end_when_their_parent_is_killed(tmp_path: Path) -> None:
         left = psutil.Process(program.pid).children()
         assert left
         program.kill()
-        program.wait(20)
-        _, alive = psutil.wait_procs(left, timeout=20)
+        program.wait(120)
+        _, alive = psutil.wait_procs(left, timeout=120)
         assert alive == []
 
 

@@ -47,7 +47,7 @@ async def embedded():
     async with ActorSystem("service") as system:
         system.start(Server, _name="server")
         asyncio.get_running_loop().call_later(0.05, lambda: print("ready", flush=True))
-        said(await system.until_signal(timeout=30))
+        said(await system.until_signal(timeout=120))
 
 def tell_when_ready():
     while (
@@ -61,7 +61,7 @@ def background():
     system = ActorSystem.in_background("service")
     system.start(Server, _name="server")
     threading.Thread(target=tell_when_ready).start()
-    said(run_until_signal(system, timeout=30))
+    said(run_until_signal(system, timeout=120))
 
 def main():
     if "{form}" == "background":
@@ -88,7 +88,7 @@ def start_service(form: str, on_stop_s: float) -> subprocess.Popen[str]:
     )
     assert service.stdout is not None
     line = service.stdout.readline()
-    assert line == "ready\n", service.communicate(timeout=20)
+    assert line == "ready\n", service.communicate(timeout=120)
     return service
 
 
@@ -103,7 +103,7 @@ def form(request: pytest.FixtureRequest) -> str:
 def test_the_first_signal_stops_in_order(form: str, number: signal.Signals) -> None:
     with start_service(form, 0.05) as service:
         service.send_signal(number)
-        out, err = service.communicate(timeout=30)
+        out, err = service.communicate(timeout=120)
     assert out.splitlines() == [
         "stopping: shutdown",
         "stopped in order",
@@ -120,7 +120,7 @@ def test_the_second_signal_ends_at_once(form: str) -> None:
         service.send_signal(signal.SIGTERM)
         assert service.stdout.readline() == "stopping: shutdown\n"
         service.send_signal(signal.SIGINT)
-        out, _ = service.communicate(timeout=30)
+        out, _ = service.communicate(timeout=120)
     assert "stopped in order" not in out
     assert out.splitlines()[-1] == "end of the program"
     assert service.returncode == 0
@@ -170,7 +170,7 @@ def test_a_signal_that_another_thread_was_given_ends_the_waiting(in_system: Run)
         thread = threading.Thread(target=signal.raise_signal, args=(signal.SIGTERM,))
         thread.start()
         assert (await waiting).clean
-        thread.join(20)
+        thread.join(120)
 
     in_system(main)
 
@@ -324,6 +324,6 @@ def test_signals_can_be_waited_for_in_the_main_thread_only() -> None:
 
     thread = threading.Thread(target=lambda: asyncio.run(main()))
     thread.start()
-    thread.join(20)
+    thread.join(120)
     assert isinstance(refused[0], AgenticError)
     assert "in_background" in str(refused[0])

@@ -66,7 +66,7 @@ def exits(request: pytest.FixtureRequest) -> Callable[..., Any]:
 
 def run(main: Callable[[ActorSystem], Coroutine[Any, Any, Any]], loop: str = "asyncio") -> Any:
     async def body() -> Any:
-        async with asyncio.timeout(20), ActorSystem("exits") as system:
+        async with asyncio.timeout(120), ActorSystem("exits") as system:
             return await main(system)
 
     with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
@@ -108,7 +108,7 @@ def test_a_told_agent_crashes_with_a_record_that_says_so(
     async def main(_system: ActorSystem) -> None:
         agent = Agent("told", handler=exits)
         agent.tell(1)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             while "Unhandled exception" not in caplog.text:
                 await asyncio.sleep(0.001)
         assert "A handler of told raised SystemExit" in caplog.text

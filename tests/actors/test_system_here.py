@@ -204,7 +204,7 @@ def test_a_plain_thread_uses_the_only_system_of_the_process() -> None:
 
     def in_thread() -> str:
         listener.tell(1)
-        assert told.wait(30)
+        assert told.wait(120)
         return str(Where.start().ask(1))
 
     async def main() -> None:
@@ -317,7 +317,7 @@ def test_a_step_has_its_limit_though_an_agent_on_another_loop_takes_it_up_first(
     def limit_late(
         request: StepRequest, limit_s: float | None, queue_limit_s: float | None
     ) -> None:
-        assert begun.wait(10)
+        assert begun.wait(120)
         set_limit(request, limit_s, queue_limit_s)
 
     async def wait_for_ever(_: Any) -> None:

@@ -194,10 +194,10 @@ def test_a_task_can_be_gathered_shielded_and_waited_for(loop_name: str) -> None:
                 assert await request == "value"
             assert asyncio.isfuture(task)
             assert task.done() is done
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(120):
                 assert await asyncio.gather(task, asyncio.shield(task)) == ["value"] * 2
                 assert await asyncio.wait([task]) == ({task}, set())
-                assert await asyncio.wait_for(task, 5) == "value"
+                assert await asyncio.wait_for(task, 120) == "value"
                 assert [await one for one in asyncio.as_completed([task])] == ["value"]
                 assert await task == "value"
             assert (task.result(), task.exception(), task.cancelled()) == ("value", None, False)
@@ -266,7 +266,7 @@ def test_a_cancelled_handlers_task_is_cancelled(loop_name: str) -> None:
             await request
         assert task.done()
         assert task.cancelled()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             assert isinstance((await gathered)[0], asyncio.CancelledError)
             with pytest.raises(asyncio.CancelledError):
                 await raising

@@ -34,7 +34,7 @@ async def test_callers_that_fill_the_pool_are_answered(callers: int) -> None:
             return asyncio.run(worker.ask(number))
 
         agents = [Agent(f"caller{number}", handler=ask) for number in range(callers)]
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             answers = await asyncio.gather(*(agent.ask(1) for agent in agents))
         assert answers == [2] * callers
 
@@ -58,7 +58,7 @@ def chain(length: int) -> list[Agent]:
 @on_a_loop
 async def test_a_chain_longer_than_the_pool_is_served_and_the_pool_shrinks() -> None:
     async with ActorSystem(threads=2, stop_timeout_s=2) as system:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             assert await chain(20)[0].ask(0) == 19
             pool: Any = system.pools.threads
             while pool.thread_count > 2:
@@ -68,7 +68,7 @@ async def test_a_chain_longer_than_the_pool_is_served_and_the_pool_shrinks() -> 
 @on_a_loop
 async def test_where_no_thread_is_left_the_ask_fails_and_names_who_waits() -> None:
     async with ActorSystem(threads=2, max_threads=4, stop_timeout_s=2):
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             with pytest.raises(AgentFailed) as caught:
                 await chain(10)[0].ask(0)
         error: BaseException | None = caught.value
@@ -93,7 +93,7 @@ async def test_a_pool_that_is_held_up_otherwise_is_reported_once() -> None:
     sink = logger.add(hear, level="WARNING")
     release = threading.Event()
     try:
-        async with ActorSystem(threads=1, deadlock_s=0.1, stop_timeout_s=2), asyncio.timeout(30):
+        async with ActorSystem(threads=1, deadlock_s=0.1, stop_timeout_s=2), asyncio.timeout(120):
             blocking = Agent("blocking", handler=lambda _: release.wait())
             other = Agent("other", handler=lambda number: number)
             first = asyncio.create_task(blocking.ask())

@@ -144,7 +144,7 @@ def test_a_condition_wakes_who_waits_for_it(in_order: Callable[..., Any]) -> Non
         await asyncio.sleep(0)
         async with condition:
             condition.notify()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(120):
             await asyncio.gather(*tasks)
         return woken
 
@@ -172,7 +172,7 @@ def test_wait_for_gives_what_is_ready_its_turn(in_order: Callable[..., Any]) -> 
             await asyncio.sleep(0)
             return "answer"
 
-        return await asyncio.wait_for(answer(), 5)
+        return await asyncio.wait_for(answer(), 120)
 
     assert in_order(body) == "answer"
 
@@ -234,7 +234,7 @@ async def _spinning(system: ActorSystem) -> tuple[ActorRef[Any], list[str]]:
     turns: list[str] = []
     one = system.start(Runs)
     one.tell(lambda: _spin(turns))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while not turns:
             await asyncio.sleep(0)
     return one, turns

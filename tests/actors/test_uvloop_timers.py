@@ -34,7 +34,7 @@ def block() -> None:
 def test_a_repeated_timer_goes_on_after_the_loop_was_blocked() -> None:
     async def main() -> None:
         ticks: asyncio.Queue[Any] = asyncio.Queue()
-        async with ActorSystem() as system, asyncio.timeout(30):
+        async with ActorSystem() as system, asyncio.timeout(120):
             system.start(Ticking, ticks)
             seen: list[Any] = []
             for _ in range(5):

@@ -50,8 +50,8 @@ class Blocks(Actor):
 
 
 def block(enough: Callable[[], bool]) -> None:
-    """Block, at most 20 seconds."""
-    until = time.monotonic() + 20
+    """Block, at most two minutes."""
+    until = time.monotonic() + 120
     while not enough() and time.monotonic() < until:
         time.sleep(0.01)
 

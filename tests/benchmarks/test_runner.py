@@ -73,7 +73,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> System:
     return SYSTEM
 
 
-def work(name: str, timeout_s: float = 30.0) -> Workload:
+def work(name: str, timeout_s: float = 120.0) -> Workload:
     metric = Metric("per_s", "/s", "higher")
     return Workload(
         name, "kernel", "", (metric,), Size(7, 3), Size(2, 3), "floor", timeout_s=timeout_s
@@ -117,13 +117,17 @@ def test_what_hangs_is_ended_with_everything_it_started(
 ) -> None:
     pid_file = tmp_path / "pid"
     monkeypatch.setenv("FAKE_PID_FILE", str(pid_file))
-    sample = take_sample(fake, work("hang", timeout_s=3.0), here, smoke=False, number=0)
-    assert sample.failure == "no answer within 3 s"
+    for timeout_s in (3.0, 60.0):  # a busy machine may need more than 3 s to start it
+        hangs = work("hang", timeout_s=timeout_s)
+        sample = take_sample(fake, hangs, here, smoke=False, number=0)
+        assert sample.failure == f"no answer within {timeout_s:g} s"
+        if pid_file.exists() and pid_file.read_text():
+            break
     assert _ends(int(pid_file.read_text()))
 
 
 def _ends(pid: int) -> bool:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while time.monotonic() < end:
         try:
             os.kill(pid, 0)

@@ -38,7 +38,7 @@ def of_a_run(poet: Agent) -> Any:
 @pytest.mark.parametrize("make", [of_an_agent, of_a_pattern, of_a_run])
 def test_a_second_reader_is_told_and_the_first_reads_on(make: Any) -> None:
     async def main() -> None:
-        async with ActorSystem(), asyncio.timeout(20):
+        async with ActorSystem(), asyncio.timeout(120):
             alone = [type(each) async for each in make(Agent("poet", handler=words))]
             stream = make(Agent("poet", handler=words))
             first, second = await asyncio.gather(
@@ -54,7 +54,7 @@ def test_a_second_reader_is_told_and_the_first_reads_on(make: Any) -> None:
 @pytest.mark.parametrize("make", [of_an_agent, of_a_pattern, of_a_run])
 def test_a_reader_whose_wait_was_cancelled_may_ask_again(make: Any) -> None:
     async def main() -> None:
-        async with ActorSystem(), asyncio.timeout(20):
+        async with ActorSystem(), asyncio.timeout(120):
             alone = [type(each) async for each in make(Agent("poet", handler=words))]
             stream = make(Agent("poet", handler=words))
             read = [type(await anext(stream))]

@@ -57,7 +57,7 @@ def test_all_branches_run_at_once_and_the_result_is_keyed_by_agent(cast: Any, si
 
 
 def test_plain_blocking_handlers_overlap_too() -> None:
-    meeting = threading.Barrier(3, timeout=30)
+    meeting = threading.Barrier(3, timeout=120)
 
     def block(payload: Any) -> str:
         meeting.wait()

@@ -431,7 +431,7 @@ def test_a_step_that_blocks_its_thread_is_left_behind_at_its_time_limit() -> Non
     release = threading.Event()
 
     def block(payload: Any) -> str:
-        release.wait(30)
+        release.wait(120)
         return "late"
 
     async def main() -> None:

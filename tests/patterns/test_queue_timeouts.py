@@ -106,7 +106,7 @@ def test_in_a_thread_it_counts_from_when_the_thread_takes_it_up(dispatcher: str)
         gates = [threading.Event() for _ in range(3)]
 
         def work(payload: int) -> Any:
-            gates[payload].wait(20)
+            gates[payload].wait(120)
             return payload
 
         agent = Agent("worker", handler=work, dispatcher=dispatcher)
@@ -114,7 +114,7 @@ def test_in_a_thread_it_counts_from_when_the_thread_takes_it_up(dispatcher: str)
         await asyncio.sleep(0)
         taken: list[list[bool]] = []
         for n, gate in enumerate(gates):
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(120):
                 while requests[n].taken_at is None:
                     await asyncio.sleep(0.001)
             taken.append([request.taken_at is not None for request in requests])

@@ -215,7 +215,7 @@ def test_simulations_in_several_threads_do_not_see_each_other() -> None:
         thread.join(120)
     over.set()
     for other in others:
-        other.join(20)
+        other.join(120)
     assert wrong == []
 
 

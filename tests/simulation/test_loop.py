@@ -289,7 +289,7 @@ def test_time_sleep_in_another_thread_stays_real() -> None:
     async def main() -> None:
         thread = threading.Thread(target=other)
         thread.start()
-        thread.join(5)
+        thread.join(60)
 
     run_sim(main, loop=SimLoop(allow_threads=True))
     assert slept[0] >= 0.019
@@ -353,7 +353,7 @@ def test_outside_of_simulated_runs_nothing_is_refused() -> None:
     assert done.stdout == "7\n"
     thread = threading.Thread(target=int)
     thread.start()
-    thread.join(5)
+    thread.join(60)
 
 
 def test_waiting_for_what_never_comes_is_an_error_that_names_the_waiter() -> None:
@@ -411,7 +411,7 @@ def test_calls_from_other_threads_arrive() -> None:
             target=loop.call_soon_threadsafe, args=(future.set_result, threading.get_ident())
         )
         thread.start()
-        thread.join(5)
+        thread.join(60)
         return await future
 
     for seed in SEEDS:

@@ -221,13 +221,13 @@ def test_a_plain_pykka_actor_is_supervised() -> None:
             assert await child.ask("hello") == "hello"
             ref: Any = child.ref
             ref.tell("crash")
-            assert await asyncio.to_thread(ref.actor_stopped.wait, 30)
-            async with asyncio.timeout(30):
+            assert await asyncio.to_thread(ref.actor_stopped.wait, 120)
+            async with asyncio.timeout(120):
                 while child.incarnation < 2:
                     await asyncio.sleep(0.01)
             assert await child.ask("again", timeout=30) == "again"
             last: Any = child.ref
-        assert await asyncio.to_thread(last.actor_stopped.wait, 30)
+        assert await asyncio.to_thread(last.actor_stopped.wait, 120)
         assert not last.is_alive()
 
     asyncio.run(main())

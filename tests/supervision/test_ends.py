@@ -20,7 +20,7 @@ from agenticaiframework.supervision import (
     WaitsForOwnStart,
 )
 
-SOON_S = 20.0
+SOON_S = 120.0
 
 
 async def until(true: Callable[[], Any]) -> None:

@@ -195,7 +195,7 @@ def test_handlers_may_remove_and_replace_children_and_stop_the_supervisor(in_sim
 
         await supervisor.start()
         await fail(supervisor, "a")
-        await asyncio.wait_for(replaced.wait(), 10)
+        await asyncio.wait_for(replaced.wait(), 120)
         assert await supervisor.ask("a", 1) == 1
 
         @supervisor.on_failure

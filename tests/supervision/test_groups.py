@@ -200,7 +200,7 @@ def test_nobody_waits_for_the_children_of_a_start_that_nobody_awaits_any_more(
         if how == "is killed":
             assert supervisor.ref is not None
             supervisor.ref.kill()
-        answers = await asyncio.wait_for(asyncio.gather(*asks, return_exceptions=True), 10)
+        answers = await asyncio.wait_for(asyncio.gather(*asks, return_exceptions=True), 120)
         assert [type(answer) for answer in answers] == [AgentStopped, AgentStopped]
         assert {child.state for child in (*supervisor, *below)} == {ChildState.STOPPED}
         assert system.actors() == []
@@ -225,7 +225,7 @@ def test_nobody_waits_for_a_child_whose_removal_was_overtaken_by_the_end(in_sim:
         await asyncio.sleep(0)
         removing.cancel()
         await stopping
-        answers = await asyncio.wait_for(asyncio.gather(*asks, return_exceptions=True), 10)
+        answers = await asyncio.wait_for(asyncio.gather(*asks, return_exceptions=True), 120)
         assert all(isinstance(answer, AgentFailed | AgentStopped) for answer in answers)
 
     in_sim(main)

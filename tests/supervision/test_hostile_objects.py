@@ -109,7 +109,7 @@ def test_an_error_that_cannot_be_shown_is_a_crash_like_any_other(
     async def main() -> None:
         handler = answer_async if dispatcher == "event_loop" else answer
         agents = [Agent(n, handler=handler, dispatcher=dispatcher) for n in ("caller", "sibling")]
-        async with asyncio.timeout(20), ActorSystem(), AgentSupervisor("pool") as pool:
+        async with asyncio.timeout(120), ActorSystem(), AgentSupervisor("pool") as pool:
             for agent in agents:
                 pool.add_child(agent.name, agent)
             await pool.wait_until("sibling", "running")
@@ -132,7 +132,7 @@ def test_an_exit_reason_may_be_any_object(kind: Any) -> None:
             return message
 
     async def main() -> None:
-        async with asyncio.timeout(20), ActorSystem(), AgentSupervisor("pool") as pool:
+        async with asyncio.timeout(120), ActorSystem(), AgentSupervisor("pool") as pool:
             pool.add_child("worker", Worker)
             pool.add_child("agent", Agent("agent", handler=answer_async))
             await pool.wait_until("agent", "running")
@@ -157,7 +157,7 @@ def test_a_message_and_an_answer_may_be_any_object(kind: Any, dispatcher: str) -
     Keeper.dispatcher = dispatcher  # type: ignore[misc]
 
     async def main() -> None:
-        async with asyncio.timeout(20), ActorSystem() as system:
+        async with asyncio.timeout(120), ActorSystem() as system:
             thing = kind()
             ref = system.start(Keeper)
             assert await ref.request(thing) is thing
@@ -178,7 +178,7 @@ def test_a_message_and_an_answer_may_be_any_object(kind: Any, dispatcher: str) -
 def test_patterns_and_workflows_name_what_failed(error: type[Exception]) -> None:
     async def main() -> None:
         agent = Agent("caller", handler=answer_async)
-        async with asyncio.timeout(20), ActorSystem():
+        async with asyncio.timeout(120), ActorSystem():
             for pattern in (
                 SequentialOrchestration(name="line", steps=[agent]),
                 ParallelOrchestration(name="fan", branches=[agent, answer]),
@@ -199,7 +199,7 @@ def test_records_have_plain_fields_and_reach_each_sink(tmp_path: Any) -> None:
     written = tmp_path / "log.jsonl"
 
     async def main() -> None:
-        async with asyncio.timeout(20), ActorSystem(), AgentSupervisor("desk") as desk:
+        async with asyncio.timeout(120), ActorSystem(), AgentSupervisor("desk") as desk:
             desk.add_child("worker", Agent("worker", handler=answer_async))
             await asyncio.gather(desk.ask("worker", Unshown), return_exceptions=True)
             assert await desk.ask("worker", "ping") == "ping"
@@ -224,7 +224,7 @@ def test_a_sink_that_raises_ends_no_supervisor(caplog: pytest.LogCaptureFixture)
         raise OSError("the disk is full")
 
     async def main() -> None:
-        async with asyncio.timeout(20), ActorSystem(), AgentSupervisor("desk") as desk:
+        async with asyncio.timeout(120), ActorSystem(), AgentSupervisor("desk") as desk:
             desk.add_child("worker", Agent("worker", handler=answer_async))
             await asyncio.gather(desk.ask("worker", Unshown), return_exceptions=True)
             assert await desk.ask("worker", "ping") == "ping"

@@ -779,7 +779,7 @@ def test_plain_pykka_actors_are_started_watched_restarted_and_stopped() -> None:
             second: Any = (await which_children(sup))[0].child
             assert await asyncio.to_thread(second.ask, "hello") == "hello"
             assert await terminate_child(sup, "plain") == Ok(None)
-            assert await asyncio.to_thread(second.actor_stopped.wait, 30)
+            assert await asyncio.to_thread(second.actor_stopped.wait, 120)
             assert not second.is_alive()
 
     asyncio.run(main())
@@ -864,7 +864,7 @@ def test_nobody_waits_for_the_agents_of_a_supervisor_that_has_ended(
         asks = [asyncio.ensure_future(agent.ask(1)) for _ in range(2)]
         await asyncio.sleep(0.5)
         system.end_actor(sup, "shutdown")
-        answers = await asyncio.wait_for(asyncio.gather(*asks, return_exceptions=True), 10)
+        answers = await asyncio.wait_for(asyncio.gather(*asks, return_exceptions=True), 120)
         assert all(isinstance(answer, AgentFailed | AgentStopped) for answer in answers)
 
     in_sim(main)
@@ -892,6 +892,6 @@ def test_nobody_waits_for_the_agents_of_a_supervisor_that_did_not_start(in_sim: 
         await asyncio.sleep(5)
         assert not sup.is_alive()
         with pytest.raises(AgentStopped):
-            await asyncio.wait_for(waiting, 10)
+            await asyncio.wait_for(waiting, 120)
 
     in_sim(main)

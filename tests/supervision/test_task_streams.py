@@ -603,7 +603,7 @@ def test_plain_functions_stream_from_threads() -> None:
 
     def work(item: int) -> int:
         if item == 9:
-            release.wait(30)
+            release.wait(120)
         return item * 2
 
     async def main() -> None:
@@ -612,7 +612,7 @@ def test_plain_functions_stream_from_threads() -> None:
             assert got == [Ok(n * 2) for n in range(8)]
             async with aclosing(jobs.stream(work, [1, 9], max_concurrency=2)) as stream:
                 assert await anext(stream) == Ok(2)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(120):
                 # Of a thread the result comes first, and the end of its task right after it.
                 for ref in await jobs.children():
                     await system.wait_ended(ref)
@@ -654,7 +654,7 @@ def test_a_handler_in_a_thread_streams_on_its_own_loop(dispatcher: str, concurre
                 return seen
 
             agent = Agent("a", handler=handle, dispatcher=dispatcher, concurrency=concurrency)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(120):
                 found = await asyncio.gather(*(agent.ask("a") for _ in range(3)))
             assert [sorted(pages) for pages in found] == [["a", "b", "c", "d"]] * 3
             assert asyncio.get_running_loop() not in loops

@@ -156,7 +156,7 @@ def test_functions_take_positional_and_keyword_arguments(kind: str) -> None:
                 loop.call_soon_threadsafe(done.set)
 
             await jobs.start_child(effect, name="x")
-            await asyncio.wait_for(done.wait(), 10)
+            await asyncio.wait_for(done.wait(), 120)
 
     asyncio.run(main())
 
@@ -263,7 +263,7 @@ def test_a_task_sees_its_callers_context_and_keeps_its_own_changes(how: str, kin
                     assert [outcome async for outcome in jobs.stream(fn, [1])] == [Ok(None)]
                 else:
                     await jobs.start_child(fn)
-                    await asyncio.to_thread(done.wait, 10)
+                    await asyncio.to_thread(done.wait, 120)
                 assert USER.get() == user
         assert seen == ["ann", "bob"]
 
@@ -343,7 +343,7 @@ def test_a_linked_task_ends_with_its_caller(end: str, kind: str) -> None:
                 owner.exit("gone")
             else:
                 owner.stop(block=False)
-            await asyncio.wait_for(system.wait_ended(task.ref), 10)
+            await asyncio.wait_for(system.wait_ended(task.ref), 120)
             assert isinstance(await task.outcome(), Error)
             release.set()
 
