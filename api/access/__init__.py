@@ -4,6 +4,13 @@ Knows actors by what they export, and Starlette's requests. The apps above (`obs
 by it. It has no state but the token that it was given.
 """
 
-from .access import Access, Auth, Guard, check_host, is_local, own_path
+from agenticaiframework.actors import MissingExtra
+
+try:
+    from .access import Access, Auth, Guard, check_host, is_local, own_path
+except ImportError as error:
+    if (error.name or "").partition(".")[0] != "starlette":
+        raise
+    raise MissingExtra("agenticaiframework.access", "faces") from error
 
 __all__ = ["Access", "Auth", "Guard", "check_host", "is_local", "own_path"]

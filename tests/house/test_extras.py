@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
 import sys
 import tomllib
 from importlib import metadata
@@ -66,6 +67,25 @@ def test_the_error_says_for_what_which_extra_and_how() -> None:
     error = MissingExtra("Reading YAML", "yaml")
     assert str(error) == f"Reading YAML needs the extra 'yaml': {install_command('yaml')}"
     assert error.extra == "yaml"
+
+
+@pytest.mark.parametrize(
+    ("room", "extra"), [("access", "faces"), ("faces", "faces"), ("observer", "observer")]
+)
+def test_a_room_that_serves_http_says_which_extra_it_needs(room: str, extra: str) -> None:
+    program = f"""
+import sys
+sys.modules["starlette"] = None
+from agenticaiframework.actors import MissingExtra
+try:
+    import agenticaiframework.{room}
+except MissingExtra as error:
+    print(error.extra)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == (f"{extra}\n", "")
 
 
 def test_an_environment_with_pip_is_installed_into_by_it(
