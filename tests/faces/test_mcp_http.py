@@ -320,7 +320,7 @@ def test_two_clients_at_once_have_their_own_answers(in_service: Any) -> None:
 def test_who_is_not_known_gets_401_and_sees_no_runs_of_others(in_service: Any) -> None:
     async def test(service: Any) -> None:
         service.go()
-        async with httpx.AsyncClient(base_url=service.url) as http:
+        async with httpx.AsyncClient(base_url=service.url, timeout=60) as http:
             for headers in ({}, {"authorization": "Bearer wrong"}):
                 answer = await http.post("/mcp/", json=rpc("tools/list", {}), headers=headers)
                 assert answer.status_code == 401
@@ -346,7 +346,7 @@ def test_who_is_not_known_gets_401_and_sees_no_runs_of_others(in_service: Any) -
 def test_a_session_is_of_use_to_its_owner_alone(in_service: Any) -> None:
     async def test(service: Any) -> None:
         base = {"accept": "application/json, text/event-stream"}
-        async with httpx.AsyncClient(base_url=service.url, headers=base) as http:
+        async with httpx.AsyncClient(base_url=service.url, headers=base, timeout=60) as http:
             hello = {
                 "protocolVersion": "2025-11-25",
                 "capabilities": {},
@@ -364,7 +364,7 @@ def test_a_session_is_of_use_to_its_owner_alone(in_service: Any) -> None:
 
 def test_other_sites_and_bodies_without_end_are_refused(in_service: Any) -> None:
     async def test(service: Any) -> None:
-        async with httpx.AsyncClient(base_url=service.url) as http:
+        async with httpx.AsyncClient(base_url=service.url, timeout=60) as http:
             body = rpc("tools/list", {})
             for headers in (
                 {"origin": "https://evil.example"},

@@ -257,7 +257,7 @@ def test_what_takes_too_long_or_is_too_much_is_told(in_service: Any) -> None:
 
 def test_requests_that_are_none_are_told_how(in_service: Any) -> None:
     async def test(service: Any) -> None:
-        async with httpx.AsyncClient(base_url=f"{service.url}/v1") as http:
+        async with httpx.AsyncClient(base_url=f"{service.url}/v1", timeout=60) as http:
             json_type = {"content-type": "application/json"}
             for answer, code in (
                 (await http.get("/chat/completions"), 405),
