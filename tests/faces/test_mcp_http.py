@@ -392,18 +392,24 @@ def test_other_sites_and_bodies_without_end_are_refused(in_service: Any) -> None
 def test_a_call_that_takes_too_long_is_told_so(in_service: Any) -> None:
     async def test(service: Any) -> None:
         async with connected(service) as client:
-            late = await client.call_tool("sleeper", {"input": 1})
-            assert (late.is_error, late.meta[KIND]) == (True, "timed_out")
+            # On a busy machine the second of a call may be over before what it calls begins.
+            while not service.times("slow-started"):
+                late = await client.call_tool("sleeper", {"input": 1})
+                assert (late.is_error, late.meta[KIND]) == (True, "timed_out")
             await service.until("slow-cancelled")
-            order = await client.call_tool("order", {"word": "tea"})
-            assert (order.is_error, order.meta[KIND]) == (True, "timed_out")
-            run_id = order.meta[RUN]
+            run_id = None
+            while run_id is None:
+                order = await client.call_tool("order", {"word": "tea"})
+                assert (order.is_error, order.meta[KIND]) == (True, "timed_out")
+                run_id = order.meta.get(RUN)
             assert run_id in text_of(order)
             service.go()
-            found = await client.call_tool("get_run", {"run_id": run_id, "wait_s": 30})
-            while found.structured_content["state"] != "completed":
+            told: dict[str, Any] = {}
+            while told.get("state") != "completed":
                 found = await client.call_tool("get_run", {"run_id": run_id, "wait_s": 30})
-            assert found.structured_content["output"] == "slow: tea!"
+                assert not found.is_error or found.meta[KIND] == "timed_out"
+                told = found.structured_content or {}
+            assert told["output"] == "slow: tea!"
 
     in_service(test, "1.0")
 
