@@ -283,4 +283,4 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
 app = Starlette(lifespan=lifespan, routes=[Mount(path, face) for path, face in FACES.items()])
 
 if __name__ == "__main__":
-    uvicorn.run(app, host="127.0.0.1", port=PORT, log_level="warning", timeout_graceful_shutdown=30)
+    uvicorn.run(app, host="127.0.0.1", port=PORT, log_level="warning", timeout_graceful_shutdown=5)
