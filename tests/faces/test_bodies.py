@@ -17,7 +17,9 @@ PATHS = {"/a2a/price/": CALL, "/mcp": CALL, "/v1/chat/completions": CHAT, "/ag-u
 def test_a_key_that_stands_twice_and_nan_are_refused_by_every_protocol(in_service: Any) -> None:
     async def test(service: Any) -> None:
         headers = {"content-type": "application/json", "accept": "*/*"}
-        async with httpx.AsyncClient(base_url=service.url, follow_redirects=True) as http:
+        async with httpx.AsyncClient(
+            base_url=service.url, follow_redirects=True, timeout=60
+        ) as http:
             for path, fields in PATHS.items():
                 for more, said in (
                     ('"x": {"a": 1, "a": 2}', "the key 'a' stands twice in one object"),

@@ -320,7 +320,7 @@ def test_two_clients_at_once_have_their_own_answers(in_service: Any) -> None:
 def test_who_is_not_known_gets_401_and_sees_no_runs_of_others(in_service: Any) -> None:
     async def test(service: Any) -> None:
         service.go()
-        async with httpx.AsyncClient(base_url=service.url) as http:
+        async with httpx.AsyncClient(base_url=service.url, timeout=60) as http:
             for headers in ({}, {"authorization": "Bearer wrong"}):
                 answer = await http.post("/mcp/", json=rpc("tools/list", {}), headers=headers)
                 assert answer.status_code == 401
@@ -346,7 +346,7 @@ def test_who_is_not_known_gets_401_and_sees_no_runs_of_others(in_service: Any) -
 def test_a_session_is_of_use_to_its_owner_alone(in_service: Any) -> None:
     async def test(service: Any) -> None:
         base = {"accept": "application/json, text/event-stream"}
-        async with httpx.AsyncClient(base_url=service.url, headers=base) as http:
+        async with httpx.AsyncClient(base_url=service.url, headers=base, timeout=60) as http:
             hello = {
                 "protocolVersion": "2025-11-25",
                 "capabilities": {},
@@ -364,7 +364,7 @@ def test_a_session_is_of_use_to_its_owner_alone(in_service: Any) -> None:
 
 def test_other_sites_and_bodies_without_end_are_refused(in_service: Any) -> None:
     async def test(service: Any) -> None:
-        async with httpx.AsyncClient(base_url=service.url) as http:
+        async with httpx.AsyncClient(base_url=service.url, timeout=60) as http:
             body = rpc("tools/list", {})
             for headers in (
                 {"origin": "https://evil.example"},
@@ -392,18 +392,24 @@ def test_other_sites_and_bodies_without_end_are_refused(in_service: Any) -> None
 def test_a_call_that_takes_too_long_is_told_so(in_service: Any) -> None:
     async def test(service: Any) -> None:
         async with connected(service) as client:
-            late = await client.call_tool("sleeper", {"input": 1})
-            assert (late.is_error, late.meta[KIND]) == (True, "timed_out")
+            # On a busy machine the second of a call may be over before what it calls begins.
+            while not service.times("slow-started"):
+                late = await client.call_tool("sleeper", {"input": 1})
+                assert (late.is_error, late.meta[KIND]) == (True, "timed_out")
             await service.until("slow-cancelled")
-            order = await client.call_tool("order", {"word": "tea"})
-            assert (order.is_error, order.meta[KIND]) == (True, "timed_out")
-            run_id = order.meta[RUN]
+            run_id = None
+            while run_id is None:
+                order = await client.call_tool("order", {"word": "tea"})
+                assert (order.is_error, order.meta[KIND]) == (True, "timed_out")
+                run_id = order.meta.get(RUN)
             assert run_id in text_of(order)
             service.go()
-            found = await client.call_tool("get_run", {"run_id": run_id, "wait_s": 30})
-            while found.structured_content["state"] != "completed":
+            told: dict[str, Any] = {}
+            while told.get("state") != "completed":
                 found = await client.call_tool("get_run", {"run_id": run_id, "wait_s": 30})
-            assert found.structured_content["output"] == "slow: tea!"
+                assert not found.is_error or found.meta[KIND] == "timed_out"
+                told = found.structured_content or {}
+            assert told["output"] == "slow: tea!"
 
     in_service(test, "1.0")
 

@@ -387,7 +387,7 @@ class LoopbackProvider:
         """Listen again, on the same port."""
         asyncio.run_coroutine_threadsafe(self._up(), self._loop).result(10)
 
-    def wait_for(self, timeout_s: float = 20.0, **counts: int) -> None:
+    def wait_for(self, timeout_s: float = 60.0, **counts: int) -> None:
         """Wait until each of *counts* is as given: ``wait_for(requests=3, open=0)``."""
 
         def reached() -> bool:

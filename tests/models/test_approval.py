@@ -103,7 +103,7 @@ def run(main: Callable[[], Awaitable[Any]], engine: OrchestrationEngine | None =
 
 
 async def waiting(engine: OrchestrationEngine, run_id: str, questions: int = 1) -> WorkflowStatus:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             status = await engine.get_workflow_status(run_id)
             if len(status.questions) == questions and status.state == "waiting":
@@ -135,7 +135,7 @@ def test_a_call_is_approved(engine: OrchestrationEngine) -> None:
         await engine.approve(run_id, "c7")
         with pytest.raises(AlreadyAnswered):
             await engine.approve(run_id, "c7", False)
-        assert (await engine.wait(run_id, 10))["s"] == "done"
+        assert (await engine.wait(run_id, 60))["s"] == "done"
         [(order, key)] = bank.refunded
         assert order == 7
         assert key.startswith(f"{run_id}:s/refund:c7")
@@ -163,7 +163,7 @@ def test_what_is_decided_reaches_the_model(
         run_id = await engine.start_workflow(workflow=flow(), input_data="refund 7")
         await waiting(engine, run_id)
         await engine.approve(run_id, "c7", **answer)
-        assert (await engine.wait(run_id, 10))["s"] == "done"
+        assert (await engine.wait(run_id, 60))["s"] == "done"
         assert [order for order, _ in bank.refunded] == refunded
         assert bank.told == [told]
 
@@ -199,7 +199,7 @@ def test_several_calls_wait_at_once(engine: OrchestrationEngine) -> None:
         await engine.approve(run_id, "c3", False, reason="no")
         await waiting(engine, run_id, 1)
         await engine.approve(run_id, "c1")
-        assert (await engine.wait(run_id, 10))["s"] == "done"
+        assert (await engine.wait(run_id, 60))["s"] == "done"
         assert [order for order, _ in bank.refunded] == [-2, 1]
         assert sorted(bank.told) == ["no", "refunded 1", "seen 2"]
 
@@ -215,7 +215,7 @@ def test_a_tool_says_why_it_asks(engine: OrchestrationEngine) -> None:
         [question] = (await waiting(engine, run_id)).questions
         assert question.data["reason"] == "above the limit"
         await engine.approve(run_id, "c700", False)
-        await engine.wait(run_id, 10)
+        await engine.wait(run_id, 60)
         assert [order for order, _ in bank.refunded] == [7]
 
     run(main, engine)
@@ -237,7 +237,7 @@ def test_days_later_in_another_process(tmp_path: Path) -> None:
     async def going_on() -> None:
         third.register_agent("clerk", bank.agent())
         await third.recover()
-        assert (await third.wait(run_id, 10))["s"] == "done"
+        assert (await third.wait(run_id, 60))["s"] == "done"
 
     run(going_on, third)
     assert bank.asked == 2
@@ -264,7 +264,7 @@ def test_in_patterns_nested_runs_and_behind_agents(engine: OrchestrationEngine) 
         }
         await engine.approve(run_id, "c9")
         await engine.approve(run_id, "c7")
-        await engine.wait(run_id, 10)
+        await engine.wait(run_id, 60)
         assert (bank.asked, other.asked) == (2, 2)
         assert [order for order, _ in bank.refunded + other.refunded] == [7, 9]
 
@@ -285,7 +285,7 @@ def test_an_agent_that_is_a_tool_asks(engine: OrchestrationEngine) -> None:
         [question] = (await waiting(engine, run_id)).questions
         assert question.id == "s/helper:h1/clerk/approve:c7"
         await engine.approve(run_id, "c7")
-        assert (await engine.wait(run_id, 10))["s"] == "done"
+        assert (await engine.wait(run_id, 60))["s"] == "done"
         assert (bank.asked, lead_bank.asked) == (2, 2)
         assert [order for order, _ in bank.refunded] == [7]
 
@@ -358,7 +358,7 @@ def test_what_a_function_leaves_open_is_asked(engine: OrchestrationEngine) -> No
         [question] = (await waiting(engine, run_id)).questions
         assert question.data["call_id"] == "c700"
         await engine.approve(run_id, "c700")
-        assert (await engine.wait(run_id, 10))["s"] == "done"
+        assert (await engine.wait(run_id, 60))["s"] == "done"
         assert sorted(order for order, _ in bank.refunded) == [7, 700]
         assert decided == ["c7", "c700"]  # what it said is recorded
 
@@ -386,7 +386,7 @@ def test_an_agent_given_as_a_tool_asks(engine: OrchestrationEngine) -> None:
         run_id = await engine.start_workflow(workflow=flow("lead"), input_data="x")
         [question] = (await waiting(engine, run_id)).questions
         await engine.approve(run_id, "c7")
-        assert (await engine.wait(run_id, 10))["s"] == "done"
+        assert (await engine.wait(run_id, 60))["s"] == "done"
         assert (bank.asked, lead_bank.asked) == (2, 2)
         assert [order for order, _ in bank.refunded] == [7]
         assert question.data["agent"] == "clerk"
@@ -403,7 +403,7 @@ def test_an_agent_of_pydantic_ai_asks(engine: OrchestrationEngine) -> None:
         run_id = await engine.start_workflow(workflow=flow(), input_data="x")
         await waiting(engine, run_id)
         await engine.approve(run_id, "c7")
-        assert (await engine.wait(run_id, 10))["s"] == "done"
+        assert (await engine.wait(run_id, 60))["s"] == "done"
         assert bank.asked == 2
         assert [order for order, _ in bank.refunded] == [7]
 
@@ -425,7 +425,7 @@ def test_a_member_of_a_team_asks(engine: OrchestrationEngine, mode: str) -> None
         run_id = await engine.start_workflow(workflow=flow("desk", "team"), input_data="x")
         [question] = (await waiting(engine, run_id)).questions
         await engine.approve(run_id, question.id)
-        await engine.wait(run_id, 10)
+        await engine.wait(run_id, 60)
         assert bank.asked == 2
         assert [order for order, _ in bank.refunded] == [7]
 
@@ -444,7 +444,7 @@ def test_a_conversation_asks_and_others_go_on_in_its_session(tmp_path: Path) -> 
         )
         await waiting(engine, run_id)
         await engine.approve(run_id, "c7")
-        assert (await engine.wait(run_id, 10))["s"] == "done"
+        assert (await engine.wait(run_id, 60))["s"] == "done"
         assert bank.asked == 2
         assert await clerk.ask("and now?", session="user-17", timeout=10) == "done"
         assert bank.asked == 3  # it knows what was said before, and asks for nothing again
@@ -491,7 +491,7 @@ def test_once_answered_a_question_is_never_shown_as_open(engine: OrchestrationEn
         await engine.approve(run_id, "c7")
         shown = (await engine.get_workflow_status(run_id)).questions
         assert [one for one in shown if not one.answered] == []
-        assert (await engine.wait(run_id, 10))["s"] == "done"
+        assert (await engine.wait(run_id, 60))["s"] == "done"
         assert not (await engine.get_workflow_status(run_id)).questions
 
     run(main, engine)

@@ -26,7 +26,7 @@ from agenticaiframework.actors import (
 
 def in_system(main: Callable[[], Awaitable[Any]]) -> Any:
     async def inside() -> Any:
-        async with ActorSystem(), asyncio.timeout(20):
+        async with ActorSystem(), asyncio.timeout(60):
             return await main()
 
     return asyncio.run(inside())

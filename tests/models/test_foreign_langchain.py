@@ -116,7 +116,7 @@ def react(*script: Any, **compiled: Any) -> Any:
 
 def in_system(main: Callable[[], Awaitable[Any]]) -> Any:
     async def inside() -> Any:
-        async with ActorSystem(), asyncio.timeout(30):
+        async with ActorSystem(), asyncio.timeout(60):
             return await main()
 
     return asyncio.run(inside())

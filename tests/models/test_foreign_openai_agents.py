@@ -104,7 +104,7 @@ def in_system(main: Callable[[], Awaitable[Any]]) -> Any:
     agents.set_tracing_disabled(True)
 
     async def inside() -> Any:
-        async with ActorSystem(), asyncio.timeout(30):
+        async with ActorSystem(), asyncio.timeout(60):
             return await main()
 
     return asyncio.run(inside())

@@ -50,7 +50,7 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> OrchestrationEngin
 
 def run(main: Callable[[], Awaitable[Any]], engine: OrchestrationEngine) -> Any:
     async def inside() -> Any:
-        async with ActorSystem("test"), engine, asyncio.timeout(30):
+        async with ActorSystem("test"), engine, asyncio.timeout(60):
             return await main()
 
     return asyncio.run(inside())

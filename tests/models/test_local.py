@@ -105,11 +105,11 @@ print(server.pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=240
     )
     assert done.returncode == -signal.SIGKILL
     pid = int(done.stdout)
-    assert ended_within(pid, 10.0)
+    assert ended_within(pid, 60.0)
 
 
 def ended_within(pid: int, seconds: float) -> bool:

@@ -359,12 +359,17 @@ async def test_a_server_that_does_not_start_is_an_expected_error_with_what_it_sa
 
 @on_loop
 async def test_a_call_that_takes_too_long_is_told_and_the_server_lives() -> None:
-    calls = CallingModel([("wait", {"seconds": 600})], [("pid", {})])
-    agent = Agent("user", model=calls.model, tools=[tool(probe(), timeout=3)])
     async with ActorSystem():
-        rows = await said(agent)
-    assert rows[0][:2] == ["wait", "failed"]
-    assert "took longer than its 3 s" in rows[0][2]
+        for limit_s in (3, 12, 48):  # a busy machine may take that long for the second call too
+            calls = CallingModel([("wait", {"seconds": 600})], [("pid", {})])
+            agent = Agent("user", model=calls.model, tools=[tool(probe(), timeout=limit_s)])
+            rows = await said(agent)
+            assert rows[0][:2] == ["wait", "failed"]
+            assert f"took longer than its {limit_s} s" in rows[0][2]
+            assert rows[1][0] == "pid"
+            if rows[1][1] == "success":
+                break
+            await agent.stop()
     assert rows[1][:2] == ["pid", "success"]
 
 

@@ -145,7 +145,7 @@ except MissingExtra as error:
     print(error)
 """
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=240, check=True
     )
     assert "'Writer'" in done.stdout
     assert install_command("llm") in done.stdout

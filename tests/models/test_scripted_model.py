@@ -15,7 +15,7 @@ from agenticaiframework.testing import scripted_model
 
 def in_system(main: Callable[[], Awaitable[Any]]) -> Any:
     async def inside() -> Any:
-        async with ActorSystem(), asyncio.timeout(20):
+        async with ActorSystem(), asyncio.timeout(60):
             return await main()
 
     return asyncio.run(inside())

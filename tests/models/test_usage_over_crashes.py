@@ -52,7 +52,7 @@ async def code(run: Any, given: Any) -> Any:
 
 
 async def waiting(engine: OrchestrationEngine, run_id: str) -> WorkflowStatus:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             status = await engine.get_workflow_status(run_id)
             if status.state == "waiting":
@@ -78,7 +78,7 @@ async def second_life(url: str, definition: Any, run_id: str) -> tuple[WorkflowS
         await engine.signal_workflow(run_id, "go", "go on")
         error: BaseException | None = None
         try:
-            await engine.wait(run_id, 20)
+            await engine.wait(run_id, 60)
         except WorkflowFailed as failed:
             error = failed
         return found, await engine.get_workflow_status(run_id), error

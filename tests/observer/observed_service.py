@@ -70,7 +70,7 @@ class Service:
         return httpx.AsyncClient(transport=transport, base_url=f"http://{host}")
 
     async def until(self, holds: Callable[[], Awaitable[bool]]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not await holds():
                 await asyncio.sleep(0.01)
 

@@ -320,10 +320,10 @@ def test_it_is_served_alone_and_leaves_nothing_behind(in_service: Any) -> None:
     async def test(service: Service) -> None:
         async with (
             serve_observer(service.system, service.engine, port=0) as url,
-            httpx.AsyncClient(base_url=url) as client,
+            httpx.AsyncClient(base_url=url, timeout=60) as client,
         ):
             assert (await client.get("/")).status_code == 200
-            async with client.stream("GET", "/live/tree") as stream, asyncio.timeout(20):
+            async with client.stream("GET", "/live/tree") as stream, asyncio.timeout(60):
                 assert stream.headers["content-type"].startswith("text/event-stream")
                 async for line in stream.aiter_lines():
                     if "clerk" in line:
@@ -339,9 +339,9 @@ def test_a_stream_tells_what_has_changed_and_ends_with_the_app(in_service: Any) 
     async def test(service: Service) -> None:
         async with (
             serve_observer(service.system, service.engine, port=0) as url,
-            httpx.AsyncClient(base_url=url) as client,
+            httpx.AsyncClient(base_url=url, timeout=60) as client,
             client.stream("GET", "/live/events") as stream,
-            asyncio.timeout(20),
+            asyncio.timeout(60),
         ):
             service.root.child("failing").tell("told at once")
             async for line in stream.aiter_lines():

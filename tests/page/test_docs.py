@@ -40,7 +40,7 @@ def test_the_self_healing_example_shows_the_crash_and_the_return() -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=240,
     )
     assert "fetcher failed: https://broken.example does not answer" in done.stdout
     assert "and again: <page of https://example.org>" in done.stdout

@@ -56,7 +56,7 @@ class Terminal:
     def end(self) -> int:
         """Return the exit code, once all was read."""
         self.read()
-        code = self.process.wait(30)
+        code = self.process.wait(60)
         os.close(self._screen)
         return code
 

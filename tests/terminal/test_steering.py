@@ -11,7 +11,7 @@ from watching import TOKEN, Server, watching
 
 def runs(server: Server) -> Any:
     headers = {"authorization": f"Bearer {TOKEN}"}
-    return httpx.get(f"{server.url}/api/runs", headers=headers).json()["rows"]
+    return httpx.get(f"{server.url}/api/runs", headers=headers, timeout=60).json()["rows"]
 
 
 def states(server: Server) -> dict[str, str]:

@@ -45,7 +45,7 @@ class Server:
         """End it by force. Again: harmless."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGKILL)
-            self._process.wait(30)
+            self._process.wait(60)
         if self._process is not None and self._process.stdout is not None:
             self._process.stdout.close()
 
@@ -99,4 +99,4 @@ async def watching(
         yield one
     # Textual cancels what its workers do and does not wait for them.
     if left := asyncio.all_tasks() - before:
-        await asyncio.wait(left, timeout=5)
+        await asyncio.wait(left, timeout=60)
