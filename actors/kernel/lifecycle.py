@@ -265,7 +265,7 @@ def is_stop(item: Any) -> bool:
 def receive(cell: Cell, message: Any) -> Any:
     """Handle a message that is not simply a user's."""
     if type(message) is ActorStop:
-        cell._handled -= 1  # it is no message to the actor
+        cell._handled -= 1  # it is not a message to the actor
         return stop_after_messages(cell)
     if type(message) is Raised:
         cell._message = message.message
