@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from agenticaiframework.actors import Usage, describe_reason
+from agenticaiframework.actors import Usage, describe_reason, line_of
 from agenticaiframework.patterns import Ended, HandedOff, Retried, Started
 from agenticaiframework.patterns.engine import EventKind, WorkflowEvent
 from agenticaiframework.supervision import ReportKind, SupervisorReport
@@ -122,8 +122,8 @@ def restart_line(agent: str, incarnation: int) -> Line:
 
 
 def describe_error(error: BaseException) -> str:
-    """Return the first line of what *error* says, shortened."""
-    first = (str(error).strip() or type(error).__name__).split("\n", 1)[0]
+    """Return what *error* says as one line, shortened."""
+    first = line_of(error) or type(error).__name__
     return first if len(first) <= _WIDTH else first[: _WIDTH - 3] + "..."
 
 

@@ -8,9 +8,10 @@ import json
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel, ValidationError
 
 from agenticaiframework.actors import ActorSystem, printable
-from agenticaiframework.cli.lines import Line
+from agenticaiframework.cli.lines import Line, describe_error
 from agenticaiframework.cli.main import main
 from agenticaiframework.cli.progress import LiveProgress, PlainProgress
 from agenticaiframework.cli.showing import json_text
@@ -27,6 +28,20 @@ def test_commands_for_a_terminal_are_shown() -> None:
     assert "\\u202e" in shown
     assert not any(ord(c) < 32 or 0x7F <= ord(c) < 0xA0 for c in shown)
     assert printable("tab\tand\nline, é, 日本") == "tab\tand\nline, é, 日本"
+
+
+def test_an_error_is_one_line_that_says_what_is_wrong_and_no_key() -> None:
+    class Order(BaseModel):
+        word: str
+
+    with pytest.raises(ValidationError) as wrong:
+        Order.model_validate({"word": 1})
+    assert describe_error(wrong.value) == (
+        "1 validation error for Order: word: Input should be a valid string"
+    )
+    assert describe_error(ValueError("key sk-abcdefghijklmnop\nand more")) == "key sk-***"
+    assert describe_error(ValueError()) == "ValueError"
+    assert len(describe_error(ValueError("x" * 500))) == 100
 
 
 def test_json_stays_json() -> None:
