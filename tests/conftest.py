@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
+import random
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -74,6 +77,25 @@ def finds_no_agent_of_another_test() -> None:
         gc.collect()
         _kept_names.clear()
         _kept_names.update(agent_names())
+
+
+def free_port() -> int:
+    """Return a port that nothing listens on, and that no other process is given meanwhile.
+
+    It is below the ports that a system gives out by itself, to listen on or to connect from: a
+    connection that looks whether the server is there could be given the port itself, and reach itself.
+    """
+    while True:
+        port = random.SystemRandom().randrange(10_000, 32_000)
+        with socket.socket() as one, contextlib.suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            return port
+
+
+@pytest.fixture
+def port() -> int:
+    """Return a free port; see `free_port`."""
+    return free_port()
 
 
 def _wait_for_end_of_threads(known: set[threading.Thread]) -> list[threading.Thread]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from typing import Any
 import httpx
 
 from benchmarks.service.app import AppOptions
+from benchmarks.service.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 READY_S = 60.0
@@ -38,13 +38,6 @@ class DoesNotServe(Exception):
 
     def __init__(self, life: int, why: str, log: str) -> None:
         super().__init__(f"Process {life} of the service {why}. The end of its log:\n{log}")
-
-
-def free_port() -> int:
-    """Return a port that is free now."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def run_module(module: str, options: Mapping[str, Any], log: Path) -> subprocess.Popen[bytes]:

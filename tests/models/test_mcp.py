@@ -46,6 +46,8 @@ from agenticaiframework.orchestration import AgentSupervisor
 sys.path.insert(0, str(Path(__file__).parent))
 from tool_models import Call, CallingModel, calling, on_loop
 
+from ..conftest import free_port
+
 HERE = Path(__file__).parent
 PROBE = str(HERE / "mcp_probe.py")
 DEADLINE_S = 60
@@ -458,13 +460,6 @@ def http_probe(port: int) -> Iterator[subprocess.Popen[bytes]]:
     finally:
         process.kill()
         process.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 @pytest.mark.parametrize("given", ["ours", "pydantic-ai's"])

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
-import random
-import socket
 from typing import Any
 
 import pytest
@@ -79,18 +76,6 @@ class Witness:
     def wrong(self) -> list[tuple[str, str]]:
         """Return the looks that found another user than the one worked for."""
         return [look for look in self.seen if look[0] != look[1]]
-
-
-def free_port() -> int:
-    """Return a port that nothing listens on, and that no other process is given meanwhile.
-
-    It is below the ports that a system gives out by itself, to listen on or to connect from.
-    """
-    while True:
-        port = random.SystemRandom().randrange(10_000, 32_000)
-        with socket.socket() as one, contextlib.suppress(OSError):
-            one.bind(("127.0.0.1", port))
-            return port
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ pytest.importorskip("uvicorn")
 pytest.importorskip("pydantic_ai")
 httpx = pytest.importorskip("httpx")
 
-from .conftest import free_port
+from ..conftest import free_port
 
 PROGRAM = Path(__file__).parents[2] / "examples" / "service" / "app.py"
 

@@ -18,7 +18,7 @@ pytest.importorskip("pydantic_ai")
 pytest.importorskip("opentelemetry.sdk")
 httpx = pytest.importorskip("httpx")
 
-from .conftest import free_port
+from ..conftest import free_port
 
 PROGRAM = Path(__file__).with_name("traced_service.py")
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 for needed in ("textual", "httpx", "starlette", "jinja2", "uvicorn"):
     pytest.importorskip(needed)
 
-from watching import TOKEN, Server
+from .watching import TOKEN, Server
 
 
 @pytest.fixture(scope="module")

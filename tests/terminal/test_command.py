@@ -11,7 +11,8 @@ import sys
 import time
 
 import pytest
-from watching import TOKEN, Server
+
+from .watching import TOKEN, Server
 
 pytest.importorskip("cyclopts")
 

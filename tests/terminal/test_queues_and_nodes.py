@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from watching import TOKEN, Server, Watching, watching
 
 from agenticaiframework.terminal.palette import DARK, PALETTES
 from agenticaiframework.terminal.queues import next_cell
 from agenticaiframework.terminal.tabs import bar
 from agenticaiframework.terminal.views import VIEWS
+
+from .watching import TOKEN, Server, Watching, watching
 
 PALETTE = PALETTES[DARK]
 

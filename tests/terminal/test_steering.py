@@ -6,7 +6,8 @@ import asyncio
 from typing import Any
 
 import httpx
-from watching import TOKEN, Server, watching
+
+from .watching import TOKEN, Server, watching
 
 
 def runs(server: Server) -> Any:

@@ -8,7 +8,8 @@ import unicodedata
 from typing import Any
 
 import pytest
-from watching import Server, Watching, watching
+
+from .watching import Server, Watching, watching
 
 
 def watch(server: Server, test: Any, *size: int, **options: Any) -> None:

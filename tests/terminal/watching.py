@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Callable
@@ -15,6 +14,8 @@ from typing import Any
 
 from agenticaiframework.terminal import ObserverClient, TerminalObserver
 
+from ..conftest import free_port
+
 PROGRAM = Path(__file__).with_name("served.py")
 TOKEN = "a-token-that-is-hard-to-guess"
 
@@ -23,9 +24,7 @@ class Server:
     """The observed service. May be killed, and begun anew at the same address."""
 
     def __init__(self, *options: str, token: str | None = None) -> None:
-        with socket.socket() as one:
-            one.bind(("127.0.0.1", 0))
-            self.port = int(one.getsockname()[1])
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._options = options
         self._token = token

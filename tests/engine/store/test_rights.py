@@ -174,12 +174,9 @@ def test_looking_makes_nothing(postgres: Medium) -> None:
 @pytest.mark.skipif(shutil.which("pgbouncer") is None, reason="pgbouncer is not installed")
 @pytest.mark.parametrize("mode", ["session", "transaction"])
 def test_a_proxy_that_pools_transactions_is_refused_when_the_store_is_opened(
-    postgres: Medium, tmp_path: Path, mode: str
+    postgres: Medium, tmp_path: Path, mode: str, port: int
 ) -> None:
     parts = urlsplit(os.environ[POSTGRES_VARIABLE])
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     settings = tmp_path / "proxy.ini"
     password = f" password={parts.password}" if parts.password else ""
     settings.write_text(
