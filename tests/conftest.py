@@ -82,8 +82,7 @@ def finds_no_agent_of_another_test() -> None:
 def free_port() -> int:
     """Return a port that nothing listens on, and that no other process is given meanwhile.
 
-    It is below the ports that a system gives out by itself, to listen on or to connect from: a
-    connection that looks whether the server is there could be given the port itself, and reach itself.
+    It is below the ports that a system gives out by itself, to listen on or to connect from.
     """
     while True:
         port = random.SystemRandom().randrange(10_000, 32_000)

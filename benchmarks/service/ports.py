@@ -10,9 +10,8 @@ from contextlib import suppress
 def free_port() -> int:
     """Return a port that nothing listens on.
 
-    It is below the ports that a system gives out by itself. One of those may be given to another
-    process while the server is away, or to the very connection that looks whether it is back: a socket
-    that is connected to its own port is connected to itself.
+    It is below the ports that a system gives out by itself: one of those may be given to another
+    process while the server is away.
     """
     while True:
         port = random.SystemRandom().randrange(10_000, 32_000)

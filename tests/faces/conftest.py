@@ -38,7 +38,10 @@ class Service:
         self.log = ""
 
     async def begin(self) -> None:
-        """Start the program, and return when its port answers."""
+        """Start the program, once an earlier one has ended, and return when its port answers."""
+        if self.process is not None:
+            # A client that has lost its connection may have cancelled the wait in `end`.
+            await asyncio.to_thread(self.process.wait, DEADLINE_S)
         command = [sys.executable, str(PROGRAM), str(self.folder), str(self.port)]
         log = (self.folder / "log").open("ab")
         self.process = await asyncio.to_thread(
