@@ -412,7 +412,7 @@ def test_a_node_whose_loop_is_blocked_ends_before_it_is_taken_for_lost(in_ray: R
             await asked
         assert has_ended(process)
 
-    in_ray(main, lease_s=5.0)  # a tenth of it is between the two: enough for a busy machine
+    in_ray(main, lease_s=15.0)  # a tenth of it is between the two: enough for a busy machine
 
 
 @pytest.mark.skipif(not LONG, reason="AGENTICAI_TEST_RAY=long runs it")
