@@ -87,6 +87,7 @@ class Job:
         "error",
         "home",
         "hook",
+        "interrupted",
         "item",
         "items",
         "loop",
@@ -113,6 +114,9 @@ class Job:
         self.abandoned = False
         self.coroutine: tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]] | None = None
         """The loop and the task of an asynchronous handler or hook that runs. Owned by `_turn`."""
+        self.interrupted = False
+        """Whether the handler or hook in hand is to end, also if its coroutine begins only later.
+        Owned by `_turn`."""
         self.withdrawn: Any = None
         """The message in hand, if its asker has withdrawn it. Written on the loop's thread."""
         self.call: CallElsewhere | None = None
@@ -171,10 +175,14 @@ class Job:
     def interrupt(self, item: Any = None) -> bool:
         """Cancel the asynchronous handler that runs, at its await; return whether one does.
 
-        With *item*, only if that is what it handles.
+        One whose coroutine has not begun yet does not begin it. With *item*, only if that is what it
+        handles.
         """
         with self._turn:
-            if self.coroutine is None or (item is not None and self.item is not item):
+            if item is not None and self.item is not item:
+                return False
+            self.interrupted = True
+            if self.coroutine is None:
                 return False
             loop, task = self.coroutine
             loop.call_soon_threadsafe(task.cancel)
@@ -185,6 +193,8 @@ class Job:
         if self.withdraw():
             return False
         self.fence()
+        if not self.interrupted:
+            self.interrupt()
         thread = self.thread
         stays = thread is None or thread.leave_behind(self)
         self.recall()
@@ -320,6 +330,7 @@ class Job:
                     context = opened(message, self.home, context)
                     receive = partial(receive_special, cell)
             self.item = cell._message = item
+            self.interrupted = False
             self.loop = None
             if request is not None:
                 cell._current = request
@@ -352,6 +363,9 @@ class Job:
     async def _interruptible(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         task = cast("asyncio.Task[Any]", asyncio.current_task())
         with self._turn:
+            if self.interrupted:
+                coroutine.close()
+                raise asyncio.CancelledError("it was to end before it had begun")
             self.coroutine = asyncio.get_running_loop(), task
         try:
             return await coroutine

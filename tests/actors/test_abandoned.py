@@ -554,6 +554,82 @@ def test_an_asker_who_gives_up_just_when_its_work_ends_disturbs_nobody(
 
 
 @pytest.mark.parametrize("kind", ["thread", "pinned"])
+@pytest.mark.parametrize("end", ["withdrawn", "stopped", "killed"])
+def test_a_coroutine_that_is_to_end_before_its_thread_comes_to_it_does_not_begin(
+    in_system: Run, gate: threading.Event, kind: str, end: str
+) -> None:
+    taken = threading.Event()
+    began: list[Any] = []
+
+    async def work(message: Any) -> None:
+        began.append(message)
+        await asyncio.Event().wait()
+
+    def handle(message: Any) -> Any:
+        if message == "next":
+            return message
+        taken.set()
+        gate.wait(120)
+        return work(message)
+
+    class Slow(Actor):
+        dispatcher = kind
+
+        def on_receive(self, message: Any) -> Any:
+            return handle(message)
+
+    async def main(system: ActorSystem) -> None:
+        if end == "withdrawn":
+            agent = Agent("slow", handler=handle, dispatcher=kind)
+            asked = asyncio.create_task(agent.ask("x"))
+            await until(taken.is_set)
+            asked.cancel()
+            await asyncio.sleep(0)
+            gate.set()
+            assert await agent.ask("next", timeout=120) == "next"
+        else:
+            one = system.start(Slow)
+            one.tell("x")
+            await until(taken.is_set)
+            one.exit("stop" if end == "stopped" else "kill")
+            gate.set()
+            await system.wait_ended(one)
+        # No thread has work any more, and the grace is not waited for.
+        await until(lambda: not any(": " in each.name for each in threading.enumerate()))
+
+    in_system(main, cancel_grace_s=600)
+    assert began == []
+
+
+@pytest.mark.parametrize("kind", ["thread", "pinned"])
+def test_a_killed_handler_that_awaits_in_a_thread_is_cancelled_there(
+    in_system: Run, kind: str
+) -> None:
+    begun, closed = threading.Event(), threading.Event()
+
+    class Waits(Actor):
+        dispatcher = kind
+
+        async def on_receive(self, message: Any) -> None:
+            try:
+                begun.set()
+                await asyncio.Event().wait()
+            finally:
+                closed.set()
+
+    async def main(system: ActorSystem) -> None:
+        one = system.start(Waits)
+        one.tell("x")
+        await until(begun.is_set)
+        one.kill()
+        await system.wait_ended(one)
+        await until(closed.is_set)
+        await until(lambda: not any(": " in each.name for each in threading.enumerate()))
+
+    in_system(main, cancel_grace_s=600)
+
+
+@pytest.mark.parametrize("kind", ["thread", "pinned"])
 def test_where_no_thread_can_be_started_the_actor_crashes_and_its_askers_are_told(
     in_system: Run, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:

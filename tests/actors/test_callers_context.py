@@ -180,9 +180,11 @@ def test_an_idle_agent_keeps_nothing_of_those_that_it_worked_for(
         ref: Any = agent.address().ref
         while system.info(ref).state != "idle":
             await asyncio.sleep(0.001)
-        await asyncio.sleep(0.01)
-        gc.collect()
-        assert [ref() for ref in held] == [None] * 3
+        # A thread may still be ending what was cancelled.
+        async with asyncio.timeout(60):
+            while any(ref() is not None for ref in held):
+                await asyncio.sleep(0.01)
+                gc.collect()
 
     in_system(main)
 

@@ -109,12 +109,15 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.01)
 
 
-async def until_at_work(e: OrchestrationEngine, run: str, step: str = "slow") -> None:
-    """Return when a step is under way, as *e* sees it: best one that has not the run itself."""
+async def until_at_work(
+    e: OrchestrationEngine, run: str, step: str = "slow", nested: int = 0
+) -> None:
+    """Return when a step and *nested* parts are under way, as *e* sees it: best one that has not the
+    run itself."""
     while True:
         status = await e.get_workflow_status(run)
-        parts = status.children.values()
-        if status.steps[step].state == "running" and all(p.state == "running" for p in parts):
+        parts = [part.state for part in status.children.values()]
+        if status.steps[step].state == "running" and parts == ["running"] * nested:
             return
         await asyncio.sleep(0.01)
 
@@ -406,7 +409,7 @@ def test_a_status_says_which_engine_has_the_run_and_what_it_returned(url: str) -
                 {"id": "inner", "workflow": steps("slow"), "depends_on": ["quick"]},
             )
             run = await worker.start_workflow(workflow=outer, input_data=1, persist_state=True)
-            await until_at_work(reader, run, "inner")
+            await until_at_work(reader, run, "inner", nested=1)
             before = datetime.now(UTC).timestamp() - 3600
             for e in (worker, reader):
                 status = await e.get_workflow_status(run, outputs=True)
