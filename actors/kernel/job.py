@@ -85,6 +85,7 @@ class Job:
         "context",
         "coroutine",
         "error",
+        "grace",
         "home",
         "hook",
         "interrupted",
@@ -118,7 +119,9 @@ class Job:
         """Whether the handler or hook in hand is to end, also if its coroutine begins only later.
         Owned by `_turn`."""
         self.withdrawn: Any = None
-        """The message in hand, if its asker has withdrawn it. Written on the loop's thread."""
+        """The message that was in hand when its asker withdrew it. Written on the loop's thread."""
+        self.grace: asyncio.TimerHandle | None = None
+        """What is done if its worker does not let go of it in time. Owned by the loop's thread."""
         self.call: CallElsewhere | None = None
         """Has a message handled somewhere else than in the worker itself."""
         self.context: Context | None = None

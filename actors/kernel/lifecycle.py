@@ -150,6 +150,8 @@ def hand_over(cell: Cell, job: Job) -> None:
 
 def job_finished(job: Job) -> None:
     """Take the actor of *job* back from its worker."""
+    if job.grace is not None:
+        job.grace.cancel()
     cell = job.cell
     ext = cell._ext
     if job.abandoned or ext is None or ext.job is not job:
@@ -158,8 +160,9 @@ def job_finished(job: Job) -> None:
     if job.items:
         cell._mailbox.extendleft(reversed(job.items))
     # What still looks at the job later must not keep what it worked on.
-    withdrawn, job.withdrawn, job.item = job.withdrawn, None, None
-    if withdrawn is not None and isinstance(job.error, asyncio.CancelledError):
+    withdrawn = job.withdrawn is not None and job.withdrawn is job.item
+    job.withdrawn = job.item = None
+    if withdrawn and isinstance(job.error, asyncio.CancelledError):
         # The asker had withdrawn the work; the actor lives on.
         job.error = None
         cell._current = None
@@ -460,6 +463,14 @@ def give_grace(home: Home, cell: Cell) -> None:
     cell._own_ext().grace = home.loop.call_later(
         home.host.cancel_grace_s, abandon_after_grace, cell, context=home.context
     )
+
+
+def _give_job_grace(job: Job, then: Callable[..., object], *args: Any) -> None:
+    """Call ``then(*args)`` if the worker of *job* has not let go of it in ``cancel_grace_s``."""
+    home = job.home
+    if job.grace is not None:
+        job.grace.cancel()
+    job.grace = home.loop.call_later(home.host.cancel_grace_s, then, *args, context=home.context)
 
 
 def hurry(cell: Cell) -> None:
@@ -778,16 +789,12 @@ def cancel_work(cell: Cell, request: Any, timeout: BaseException | None) -> None
         return
     job = cell._ext.job if cell._ext is not None else None
     if job is not None:
-        if job.interrupt(request):
-            job.withdrawn = request
-            home = cell._sched
-            home.loop.call_later(
-                home.host.cancel_grace_s, _leave_job, cell, job, timeout, context=home.context
-            )
-            return
-        # A blocked thread cannot be cancelled.
+        obeys = job.interrupt(request)
         job.withdrawn = request
-        _leave_job(cell, job, timeout)
+        if obeys:
+            _give_job_grace(job, _leave_job, cell, job, timeout)
+        else:
+            _leave_job(cell, job, timeout)  # a blocked thread cannot be cancelled
         return
     task = cell._task
     if cell._coro is None or task is None:

@@ -19,6 +19,7 @@ from agenticaiframework.actors import (
     Agent,
     AgentFailed,
     Exit,
+    HandlerCancelled,
 )
 
 Run = Callable[..., Any]
@@ -625,6 +626,82 @@ def test_a_killed_handler_that_awaits_in_a_thread_is_cancelled_there(
         await system.wait_ended(one)
         await until(closed.is_set)
         await until(lambda: not any(": " in each.name for each in threading.enumerate()))
+
+    in_system(main, cancel_grace_s=600)
+
+
+@pytest.mark.parametrize("kind", ["thread", "pinned"])
+def test_a_handler_that_cancels_itself_after_one_that_was_withdrawn_has_an_asker_to_tell(
+    in_system: Run, kind: str
+) -> None:
+    """The thread has both at once; the cancellation of the second is not that of the first."""
+    begun = threading.Event()
+
+    async def handle(payload: str) -> str:
+        if payload == "second":
+            raise asyncio.CancelledError("of its own")
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return "swallowed"
+        return payload
+
+    async def main(system: ActorSystem) -> None:
+        agent = Agent("worker", handler=handle, dispatcher=kind)
+        first, second = (asyncio.ensure_future(agent.ask(each)) for each in ("first", "second"))
+        await until(begun.is_set)
+        first.cancel()
+        with pytest.raises(AgentFailed) as failed:
+            await second
+        assert isinstance(failed.value.__cause__, HandlerCancelled)
+        assert system.abandoned == 0
+
+    in_system(main)
+
+
+@pytest.mark.parametrize("kind", ["thread", "pinned"])
+def test_each_withdrawn_message_of_a_thread_has_a_grace_of_its_own(
+    in_system: Run, monkeypatch: pytest.MonkeyPatch, gate: threading.Event, kind: str
+) -> None:
+    begun = [threading.Event(), threading.Event()]
+    cleaning = threading.Event()
+
+    async def handle(number: int) -> Any:
+        begun[number].set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if number == 1:
+                cleaning.set()
+                gate.wait(120)
+                raise
+        return number
+
+    async def main(system: ActorSystem) -> None:
+        graces: list[asyncio.TimerHandle] = []
+        call_later = system.scheduler.loop.call_later
+
+        def remember(delay: float, *args: Any, **kwargs: Any) -> asyncio.TimerHandle:
+            handle = call_later(delay, *args, **kwargs)
+            if delay == system.cancel_grace_s:
+                graces.append(handle)
+            return handle
+
+        monkeypatch.setattr(system.scheduler.loop, "call_later", remember)
+        agent = Agent("worker", handler=handle, dispatcher=kind)
+        asked = [asyncio.ensure_future(agent.ask(number)) for number in (0, 1)]
+        for number in (0, 1):
+            await until(begun[number].is_set)
+            asked[number].cancel()
+            await asyncio.sleep(0)
+        await until(cleaning.is_set)
+        first, second = graces
+        assert first.cancelled()
+        assert not second.cancelled()
+        gate.set()
+        await until(second.cancelled)
+        assert system.abandoned == 0
 
     in_system(main, cancel_grace_s=600)
 
