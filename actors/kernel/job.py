@@ -191,17 +191,19 @@ class Job:
             loop.call_soon_threadsafe(task.cancel)
             return True
 
-    def abandon(self) -> bool:
-        """Fence the worker off, and tell whether it is left behind; called on the loop's thread."""
+    def abandon(self) -> tuple[bool, bool]:
+        """Fence the worker off; called on the loop's thread.
+
+        Return whether a handler goes on in it, and whether that has been told to end only now, and can.
+        """
         if self.withdraw():
-            return False
+            return False, False
         self.fence()
-        if not self.interrupted:
-            self.interrupt()
+        told = not self.interrupted and self.interrupt()
         thread = self.thread
         stays = thread is None or thread.leave_behind(self)
         self.recall()
-        return stays
+        return stays, told
 
     def recall(self) -> None:
         """Put what was handed over and not begun back into the mailbox; on the loop's thread."""

@@ -449,8 +449,12 @@ def abandon(cell: Cell) -> None:
     cell._awaits = None
     if ext is not None and ext.job is not None:
         job, ext.job = ext.job, None
-        if job.abandon():
-            cell._sched.host.left_behind(cell)
+        stays, told = job.abandon()
+        if stays:
+            if told:
+                _give_job_grace(job, _left_behind, cell, job)
+            else:
+                cell._sched.host.left_behind(cell)
             if cell._own_context is not None:
                 # The handler may be in it still, and one context cannot be entered twice.
                 cell._own_context = cell._own_context.copy()
@@ -463,6 +467,12 @@ def give_grace(home: Home, cell: Cell) -> None:
     cell._own_ext().grace = home.loop.call_later(
         home.host.cancel_grace_s, abandon_after_grace, cell, context=home.context
     )
+
+
+def _left_behind(cell: Cell, job: Job) -> None:
+    """Report the handler of *job*, which its grace is over for, if it has not ended."""
+    if not job.over:
+        cell._sched.host.left_behind(cell)
 
 
 def _give_job_grace(job: Job, then: Callable[..., object], *args: Any) -> None:

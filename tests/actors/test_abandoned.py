@@ -626,8 +626,45 @@ def test_a_killed_handler_that_awaits_in_a_thread_is_cancelled_there(
         await system.wait_ended(one)
         await until(closed.is_set)
         await until(lambda: not any(": " in each.name for each in threading.enumerate()))
+        assert system.abandoned == 0, "told to end, it did"
 
     in_system(main, cancel_grace_s=600)
+
+
+@pytest.mark.parametrize("kind", ["thread", "pinned"])
+@pytest.mark.parametrize("grace_s", [0.001, 600])
+def test_a_killed_handler_that_awaits_in_a_thread_is_reported_after_its_grace(
+    in_system: Run, gate: threading.Event, kind: str, grace_s: float
+) -> None:
+    begun, told = threading.Event(), threading.Event()
+
+    class Cleans(Actor):
+        dispatcher = kind
+
+        async def on_receive(self, message: Any) -> None:
+            try:
+                begun.set()
+                await asyncio.Event().wait()
+            finally:
+                told.set()
+                gate.wait(120)
+
+    async def main(system: ActorSystem) -> None:
+        one = system.start(Cleans)
+        one.tell("x")
+        await until(begun.is_set)
+        one.kill()
+        await system.wait_ended(one)
+        await until(told.is_set)
+        if grace_s == 600:
+            assert system.abandoned == 0, "it has time yet"
+        else:
+            await until(lambda: system.abandoned == 1)
+        gate.set()
+        await until(lambda: not any(": " in each.name for each in threading.enumerate()))
+        assert system.abandoned == (grace_s != 600)
+
+    in_system(main, cancel_grace_s=grace_s)
 
 
 @pytest.mark.parametrize("kind", ["thread", "pinned"])
