@@ -290,7 +290,9 @@ class Job:
             result = local() if self.call is None else self._call(local, message, request, context)
         except BaseException as error:
             self.error = error
-            cell._context = context  # for the record of a crash, as on the loop
+            with self._turn:
+                if not self.abandoned:
+                    cell._context = context  # for the record of a crash, as on the loop
             # An error that is kept holds this frame, and with it what was handled last.
             taken = request = message = receive = context = local = cast(Any, None)
             return None

@@ -744,6 +744,33 @@ def test_each_withdrawn_message_of_a_thread_has_a_grace_of_its_own(
 
 
 @pytest.mark.parametrize("kind", ["thread", "pinned"])
+def test_of_a_handler_that_fails_after_it_was_left_behind_its_actor_keeps_nothing(
+    in_system: Run, gate: threading.Event, kind: str
+) -> None:
+    inside = threading.Event()
+
+    class Fails(Actor):
+        dispatcher = kind
+
+        def on_receive(self, message: Any) -> None:
+            inside.set()
+            gate.wait(120)
+            raise ValueError(message)
+
+    async def main(system: ActorSystem) -> None:
+        one = system.start(Fails)
+        one.tell("x")
+        await until(inside.is_set)
+        one.kill()
+        await system.wait_ended(one)
+        gate.set()
+        await until(lambda: not any(": " in each.name for each in threading.enumerate()))
+        assert one._context is None
+
+    in_system(main)
+
+
+@pytest.mark.parametrize("kind", ["thread", "pinned"])
 def test_where_no_thread_can_be_started_the_actor_crashes_and_its_askers_are_told(
     in_system: Run, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
