@@ -713,7 +713,7 @@ def settle_leftovers(cell: Cell, ext: Ext, reason: Any, never_started: bool) -> 
         for task in list(ext.pipes):
             task.cancel()
     if ext.deferred:
-        for request in ext.deferred:
+        for request in list(ext.deferred):  # an abandoned handler may defer one more
             request.fail(ActorDied(cell, reason))
     left: list[Any] = list(ext.leftover or ())
     if ext.stash:

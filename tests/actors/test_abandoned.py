@@ -21,6 +21,9 @@ from agenticaiframework.actors import (
     Exit,
     HandlerCancelled,
 )
+from agenticaiframework.actors.kernel.cell import Cell
+from agenticaiframework.actors.kernel.here import HERE
+from agenticaiframework.actors.kernel.request import Request
 
 Run = Callable[..., Any]
 
@@ -767,6 +770,48 @@ def test_of_a_handler_that_fails_after_it_was_left_behind_its_actor_keeps_nothin
         await until(lambda: not any(": " in each.name for each in threading.enumerate()))
         assert one._context is None
 
+    in_system(main)
+
+
+def test_an_answer_may_be_deferred_in_a_thread_while_its_actor_ends(
+    in_system: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ending, deferred = threading.Event(), threading.Event()
+    about_to = threading.Event()
+    own_ext, fail = Cell._own_ext, Request.fail
+
+    def own_ext_slowly(cell: Cell) -> Any:
+        ext = own_ext(cell)
+        if HERE.cell is cell and cell._current.message == "second":
+            about_to.set()
+            ending.wait(120)
+        return ext
+
+    def fail_slowly(request: Any, error: BaseException) -> None:
+        if request.message == "first":
+            ending.set()
+            deferred.wait(120)
+        fail(request, error)
+
+    class Defers(Actor):
+        dispatcher = "thread"
+
+        def on_receive(self, message: Any) -> None:
+            self.defer_reply()
+            if message == "second":
+                deferred.set()
+
+    async def main(system: ActorSystem) -> None:
+        one = system.start(Defers)
+        asked = [one.request("first"), one.request("second")]
+        await until(about_to.is_set)
+        one.kill()
+        for each in asked:
+            with pytest.raises(ActorDied):
+                await each
+
+    monkeypatch.setattr(Cell, "_own_ext", own_ext_slowly)
+    monkeypatch.setattr(Request, "fail", fail_slowly)
     in_system(main)
 
 
