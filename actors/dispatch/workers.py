@@ -66,7 +66,7 @@ class Worker(threading.Thread):
         try:
             self.work()
         finally:
-            self._pool.ended(self)
+            self._pool.leave(self)
 
     def work(self) -> None:
         """Do jobs until it is to end."""
@@ -154,6 +154,11 @@ class ThreadPool:
     def thread_count(self) -> int:
         """How many threads there are, without those that are stuck."""
         return len(self._workers)
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is no thread any more, not even one that is stuck."""
+        return not self._threads
 
     @property
     def load(self) -> PoolLoad:
@@ -310,7 +315,7 @@ class ThreadPool:
                     with suppress(RuntimeError):
                         self._find_thread()
 
-    def ended(self, worker: Worker) -> None:
+    def leave(self, worker: Worker) -> None:
         """The thread of *worker* has done all that it had to do."""
         with self._changed:
             self._threads.discard(worker)
@@ -330,12 +335,11 @@ class ThreadPool:
                     self._find_thread()
             return True
 
-    def close(self) -> bool:
-        """Let the threads end as soon as they are free; return False if one is stuck."""
+    def close(self) -> None:
+        """Let the threads end as soon as they are free."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
-            return not any(worker.is_alive() for worker in self._stuck)
 
     def stop(self, wait_s: float, /) -> list[str]:
         """End the threads; return the names of those that are stuck after *wait_s* seconds.
