@@ -48,12 +48,15 @@ class Pools:
         """The pool of threads, None before an actor needs it."""
         self._process_pool: JobRunner | None = None
         self._all: list[JobRunner] = []
+        self._leaving: list[ThreadPool] = []
+        """Those of pinned actors that have ended, while they have a thread."""
 
     def __len__(self) -> int:
-        return len(self._all)
+        return sum(1 for _ in self)
 
     def __iter__(self) -> Iterator[JobRunner]:
-        return iter(list(self._all))
+        self._leaving = [pool for pool in self._leaving if not pool.ended]
+        return iter([*self._all, *self._leaving])
 
     def loads(self) -> dict[str, PoolLoad]:
         """Return how busy the pools are: ``thread``, ``process``, and ``pinned`` for all of those together."""
@@ -101,7 +104,8 @@ class Pools:
 
     def leave(self, pool: JobRunner) -> None:
         """End the thread of a pinned actor that has ended; a stuck one is reported at the stop."""
-        if pool is self.threads or pool is self._process_pool:
+        if pool is self.threads or pool is self._process_pool or not isinstance(pool, ThreadPool):
             return
-        if isinstance(pool, ThreadPool) and pool.close():
-            self._all.remove(pool)
+        pool.close()
+        self._all.remove(pool)
+        self._leaving = [one for one in (*self._leaving, pool) if not one.ended]

@@ -31,6 +31,7 @@ import pickle
 import signal
 import threading
 import time
+from contextlib import suppress
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -123,9 +124,9 @@ class ProcessWorker(Worker):
         super().__init__(pool, name)
         self._child: Child | None = None
 
-    def run(self) -> None:
+    def work(self) -> None:
         try:
-            super().run()
+            super().work()
         finally:
             child, self._child = self._child, None
             if child is not None:
@@ -136,15 +137,19 @@ class ProcessWorker(Worker):
         super().retire()
         child = self._child
         if child is not None:
-            child.process.kill()
+            child.kill()
 
     def call(self, work: bytes, actor: str, request: Any) -> bytes:
         """Return the child's answer to *work*."""
         child = self._child
-        if child is None or not child.process.is_alive():
+        if child is not None and not child.process.is_alive():
+            self._child = None
+            child.close()  # it has died since its last work
+            child = None
+        if child is None:
             child = self._child = Child(self._idle_name)
         if self.retired:
-            child.process.kill()
+            child.kill()
         try:
             return child.call(work, actor, request)
         except BaseException:
@@ -158,7 +163,7 @@ class AskerGone(Exception):
 
 
 class Child:
-    """One child process. Owned by its worker's thread; `process.kill` is safe from any."""
+    """One child process. Owned by its worker's thread; `kill` is safe from any."""
 
     def __init__(self, name: str) -> None:
         context = multiprocessing.get_context("spawn")
@@ -230,6 +235,11 @@ class Child:
             time.sleep(0.001)
         return process.exitcode
 
+    def kill(self) -> None:
+        """Kill the process, unless it has been closed by its owner, or was never started."""
+        with suppress(ValueError, AttributeError):
+            self.process.kill()
+
     def close(self, *, kill: bool = False) -> None:
         """End the process and wait for it; an idle one may end by itself."""
         self._pipe.close()
@@ -247,10 +257,7 @@ _children: set[Child] = set()
 def _end_all() -> None:
     """Kill what is left, so that multiprocessing's own end of the program does not wait for it."""
     for child in list(_children):
-        try:
-            child.process.kill()
-        except (ValueError, AttributeError):
-            continue  # closed, or never started
+        child.kill()
 
 
 # Registered after multiprocessing's own, and so called before it.

@@ -63,6 +63,13 @@ class Worker(threading.Thread):
         self.retired = True
 
     def run(self) -> None:
+        try:
+            self.work()
+        finally:
+            self._pool.leave(self)
+
+    def work(self) -> None:
+        """Do jobs until it is to end."""
         pool = self._pool
         while (job := pool.next_job(self)) is not None:
             self.name = f"{self._idle_name}: {job.label}"
@@ -111,6 +118,8 @@ class ThreadPool:
         self._changed = threading.Condition()
         self._workers: set[Worker] = set()
         self._stuck: set[Worker] = set()
+        self._threads: set[Worker] = set()
+        """All that have not ended: those that are about to as well."""
         self._idle = 0
         self._made = 0
         self._taken = 0
@@ -145,6 +154,11 @@ class ThreadPool:
     def thread_count(self) -> int:
         """How many threads there are, without those that are stuck."""
         return len(self._workers)
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is no thread any more, not even one that is stuck."""
+        return not self._threads
 
     @property
     def load(self) -> PoolLoad:
@@ -254,6 +268,7 @@ class ThreadPool:
         worker = self._make_worker(f"{self.name}-{self._made}" if self.size > 1 else self.name)
         worker.start()  # raises where the operating system gives no more threads
         self._workers.add(worker)
+        self._threads.add(worker)
 
     def next_job(self, worker: Worker) -> Job | None:
         """Return the job that *worker* is to do next, waiting for it; None: it is to end."""
@@ -300,6 +315,11 @@ class ThreadPool:
                     with suppress(RuntimeError):
                         self._find_thread()
 
+    def leave(self, worker: Worker) -> None:
+        """The thread of *worker* has done all that it had to do."""
+        with self._changed:
+            self._threads.discard(worker)
+
     def fence_off(self, worker: Worker, job: Job) -> bool:
         """Fence *worker* off, unless it is done with *job* and may be at another's by now."""
         with self._changed:
@@ -315,12 +335,11 @@ class ThreadPool:
                     self._find_thread()
             return True
 
-    def close(self) -> bool:
-        """Let the threads end as soon as they are free; return False if one is stuck."""
+    def close(self) -> None:
+        """Let the threads end as soon as they are free."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
-            return not any(worker.is_alive() for worker in self._stuck)
 
     def stop(self, wait_s: float, /) -> list[str]:
         """End the threads; return the names of those that are stuck after *wait_s* seconds.
@@ -330,7 +349,7 @@ class ThreadPool:
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
-            workers = [*self._workers, *self._stuck]
+            workers = list(self._threads)
         me = threading.current_thread()
         stuck: list[str] = []
         for worker in workers:

@@ -199,24 +199,34 @@ def _handle(begin: Begin, receive: Callable[[Any], Any], message: Any) -> Any:
         end(error)
         raise
     if type(result) is CoroutineType:  # pyright: ignore[reportUnknownArgumentType]
-        return _awaited(end, _Held(cast("Coroutine[Any, Any, Any]", result)))
+        return _awaited(_Held(cast("Coroutine[Any, Any, Any]", result), end))
     end(None)
     return result
 
 
 class _Held:
-    """A coroutine that may never be begun: it is closed then, and warns of nothing."""
+    """A coroutine that may never be begun: it is closed then and warns of nothing, and *end* is called."""
 
-    __slots__ = ("work",)
+    __slots__ = ("end", "work")
 
-    def __init__(self, work: Coroutine[Any, Any, Any]) -> None:
+    def __init__(self, work: Coroutine[Any, Any, Any], end: End) -> None:
         self.work = work
+        self.end: End | None = end
+
+    def take_end(self) -> End:
+        """Return *end*, for its caller to call."""
+        end, self.end = self.end, None
+        assert end is not None, "it is begun once"
+        return end
 
     def __del__(self) -> None:
         self.work.close()
+        if self.end is not None:
+            self.end(GeneratorExit())
 
 
-async def _awaited(end: End, held: _Held) -> Any:
+async def _awaited(held: _Held) -> Any:
+    end = held.take_end()
     try:
         result = await held.work
     except BaseException as error:

@@ -85,6 +85,7 @@ class Job:
         "context",
         "coroutine",
         "error",
+        "grace",
         "home",
         "hook",
         "interrupted",
@@ -118,7 +119,9 @@ class Job:
         """Whether the handler or hook in hand is to end, also if its coroutine begins only later.
         Owned by `_turn`."""
         self.withdrawn: Any = None
-        """The message in hand, if its asker has withdrawn it. Written on the loop's thread."""
+        """The message that was in hand when its asker withdrew it. Written on the loop's thread."""
+        self.grace: asyncio.TimerHandle | None = None
+        """What is done if its worker does not let go of it in time. Owned by the loop's thread."""
         self.call: CallElsewhere | None = None
         """Has a message handled somewhere else than in the worker itself."""
         self.context: Context | None = None
@@ -188,17 +191,19 @@ class Job:
             loop.call_soon_threadsafe(task.cancel)
             return True
 
-    def abandon(self) -> bool:
-        """Fence the worker off, and tell whether it is left behind; called on the loop's thread."""
+    def abandon(self) -> tuple[bool, bool]:
+        """Fence the worker off; called on the loop's thread.
+
+        Return whether a handler goes on in it, and whether that has been told to end only now, and can.
+        """
         if self.withdraw():
-            return False
+            return False, False
         self.fence()
-        if not self.interrupted:
-            self.interrupt()
+        told = not self.interrupted and self.interrupt()
         thread = self.thread
         stays = thread is None or thread.leave_behind(self)
         self.recall()
-        return stays
+        return stays, told
 
     def recall(self) -> None:
         """Put what was handed over and not begun back into the mailbox; on the loop's thread."""
@@ -285,7 +290,9 @@ class Job:
             result = local() if self.call is None else self._call(local, message, request, context)
         except BaseException as error:
             self.error = error
-            cell._context = context  # for the record of a crash, as on the loop
+            with self._turn:
+                if not self.abandoned:
+                    cell._context = context  # for the record of a crash, as on the loop
             # An error that is kept holds this frame, and with it what was handled last.
             taken = request = message = receive = context = local = cast(Any, None)
             return None

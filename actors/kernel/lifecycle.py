@@ -150,6 +150,8 @@ def hand_over(cell: Cell, job: Job) -> None:
 
 def job_finished(job: Job) -> None:
     """Take the actor of *job* back from its worker."""
+    if job.grace is not None:
+        job.grace.cancel()
     cell = job.cell
     ext = cell._ext
     if job.abandoned or ext is None or ext.job is not job:
@@ -158,8 +160,9 @@ def job_finished(job: Job) -> None:
     if job.items:
         cell._mailbox.extendleft(reversed(job.items))
     # What still looks at the job later must not keep what it worked on.
-    withdrawn, job.withdrawn, job.item = job.withdrawn, None, None
-    if withdrawn is not None and isinstance(job.error, asyncio.CancelledError):
+    withdrawn = job.withdrawn is not None and job.withdrawn is job.item
+    job.withdrawn = job.item = None
+    if withdrawn and isinstance(job.error, asyncio.CancelledError):
         # The asker had withdrawn the work; the actor lives on.
         job.error = None
         cell._current = None
@@ -446,8 +449,12 @@ def abandon(cell: Cell) -> None:
     cell._awaits = None
     if ext is not None and ext.job is not None:
         job, ext.job = ext.job, None
-        if job.abandon():
-            cell._sched.host.left_behind(cell)
+        stays, told = job.abandon()
+        if stays:
+            if told:
+                _give_job_grace(job, _left_behind, cell, job)
+            else:
+                cell._sched.host.left_behind(cell)
             if cell._own_context is not None:
                 # The handler may be in it still, and one context cannot be entered twice.
                 cell._own_context = cell._own_context.copy()
@@ -460,6 +467,20 @@ def give_grace(home: Home, cell: Cell) -> None:
     cell._own_ext().grace = home.loop.call_later(
         home.host.cancel_grace_s, abandon_after_grace, cell, context=home.context
     )
+
+
+def _left_behind(cell: Cell, job: Job) -> None:
+    """Report the handler of *job*, which its grace is over for, if it has not ended."""
+    if not job.over:
+        cell._sched.host.left_behind(cell)
+
+
+def _give_job_grace(job: Job, then: Callable[..., object], *args: Any) -> None:
+    """Call ``then(*args)`` if the worker of *job* has not let go of it in ``cancel_grace_s``."""
+    home = job.home
+    if job.grace is not None:
+        job.grace.cancel()
+    job.grace = home.loop.call_later(home.host.cancel_grace_s, then, *args, context=home.context)
 
 
 def hurry(cell: Cell) -> None:
@@ -692,7 +713,7 @@ def settle_leftovers(cell: Cell, ext: Ext, reason: Any, never_started: bool) -> 
         for task in list(ext.pipes):
             task.cancel()
     if ext.deferred:
-        for request in ext.deferred:
+        for request in list(ext.deferred):  # an abandoned handler may defer one more
             request.fail(ActorDied(cell, reason))
     left: list[Any] = list(ext.leftover or ())
     if ext.stash:
@@ -778,16 +799,12 @@ def cancel_work(cell: Cell, request: Any, timeout: BaseException | None) -> None
         return
     job = cell._ext.job if cell._ext is not None else None
     if job is not None:
-        if job.interrupt(request):
-            job.withdrawn = request
-            home = cell._sched
-            home.loop.call_later(
-                home.host.cancel_grace_s, _leave_job, cell, job, timeout, context=home.context
-            )
-            return
-        # A blocked thread cannot be cancelled.
+        obeys = job.interrupt(request)
         job.withdrawn = request
-        _leave_job(cell, job, timeout)
+        if obeys:
+            _give_job_grace(job, _leave_job, cell, job, timeout)
+        else:
+            _leave_job(cell, job, timeout)  # a blocked thread cannot be cancelled
         return
     task = cell._task
     if cell._coro is None or task is None:

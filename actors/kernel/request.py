@@ -315,6 +315,7 @@ class Request:
         while type(waiter) is Callback:
             if waiter.fn == fn:
                 waiter.fn = _ignore
+                waiter.leave_job()
                 removed += 1
             waiter = waiter._before
         return removed
@@ -473,10 +474,14 @@ class Callback:
     def take(self) -> Request | None:
         """Return the request that the function is to be called with, once."""
         request, self._request = self._request, None
+        self.leave_job()
+        return request
+
+    def leave_job(self) -> None:
+        """The thread of its job does not wait for it any more; in that thread."""
         job, self.job = self.job, None
         if job is not None:
             job.waits(-1)
-        return request
 
     def call(self) -> None:
         """Call the function now, in the context that it was given with."""

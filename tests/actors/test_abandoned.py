@@ -19,7 +19,11 @@ from agenticaiframework.actors import (
     Agent,
     AgentFailed,
     Exit,
+    HandlerCancelled,
 )
+from agenticaiframework.actors.kernel.cell import Cell
+from agenticaiframework.actors.kernel.here import HERE
+from agenticaiframework.actors.kernel.request import Request
 
 Run = Callable[..., Any]
 
@@ -625,8 +629,190 @@ def test_a_killed_handler_that_awaits_in_a_thread_is_cancelled_there(
         await system.wait_ended(one)
         await until(closed.is_set)
         await until(lambda: not any(": " in each.name for each in threading.enumerate()))
+        assert system.abandoned == 0, "told to end, it did"
 
     in_system(main, cancel_grace_s=600)
+
+
+@pytest.mark.parametrize("kind", ["thread", "pinned"])
+@pytest.mark.parametrize("grace_s", [0.001, 600])
+def test_a_killed_handler_that_awaits_in_a_thread_is_reported_after_its_grace(
+    in_system: Run, gate: threading.Event, kind: str, grace_s: float
+) -> None:
+    begun, told = threading.Event(), threading.Event()
+
+    class Cleans(Actor):
+        dispatcher = kind
+
+        async def on_receive(self, message: Any) -> None:
+            try:
+                begun.set()
+                await asyncio.Event().wait()
+            finally:
+                told.set()
+                gate.wait(120)
+
+    async def main(system: ActorSystem) -> None:
+        one = system.start(Cleans)
+        one.tell("x")
+        await until(begun.is_set)
+        one.kill()
+        await system.wait_ended(one)
+        await until(told.is_set)
+        if grace_s == 600:
+            assert system.abandoned == 0, "it has time yet"
+        else:
+            await until(lambda: system.abandoned == 1)
+        gate.set()
+        await until(lambda: not any(": " in each.name for each in threading.enumerate()))
+        assert system.abandoned == (grace_s != 600)
+
+    in_system(main, cancel_grace_s=grace_s)
+
+
+@pytest.mark.parametrize("kind", ["thread", "pinned"])
+def test_a_handler_that_cancels_itself_after_one_that_was_withdrawn_has_an_asker_to_tell(
+    in_system: Run, kind: str
+) -> None:
+    """The thread has both at once; the cancellation of the second is not that of the first."""
+    begun = threading.Event()
+
+    async def handle(payload: str) -> str:
+        if payload == "second":
+            raise asyncio.CancelledError("of its own")
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return "swallowed"
+        return payload
+
+    async def main(system: ActorSystem) -> None:
+        agent = Agent("worker", handler=handle, dispatcher=kind)
+        first, second = (asyncio.ensure_future(agent.ask(each)) for each in ("first", "second"))
+        await until(begun.is_set)
+        first.cancel()
+        with pytest.raises(AgentFailed) as failed:
+            await second
+        assert isinstance(failed.value.__cause__, HandlerCancelled)
+        assert system.abandoned == 0
+
+    in_system(main)
+
+
+@pytest.mark.parametrize("kind", ["thread", "pinned"])
+def test_each_withdrawn_message_of_a_thread_has_a_grace_of_its_own(
+    in_system: Run, monkeypatch: pytest.MonkeyPatch, gate: threading.Event, kind: str
+) -> None:
+    begun = [threading.Event(), threading.Event()]
+    cleaning = threading.Event()
+
+    async def handle(number: int) -> Any:
+        begun[number].set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if number == 1:
+                cleaning.set()
+                gate.wait(120)
+                raise
+        return number
+
+    async def main(system: ActorSystem) -> None:
+        graces: list[asyncio.TimerHandle] = []
+        call_later = system.scheduler.loop.call_later
+
+        def remember(delay: float, *args: Any, **kwargs: Any) -> asyncio.TimerHandle:
+            handle = call_later(delay, *args, **kwargs)
+            if delay == system.cancel_grace_s:
+                graces.append(handle)
+            return handle
+
+        monkeypatch.setattr(system.scheduler.loop, "call_later", remember)
+        agent = Agent("worker", handler=handle, dispatcher=kind)
+        asked = [asyncio.ensure_future(agent.ask(number)) for number in (0, 1)]
+        for number in (0, 1):
+            await until(begun[number].is_set)
+            asked[number].cancel()
+            await asyncio.sleep(0)
+        await until(cleaning.is_set)
+        first, second = graces
+        assert first.cancelled()
+        assert not second.cancelled()
+        gate.set()
+        await until(second.cancelled)
+        assert system.abandoned == 0
+
+    in_system(main, cancel_grace_s=600)
+
+
+@pytest.mark.parametrize("kind", ["thread", "pinned"])
+def test_of_a_handler_that_fails_after_it_was_left_behind_its_actor_keeps_nothing(
+    in_system: Run, gate: threading.Event, kind: str
+) -> None:
+    inside = threading.Event()
+
+    class Fails(Actor):
+        dispatcher = kind
+
+        def on_receive(self, message: Any) -> None:
+            inside.set()
+            gate.wait(120)
+            raise ValueError(message)
+
+    async def main(system: ActorSystem) -> None:
+        one = system.start(Fails)
+        one.tell("x")
+        await until(inside.is_set)
+        one.kill()
+        await system.wait_ended(one)
+        gate.set()
+        await until(lambda: not any(": " in each.name for each in threading.enumerate()))
+        assert one._context is None
+
+    in_system(main)
+
+
+def test_an_answer_may_be_deferred_in_a_thread_while_its_actor_ends(
+    in_system: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ending, deferred = threading.Event(), threading.Event()
+    about_to = threading.Event()
+    own_ext, fail = Cell._own_ext, Request.fail
+
+    def own_ext_slowly(cell: Cell) -> Any:
+        ext = own_ext(cell)
+        if HERE.cell is cell and cell._current.message == "second":
+            about_to.set()
+            ending.wait(120)
+        return ext
+
+    def fail_slowly(request: Any, error: BaseException) -> None:
+        if request.message == "first":
+            ending.set()
+            deferred.wait(120)
+        fail(request, error)
+
+    class Defers(Actor):
+        dispatcher = "thread"
+
+        def on_receive(self, message: Any) -> None:
+            self.defer_reply()
+            if message == "second":
+                deferred.set()
+
+    async def main(system: ActorSystem) -> None:
+        one = system.start(Defers)
+        asked = [one.request("first"), one.request("second")]
+        await until(about_to.is_set)
+        one.kill()
+        for each in asked:
+            with pytest.raises(ActorDied):
+                await each
+
+    monkeypatch.setattr(Cell, "_own_ext", own_ext_slowly)
+    monkeypatch.setattr(Request, "fail", fail_slowly)
+    in_system(main)
 
 
 @pytest.mark.parametrize("kind", ["thread", "pinned"])

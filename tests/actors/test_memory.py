@@ -13,7 +13,7 @@ from typing import Any
 
 import pykka
 import pytest
-from puppets import PUPPETS, Crash, Puppet, crash, do, ended
+from puppets import PUPPETS, Crash, Puppet, crash, do, ended, until
 
 from agenticaiframework.actors import Actor, ActorDied, ActorSystem, RequestTimeout, gather
 
@@ -176,10 +176,34 @@ def test_threads_of_ended_actors_end(in_system: Run, dispatcher: str) -> None:
             one.exit("done")
             await ended(one)
         deadline = system.clock() + 10
-        while threading.active_count() > before + 4 and system.clock() < deadline:
+        while system.clock() < deadline and (
+            threading.active_count() > before + 4 or len(system.pools) > 1
+        ):
             await asyncio.sleep(0.01)
         assert threading.active_count() <= before + 4
         assert len(system.pools) <= 1
+
+    in_system(main)
+
+
+def test_nothing_is_kept_of_a_pinned_actor_whose_thread_was_stuck_when_it_ended(
+    in_system: Run,
+) -> None:
+    inside, free = threading.Event(), threading.Event()
+
+    def block(_puppet: Any) -> None:
+        inside.set()
+        free.wait(120)
+
+    async def main(system: ActorSystem) -> None:
+        one = system.start(PUPPETS["pinned"])
+        one.tell(block)
+        await until(inside.is_set)
+        one.kill()
+        await ended(one)
+        assert len(system.pools) == 1
+        free.set()
+        await until(lambda: len(system.pools) == 0)
 
     in_system(main)
 

@@ -37,6 +37,7 @@ from agenticaiframework.actors import (
     WrongUse,
     with_context,
 )
+from agenticaiframework.actors.dispatch import processes
 from agenticaiframework.actors.dispatch.processes import Child as Handle
 
 Run = Callable[..., Any]
@@ -694,6 +695,68 @@ def test_a_death_that_another_thread_hears_of_first_is_told_with_its_exit_code(
         assert died.value.exitcode == 7
         other = system.start(Child)
         assert await other.request(("echo", 1)) == 1
+
+    in_system(main, processes=1)
+
+
+def test_of_a_child_that_died_while_it_had_nothing_to_do_nothing_is_kept(in_system: Run) -> None:
+    async def main(system: ActorSystem) -> None:
+        one = system.start(Child)
+        for _ in range(3):
+            pid = await one.request("pid")
+            (process,) = (child.process for child in alive if child.process.pid == pid)
+            process.kill()
+            await until(lambda process=process: not process.is_alive())
+        await one.request("pid")
+        assert len(alive - before) == 1
+
+    alive = processes._children
+    before = set(alive)
+    in_system(main, processes=1)
+    assert not alive - before
+
+
+def test_a_system_stops_when_its_children_have_ended(
+    in_system: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also those whose threads are no part of the pool any more when it is looked at again."""
+    looks: list[None] = []
+    stop, close = processes.ProcessPool.stop, Handle.close
+
+    def count(pool: Any, wait_s: float) -> list[str]:
+        looks.append(None)
+        return stop(pool, wait_s)
+
+    def close_slowly(child: Handle, *, kill: bool = False) -> None:
+        block_until(lambda: len(looks) > 2)
+        close(child, kill=kill)
+        closed.append(child)
+
+    async def main(system: ActorSystem) -> None:
+        monkeypatch.setattr(processes.ProcessPool, "stop", count)
+        monkeypatch.setattr(Handle, "close", close_slowly)
+        await system.start(Child).request("pid")
+        report = await system.stop()
+        assert len(closed) == 1
+        assert report.clean
+
+    closed: list[Handle] = []
+    in_system(main, processes=1)
+
+
+def test_a_child_may_end_while_it_is_about_to_be_killed(in_system: Run) -> None:
+    """Its thread closes it in the moment in which the loop has found that it is to be killed."""
+
+    async def main(system: ActorSystem) -> None:
+        one = system.start(Child)
+        await one.request("pid")
+        pool: Any = system.pools.choose("", "process", system.scheduler.loop)
+        (worker,) = pool._workers
+        worker._child.close(kill=True)
+        worker.retire()
+        worker._child = None
+        one.kill()
+        await ended(one)
 
     in_system(main, processes=1)
 

@@ -112,3 +112,31 @@ async def test_a_pool_that_is_held_up_otherwise_is_reported_once() -> None:
 def test_there_are_no_fewer_threads_in_all_than_at_once() -> None:
     with pytest.raises(WrongUse, match="max_threads=8"):
         ActorSystem(threads=4, max_threads=2)
+
+
+@on_a_loop
+async def test_a_thread_that_has_given_up_waiting_for_an_answer_is_busy() -> None:
+    gave_up, free, answer = threading.Event(), threading.Event(), asyncio.Event()
+
+    async def slow(payload: str) -> str:
+        await answer.wait()
+        return payload
+
+    async def impatient(payload: str) -> Any:
+        asked = Agent("slow", handler=slow, dispatcher="event_loop").request(payload)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(asked), 0.001)
+        gave_up.set()
+        free.wait(120)
+        return await asked
+
+    async with ActorSystem(threads=2, stop_timeout_s=2) as system, asyncio.timeout(120):
+        asking = asyncio.ensure_future(
+            Agent("impatient", handler=impatient, dispatcher="thread").ask("x")
+        )
+        await asyncio.to_thread(gave_up.wait, 120)
+        load = system.pools.loads()["thread"]
+        assert (load.busy, load.waiting) == (1, 0)
+        free.set()
+        answer.set()
+        assert await asking == "x"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
 
 from agenticaiframework.actors import Actor, ActorSystem, Agent, watch_handlers
@@ -118,3 +119,32 @@ def test_a_simulated_system_is_measured_without_its_handlers() -> None:
         assert values(measures)("loop_lag_seconds_count") is None
 
     scenario()
+
+
+def test_a_handler_whose_coroutine_is_ended_before_it_begins_has_an_end() -> None:
+    inside, free = threading.Event(), threading.Event()
+
+    async def work() -> None:
+        raise AssertionError("it does not begin")
+
+    class Slow(Actor):
+        dispatcher = "thread"
+
+        def on_receive(self, _message: Any) -> Any:
+            inside.set()
+            free.wait(120)
+            return work()
+
+    async def main() -> None:
+        ended: list[BaseException | None] = []
+        async with ActorSystem() as system:
+            watch_handlers(system.scheduler, lambda *_: lambda: ended.append)
+            one = system.start(Slow)
+            one.tell("x")
+            await asyncio.to_thread(inside.wait, 120)
+            one.exit("stop")
+            free.set()
+            await system.wait_ended(one)
+        assert [type(error) for error in ended] == [GeneratorExit]
+
+    asyncio.run(main())

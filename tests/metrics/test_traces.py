@@ -273,10 +273,12 @@ def test_spans_go_to_the_provider_that_is_given(exported: InMemorySpanExporter) 
 
 
 def test_a_handler_that_never_begins_warns_of_nothing() -> None:
-    """A coroutine that is wrapped and never awaited is closed."""
+    """A coroutine that is wrapped and never awaited is closed, and its end is told."""
     from agenticaiframework.actors.kernel.handler_watch import _awaited, _Held
 
+    ended: list[BaseException | None] = []
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        _awaited(lambda error: None, _Held(echo(1))).close()
+        _awaited(_Held(echo(1), ended.append)).close()
         gc.collect()
+    assert [type(error) for error in ended] == [GeneratorExit]
