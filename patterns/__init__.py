@@ -6,8 +6,9 @@ A pattern is immutable data; the state of a run is owned by its coordinator, an 
 
 from agenticaiframework.actors import CallingSelf, send_chunk
 
+from .definition.cycles import find_cycle
 from .definition.definition import Definition, define
-from .definition.errors import DefinitionError
+from .definition.errors import DefinitionError, Problems
 from .definition.policy import Default, Fallback, Retry, WorkPolicy
 from .definition.step import Ask, Branch, Step
 from .execution.coordinator import coordinated_by
@@ -169,6 +170,7 @@ __all__ = [
     "PatternEvent",
     "PatternFailed",
     "PatternTimedOut",
+    "Problems",
     "RateLimited",
     "RateLimiter",
     "Reaction",
@@ -213,6 +215,7 @@ __all__ = [
     "coordinated_by",
     "define",
     "describe_outcome",
+    "find_cycle",
     "outcome_to_dict",
     "pattern_from_dict",
     "pattern_kind",

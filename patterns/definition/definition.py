@@ -19,7 +19,7 @@ from pydantic import (
 from agenticaiframework.actors import near_names, shown
 
 from .bounds import DEFINITIONS
-from .errors import DefinitionError
+from .errors import DefinitionError, Problems
 
 _HINTS: Final = 5
 
@@ -78,7 +78,7 @@ class Definition(BaseModel):
             else:
                 fields[field] = value
         if problems:
-            raise ValueError("; ".join(problems))
+            raise Problems(problems)
         return fields
 
 
@@ -110,6 +110,10 @@ def _problems(error: ValidationError) -> list[str]:
         kind = entry["type"]
         about = entry.get("ctx", {})
         message = str(entry["msg"])
+        several = about.get("error")
+        if isinstance(several, Problems):
+            problems += [f"{where}: {told}" if where else told for told in several.problems]
+            continue
         if kind == "missing":
             message = "is missing"
         elif kind == "too_short":

@@ -11,6 +11,14 @@ MAX_SHOWN: Final = 50
 """Problems that stand in the text of the error."""
 
 
+class Problems(ValueError):
+    """What a check of pydantic's raises for several problems: each stands by itself in the error."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(self.problems))
+
+
 class DefinitionError(UnretriableError, ValueError):
     """A definition, or a value that has to fit one, is wrong; ``problems`` lists everything that is."""
 

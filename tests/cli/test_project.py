@@ -11,6 +11,7 @@ yaml = pytest.importorskip("yaml")
 
 from agenticaiframework.cli.project import load_project, project_schema
 from agenticaiframework.cli.project.build import build_project
+from agenticaiframework.cli.project.lines import with_lines
 from agenticaiframework.cli.project.output import read_output
 from agenticaiframework.patterns import DefinitionError
 
@@ -209,3 +210,97 @@ def test_an_output_becomes_a_json_schema() -> None:
     assert schema["required"] == ["kind", "score", "tags"]
     assert schema["properties"]["kind"] == {"type": "string", "enum": ["a", "b"]}
     assert schema["properties"]["score"] == {"type": "number"}
+
+
+def test_a_long_chain_of_agents_that_are_tools_of_each_other_is_built(tmp_path: Path) -> None:
+    last = 600
+    agents: dict[str, Any] = {
+        f"a{number}": {"model": "scripted", "tools": [f"a{number + 1}"]} for number in range(last)
+    }
+    agents[f"a{last}"] = {"model": "scripted"}
+    steps = [{"id": "s", "agent": "a0"}]
+    definition = load(tmp_path, {"agents": agents, "workflow": {"name": "w", "steps": steps}})
+    built = build_project(definition, tmp_path, only_look=True)
+    assert set(built.agents) == set(agents)
+
+
+def test_a_long_chain_of_supervisors_is_no_circle(tmp_path: Path) -> None:
+    last = 3000
+    supervisors = {f"v{number}": {"children": [f"v{number + 1}"]} for number in range(last)}
+    supervisors[f"v{last}"] = {"children": ["sorter", "writer"]}
+    assert load(tmp_path, project(supervisors=supervisors)).roots == ("v0",)
+
+
+def test_a_mapping_is_gone_through_once_for_all_problems_in_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Counted(list[Any]):
+        times = 0
+
+        def __iter__(self) -> Any:
+            self.times += 1
+            return super().__iter__()
+
+    text = "".join(f"a{number}: 1\n" for number in range(100))
+    root = yaml.compose(text)
+    fields = root.value = Counted(root.value)
+    monkeypatch.setattr(yaml, "compose", lambda *_, **__: root)
+    told = with_lines([f"a{number}: is wrong" for number in range(100)], text)
+    assert told == [f"line {number + 1}: a{number}: is wrong" for number in range(100)]
+    assert fields.times == 1
+
+
+@pytest.mark.skipif(not hasattr(yaml, "CSafeLoader"), reason="PyYAML has no parser in C here")
+def test_lines_are_found_by_the_fast_parser(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(yaml, "SafeLoader", None)
+    assert with_lines(["a: is wrong"], "b: 1\na: 2") == ["line 2: a: is wrong"]
+
+
+def test_each_of_several_mistakes_of_one_kind_has_its_line(tmp_path: Path) -> None:
+    text = """\
+agents:
+  sorter: {model: scripted}
+supervisors:
+  top: {children: [sortr]}
+  low: {children: [writr]}
+workflow:
+  name: w
+  nmae: w
+  stepz: []
+  steps:
+    - {id: a, agent: srter}
+"""
+    told = problems(tmp_path, text.replace("  nmae: w\n  stepz: []\n", ""))
+    assert "line 4: supervisors.top" in told
+    assert "line 5: supervisors.low" in told
+    assert "line 9: workflow.steps[0]" in told
+    told = problems(tmp_path, text)
+    assert "line 8: workflow: unknown field 'nmae'" in told
+    assert "line 9: workflow: unknown field 'stepz'" in told
+
+
+def test_of_very_many_mistakes_the_first_are_shown(tmp_path: Path) -> None:
+    told = problems(tmp_path, {f"k{number}": 1 for number in range(5000)})
+    assert "'k0'" in told
+    assert "and 4,950 more" in told
+    assert len(told) < 10_000
+
+
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        ({"type": "objec"}, "'objec'"),
+        ({"type": "string", "pattern": "("}, "'('"),
+        ({"$ref": "http://example.org/schema"}, "not within the schema"),
+    ],
+)
+def test_a_schema_that_no_answer_can_be_checked_against_is_named_with_its_line(
+    field: dict[str, str], said: str, tmp_path: Path
+) -> None:
+    schema = {"type": "object", "properties": {"x": field}}
+    told = problems(
+        tmp_path, project(agents={"sorter": {"model": "scripted", "output_type": schema}})
+    )
+    assert "agents.sorter.output_type: " in told
+    assert said in told
+    assert "line 4" in told

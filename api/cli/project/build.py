@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -95,20 +96,17 @@ def build_project(
     find = handlers.look_up if only_look else handlers.load
     made: dict[str, Agent] = {}
 
-    def agent_of(name: str) -> Agent:
-        # Agents that are tools of others are made before those; circles are refused already.
-        agent = made.get(name)
-        if agent is None:
-            entry = definition.agents[name]
-            parameters: dict[str, Any] = {}
-            if entry.model is not None:
-                parameters = model_parameters(name, entry, find, agent_of, only_look=only_look)
-                if model is not None:
-                    parameters.pop("fallback_models", None)
-            agent = made[name] = build_agent(name, entry, find, model, crash, on_start, parameters)
-        return agent
-
-    agents = {name: agent_of(name) for name in definition.agents}
+    tools = {name: entry.tool_agents for name, entry in definition.agents.items()}
+    # Agents that are tools of others are made before those; circles are refused already.
+    for name in TopologicalSorter(tools).static_order():
+        entry = definition.agents[name]
+        parameters: dict[str, Any] = {}
+        if entry.model is not None:
+            parameters = model_parameters(name, entry, find, made.__getitem__, only_look=only_look)
+            if model is not None:
+                parameters.pop("fallback_models", None)
+        made[name] = build_agent(name, entry, find, model, crash, on_start, parameters)
+    agents = {name: made[name] for name in definition.agents}
     supervisors = _build_supervisors(definition, agents)
     teams = _build_teams(definition, agents)
     engine = OrchestrationEngine(config=define(EngineConfig, "engine", definition.engine))

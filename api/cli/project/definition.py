@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self, cast
 from pydantic import Field, field_validator, model_validator
 
 from agenticaiframework.actors import near_names
-from agenticaiframework.patterns import Definition, DefinitionError
+from agenticaiframework.patterns import Definition, DefinitionError, Problems, find_cycle
 from agenticaiframework.patterns.engine import ScheduleDefinition, ScheduleRules, WorkflowDefinition
 from agenticaiframework.supervision import Exhausted, RestartPolicy, SupervisionStrategy
 
@@ -121,7 +121,7 @@ class ProjectDefinition(Definition):
             *self._schedule_problems(),
         ]
         if problems:
-            raise ValueError("; ".join(problems))
+            raise Problems(problems)
         return self
 
     def _unknown_names(self) -> Iterator[str]:
@@ -152,12 +152,9 @@ class ProjectDefinition(Definition):
                         f"{parents[child]!r}, and can have only one"
                     )
                 parents.setdefault(child, name)
-        for name in self.supervisors:
-            trail = [name]
-            while (parent := parents.get(trail[-1])) is not None and parent not in trail:
-                trail.append(parent)
-            if parents.get(trail[-1]) == name:
-                yield f"supervisors: {' < '.join([*trail, name])} goes round in a circle"
+        circle = find_cycle({name: [parents[name]] for name in self.supervisors if name in parents})
+        if circle is not None:
+            yield f"supervisors: {' < '.join(circle)} goes round in a circle"
 
     def _schedule_problems(self) -> Iterator[str]:
         for name, rules in self.schedules.items():
@@ -167,25 +164,9 @@ class ProjectDefinition(Definition):
                 yield f"schedules.{name}: {'; '.join(error.problems)}"
 
     def _circles_of_tools(self) -> Iterator[str]:
-        done: set[str] = set()
-
-        def circle(name: str, trail: tuple[str, ...]) -> tuple[str, ...] | None:
-            if name in trail:
-                return (*trail[trail.index(name) :], name)
-            if name not in self.agents or name in done:
-                return None
-            for tool in self.agents[name].tool_agents:
-                found = circle(tool, (*trail, name))
-                if found is not None:
-                    return found
-            done.add(name)
-            return None
-
-        for name in self.agents:
-            found = circle(name, ())
-            if found is not None:
-                yield f"agents.{name}.tools: {' > '.join(found)} goes round in a circle"
-                return
+        circle = find_cycle({name: made.tool_agents for name, made in self.agents.items()})
+        if circle is not None:
+            yield f"agents.{circle[0]}.tools: {' > '.join(circle)} goes round in a circle"
 
     @property
     def roots(self) -> tuple[str, ...]:

@@ -19,31 +19,48 @@ def with_lines(problems: Sequence[str], text: str) -> list[str]:
     import yaml
 
     try:
-        root: Any = yaml.compose(text, Loader=yaml.SafeLoader)
+        loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        root: Any = yaml.compose(text, Loader=loader)
     except (yaml.YAMLError, RecursionError):  # JSON that is not YAML
         return list(problems)
-    return [_with_line(problem, root) for problem in problems]
+    fields = _Fields()
+    return [_with_line(problem, root, fields) for problem in problems]
 
 
-def _with_line(problem: str, root: Any) -> str:
+class _Fields(dict[int, dict[str, tuple[Any, int]]]):
+    """The fields of mappings by the ids of their nodes, each gone through once: problems may be many."""
+
+    def of(self, node: Any) -> dict[str, tuple[Any, int]]:
+        """Return what each key of *node* stands for, and the key's line."""
+        found = self.get(id(node))
+        if found is None:
+            found = self[id(node)] = {
+                key.value: (value, key.start_mark.line)
+                for key, value in node.value
+                if isinstance(key.value, str)
+            }
+        return found
+
+
+def _with_line(problem: str, root: Any, fields: _Fields) -> str:
     place = _PLACE.match(problem)
     trail = [] if place is None else _PART.findall(place.group())
     node, line, depth = root, None, 0
     for part in trail:
-        step = _step(node, part)
+        step = _step(node, part, fields)
         if step is None:
             break
         node, line = step
         depth += 1
     unknown = _UNKNOWN.search(problem)
-    if unknown is not None and (step := _step(node, unknown.group(1))) is not None:
+    if unknown is not None and (step := _step(node, unknown.group(1), fields)) is not None:
         line = step[1]
     elif trail and not depth:
         return problem
     return problem if line is None else f"line {line + 1}: {problem}"
 
 
-def _step(node: Any, part: str) -> tuple[Any, int] | None:
+def _step(node: Any, part: str, fields: _Fields) -> tuple[Any, int] | None:
     """Return the part of *node* that is called *part*, and its line; None if there is none."""
     if node is None or isinstance(node.value, str):
         return None
@@ -52,7 +69,4 @@ def _step(node: Any, part: str) -> tuple[Any, int] | None:
             return None
         item = node.value[int(part)]
         return item, item.start_mark.line
-    for key, value in node.value:
-        if key.value == part:
-            return value, key.start_mark.line
-    return None
+    return fields.of(node).get(part)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 from agenticaiframework.actors import near_names
+from agenticaiframework.models.content.json_schema import JsonSchema
 
 _KINDS: Final[Mapping[str, Mapping[str, Any]]] = {
     "text": {"type": "string"},
@@ -51,6 +52,7 @@ def read_output_type(value: object) -> str | dict[str, Any]:
         schema = dict(cast(Mapping[str, Any], value))
         if schema.get("type") != "object" or not isinstance(schema.get("properties"), Mapping):
             raise ValueError(f"is not the schema of an object with properties. {form}")
+        JsonSchema(schema)
         return schema
     raise ValueError(f"{value!r} is not a type. {form}")
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, Final, Self, cast
+from typing import Any, Self, cast
 
 from pydantic import model_validator
 
 from ...definition.definition import define
-from ...definition.errors import DefinitionError
+from ...definition.errors import DefinitionError, Problems
 from .checks import find_problems
 from .mermaid import draw, draw_svg
 from .model import WorkflowFields
@@ -36,7 +36,7 @@ class WorkflowDefinition(WorkflowFields):
     def _check_as_a_whole(self) -> Self:
         problems = find_problems(self)
         if problems:
-            raise ValueError(SEPARATOR.join(problems))
+            raise Problems(problems)
         return self
 
     @cached_property
@@ -69,10 +69,6 @@ def draw_mermaid(
     return draw(definition.plan, direction, states)
 
 
-SEPARATOR: Final = "\n\n"
-"""Between the problems in one error of pydantic's, from which `define_workflow` makes a list."""
-
-
 def define_workflow(data: Any) -> WorkflowDefinition:
     """Return *data* (a mapping, or a definition) as a checked workflow.
 
@@ -92,8 +88,7 @@ def define_workflow(data: Any) -> WorkflowDefinition:
     try:
         return define(WorkflowDefinition, what, data)
     except DefinitionError as error:
-        problems = [part for problem in error.problems for part in problem.split(SEPARATOR)]
-        raise DefinitionError(what, problems, EXAMPLE) from None
+        raise DefinitionError(what, error.problems, EXAMPLE) from None
 
 
 def loaded_workflow(data: Any) -> WorkflowDefinition:
