@@ -304,6 +304,27 @@ def test_what_cannot_work_is_refused_when_the_agent_is_made(parameters: Any, sai
     assert "'analyst'" in str(caught.value)
 
 
+def test_a_schema_whose_references_write_out_to_millions_is_refused() -> None:
+    parts: dict[str, Any] = {"d40": {"type": "string"}}
+    for number in range(40):
+        next_one = {"$ref": f"#/$defs/d{number + 1}"}
+        parts[f"d{number}"] = {"properties": {"left": next_one, "right": next_one}}
+    schema = {"type": "object", "properties": {"x": {"$ref": "#/$defs/d0"}}, "$defs": parts}
+    with pytest.raises(AgentDefinitionError, match="its references make more than 200,000 values"):
+        Agent("a", model="scripted", output_schema=schema)
+
+
+def test_a_schema_that_asks_a_value_to_fit_itself_is_refused() -> None:
+    again = {"$ref": "#/$defs/again"}
+    schema = {
+        "type": "object",
+        "properties": {"x": again},
+        "$defs": {"again": {"anyOf": [{"not": again}, again]}},
+    }
+    with pytest.raises(AgentDefinitionError, match="#/\\$defs/again > #/\\$defs/again"):
+        Agent("a", model="scripted", output_schema=schema)
+
+
 def test_the_names_of_settings_are_those_of_pydantic_ai() -> None:
     from agenticaiframework.models.checking import MODEL_SETTINGS
 

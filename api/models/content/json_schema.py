@@ -14,13 +14,19 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from itertools import count
 from typing import Any, Final, TypeAlias, cast
+
+from agenticaiframework.patterns import find_cycle
 
 Schema: TypeAlias = Mapping[str, Any] | bool
 Path: TypeAlias = tuple[str | int, ...]
 
 MOST_SAID: Final = 8
 """How many faults of one answer are told at most."""
+
+MOST_WRITTEN: Final = 200_000
+"""How many values a schema may be of, with its references written out."""
 
 _UNROLLED: Final = 3
 """How often a schema that contains itself is written out where references are not understood."""
@@ -35,7 +41,10 @@ class JsonSchema:
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         self.root = schema
-        _Reading(schema).look(schema, ())
+        reading = _Reading(schema)
+        reading.look(schema, ())
+        reading.check_references()
+        self.inlined()
 
     def faults(self, value: Any) -> list[str]:
         """Return what in *value* does not fit, each with its place; nothing if it fits.
@@ -60,7 +69,7 @@ class JsonSchema:
 
         One that contains itself is written out a few times; below that it takes anything.
         """
-        written = cast("dict[str, Any]", _inlined(self.root, self.root, {}))
+        written = cast("dict[str, Any]", _inlined(self.root, self.root, {}, count()))
         written.pop("$defs", None)
         written.pop("definitions", None)
         if "type" not in written and "properties" in written:
@@ -95,9 +104,14 @@ def _step(found: Any, name: str) -> Any:
     return inner
 
 
-def _inlined(schema: Any, root: Schema, depths: Mapping[str, int]) -> Any:
+def _inlined(
+    schema: Any, root: Schema, depths: Mapping[str, int], written_so_far: count[int]
+) -> Any:
+    if next(written_so_far) > MOST_WRITTEN:
+        # A few references that each stand twice in the next make millions.
+        raise SchemaFault(f"its references make more than {MOST_WRITTEN:,} values of it")
     if isinstance(schema, list):
-        return [_inlined(each, root, depths) for each in cast("list[Any]", schema)]
+        return [_inlined(each, root, depths, written_so_far) for each in cast("list[Any]", schema)]
     if not isinstance(schema, Mapping):
         return schema
     fields = dict(cast("Mapping[str, Any]", schema))
@@ -107,13 +121,13 @@ def _inlined(schema: Any, root: Schema, depths: Mapping[str, int]) -> Any:
         if depth >= _UNROLLED:
             return fields
         target = resolved(root, ref)
-        written = _inlined(target, root, {**depths, ref: depth + 1})
+        written = _inlined(target, root, {**depths, ref: depth + 1}, written_so_far)
         if isinstance(written, dict):
             fields = {**cast("dict[str, Any]", written), **fields}
     return {
         key: value
         if key in ("enum", "const", "default", "examples")
-        else _inlined(value, root, depths)
+        else _inlined(value, root, depths, written_so_far)
         for key, value in fields.items()
         if key not in ("$defs", "definitions") or schema is root
     }
@@ -201,6 +215,17 @@ class _Reading:
 
     def __init__(self, root: Schema) -> None:
         self._root = root
+        self._references: set[str] = set()
+
+    def check_references(self) -> None:
+        """Raise `SchemaFault` for what, of the references looked at, asks of a value to fit itself."""
+        circle = find_cycle(
+            {ref: _same_value(resolved(self._root, ref)) for ref in sorted(self._references)}
+        )
+        if circle is not None:
+            raise SchemaFault(
+                f"$ref goes round in a circle, {' > '.join(circle)}, and never into a property or an item"
+            )
 
     def look(self, schema: Any, path: Path) -> None:
         """Raise `SchemaFault` for a fault in *schema*, which stands at *path*."""
@@ -239,6 +264,7 @@ class _Reading:
     def _words(self, fields: Mapping[str, Any], path: Path) -> None:
         if "$ref" in fields:
             resolved(self._root, str(fields["$ref"]))
+            self._references.add(str(fields["$ref"]))
         if "type" in fields:
             names = fields["type"]
             for name in cast("list[Any]", names) if isinstance(names, list) else [names]:
@@ -257,6 +283,19 @@ class _Reading:
                 re.compile(pattern)
             except (re.error, TypeError) as error:
                 raise SchemaFault(f"{_at(path)} has the pattern {pattern!r}: {error}") from None
+
+
+def _same_value(schema: Schema) -> Iterator[str]:
+    """Yield the references that a value has to fit where it has to fit *schema*."""
+    if isinstance(schema, bool):
+        return
+    if "$ref" in schema:
+        yield str(schema["$ref"])
+    parts = [schema[key] for key in ("not", "if", "then", "else") if key in schema]
+    for key in ("anyOf", "oneOf", "allOf"):
+        parts += schema.get(key, ())
+    for part in (*parts, *schema.get("dependentSchemas", {}).values()):
+        yield from _same_value(part)
 
 
 def _of_kind(fields: Mapping[str, Any], key: str, path: Path, kind: type[Any]) -> Any:
