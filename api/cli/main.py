@@ -111,7 +111,7 @@ def _say_everything() -> None:
     """Let a terminal or a pipe whose encoding lacks a character get it as JSON writes it."""
     codecs.register_error(_ESCAPED, _escape)
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in _STOPPING:
             stream.reconfigure(errors=_ESCAPED)
 
 
@@ -122,6 +122,10 @@ def _escape(error: UnicodeError) -> tuple[str, int]:
 
 
 _ESCAPED = "agenticaiframework.escaped"
+
+_STOPPING = ("strict", "surrogateescape")
+"""How a stream treats what it cannot encode, by default: the second in the locales C and POSIX, where half
+of a pair of surrogates would raise as well."""
 
 
 def _complain(error: BaseException) -> None:

@@ -287,6 +287,18 @@ def test_what_the_output_cannot_encode_is_escaped(
             assert json.loads(printed) == {"only": {"said": "h\xe4 \U0001f600"}}
 
 
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])  # the second: the locale C
+def test_half_of_a_pair_of_surrogates_is_escaped(
+    errors: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = project(tmp_path, "async def work(payload):\n    return {'said': '\\ud800'}\n")
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="utf-8", errors=errors))
+    assert main(["run", file, "-i", "n:=1", "--json"]) == 0
+    sys.stdout.flush()
+    assert json.loads(raw.getvalue()) == {"only": {"said": "\ud800"}}
+
+
 def test_a_graph_is_told_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     for format in ("mermaid", "svg"):
         assert main(["graph", RESEARCH, "--format", format]) == 0
