@@ -125,6 +125,9 @@ def _problems(error: ValidationError) -> list[str]:
         elif kind == "model_type":
             wanted = about["class_name"]
             message = f"a mapping or {wanted}(...) is needed, not {shown(entry['input'], 60)}"
+        elif entry["loc"][-1:] == ("[key]",):
+            where = _where(entry["loc"][:-2])
+            message = f"the name {shown(entry['input'], 60)} is not a text: in YAML it needs quotes"
         elif kind == "value_error":
             message = message.removeprefix("Value error, ")
         else:

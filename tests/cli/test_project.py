@@ -10,7 +10,7 @@ import pytest
 yaml = pytest.importorskip("yaml")
 
 from agenticaiframework.cli.project import load_project, project_schema
-from agenticaiframework.cli.project.build import build_project
+from agenticaiframework.cli.project.build import build_from_file, build_project
 from agenticaiframework.cli.project.lines import with_lines
 from agenticaiframework.cli.project.output import read_output
 from agenticaiframework.patterns import DefinitionError
@@ -304,3 +304,41 @@ def test_a_schema_that_no_answer_can_be_checked_against_is_named_with_its_line(
     assert "agents.sorter.output_type: " in told
     assert said in told
     assert "line 4" in told
+
+
+@pytest.mark.parametrize("name", ["no", "1", "2026-01-31"])
+def test_a_name_that_yaml_reads_as_something_else_is_told_with_the_mend(
+    name: str, tmp_path: Path
+) -> None:
+    text = """\
+agents:
+  NAME: {model: scripted}
+workflow:
+  name: w
+  steps:
+    - {id: a, agent: "NAME"}
+"""
+    told = problems(tmp_path, text.replace("NAME", name))
+    assert "line 1: agents: the name " in told
+    assert "needs quotes" in told
+    assert load(tmp_path, text.replace("NAME", f"'{name}'", 1).replace("NAME", name))
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ({"engine": {"agent_limit": {}}}, "engine: unknown field 'agent_limit'"),
+        ({"engine": {"poll_seconds": -1}}, "engine: poll_seconds: "),
+        (
+            {"teams": {"desk": {"roles": {"writer": {"agents": "writer"}}, "config": {"x": 1}}}},
+            "teams.desk.config: unknown field 'x'",
+        ),
+    ],
+)
+def test_a_wrong_option_is_told_with_its_file_and_line(
+    part: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    definition = load(tmp_path, project(**part))
+    with pytest.raises(DefinitionError, match=r"project\.yaml: line \d+: ") as caught:
+        build_from_file(definition, tmp_path / "project.yaml", only_look=True)
+    assert said in str(caught.value)

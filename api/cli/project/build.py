@@ -11,7 +11,7 @@ from typing import Any
 
 from agenticaiframework.actors import Agent, AgentDefinitionError
 from agenticaiframework.models.providers.readiness import check_model
-from agenticaiframework.patterns import define
+from agenticaiframework.patterns import DefinitionError, define
 from agenticaiframework.patterns.engine import EngineConfig, OrchestrationEngine
 from agenticaiframework.patterns.teams import AgentRole, AgentTeam, TeamConfig
 from agenticaiframework.supervision import AgentSupervisor
@@ -74,7 +74,10 @@ def build_from_file(
             definition, folder, model=model, crash=crash, on_start=on_start, only_look=only_look
         )
     except (HandlerNotFound, AgentRefused) as error:
-        raise located(file, error) from error
+        raise located(file, str(error)) from error
+    except DefinitionError as error:
+        problems = (f"{error.what}: {problem}" for problem in error.problems)
+        raise located(file, *problems) from None
 
 
 def build_project(

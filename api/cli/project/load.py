@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -68,12 +69,10 @@ def _read(path: Path) -> tuple[str, Mapping[str, Any]]:
     return text, cast("Mapping[str, Any]", data)
 
 
-def located(path: Path, error: Exception) -> DefinitionError:
-    """Return *error*, of something in the file at *path*, with the line that it is about."""
-    try:
-        problems = with_lines([str(error)], read_file(path))
-    except DefinitionError:  # it has gone meanwhile
-        problems = [str(error)]
+def located(path: Path, *problems: str) -> DefinitionError:
+    """Return *problems* of the file at *path* as one error, each with the line that it is about."""
+    with suppress(DefinitionError):  # it has gone meanwhile
+        problems = tuple(with_lines(problems, read_file(path)))
     return DefinitionError(str(path), problems)
 
 
