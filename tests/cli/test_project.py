@@ -9,9 +9,12 @@ import pytest
 
 yaml = pytest.importorskip("yaml")
 
+from agenticaiframework.actors import AgenticError
 from agenticaiframework.cli.project import load_project, project_schema
+from agenticaiframework.cli.project.agent_entry import AgentEntry
 from agenticaiframework.cli.project.build import build_from_file, build_project
 from agenticaiframework.cli.project.lines import with_lines
+from agenticaiframework.cli.project.model_agents import model_parameters
 from agenticaiframework.cli.project.output import read_output
 from agenticaiframework.patterns import DefinitionError
 
@@ -342,3 +345,36 @@ def test_a_wrong_option_is_told_with_its_file_and_line(
     with pytest.raises(DefinitionError, match=r"project\.yaml: line \d+: ") as caught:
         build_from_file(definition, tmp_path / "project.yaml", only_look=True)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("server", "label"),
+    [
+        ({"url": "https://host/${CRM_KEY}/mcp"}, "https://host/${CRM_KEY}/mcp"),
+        ({"command": "crm", "args": ["--key", "${CRM_KEY}"]}, "crm --key ${CRM_KEY}"),
+    ],
+)
+def test_an_mcp_server_is_called_as_the_file_has_it(
+    server: dict[str, Any], label: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRM_KEY", "very-secret")
+    entry = AgentEntry(model="scripted", mcp=server)
+    made = model_parameters("sorter", entry, None, None, only_look=False)["tools"][0]  # type: ignore[arg-type]
+    assert made.label == label
+    assert "very-secret" not in repr(made)
+    assert "very-secret" in f"{made.url} {made.args}"
+
+
+def test_what_stands_in_a_variable_is_not_shown_by_the_error_about_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRM_KEY", "very-secret")
+    agents = {"sorter": {"model": "scripted", "mcp": {"url": "${CRM_KEY}"}}}
+    steps = [{"id": "s", "agent": "sorter"}]
+    bad_server = {"agents": agents, "workflow": {"name": "w", "steps": steps}}
+    for data in (project(engine={"state_store": "$CRM_KEY"}), bad_server):
+        definition = load(tmp_path, data)
+        with pytest.raises(AgenticError) as caught:
+            build_project(definition, tmp_path)
+        assert "CRM_KEY" in str(caught.value)
+        assert "very-secret" not in str(caught.value)

@@ -79,6 +79,8 @@ def _server(agent: str, name: str, entry: McpEntry) -> Any:
         "prefix": entry.prefix,
         "tools": entry.tools,
         "timeout": entry.timeout,
+        # As the file has it: what stands in variables is not for errors and records.
+        "name": entry.url or " ".join((str(entry.command), *entry.args)),
     }
     words = [filled("args", text) for text in entry.args]
     if entry.command is not None:

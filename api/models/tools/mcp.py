@@ -65,7 +65,9 @@ class McpServer:
     *command* is started, with its arguments (*args*), by the first request of the agent, with *env* added to its environment and in
     the folder *cwd*, and ends with it; *headers* are sent with each request to a *url*. *prefix* goes before the
     names of its tools; *tools* are the only ones that the model sees, if given. *timeout* is how long
-    it may take to start, in seconds. The words are those of MCP's configuration files.
+    it may take to start, in seconds. *name* is how it is called in errors, logs and records, for one whose
+    url or arguments hold a key; left out, those are its name. The other words are those of MCP's
+    configuration files.
     """
 
     command: str | None = None
@@ -77,6 +79,7 @@ class McpServer:
     prefix: str | None = None
     tools: Sequence[str] | None = None
     timeout: float = START_TIMEOUT_S
+    name: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """What else `pydantic_ai.mcp.MCPToolset` takes (``id``, ``auth``, ``include_instructions``, ...)."""
 
@@ -91,6 +94,7 @@ class McpServer:
         prefix: str | None = None,
         tools: Sequence[str] | None = None,
         timeout: float = START_TIMEOUT_S,
+        name: str | None = None,
         **options: Any,
     ) -> None:
         given = {
@@ -103,10 +107,11 @@ class McpServer:
             "prefix": prefix,
             "tools": tools if tools is None or isinstance(tools, str) else tuple(tools),
             "timeout": timeout,
+            "name": name,
             "options": options,
         }
-        for name, value in given.items():
-            object.__setattr__(self, name, value)
+        for each, value in given.items():
+            object.__setattr__(self, each, value)
         self._check()
 
     def _check(self) -> None:
@@ -171,7 +176,7 @@ class McpServer:
                 raise ToolDefinitionError(f"{what} of an MCP server is a mapping of texts to texts")
         if self.url is not None and not self.url.startswith(("http://", "https://")):
             raise ToolDefinitionError(
-                f"the url of an MCP server begins with http:// or https://, and {shown(self.url, 80)} "
+                f"the url of an MCP server begins with http:// or https://, and {shown(self.label, 80)} "
                 "does not"
             )
 
@@ -181,6 +186,8 @@ class McpServer:
     @property
     def label(self) -> str:
         """How it is called in errors and records."""
+        if self.name is not None:
+            return self.name
         if self.url is not None:
             return self.url
         return " ".join((str(self.command), *self.args))

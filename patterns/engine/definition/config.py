@@ -176,8 +176,13 @@ class EngineConfig(Definition):
     @classmethod
     def _check_store(cls, value: Any) -> Any:
         if isinstance(value, str):
-            value = resolve_url(value)
+            given, value = value, resolve_url(value)
             if "://" not in value:
+                if value != given:  # what stands in a variable may be a key
+                    raise ValueError(
+                        f"the variable that {given!r} names does not hold the URL of a store. "
+                        "One begins with sqlite://, postgresql:// or memory://"
+                    )
                 value = without_password(value)
                 raise ValueError(
                     f"{value!r} is not the URL of a store. Write 'sqlite:///{value}', "
