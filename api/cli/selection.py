@@ -69,11 +69,11 @@ def _read_moment(option: str, text: str) -> datetime:
     '2026-01-31T12:00:00+00:00'
     """
     age = re.fullmatch(r"(\d+)([smhdw])", text)
-    if age is not None:
-        return datetime.now(UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])})
     try:
+        if age is not None:
+            return datetime.now(UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])})
         return datetime.fromisoformat(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise BadSelection(
             f"{option} {text}: a date, as 2026-01-31 or 2026-01-31T12:00, or an age: 90s, 12h, 7d"
         ) from None

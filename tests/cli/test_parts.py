@@ -69,6 +69,7 @@ def test_a_crash_happens_once_at_its_message() -> None:
         ("writer", "researcher@2"),
         ("writer@0", "researcher@2"),
         ("writer@x", "researcher@2"),
+        (f"writer@{'9' * 5000}", "researcher@2"),
         ("writr@1", "Did you mean 'writer'?"),
     ],
 )

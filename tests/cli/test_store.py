@@ -58,6 +58,23 @@ def test_a_store_is_set_up_checked_counted_and_purged(
     assert json.loads(said("check", "--json")) == {"ready": True, "problems": []}
 
 
+def test_a_store_with_a_relative_path_is_checked_counted_and_purged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    url = "sqlite:///jobs.db"
+    assert main(["store", "migrate", "--store", url]) == 0
+    run_three(url)
+    capsys.readouterr()
+    for command, told in (
+        (["check"], "Ready."),
+        (["info"], "runs: 3 completed"),
+        (["purge", "--keep", "1"], "2 runs forgotten."),
+    ):
+        assert main(["store", *command, "--store", url]) == 0
+        assert told in capsys.readouterr().out
+
+
 def test_the_sql_sets_a_store_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import sqlite3
 

@@ -433,3 +433,11 @@ def _engine(desk: Desk, definition: dict[str, Any]) -> OrchestrationEngine:
     engine.register_agent("worker", worker)
     engine.register_workflow("small", definition)
     return engine
+
+
+@pytest.mark.parametrize("age", ["99999999d", f"{'9' * 5000}d"])
+def test_an_age_before_all_dates_is_refused(
+    age: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["workflows", "list", "--created-after", age]) == 2
+    assert "an age: 90s, 12h, 7d" in capsys.readouterr().err

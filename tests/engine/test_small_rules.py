@@ -467,6 +467,8 @@ def test_lists_take_any_moment_and_any_limit(url: str) -> None:
             await e.execute({"name": "quick", "steps": [{"id": "step", "agent": lambda _: 1}]})
             far = datetime(9999, 1, 1, tzinfo=UTC)
             assert len(await e.list_workflows(created_before=far, limit=2**70)) == 1
+            assert not await e.list_workflows(created_after=far)
+            assert not await e.list_workflows(finished_after=far.replace(month=12))
             assert len(await e.list_workflows(finished_before=1e300, created_after=-1e300)) == 1
             assert not await e.list_workflows(created_after=float("inf"))
             for wrong in (float("nan"), 10**400, "yesterday"):

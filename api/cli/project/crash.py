@@ -9,7 +9,7 @@ from typing import Any
 
 from agenticaiframework.actors import AgenticError, near_names
 
-_FORM = re.compile(r"(?P<agent>.+)@(?P<message>[1-9]\d*)")
+_FORM = re.compile(r"(?P<agent>.+)@(?P<message>[1-9]\d{0,17})")
 
 
 class BadCrash(AgenticError, ValueError):

@@ -230,9 +230,7 @@ def _seconds(where: Mapping[str, Any], key: str) -> float | None:
     if moment is None:
         return None
     try:
-        if isinstance(moment, datetime):
-            return moment.timestamp()
-        seconds = float(moment)
+        seconds = moment.timestamp() if isinstance(moment, datetime) else float(moment)
         if seconds != seconds:
             raise ValueError(moment)
         # Within what every store can count to.

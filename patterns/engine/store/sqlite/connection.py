@@ -38,7 +38,7 @@ def connect(
         make_private(path)
     with translated(label, "opening"):
         return sqlite3.connect(
-            path if new else f"{Path(path).as_uri()}?mode=rw",
+            path if new else f"{Path(path).absolute().as_uri()}?mode=rw",
             uri=not new,
             timeout=busy_timeout_s,
             isolation_level=None,
