@@ -60,7 +60,7 @@ from agenticaiframework.actors.simulation import (
 )
 
 from .pykka_suite import pykka_runtimes
-from .recorded_model import NotRecorded, recorded_model
+from .recorded_model import NotRecorded, RecordingUnreadable, recorded_model
 from .scripted_model import ScriptedModel, scripted_model
 from .simulate import SimulationFailed, simulate
 
@@ -97,6 +97,7 @@ __all__ = [
     "PowerCut",
     "Profile",
     "RateLimit",
+    "RecordingUnreadable",
     "Refusal",
     "Report",
     "Schedule",

@@ -6,7 +6,7 @@ import importlib
 import os
 import re
 from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
@@ -49,6 +49,17 @@ class NotRecorded(AgenticError):
         self.request = request
 
 
+class RecordingUnreadable(AgenticError, ValueError):
+    """A file of recorded answers is none, or is damaged."""
+
+    def __init__(self, file: Path, error: Exception) -> None:
+        super().__init__(
+            f"The recording {str(file)!r} cannot be read: {error}. Record it anew: delete the file, or "
+            f"recorded_model({str(file)!r}, record='again')"
+        )
+        self.file = file
+
+
 @contextmanager
 def recorded_model(file: str | Path, *, record: Record | None = None) -> Generator[Any, None, None]:
     """Answer the requests to providers in this block from *file*; gives the cassette of vcrpy.
@@ -57,7 +68,7 @@ def recorded_model(file: str | Path, *, record: Record | None = None) -> Generat
     ``never``: none is made (the default where the environment variable ``CI`` is set); ``again``: all
     are made, and the file is written anew. Requests are told apart by method, address and body. Keys in
     headers, addresses and bodies are masked in the file. A request that is not in it raises
-    `NotRecorded` out of the agent. Raises `MissingExtra` without vcrpy (extra ``testing``).
+    `NotRecorded` out of the agent. Raises `RecordingUnreadable` for a damaged file, and `MissingExtra` without vcrpy (extra ``testing``).
 
     It holds for the whole process while the block lasts, as vcrpy does.
     """
@@ -86,14 +97,15 @@ def recorded_model(file: str | Path, *, record: Record | None = None) -> Generat
     replays = mode == "never" or path.exists()
     missing = [name for name in _KEY_VARIABLES if replays and name not in os.environ]
     os.environ.update(dict.fromkeys(missing, MASK))
-    with recorder.use_cassette(str(path)) as cassette:
-        before = set_interposed(lambda agent: _telling(path))
+    with ExitStack() as stack:
+        for name in missing:
+            stack.callback(os.environ.pop, name, None)
         try:
-            yield cassette
-        finally:
-            set_interposed(before)
-            for name in missing:
-                os.environ.pop(name, None)
+            cassette = stack.enter_context(recorder.use_cassette(str(path)))
+        except Exception as error:
+            raise RecordingUnreadable(path, error) from error
+        stack.callback(set_interposed, set_interposed(lambda agent: _telling(path)))
+        yield cassette
 
 
 def _masked_request(request: Any) -> Any:

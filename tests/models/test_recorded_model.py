@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from provider import calls, provider, turns
 
 from agenticaiframework import Agent
 from agenticaiframework.actors import ActorSystem, AgentFailed, TextDelta
-from agenticaiframework.testing import NotRecorded, recorded_model
+from agenticaiframework.testing import NotRecorded, RecordingUnreadable, recorded_model
 
 SECRET = "sk-proj-abcdefghijklmnopqrstuvwxyz"
 
@@ -100,3 +101,27 @@ def test_a_wrong_mode_is_refused_with_the_form_that_works(tmp_path: Path) -> Non
         recorded_model(tmp_path / "t.yaml", record="always"),  # type: ignore[arg-type]
     ):
         pass
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "interactions: 3",
+        "x: [",
+        "interactions: !!python/object/apply:os.putenv [RECORDED_RAN, '1']\nversion: 1\n",
+    ],
+)
+def test_a_damaged_recording_is_named_runs_nothing_and_leaves_no_keys(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "tape.yaml"
+    file.write_text(text, encoding="utf-8")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with (
+        pytest.raises(RecordingUnreadable, match=r"(?s)tape\.yaml.*cannot be read.*Record it anew"),
+        recorded_model(file),
+    ):
+        pass
+    assert "OPENAI_API_KEY" not in os.environ
