@@ -111,7 +111,8 @@ def purge_command(
         raise BadRequest(f"The store is not ready: {'; '.join(problems)}")
     policy = Retention(
         max_age_s=None if older_than_days is None else older_than_days * 86_400,
-        max_finished=keep,
+        # More than a store can count are all of them.
+        max_finished=None if keep is None else min(keep, 10**15),
         states=None if wanted is None else frozenset(wanted),
     )
 

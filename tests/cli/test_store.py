@@ -69,6 +69,7 @@ def test_a_store_with_a_relative_path_is_checked_counted_and_purged(
     for command, told in (
         (["check"], "Ready."),
         (["info"], "runs: 3 completed"),
+        (["purge", "--keep", "9" * 30], "0 runs forgotten."),
         (["purge", "--keep", "1"], "2 runs forgotten."),
     ):
         assert main(["store", *command, "--store", url]) == 0
