@@ -349,13 +349,13 @@ class ThreadPool:
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
-            workers = list(self._threads)
+            workers = [(each, 0.0 if each in self._stuck else wait_s) for each in self._threads]
         me = threading.current_thread()
         stuck: list[str] = []
-        for worker in workers:
+        for worker, its_s in workers:
             if worker is me:
                 continue
-            worker.join(0 if worker.retired else wait_s)
+            worker.join(its_s)
             if worker.is_alive():
                 stuck.append(worker.name)
         return stuck
