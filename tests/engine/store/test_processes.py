@@ -247,6 +247,7 @@ def test_full_synchronises_every_commit_and_normal_hardly_any(sqlite: Medium) ->
 @pytest.mark.skipif(not can_trace(), reason="counts system calls with strace")
 def test_concurrent_appends_share_their_fsync(sqlite: Medium) -> None:
     count, commits = syncs(sqlite.url, sqlite.folder, 50, 20, "full")
-    # 1,000 appends at once in 50 runs; the 50 runs are created one by one.
+    # 1,000 appends at once in 50 runs; the 50 runs are created one by one. How many share one hangs on
+    # how fast the disk is beside the traced process: 1,050 would be none.
     assert count <= commits + 15
-    assert count < 50 + 1000 / 4
+    assert count < 50 + 1000 / 2
