@@ -364,7 +364,9 @@ class Job:
         """Return the result of *handler*; a coroutine is run to its end on a loop of this thread."""
         result = handler(*args)
         if cast(Any, type(result)) is CoroutineType:
-            return getattr(self.home.loop, "run_apart", asyncio.run)(self._interruptible(result))
+            # An error that is kept holds this frame, and is not to hold what it was to do.
+            work, result = self._interruptible(result), None
+            return getattr(self.home.loop, "run_apart", asyncio.run)(work)
         return result
 
     async def _interruptible(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -372,6 +374,7 @@ class Job:
         with self._turn:
             if self.interrupted:
                 coroutine.close()
+                del coroutine
                 raise asyncio.CancelledError("it was to end before it had begun")
             self.coroutine = asyncio.get_running_loop(), task
         try:
